@@ -1,0 +1,93 @@
+//! What can go wrong, sorted by what the person in front of the machine can do.
+
+use std::{borrow::Cow, fmt, io};
+
+/// The kinds of failure, one for each remedy. The number is the exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The command line, or a file that it names, is wrong.
+    Usage = 2,
+    /// There is no TPM 2.0 that answers.
+    NoTpm = 10,
+    /// The TPM holds no complete layout.
+    Unprovisioned = 11,
+    /// This boot is not allowed the secrets: PCR 7, policy or policy version.
+    Refused = 12,
+    /// The TPM's dictionary attack protection is in lockout.
+    LockedOut = 13,
+    /// The TPM, or the policy data beside it, says something impossible.
+    Corrupt = 14,
+    /// A system call failed.
+    System = 15,
+    /// PCR 7 may still be what it was: the secrets may still be readable.
+    LockNotProven = 16,
+}
+
+impl Kind {
+    /// The exit status of a program that ends with this kind.
+    #[must_use]
+    pub const fn exit_status(self) -> u8 {
+        self as u8
+    }
+
+    /// What to do where the place of the failure knows nothing better.
+    const fn remedy(self) -> &'static str {
+        match self {
+            Self::Usage => "see --help",
+            Self::NoTpm => "enable the TPM 2.0 in the firmware setup and see that the kernel has its driver",
+            Self::Unprovisioned => "boot the provisioning image and run `trust provision CERT KEY`",
+            Self::Refused => "boot the image that the owner signed for production, with Secure Boot on",
+            Self::LockedOut => "leave the machine switched on until the TPM's lockout has passed, then restart it",
+            Self::Corrupt => "provision the machine again with a matching image",
+            Self::System => "this is a defect of the image: report it",
+            Self::LockNotProven => "switch the machine off; if this happens again, suspect the TPM or its bus",
+        }
+    }
+}
+
+/// A failure: what was being done, why it failed, what to do now.
+///
+/// Reads as `cannot WHAT: WHY; REMEDY`. It never holds a secret.
+#[derive(Debug)]
+pub struct Error {
+    kind: Kind,
+    what: Cow<'static, str>,
+    why: Cow<'static, str>,
+    remedy: Cow<'static, str>,
+}
+
+/// The result of everything here that can fail.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// `what` continues "cannot …"; `why` is a clause without a full stop.
+    pub fn new(kind: Kind, what: impl Into<Cow<'static, str>>, why: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind, what: what.into(), why: why.into(), remedy: Cow::Borrowed(kind.remedy()) }
+    }
+
+    /// A system call that failed while doing `what`.
+    pub fn system(what: impl Into<Cow<'static, str>>, why: impl Into<io::Error>) -> Self {
+        Self::new(Kind::System, what, why.into().to_string())
+    }
+
+    /// Replaces the remedy of the kind by one that knows the circumstances.
+    #[must_use]
+    pub fn remedy(mut self, remedy: impl Into<Cow<'static, str>>) -> Self {
+        self.remedy = remedy.into();
+        self
+    }
+
+    /// Which remedy it calls for; decides the exit status.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot {}: {}; {}", self.what, self.why, self.remedy)
+    }
+}
+
+impl std::error::Error for Error {}

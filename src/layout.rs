@@ -1,0 +1,121 @@
+//! Layout 3: what is kept in the TPM's NV memory, and where.
+//!
+//! Compatible with machines provisioned by project-machine's Go tool. The
+//! attribute bits are those of TPM 2.0 Library part 2, section 13.4 (`TPMA_NV`).
+
+/// The layout that this program knows, as index [`Index::LayoutVersion`] holds it.
+pub const LAYOUT_VERSION: [u8; 8] = *b"00000003";
+/// The version of the early-authorization policy, as index [`Index::PolicyVersion`] holds it.
+pub const POLICY_VERSION: [u8; 4] = *b"0001";
+/// The Name of [`Index::PolicyVersion`] once written. Every signed policy depends on it.
+pub const POLICY_VERSION_NAME: [u8; 34] = [
+    0x00, 0x0b, 0x9a, 0x2a, 0x44, 0x8f, 0x22, 0x72, 0xa8, 0x97, 0x20, 0xc1, 0xf3, 0x7e, 0xef, 0x78, 0x5d, 0xea, 0x31,
+    0x7a, 0x40, 0xef, 0x97, 0x5b, 0xb7, 0x8d, 0xe1, 0x55, 0x23, 0x4f, 0x60, 0xc6, 0x6a, 0x1a,
+];
+/// Where the storage root key lives that sessions are salted to (TCG provisioning guidance, section 7.5.1).
+pub const SRK_HANDLE: u32 = 0x8100_0001;
+/// Length of the TPM admin password in characters.
+pub const ADMIN_PASSWORD_LEN: usize = 32;
+/// Length of a LUKS passphrase in characters: `trust-` and 34 hex digits (136 bits).
+pub const PASSPHRASE_LEN: usize = 40;
+/// What every passphrase begins with.
+pub const PASSPHRASE_PREFIX: &[u8; 6] = b"trust-";
+
+/// `TPMA_NV` bits.
+pub mod attribute {
+    /// Writable with owner authorization.
+    pub const OWNERWRITE: u32 = 1 << 1;
+    /// Writable with a policy session that satisfies the index' policy.
+    pub const POLICYWRITE: u32 = 1 << 3;
+    /// Readable with owner authorization.
+    pub const OWNERREAD: u32 = 1 << 17;
+    /// Readable with the index' own (empty) authorization value.
+    pub const AUTHREAD: u32 = 1 << 18;
+    /// Readable with a policy session that satisfies the index' policy.
+    pub const POLICYREAD: u32 = 1 << 19;
+    /// Not subject to dictionary attack protection: a lockout does not stop a boot.
+    pub const NO_DA: u32 = 1 << 25;
+    /// Has been written; set by the TPM, part of the Name.
+    pub const WRITTEN: u32 = 1 << 29;
+}
+
+/// Which key must have signed the policy that opens an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signer {
+    /// The keyset's `tpmpol-luks`: policies of production boots.
+    Luks,
+    /// The keyset's `tpmpol-admin`: policies of TPM administration boots.
+    TpmPass,
+}
+
+/// The NV indices of the layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Index {
+    /// Password of owner, endorsement and lockout hierarchy.
+    AdminPassword = 0x0150_0001,
+    /// [`LAYOUT_VERSION`].
+    LayoutVersion = 0x0150_0002,
+    /// [`POLICY_VERSION`].
+    PolicyVersion = 0x0150_0020,
+    /// The machine's certificate, PEM as given.
+    Certificate = 0x0150_0021,
+    /// The machine's private key, PEM as given.
+    PrivateKey = 0x0150_0022,
+    /// SHA-256 of the certificate, so that `provision` can be repeated in a
+    /// boot that may not read the certificate. Not known to the Go tool, which does not mind.
+    CertificateDigest = 0x0150_0023,
+    /// LUKS passphrase of the SBS partition.
+    SbsPassphrase = 0x0150_0030,
+    /// LUKS passphrase of the operating system.
+    OsPassphrase = 0x0150_0040,
+}
+
+impl Index {
+    /// The NV handle.
+    #[must_use]
+    pub const fn handle(self) -> u32 {
+        self as u32
+    }
+
+    /// What it holds, as a message names it.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::AdminPassword => "the TPM admin password",
+            Self::LayoutVersion => "the layout version",
+            Self::PolicyVersion => "the policy version",
+            Self::Certificate => "the certificate",
+            Self::PrivateKey => "the private key",
+            Self::CertificateDigest => "the digest of the certificate",
+            Self::SbsPassphrase => "the passphrase of the SBS partition",
+            Self::OsPassphrase => "the passphrase of the operating system",
+        }
+    }
+
+    /// Whose signed policies open it, if a policy does.
+    #[must_use]
+    pub const fn signer(self) -> Option<Signer> {
+        match self {
+            Self::AdminPassword => Some(Signer::TpmPass),
+            Self::LayoutVersion | Self::PolicyVersion | Self::CertificateDigest => None,
+            Self::Certificate | Self::PrivateKey | Self::SbsPassphrase | Self::OsPassphrase => Some(Signer::Luks),
+        }
+    }
+
+    /// The attributes to define it with. Those of [`Self::PolicyVersion`] are
+    /// exact, since its Name enters every policy; others may carry `NO_DA`.
+    #[must_use]
+    pub const fn attributes(self) -> u32 {
+        use attribute::{AUTHREAD, NO_DA, OWNERREAD, OWNERWRITE, POLICYREAD, POLICYWRITE};
+        const OWNER: u32 = OWNERWRITE | OWNERREAD;
+        match self {
+            Self::PolicyVersion => OWNER | AUTHREAD,
+            Self::LayoutVersion | Self::CertificateDigest => OWNER | AUTHREAD | NO_DA,
+            Self::AdminPassword | Self::Certificate | Self::PrivateKey | Self::SbsPassphrase => {
+                OWNER | POLICYREAD | NO_DA
+            }
+            Self::OsPassphrase => OWNER | POLICYREAD | POLICYWRITE | NO_DA,
+        }
+    }
+}

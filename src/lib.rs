@@ -1,0 +1,16 @@
+//! Trust carries the disk key and the machine's identity out of the TPM in the
+//! first moments of the initrd, hands them over, and shuts the door.
+//!
+//! The way of a secret through the rooms: [`tpm`] reads it into a
+//! [`secret::Secret`] while [`store::read_then_lock`] holds the bracket open,
+//! the bracket locks PCR 7, and only with its [`store::Locked`] in hand does
+//! [`publish`] put it into the kernel keyring and a private tmpfs.
+
+pub mod console;
+pub mod error;
+pub mod guard;
+pub mod layout;
+pub mod memory;
+pub mod policy;
+pub mod secret;
+pub mod store;

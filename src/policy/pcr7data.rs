@@ -1,0 +1,238 @@
+//! `/pcr7data`: the signed policies of a keyset's boots, found by PCR 7.
+//!
+//! `policy-N/XX/Y…Y/` holds `info.json` and the signed policies of one PCR 7
+//! value; XXY…Y is its hex with the bytes of every pair swapped. With several
+//! `policy-N` the highest N counts. `policy-N/pubkeys/` holds the keys.
+
+use super::{
+    digest::{self, Digest},
+    public_key::PublicKey,
+};
+use crate::{
+    error::{Error, Kind, Result},
+    layout::Signer,
+};
+use serde::Deserialize;
+use std::{
+    fs::OpenOptions,
+    io::{ErrorKind, Read},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+/// Larger files are not what they should be.
+const MAX_FILE: u64 = 64 * 1024;
+
+/// What a PCR 7 value stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyType {
+    /// May read the machine's secrets.
+    Production,
+    /// May read nothing: installers, diagnostics.
+    Limited,
+    /// May read the TPM admin password.
+    Tpm,
+}
+
+impl KeyType {
+    /// As info.json and messages spell it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Production => "production",
+            Self::Limited => "limited",
+            Self::Tpm => "tpm",
+        }
+    }
+}
+
+/// The contents of an info.json.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Info {
+    /// Name of the keyset; safe to be part of a file name.
+    pub keyset: String,
+    /// What the boots of this PCR 7 value may do.
+    pub key_type: KeyType,
+}
+
+/// Parses info.json; unknown members are ignored.
+///
+/// # Errors
+/// [`Kind::Corrupt`]: not JSON, an unknown key type, a keyset name that is no file name.
+pub fn parse_info(json: &[u8]) -> Result<Info> {
+    #[derive(Deserialize)]
+    struct Raw<'a> {
+        key: &'a str,
+        key_type: &'a str,
+    }
+    let bad = |why: String| Error::new(Kind::Corrupt, "read info.json", why);
+    let (raw, _) = serde_json_core::from_slice::<Raw<'_>>(json).map_err(|e| bad(e.to_string()))?;
+    let key_type = match raw.key_type {
+        "production" => KeyType::Production,
+        "limited" => KeyType::Limited,
+        "tpm" | "password" => KeyType::Tpm,
+        other => return Err(bad(format!("unknown key_type {other:?}"))),
+    };
+    if !is_keyset_name(raw.key) {
+        return Err(bad(format!("{:?} is no name of a keyset", raw.key)));
+    }
+    Ok(Info { keyset: raw.key.to_owned(), key_type })
+}
+
+/// Whether `name` can name a keyset, a project or a machine: a file name of at
+/// most 100 bytes that is not hidden and holds no control characters.
+#[must_use]
+pub fn is_keyset_name(name: &str) -> bool {
+    (1..=100).contains(&name.len())
+        && !name.starts_with(['.', '-'])
+        && !name.contains(|c: char| c == '/' || c == '\\' || c.is_control())
+}
+
+/// The directory of a PCR 7 value below `policy-N`: `XX/Y…Y`.
+#[must_use]
+pub fn path_of(pcr7: &Digest) -> String {
+    let mut path = String::with_capacity(65);
+    for pair in pcr7.chunks_exact(2) {
+        for byte in pair.iter().rev() {
+            path.push_str(&format!("{byte:02x}"));
+            if path.len() == 2 {
+                path.push('/');
+            }
+        }
+    }
+    path
+}
+
+/// The PCR 7 value of a directory `XX/Y…Y`, if it is one.
+fn value_of(xx: &str, rest: &str) -> Option<Digest> {
+    if xx.len() != 2 || rest.len() != 62 || !rest.is_ascii() {
+        return None;
+    }
+    let hex = format!("{xx}{rest}");
+    let mut value: Digest = [0; 32];
+    for (i, byte) in value.iter_mut().enumerate() {
+        let at = (i ^ 1) * 2;
+        *byte = u8::from_str_radix(hex.get(at..at + 2)?, 16).ok()?;
+    }
+    Some(value)
+}
+
+/// The policy directory of the highest version.
+#[derive(Debug)]
+pub struct Pcr7Data {
+    policy: PathBuf,
+}
+
+impl Pcr7Data {
+    /// Finds the highest `policy-N` in `dir`.
+    ///
+    /// # Errors
+    /// [`Kind::Corrupt`] when there is none.
+    pub fn open(dir: &Path) -> Result<Self> {
+        let what = || format!("find the signed policies in {}", dir.display());
+        let remedy = "boot an image that was built with its keyset's pcr7data";
+        let listing =
+            std::fs::read_dir(dir).map_err(|e| Error::new(Kind::Corrupt, what(), e.to_string()).remedy(remedy))?;
+        let highest = listing
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.strip_prefix("policy-")?.parse::<u32>().ok())
+            .max();
+        match highest {
+            Some(n) => Ok(Self { policy: dir.join(format!("policy-{n}")) }),
+            None => Err(Error::new(Kind::Corrupt, what(), "it holds no directory policy-N").remedy(remedy)),
+        }
+    }
+
+    /// What is known of boots with this PCR 7.
+    ///
+    /// # Errors
+    /// [`Kind::Refused`] when nothing is, [`Kind::Corrupt`] when it cannot be understood.
+    pub fn find(&self, pcr7: &Digest) -> Result<Entry> {
+        let dir = self.policy.join(path_of(pcr7));
+        let json = match read(&dir.join("info.json")) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Err(self.unknown(pcr7)),
+            other => other.map_err(|e| corrupt(&dir.join("info.json"), &e))?,
+        };
+        Ok(Entry { info: parse_info(&json)?, pubkeys: self.policy.join("pubkeys"), dir })
+    }
+
+    /// Why no policy fits: already locked, or an unknown boot.
+    fn unknown(&self, pcr7: &Digest) -> Error {
+        let what = "find a signed policy for this boot";
+        let known = self.values();
+        if known.iter().any(|value| digest::locked(value) == *pcr7) {
+            return Error::new(Kind::Refused, what, "PCR 7 has already been locked in this boot")
+                .remedy("restart the machine; every boot can read the secrets once");
+        }
+        let hex: String = pcr7.iter().map(|b| format!("{b:02x}")).collect();
+        Error::new(Kind::Refused, what, format!("none of {} is for PCR 7 = {hex}", self.policy.display()))
+    }
+
+    /// The PCR 7 values that have an entry.
+    fn values(&self) -> Vec<Digest> {
+        let list = |dir: &Path| -> Vec<String> {
+            let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+            entries.filter_map(|e| e.file_name().into_string().ok()).collect()
+        };
+        let mut values = Vec::new();
+        for xx in list(&self.policy).into_iter().filter(|name| name.len() == 2) {
+            values.extend(list(&self.policy.join(&xx)).iter().filter_map(|rest| value_of(&xx, rest)));
+        }
+        values
+    }
+}
+
+/// What is known of one PCR 7 value.
+#[derive(Debug)]
+pub struct Entry {
+    /// The contents of its info.json.
+    pub info: Info,
+    dir: PathBuf,
+    pubkeys: PathBuf,
+}
+
+impl Entry {
+    /// The signature over the policy of this boot: 256 bytes for a key of 2048 bits.
+    ///
+    /// # Errors
+    /// [`Kind::Corrupt`] when it cannot be read.
+    pub fn signature(&self, signer: Signer) -> Result<Vec<u8>> {
+        let path = self.dir.join(match signer {
+            Signer::Luks => "tpm_luks.policy.signed",
+            Signer::TpmPass => "tpm_passwd.policy.signed",
+        });
+        read(&path).map_err(|e| corrupt(&path, &e))
+    }
+
+    /// The keyset's public key that signs such policies.
+    ///
+    /// # Errors
+    /// [`Kind::Corrupt`] when it cannot be read or is no such key.
+    pub fn public_key(&self, signer: Signer) -> Result<PublicKey> {
+        let path = self.pubkeys.join(match signer {
+            Signer::Luks => format!("luks-{}.pem", self.info.keyset),
+            Signer::TpmPass => format!("tpmpass-{}.pem", self.info.keyset),
+        });
+        let pem = read(&path).map_err(|e| corrupt(&path, &e))?;
+        PublicKey::from_pem(&pem)
+    }
+}
+
+fn corrupt(path: &Path, why: &std::io::Error) -> Error {
+    Error::new(Kind::Corrupt, format!("read {}", path.display()), why.to_string())
+}
+
+/// A whole regular file of at most [`MAX_FILE`] bytes; anything else, a FIFO say, is refused without waiting for it.
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let nonblock = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let file = OpenOptions::new().read(true).custom_flags(nonblock).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::new(ErrorKind::InvalidData, "it is no regular file"));
+    }
+    let mut bytes = Vec::new();
+    let size = file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
+    if size as u64 > MAX_FILE {
+        return Err(std::io::Error::new(ErrorKind::InvalidData, "it is too large"));
+    }
+    Ok(bytes)
+}

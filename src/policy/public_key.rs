@@ -1,0 +1,99 @@
+//! The RSA public keys that sign policies.
+
+use super::digest::{Name, hash};
+use crate::error::{Error, Kind, Result};
+use der::Decode;
+use spki::SubjectPublicKeyInfoRef;
+
+/// The only exponent that TPMs are sure to take.
+pub const EXPONENT: u32 = 65537;
+/// Sizes of moduli, in bytes, that TPMs know.
+const MODULUS_SIZES: [usize; 3] = [256, 384, 512];
+/// `TPMA_OBJECT` of the key as it is loaded: userWithAuth, decrypt, sign.
+pub const OBJECT_ATTRIBUTES: u32 = 0x0006_0040;
+
+/// An RSA public key with exponent 65537.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicKey {
+    modulus: Vec<u8>,
+}
+
+impl PublicKey {
+    /// Reads a `SubjectPublicKeyInfo` (RFC 5280, section 4.1.2.7) in PEM.
+    ///
+    /// # Errors
+    /// [`Kind::Corrupt`]: not PEM, not RSA, an unusual size or exponent.
+    pub fn from_pem(pem: &[u8]) -> Result<Self> {
+        let bad = |why: String| Error::new(Kind::Corrupt, "read a policy key", why);
+        let (label, der) = pem_rfc7468::decode_vec(pem).map_err(|e| bad(e.to_string()))?;
+        if label != "PUBLIC KEY" {
+            return Err(bad("its label is not PUBLIC KEY".into()));
+        }
+        let modulus = modulus(&der).map_err(|e| bad(e.to_string()))?;
+        Self::from_modulus(modulus)
+    }
+
+    /// A key of this modulus (big endian, no leading zeros).
+    ///
+    /// # Errors
+    /// [`Kind::Corrupt`]: not 2048, 3072 or 4096 bits.
+    pub fn from_modulus(modulus: Vec<u8>) -> Result<Self> {
+        if !MODULUS_SIZES.contains(&modulus.len()) || modulus.first().is_none_or(|first| first & 0x80 == 0) {
+            return Err(Error::new(Kind::Corrupt, "use a policy key", "it is not of 2048, 3072 or 4096 bits"));
+        }
+        Ok(Self { modulus })
+    }
+
+    /// The modulus, big endian.
+    #[must_use]
+    pub fn modulus(&self) -> &[u8] {
+        &self.modulus
+    }
+
+    /// Size of the modulus in bits.
+    #[must_use]
+    pub fn bits(&self) -> u16 {
+        u16::try_from(self.modulus.len() * 8).unwrap_or(0)
+    }
+
+    /// The Name that the TPM gives the key (part 1, section 16): the digest
+    /// of its `TPMT_PUBLIC`, exponent spelled out, symmetric and scheme NULL.
+    #[must_use]
+    pub fn name(&self) -> Name {
+        const RSA: u16 = 0x0001;
+        const SHA256: u16 = 0x000b;
+        const NULL: u16 = 0x0010;
+        let size = self.bits() / 8;
+        let digest = hash(&[
+            &RSA.to_be_bytes(),
+            &SHA256.to_be_bytes(),
+            &OBJECT_ATTRIBUTES.to_be_bytes(),
+            &0u16.to_be_bytes(),
+            &NULL.to_be_bytes(),
+            &NULL.to_be_bytes(),
+            &self.bits().to_be_bytes(),
+            &EXPONENT.to_be_bytes(),
+            &size.to_be_bytes(),
+            &self.modulus,
+        ]);
+        let mut name = [0; 34];
+        let (algorithm, rest) = name.split_at_mut(2);
+        algorithm.copy_from_slice(&SHA256.to_be_bytes());
+        rest.copy_from_slice(&digest);
+        name
+    }
+}
+
+/// The modulus in a `SubjectPublicKeyInfo` of an RSA key with the usual exponent.
+fn modulus(spki: &[u8]) -> der::Result<Vec<u8>> {
+    let info = SubjectPublicKeyInfoRef::from_der(spki)?;
+    let bits = info.subject_public_key.as_bytes();
+    if info.algorithm.oid != pkcs1::ALGORITHM_OID {
+        return Err(der::Tag::ObjectIdentifier.value_error().into());
+    }
+    let key = pkcs1::RsaPublicKeyRef::from_der(bits.unwrap_or_default())?;
+    if key.public_exponent.as_bytes() != [1, 0, 1] {
+        return Err(der::Tag::Integer.value_error().into());
+    }
+    Ok(key.modulus.as_bytes().to_vec())
+}

@@ -1,0 +1,88 @@
+//! The seam between the boot's steps and the hardware that keeps the secrets,
+//! and the bracket that no way out of a boot gets around.
+
+use crate::{
+    error::{Error, Kind, Result},
+    guard::{self, OnLockFailure},
+    layout::Index,
+    secret::Secret,
+};
+
+/// The secrets that a boot may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Item {
+    /// The machine's certificate, PEM.
+    Certificate,
+    /// The machine's private key, PEM.
+    PrivateKey,
+    /// The passphrase of the operating system's LUKS volume.
+    OsPassphrase,
+}
+
+impl Item {
+    /// Where layout 3 keeps it.
+    #[must_use]
+    pub const fn index(self) -> Index {
+        match self {
+            Self::Certificate => Index::Certificate,
+            Self::PrivateKey => Index::PrivateKey,
+            Self::OsPassphrase => Index::OsPassphrase,
+        }
+    }
+}
+
+/// Something that keeps secrets and releases them to the right boot alone, until it is locked.
+///
+/// `tests/store_conformance.rs` holds what every implementation must do.
+pub trait Truststore {
+    /// Reads a secret, if this boot is allowed it.
+    ///
+    /// # Errors
+    /// By remedy: [`Kind::Unprovisioned`], [`Kind::Refused`], [`Kind::LockedOut`], [`Kind::Corrupt`], [`Kind::NoTpm`].
+    fn read(&mut self, item: Item) -> Result<Secret>;
+
+    /// Puts a newly made passphrase in the place of the operating system's, if
+    /// this boot is allowed to, and returns it. Nobody has seen it before.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    fn renew_os_passphrase(&mut self) -> Result<Secret>;
+
+    /// Makes the store refuse everything until the machine is restarted, and proves that it does.
+    ///
+    /// # Errors
+    /// Whatever stood in the way; [`read_then_lock`] turns it into [`Kind::LockNotProven`].
+    fn lock(&mut self) -> Result<()>;
+}
+
+/// Proof that the store is locked. Only [`read_then_lock`] makes it; whoever publishes asks for it.
+#[derive(Debug)]
+pub struct Locked(());
+
+/// Runs `read` on the store and then locks it, whatever `read` said.
+///
+/// A closure and not a destructor: with panic=abort destructors do not run.
+/// A panic in between ends in [`guard`]'s hook, which does what `on_failure` says.
+///
+/// # Errors
+/// Those of `read`, if the store could be locked after it; else
+/// [`Kind::LockNotProven`], which `OnLockFailure::PowerOff` does not live to return.
+pub fn read_then_lock<S: Truststore, T>(
+    store: &mut S,
+    on_failure: OnLockFailure,
+    read: impl FnOnce(&mut S) -> Result<T>,
+) -> Result<(T, Locked)> {
+    guard::arm(on_failure);
+    let outcome = read(store);
+    let locked = store.lock();
+    if let Err(error) = locked {
+        let error = match outcome {
+            Err(first) => Error::new(Kind::LockNotProven, "lock PCR 7", format!("{error} (before that: {first})")),
+            Ok(_) => Error::new(Kind::LockNotProven, "lock PCR 7", error.to_string()),
+        };
+        on_failure.act(&error);
+        return Err(error);
+    }
+    guard::disarm();
+    outcome.map(|value| (value, Locked(())))
+}
