@@ -31,3 +31,8 @@ fn write_to(path: &str, line: &str) {
         let _ = file.write_all(line.as_bytes());
     }
 }
+
+/// Says what no one must miss nor be alarmed by: to standard error alone.
+pub fn note(line: &str) {
+    let _ = writeln!(std::io::stderr(), "trust: {line}");
+}

@@ -6,11 +6,18 @@
 //! the bracket locks PCR 7, and only with its [`store::Locked`] in hand does
 //! [`publish`] put it into the kernel keyring and a private tmpfs.
 
+pub mod commands;
 pub mod console;
 pub mod error;
+mod files;
 pub mod guard;
+pub mod identity;
 pub mod layout;
 pub mod memory;
+mod pem;
 pub mod policy;
+pub mod process;
+pub mod publish;
 pub mod secret;
 pub mod store;
+pub mod tpm;

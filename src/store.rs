@@ -4,6 +4,7 @@
 use crate::{
     error::{Error, Kind, Result},
     guard::{self, OnLockFailure},
+    identity::Identity,
     layout::Index,
     secret::Secret,
 };
@@ -55,6 +56,26 @@ pub trait Truststore {
     fn lock(&mut self) -> Result<()>;
 }
 
+/// How a provisioning run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The store now holds the machine's identity and new passphrases.
+    Provisioned,
+    /// It had been provisioned with the same certificate before; nothing was changed.
+    AlreadyProvisioned,
+}
+
+/// A store that can be given to a machine.
+pub trait Provision: Truststore {
+    /// Takes ownership, makes the passphrases, and stores the machine's identity.
+    ///
+    /// It can be cut off at any instant and run again.
+    ///
+    /// # Errors
+    /// By remedy: [`Kind::Usage`] when the identity does not fit, [`Kind::Refused`] when the store has another owner.
+    fn provision(&mut self, identity: &Identity) -> Result<Outcome>;
+}
+
 /// Proof that the store is locked. Only [`read_then_lock`] makes it; whoever publishes asks for it.
 #[derive(Debug)]
 pub struct Locked(());
@@ -74,8 +95,14 @@ pub fn read_then_lock<S: Truststore, T>(
 ) -> Result<(T, Locked)> {
     guard::arm(on_failure);
     let outcome = read(store);
-    let locked = store.lock();
-    if let Err(error) = locked {
+    if let Err(error) = store.lock() {
+        // A TPM that cannot work releases nothing, now or later in this boot: that, and not the lock, is the news.
+        if let (Err(first), Kind::NoTpm) = (&outcome, error.kind())
+            && first.kind() == Kind::NoTpm
+        {
+            guard::disarm();
+            return outcome.map(|value| (value, Locked(())));
+        }
         let error = match outcome {
             Err(first) => Error::new(Kind::LockNotProven, "lock PCR 7", format!("{error} (before that: {first})")),
             Ok(_) => Error::new(Kind::LockNotProven, "lock PCR 7", error.to_string()),

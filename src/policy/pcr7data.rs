@@ -10,18 +10,17 @@ use super::{
 };
 use crate::{
     error::{Error, Kind, Result},
+    files,
     layout::Signer,
 };
 use serde::Deserialize;
 use std::{
-    fs::OpenOptions,
-    io::{ErrorKind, Read},
-    os::unix::fs::OpenOptionsExt,
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
 /// Larger files are not what they should be.
-const MAX_FILE: u64 = 64 * 1024;
+const MAX_FILE: usize = 64 * 1024;
 
 /// What a PCR 7 value stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,7 +148,7 @@ impl Pcr7Data {
     /// [`Kind::Refused`] when nothing is, [`Kind::Corrupt`] when it cannot be understood.
     pub fn find(&self, pcr7: &Digest) -> Result<Entry> {
         let dir = self.policy.join(path_of(pcr7));
-        let json = match read(&dir.join("info.json")) {
+        let json = match files::read(&dir.join("info.json"), MAX_FILE) {
             Err(e) if e.kind() == ErrorKind::NotFound => return Err(self.unknown(pcr7)),
             other => other.map_err(|e| corrupt(&dir.join("info.json"), &e))?,
         };
@@ -201,7 +200,7 @@ impl Entry {
             Signer::Luks => "tpm_luks.policy.signed",
             Signer::TpmPass => "tpm_passwd.policy.signed",
         });
-        read(&path).map_err(|e| corrupt(&path, &e))
+        files::read(&path, MAX_FILE).map_err(|e| corrupt(&path, &e))
     }
 
     /// The keyset's public key that signs such policies.
@@ -213,26 +212,11 @@ impl Entry {
             Signer::Luks => format!("luks-{}.pem", self.info.keyset),
             Signer::TpmPass => format!("tpmpass-{}.pem", self.info.keyset),
         });
-        let pem = read(&path).map_err(|e| corrupt(&path, &e))?;
+        let pem = files::read(&path, MAX_FILE).map_err(|e| corrupt(&path, &e))?;
         PublicKey::from_pem(&pem)
     }
 }
 
 fn corrupt(path: &Path, why: &std::io::Error) -> Error {
     Error::new(Kind::Corrupt, format!("read {}", path.display()), why.to_string())
-}
-
-/// A whole regular file of at most [`MAX_FILE`] bytes; anything else, a FIFO say, is refused without waiting for it.
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    let nonblock = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
-    let file = OpenOptions::new().read(true).custom_flags(nonblock).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(std::io::Error::new(ErrorKind::InvalidData, "it is no regular file"));
-    }
-    let mut bytes = Vec::new();
-    let size = file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
-    if size as u64 > MAX_FILE {
-        return Err(std::io::Error::new(ErrorKind::InvalidData, "it is too large"));
-    }
-    Ok(bytes)
 }

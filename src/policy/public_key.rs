@@ -1,7 +1,10 @@
 //! The RSA public keys that sign policies.
 
 use super::digest::{Name, hash};
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    pem,
+};
 use der::Decode;
 use spki::SubjectPublicKeyInfoRef;
 
@@ -25,10 +28,8 @@ impl PublicKey {
     /// [`Kind::Corrupt`]: not PEM, not RSA, an unusual size or exponent.
     pub fn from_pem(pem: &[u8]) -> Result<Self> {
         let bad = |why: String| Error::new(Kind::Corrupt, "read a policy key", why);
-        let (label, der) = pem_rfc7468::decode_vec(pem).map_err(|e| bad(e.to_string()))?;
-        if label != "PUBLIC KEY" {
-            return Err(bad("its label is not PUBLIC KEY".into()));
-        }
+        let block = pem::blocks(pem).find(|block| block.label == "PUBLIC KEY");
+        let der = block.and_then(|block| block.der).ok_or_else(|| bad("it holds no PUBLIC KEY in PEM".into()))?;
         let modulus = modulus(&der).map_err(|e| bad(e.to_string()))?;
         Self::from_modulus(modulus)
     }
@@ -56,30 +57,34 @@ impl PublicKey {
         u16::try_from(self.modulus.len() * 8).unwrap_or(0)
     }
 
-    /// The Name that the TPM gives the key (part 1, section 16): the digest
-    /// of its `TPMT_PUBLIC`, exponent spelled out, symmetric and scheme NULL.
+    /// Its `TPMT_PUBLIC` (part 2, section 12.2.4): the exponent spelled out, symmetric and scheme NULL.
     #[must_use]
-    pub fn name(&self) -> Name {
+    pub fn tpmt_public(&self) -> Vec<u8> {
         const RSA: u16 = 0x0001;
         const SHA256: u16 = 0x000b;
         const NULL: u16 = 0x0010;
-        let size = self.bits() / 8;
-        let digest = hash(&[
-            &RSA.to_be_bytes(),
-            &SHA256.to_be_bytes(),
-            &OBJECT_ATTRIBUTES.to_be_bytes(),
-            &0u16.to_be_bytes(),
-            &NULL.to_be_bytes(),
-            &NULL.to_be_bytes(),
-            &self.bits().to_be_bytes(),
-            &EXPONENT.to_be_bytes(),
-            &size.to_be_bytes(),
-            &self.modulus,
-        ]);
+        const NO_POLICY: u16 = 0;
+        let mut public = Vec::with_capacity(24 + self.modulus.len());
+        public.extend_from_slice(&RSA.to_be_bytes());
+        public.extend_from_slice(&SHA256.to_be_bytes());
+        public.extend_from_slice(&OBJECT_ATTRIBUTES.to_be_bytes());
+        public.extend_from_slice(&NO_POLICY.to_be_bytes());
+        public.extend_from_slice(&NULL.to_be_bytes());
+        public.extend_from_slice(&NULL.to_be_bytes());
+        public.extend_from_slice(&self.bits().to_be_bytes());
+        public.extend_from_slice(&EXPONENT.to_be_bytes());
+        public.extend_from_slice(&(self.bits() / 8).to_be_bytes());
+        public.extend_from_slice(&self.modulus);
+        public
+    }
+
+    /// The Name that the TPM gives the key (part 1, section 16): the digest of [`Self::tpmt_public`].
+    #[must_use]
+    pub fn name(&self) -> Name {
         let mut name = [0; 34];
-        let (algorithm, rest) = name.split_at_mut(2);
-        algorithm.copy_from_slice(&SHA256.to_be_bytes());
-        rest.copy_from_slice(&digest);
+        let (algorithm, digest) = name.split_at_mut(2);
+        algorithm.copy_from_slice(&[0x00, 0x0b]);
+        digest.copy_from_slice(&hash(&[&self.tpmt_public()]));
         name
     }
 }

@@ -1,0 +1,165 @@
+//! The commands on the target. Each is a page: what it opens, what it does
+//! inside the bracket, what it publishes.
+
+mod lock;
+pub mod options;
+mod preinit;
+mod provision;
+mod setup;
+
+use crate::{
+    console,
+    error::{Error, Kind, Result},
+    guard, memory,
+    tpm::{Tpm, TpmStore},
+};
+use options::{Options, Request};
+use std::{ffi::OsString, process::ExitCode};
+
+/// A command of the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    Setup,
+    Preinit,
+    Provision,
+    Lock,
+}
+
+impl Command {
+    /// All of them, in the order of a machine's life.
+    pub const ALL: [Self; 4] = [Self::Provision, Self::Preinit, Self::Setup, Self::Lock];
+
+    /// The command of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|command| command.name() == name)
+    }
+
+    /// As argv has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Setup => "setup",
+            Self::Preinit => "preinit",
+            Self::Provision => "provision",
+            Self::Lock => "lock",
+        }
+    }
+
+    /// The name that the Go tool had for it.
+    #[must_use]
+    pub const fn alias(self) -> Option<&'static str> {
+        match self {
+            Self::Setup => Some("initrd-setup"),
+            Self::Preinit => Some("preinstall"),
+            Self::Provision => None,
+            Self::Lock => Some("extend-pcr7"),
+        }
+    }
+
+    /// What it does, in one sentence.
+    #[must_use]
+    pub const fn about(self) -> &'static str {
+        match self {
+            Self::Setup => {
+                "Read the passphrase, certificate and key from the TPM, lock PCR 7, then publish them for this boot."
+            }
+            Self::Preinit => {
+                "Put a new passphrase for the operating system into the TPM, lock PCR 7, then publish the passphrase."
+            }
+            Self::Provision => "Take ownership of the TPM and store the machine's certificate and private key in it.",
+            Self::Lock => "Lock PCR 7: the TPM gives its secrets to nobody until the machine is restarted.",
+        }
+    }
+
+    /// What it needs beside options.
+    #[must_use]
+    pub const fn operands(self) -> &'static [&'static str] {
+        match self {
+            Self::Provision => &["CERT", "KEY"],
+            Self::Setup | Self::Preinit | Self::Lock => &[],
+        }
+    }
+
+    /// Runs it with what follows its name in argv, and says how it ended.
+    #[must_use]
+    pub fn main(self, program: &str, args: impl IntoIterator<Item = OsString>) -> ExitCode {
+        guard::install_panic_hook();
+        let outcome = match options::parse(self, args) {
+            Ok(Request::Help) => {
+                print(&options::help(program, self));
+                return ExitCode::SUCCESS;
+            }
+            Ok(Request::Run(options)) => self.run(&options),
+            Err(error) => Err(error),
+        };
+        memory::wipe_stack();
+        match outcome {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                console::report(&error);
+                ExitCode::from(error.kind().exit_status())
+            }
+        }
+    }
+
+    /// In a frame of its own, so that what it leaves on the stack lies below the caller's.
+    #[inline(never)]
+    fn run(self, options: &Options) -> Result<()> {
+        match self {
+            Self::Setup => setup::run(options),
+            Self::Preinit => preinit::run(options),
+            Self::Provision => provision::run(options),
+            Self::Lock => lock::run(options),
+        }
+    }
+}
+
+/// The whole of `trust-initrd`: argv without the program's own name.
+#[must_use]
+pub fn main(program: &str, mut args: impl Iterator<Item = OsString>) -> ExitCode {
+    let name = args.next();
+    match name.as_ref().and_then(|name| name.to_str()) {
+        Some("--help" | "-h" | "help") => {
+            print(&overview(program));
+            ExitCode::SUCCESS
+        }
+        Some("--version" | "-V") => {
+            print(concat!("trust ", env!("CARGO_PKG_VERSION"), "\n"));
+            ExitCode::SUCCESS
+        }
+        Some(name) if Command::named(name).is_some() => {
+            Command::named(name).map_or(ExitCode::FAILURE, |command| command.main(program, args))
+        }
+        _ => {
+            let why = name
+                .map_or_else(|| "no command is given".into(), |name| format!("there is no command {}", name.display()));
+            console::report(&Error::new(Kind::Usage, "run trust", why));
+            ExitCode::from(Kind::Usage.exit_status())
+        }
+    }
+}
+
+/// The help of the program.
+fn overview(program: &str) -> String {
+    let mut text = format!(
+        "Carries the disk key and the machine's identity out of the TPM, and shuts the door.\n\nUsage: {program} COMMAND [OPTIONS]\n\nCommands:\n"
+    );
+    for command in Command::ALL {
+        text.push_str(&format!("  {:<10} {}\n", command.name(), command.about()));
+    }
+    text.push_str("\nCOMMAND --help shows its options.\nExit status: 0 done, 2 usage, 10 no TPM, 11 not provisioned, 12 this boot is not allowed the secrets,\n13 TPM locked out, 14 TPM or policy data corrupt, 15 system call failed, 16 lock not proven.\n");
+    text
+}
+
+/// To standard output; a reader that has gone away is no failure.
+fn print(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// Opens the store that the options name. Sends nothing yet.
+fn open_store(options: &Options) -> Result<TpmStore> {
+    let tpm = Tpm::connect(&options.tcti, options.wait, options.verbose)?;
+    Ok(TpmStore::new(tpm, options.pcr7data.clone()))
+}

@@ -1,0 +1,192 @@
+//! The options of the commands on the target: one table, from which both
+//! programs parse and print their help.
+
+use super::Command;
+use crate::{
+    error::{Error, Kind, Result},
+    guard::OnLockFailure,
+    tpm::Address,
+};
+use std::{ffi::OsString, fmt::Write, path::PathBuf, time::Duration};
+
+/// One option, as the help shows it.
+pub struct Spec {
+    /// With its dashes.
+    pub name: &'static str,
+    /// What its value is called; empty for a flag.
+    pub value: &'static str,
+    /// One sentence.
+    pub help: &'static str,
+    /// The commands that take it.
+    pub commands: &'static [Command],
+}
+
+const ALL: &[Command] = &[Command::Setup, Command::Preinit, Command::Provision, Command::Lock];
+const PUBLISHING: &[Command] = &[Command::Setup, Command::Preinit];
+
+/// Every option.
+pub const SPECS: &[Spec] = &[
+    Spec {
+        name: "--tcti",
+        value: "TCTI",
+        help: "where the TPM is: device[:PATH] (the default: /dev/tpmrm0, else /dev/tpm0), swtpm:path=SOCKET, swtpm:host=IP,port=N or mssim:host=IP,port=N",
+        commands: ALL,
+    },
+    Spec {
+        name: "--wait",
+        value: "SECONDS",
+        help: "wait at most so long for the TPM to appear, and for each of its answers (10)",
+        commands: ALL,
+    },
+    Spec {
+        name: "--pcr7data",
+        value: "DIR",
+        help: "the directory that holds policy-N with the signed policies (/pcr7data)",
+        commands: ALL,
+    },
+    Spec {
+        name: "--on-lock-failure",
+        value: "poweroff|exit",
+        help: "what to do when PCR 7 cannot be proven locked (poweroff)",
+        commands: ALL,
+    },
+    Spec { name: "--verbose", value: "", help: "show every step with its time; never a secret", commands: ALL },
+    Spec {
+        name: "--secrets-dir",
+        value: "DIR",
+        help: "where the tmpfs with certificate and key is attached (/priv/factory/secure)",
+        commands: &[Command::Setup],
+    },
+    Spec {
+        name: "--manifest-ca",
+        value: "FILE",
+        help: "a certificate to be published beside them, if it is there (/manifestCA.pem)",
+        commands: &[Command::Setup],
+    },
+    Spec {
+        name: "--also-as",
+        value: "DESCRIPTION",
+        help: "add the passphrase under this description too, beside machine:luks; may be given again",
+        commands: PUBLISHING,
+    },
+    Spec {
+        name: "--key-timeout",
+        value: "SECONDS",
+        help: "have the kernel drop the passphrase after so long (never)",
+        commands: PUBLISHING,
+    },
+];
+
+/// The options of one run.
+pub struct Options {
+    pub tcti: Address,
+    pub wait: Duration,
+    pub pcr7data: PathBuf,
+    pub on_lock_failure: OnLockFailure,
+    pub verbose: bool,
+    pub secrets_dir: PathBuf,
+    pub manifest_ca: PathBuf,
+    pub also_as: Vec<String>,
+    pub key_timeout: Option<u32>,
+    /// CERT and KEY of `provision`.
+    pub operands: Vec<PathBuf>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            tcti: Address::default(),
+            wait: Duration::from_secs(10),
+            pcr7data: "/pcr7data".into(),
+            on_lock_failure: OnLockFailure::default(),
+            verbose: false,
+            secrets_dir: "/priv/factory/secure".into(),
+            manifest_ca: "/manifestCA.pem".into(),
+            also_as: Vec::new(),
+            key_timeout: None,
+            operands: Vec::new(),
+        }
+    }
+}
+
+/// What argv asks for.
+pub enum Request {
+    /// To run the command.
+    Run(Box<Options>),
+    /// To show its help.
+    Help,
+}
+
+/// Parses what follows the command's name.
+///
+/// # Errors
+/// [`Kind::Usage`].
+pub fn parse(command: Command, args: impl IntoIterator<Item = OsString>) -> Result<Request> {
+    let usage = |why: String| Error::new(Kind::Usage, format!("run {}", command.name()), why);
+    let mut options = Options::default();
+    let mut parser = lexopt::Parser::from_args(args);
+    while let Some(arg) = parser.next().map_err(|e| usage(e.to_string()))? {
+        let name = match arg {
+            lexopt::Arg::Short('h') | lexopt::Arg::Long("help") => return Ok(Request::Help),
+            lexopt::Arg::Long(name) => format!("--{name}"),
+            lexopt::Arg::Short(short) => return Err(usage(format!("there is no option -{short}"))),
+            lexopt::Arg::Value(value) => {
+                options.operands.push(value.into());
+                continue;
+            }
+        };
+        let spec = SPECS.iter().find(|spec| spec.name == name && spec.commands.contains(&command));
+        let spec = spec.ok_or_else(|| usage(format!("it has no option {name}")))?;
+        let value =
+            if spec.value.is_empty() { OsString::new() } else { parser.value().map_err(|e| usage(e.to_string()))? };
+        set(&mut options, spec, value).ok_or(()).or_else(|()| Err(usage(format!("{name} needs {}", spec.value))))?;
+    }
+    let expected = command.operands().len();
+    if options.operands.len() != expected {
+        return Err(usage(match expected {
+            0 => "it takes no operands".into(),
+            _ => format!("it needs {}", command.operands().join(" and ")),
+        }));
+    }
+    Ok(Request::Run(Box::new(options)))
+}
+
+/// Sets one option; `None` when the value does not fit.
+fn set(options: &mut Options, spec: &Spec, value: OsString) -> Option<()> {
+    let text = || value.to_str();
+    match spec.name {
+        "--tcti" => options.tcti = text()?.parse().ok()?,
+        "--wait" => {
+            let seconds: u64 = text()?.parse().ok()?;
+            options.wait = (1..=3600).contains(&seconds).then(|| Duration::from_secs(seconds))?;
+        }
+        "--pcr7data" => options.pcr7data = value.into(),
+        "--on-lock-failure" => {
+            options.on_lock_failure = match text()? {
+                "poweroff" => OnLockFailure::PowerOff,
+                "exit" => OnLockFailure::Exit,
+                _ => return None,
+            };
+        }
+        "--verbose" => options.verbose = true,
+        "--secrets-dir" => options.secrets_dir = value.into(),
+        "--manifest-ca" => options.manifest_ca = value.into(),
+        "--also-as" => options.also_as.push(text().filter(|text| !text.is_empty())?.to_owned()),
+        "--key-timeout" => options.key_timeout = Some(text()?.parse().ok().filter(|seconds| *seconds > 0)?),
+        _ => return None,
+    }
+    Some(())
+}
+
+/// The help of a command.
+#[must_use]
+pub fn help(program: &str, command: Command) -> String {
+    let operands = command.operands().join(" ");
+    let mut text =
+        format!("{}\n\nUsage: {program} {} [OPTIONS] {operands}\n\nOptions:\n", command.about(), command.name());
+    for spec in SPECS.iter().filter(|spec| spec.commands.contains(&command)) {
+        let _ = writeln!(text, "  {} {}\n        {}", spec.name, spec.value, spec.help);
+    }
+    text.push_str("  --help\n        show this\n");
+    text
+}

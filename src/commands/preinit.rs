@@ -1,0 +1,21 @@
+//! `preinit`: an installer's boot, before it formats the disk.
+
+use super::{open_store, options::Options};
+use crate::{
+    error::Result,
+    process,
+    publish::keyring,
+    store::{Truststore, read_then_lock},
+};
+
+pub fn run(options: &Options) -> Result<()> {
+    let hardened = process::harden();
+    let mut store = open_store(options)?;
+    let (passphrase, locked) = read_then_lock(&mut store, options.on_lock_failure, |store| {
+        hardened?;
+        store.renew_os_passphrase()
+    })?;
+    drop(store);
+    let key = keyring::Options { also_as: &options.also_as, timeout: options.key_timeout };
+    keyring::add(&locked, &passphrase, &key).map(|_| ())
+}

@@ -1,0 +1,31 @@
+//! Handing over: the kernel keyring for the passphrase, a private tmpfs for
+//! the certificate and its key. Nothing here runs before the store is locked.
+
+pub mod keyring;
+pub mod tmpfs;
+
+use crate::{error::Result, secret::Secret, store::Locked};
+use std::path::Path;
+
+/// What `setup` publishes.
+pub struct Published<'a> {
+    /// The passphrase of the operating system's LUKS volume.
+    pub passphrase: &'a Secret,
+    /// How it is to be found in the keyring.
+    pub key: keyring::Options<'a>,
+    /// The files, by name.
+    pub files: &'a [(&'a str, &'a Secret)],
+    /// Where they are to be found.
+    pub directory: &'a Path,
+}
+
+/// Publishes all of it, or nothing: the tmpfs is built where nobody sees it,
+/// then the keys are added, and attaching the tmpfs is the last act.
+///
+/// # Errors
+/// [`crate::error::Kind::System`]; what had been published is withdrawn.
+pub fn publish(locked: &Locked, what: &Published<'_>) -> Result<()> {
+    let mount = tmpfs::build(locked, what.files)?;
+    let keys = keyring::add(locked, what.passphrase, &what.key)?;
+    mount.attach(what.directory).inspect_err(|_| keys.withdraw())
+}

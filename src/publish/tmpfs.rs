@@ -1,0 +1,113 @@
+//! A tmpfs that nobody sees until it is complete (fsopen(2), fsmount(2), move_mount(2)).
+
+use crate::{
+    error::{Error, Result},
+    secret::Secret,
+    store::Locked,
+};
+use rustix::{
+    fs::{self, Mode, OFlags},
+    io::Errno,
+    mount::{
+        FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
+        fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_change, move_mount, open_tree,
+        unmount,
+    },
+};
+use std::{
+    fs::DirBuilder,
+    os::{fd::OwnedFd, unix::fs::DirBuilderExt},
+    path::Path,
+};
+
+/// More than the files need, and no room to hide in.
+const SIZE: &str = "1m";
+
+/// A mount that is attached nowhere; dropped, it is gone with its files.
+pub struct Detached(OwnedFd);
+
+/// Makes a tmpfs holding `files` (mode 0400), in a directory of mode 0700 that only its owner enters.
+///
+/// # Errors
+/// [`crate::error::Kind::System`].
+pub fn build(_: &Locked, files: &[(&str, &Secret)]) -> Result<Detached> {
+    let step = |errno: Errno| Error::system("make the tmpfs for the secrets", errno);
+    // The kernel swaps no tmpfs out that is `noswap` (6.4); older kernels do not know the word,
+    // and user namespaces may not say it. In an initrd there is no swap yet.
+    let filesystem = configure(true).or_else(|_| configure(false)).map_err(step)?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC
+        | MountAttrFlags::MOUNT_ATTR_NOATIME;
+    let mount = fsmount(&filesystem, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(step)?;
+    for (name, content) in files {
+        write(&mount, name, content.expose())
+            .map_err(|errno| Error::system(format!("write {name} into the tmpfs"), errno))?;
+    }
+    Ok(Detached(mount))
+}
+
+fn configure(noswap: bool) -> rustix::io::Result<OwnedFd> {
+    let filesystem = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(&filesystem, "source", "trust")?;
+    fsconfig_set_string(&filesystem, "size", SIZE)?;
+    fsconfig_set_string(&filesystem, "mode", "0700")?;
+    if noswap {
+        fsconfig_set_flag(&filesystem, "noswap")?;
+    }
+    fsconfig_create(&filesystem)?;
+    Ok(filesystem)
+}
+
+fn write(mount: &OwnedFd, name: &str, mut content: &[u8]) -> rustix::io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = fs::openat(mount, name, flags, Mode::RUSR)?;
+    while !content.is_empty() {
+        let written = rustix::io::write(&file, content)?;
+        content = content.get(written..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+impl Detached {
+    /// Attaches it at `directory`, which is made if need be.
+    ///
+    /// What is attached below a shared mount appears in every namespace that
+    /// the mount is shared with, and stays there when it is gone here. So the
+    /// directory first becomes a mount of its own, which is empty and may be
+    /// seen; made private, it carries the tmpfs.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::System`]; then the tmpfs is gone.
+    pub fn attach(self, directory: &Path) -> Result<()> {
+        let what = || format!("attach the tmpfs at {}", directory.display());
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
+        made.map_err(|error| Error::system(format!("make {}", directory.display()), error))?;
+        let base = bind(directory).map_err(|errno| Error::system(what(), errno))?;
+        move_onto(&self.0, &base).map_err(|errno| {
+            let _ = unmount(directory, UnmountFlags::DETACH);
+            Error::system(what(), errno)
+        })
+    }
+}
+
+/// Makes `directory` a private mount of itself; returns its root.
+fn bind(directory: &Path) -> rustix::io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_SYMLINK_NOFOLLOW;
+    let copy = open_tree(fs::CWD, directory, flags)?;
+    let target =
+        fs::open(directory, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    move_onto(&copy, &target)?;
+    let private = mount_change(directory, MountPropagationFlags::PRIVATE);
+    if let Err(errno) = private {
+        let _ = unmount(directory, UnmountFlags::DETACH);
+        return Err(errno);
+    }
+    Ok(copy)
+}
+
+/// Attaches the mount `what` on top of the directory `target`.
+fn move_onto(what: &OwnedFd, target: &OwnedFd) -> rustix::io::Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(what, "", target, "", flags)
+}

@@ -1,0 +1,123 @@
+//! A TPM that answers: every command goes through [`Tpm::run`].
+
+use super::{
+    response_code,
+    transport::{Address, Link, Status, hand_over},
+};
+use crate::error::{Error, Kind, Result};
+use std::{
+    rc::Rc,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+use tss_esapi::{
+    Context,
+    constants::CapabilityType,
+    handles::{KeyHandle, ObjectHandle},
+    structures::CapabilityData,
+    tcti_ldr::{DeviceConfig, TctiNameConf},
+};
+
+/// Between two attempts of a command that the TPM asks to repeat.
+const PAUSE: Duration = Duration::from_millis(20);
+/// `TPM_PT_PERMANENT` and `TPM_PT_NV_BUFFER_MAX` (part 2, section 6.13).
+pub(super) const PT_PERMANENT: u32 = 0x200;
+pub(super) const PT_NV_BUFFER_MAX: u32 = 0x12c;
+pub(super) const PT_NV_INDEX_MAX: u32 = 0x117;
+
+/// An open TPM.
+pub struct Tpm {
+    context: Context,
+    status: Rc<Status>,
+    patience: Duration,
+    opened: Instant,
+    verbose: bool,
+}
+
+impl Tpm {
+    /// Opens the TPM, waiting for it at most `patience`; no answer may take longer either.
+    ///
+    /// Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`Kind::NoTpm`] when it does not appear.
+    pub fn connect(address: &Address, patience: Duration, verbose: bool) -> Result<Self> {
+        let link = Link::open(address, patience)?;
+        let patience = link.patience();
+        let opened = Instant::now();
+        let status = hand_over(link);
+        let context = Context::new(TctiNameConf::Device(DeviceConfig::default()))
+            .map_err(|e| Error::new(Kind::System, "start tpm2-tss", e.to_string()))?;
+        Ok(Self { context, status, patience, opened, verbose })
+    }
+
+    /// Runs one TPM command, again while the TPM asks for it and time is left.
+    ///
+    /// `what` continues "cannot …".
+    pub(super) fn run<T>(
+        &mut self,
+        what: &'static str,
+        mut command: impl FnMut(&mut Context) -> tss_esapi::Result<T>,
+    ) -> Result<T> {
+        let deadline = Instant::now() + self.patience;
+        loop {
+            self.status.clear();
+            let error = match command(&mut self.context) {
+                Ok(value) => {
+                    self.trace(what);
+                    return Ok(value);
+                }
+                Err(error) => error,
+            };
+            if response_code::is_transient(self.status.code()) && Instant::now() < deadline {
+                sleep(PAUSE);
+                continue;
+            }
+            self.trace(what);
+            return Err(self.error(what, error));
+        }
+    }
+
+    /// The response code of the last command, stripped of numbers; 0 after success.
+    pub(super) fn last_code(&self) -> u32 {
+        response_code::base(self.status.code())
+    }
+
+    /// The most telling of the three layers that may have failed: the link, the TPM, tpm2-tss.
+    fn error(&self, what: &'static str, error: tss_esapi::Error) -> Error {
+        if let Some(fault) = self.status.fault() {
+            return Error::new(fault.kind(), what, fault.describe());
+        }
+        match self.status.code() {
+            0 => Error::new(
+                Kind::Corrupt,
+                what,
+                format!("the TPM's answer is not authentic or not understood ({error})"),
+            )
+            .remedy("restart the machine; if this happens again, suspect the TPM or its bus"),
+            code => response_code::error(what, code),
+        }
+    }
+
+    fn trace(&self, what: &str) {
+        if self.verbose {
+            let elapsed = self.opened.elapsed().as_secs_f64() * 1e3;
+            let count = self.status.commands();
+            crate::console::note(&format!("{elapsed:8.2} ms {count:3} commands: {what}"));
+        }
+    }
+
+    /// A property of the TPM (part 2, section 6.13), `None` where it has no such.
+    pub(super) fn property(&mut self, what: &'static str, property: u32) -> Result<Option<u32>> {
+        let (data, _) = self.run(what, |c| {
+            c.execute_without_session(|c| c.get_capability(CapabilityType::TpmProperties, property, 1))
+        })?;
+        let CapabilityData::TpmProperties(list) = data else { return Ok(None) };
+        Ok(list.into_iter().find(|p| u32::from(p.property()) == property).map(|p| p.value()))
+    }
+
+    /// Removes a loaded key from the TPM's memory.
+    pub(super) fn flush(&mut self, key: KeyHandle) -> Result<()> {
+        self.run("flush a key", |c| c.flush_context(ObjectHandle::from(key)))
+    }
+}

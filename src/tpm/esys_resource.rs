@@ -1,0 +1,132 @@
+//! What ESYS knows of an index or a key, without asking the TPM again.
+//!
+//! `Esys_TR_Serialize` gives the public area that ESYS fetched with the
+//! handle; `Esys_TR_Deserialize` takes one that is known beforehand. The form
+//! is tpm2-tss's own (version 4.1.3, which build.rs compiles): handle, Name as
+//! a `TPM2B`, a tag, then the `TPM2B` public area in TPM form. Pure.
+
+use crate::layout::{Index, POLICY_VERSION_NAME, attribute};
+
+/// The tag of an NV index.
+const NV_RESOURCE: u32 = 2;
+/// The tag of a key.
+const KEY_RESOURCE: u32 = 1;
+const ALG_SHA256: u16 = 0x000b;
+
+/// `TPMS_NV_PUBLIC`, as far as it is needed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NvPublic {
+    /// `TPMA_NV`.
+    pub attributes: u32,
+    /// The policy, if there is one.
+    pub policy: Vec<u8>,
+    /// Bytes of data.
+    pub size: u16,
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        Some(u16::from_be_bytes(self.take(2)?.try_into().ok()?))
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        Some(u32::from_be_bytes(self.take(4)?.try_into().ok()?))
+    }
+
+    fn sized(&mut self) -> Option<&'a [u8]> {
+        let size = self.u16()?;
+        self.take(usize::from(size))
+    }
+}
+
+/// The public area behind handle, Name and the expected tag.
+fn public(resource: &[u8], tag: u32) -> Option<Reader<'_>> {
+    let mut reader = Reader(resource);
+    reader.u32()?;
+    reader.sized()?;
+    (reader.u32()? == tag).then_some(())?;
+    Some(Reader(reader.sized()?))
+}
+
+/// The public area of an NV index.
+pub fn nv_public(resource: &[u8]) -> Option<NvPublic> {
+    let mut public = public(resource, NV_RESOURCE)?;
+    public.u32()?;
+    public.u16()?;
+    let attributes = public.u32()?;
+    let policy = public.sized()?.to_vec();
+    Some(NvPublic { attributes, policy, size: public.u16()? })
+}
+
+/// Whether a key can be salted to: an ECC P-256 storage key that never leaves this TPM.
+pub fn is_storage_key(resource: &[u8]) -> bool {
+    const ECC: u16 = 0x0023;
+    const NIST_P256: u16 = 0x0003;
+    const AES: u16 = 0x0006;
+    /// fixedTPM, fixedParent, restricted, decrypt (part 2, section 8.3).
+    const WANTED: u32 = 1 << 1 | 1 << 4 | 1 << 16 | 1 << 17;
+    const SIGN: u32 = 1 << 18;
+    let check = || {
+        let mut public = public(resource, KEY_RESOURCE)?;
+        let (algorithm, _name_algorithm) = (public.u16()?, public.u16()?);
+        let attributes = public.u32()?;
+        public.sized()?;
+        let (symmetric, _bits, _mode) = (public.u16()?, public.u16()?, public.u16()?);
+        let (_scheme, curve) = (public.u16()?, public.u16()?);
+        Some(algorithm == ECC && curve == NIST_P256 && symmetric == AES && attributes & (WANTED | SIGN) == WANTED)
+    };
+    check().unwrap_or(false)
+}
+
+/// Index 0x1500020 as every provisioned machine has it: its Name is part of
+/// the layout, so that the TPM need not be asked. Where the index differs, the
+/// TPM finds that the policy is not the one that was signed.
+pub fn policy_version() -> Vec<u8> {
+    let index = Index::PolicyVersion;
+    let mut public = Vec::with_capacity(14);
+    public.extend_from_slice(&index.handle().to_be_bytes());
+    public.extend_from_slice(&ALG_SHA256.to_be_bytes());
+    public.extend_from_slice(&(index.attributes() | attribute::WRITTEN).to_be_bytes());
+    public.extend_from_slice(&[0, 0]);
+    public.extend_from_slice(&[0, 4]);
+    let mut resource = Vec::with_capacity(60);
+    resource.extend_from_slice(&index.handle().to_be_bytes());
+    resource.extend_from_slice(&[0, 34]);
+    resource.extend_from_slice(&POLICY_VERSION_NAME);
+    resource.extend_from_slice(&NV_RESOURCE.to_be_bytes());
+    resource.extend_from_slice(&[0, 14]);
+    resource.extend_from_slice(&public);
+    resource
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::digest::hash;
+
+    #[test]
+    fn the_name_of_the_policy_version_is_that_of_its_public_area() {
+        let resource = policy_version();
+        let area = &resource[resource.len() - 14..];
+        assert_eq!(POLICY_VERSION_NAME[2..], hash(&[area]));
+        let public = nv_public(&resource).unwrap();
+        assert_eq!(public, NvPublic { attributes: 0x2006_0002, policy: vec![], size: 4 });
+    }
+
+    #[test]
+    fn anything_shorter_is_nothing() {
+        let resource = policy_version();
+        for end in 0..resource.len() {
+            assert_eq!(nv_public(&resource[..end]), None);
+        }
+        assert!(!is_storage_key(&resource));
+    }
+}

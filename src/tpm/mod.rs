@@ -1,0 +1,27 @@
+//! The TPM room: the only place that names `tss_esapi`, and the only one that
+//! turns what a TPM says into plaintext.
+//!
+//! - [`transport`]: from `--tcti` to bytes on a wire, every answer checked;
+//! - `crypto`: the crypto backend of ESYS;
+//! - `connection`: one command at a time, retried within bounds, errors by remedy;
+//! - `session`, `pcr`, `nv`: what the commands need;
+//! - `unlock`: the signed policy that opens the indices;
+//! - `store`: [`Truststore`](crate::store::Truststore) on top of all that;
+//! - `provision`: layout 3 written, in steps that can be cut off.
+
+mod connection;
+mod crypto;
+mod esys_resource;
+mod nv;
+mod passphrase;
+mod pcr;
+mod provision;
+mod response_code;
+mod session;
+mod store;
+mod transport;
+mod unlock;
+
+pub use connection::Tpm;
+pub use store::TpmStore;
+pub use transport::Address;

@@ -1,0 +1,225 @@
+//! NV indices: found, read and written in chunks, defined, removed.
+
+use super::{
+    connection::{PT_NV_BUFFER_MAX, Tpm},
+    esys_resource::{self, NvPublic},
+    response_code,
+    session::Protect,
+};
+use crate::{
+    error::{Error, Kind, Result},
+    layout::{Index, attribute},
+    secret::{MAX_SECRET, Secret},
+};
+use tss_esapi::{
+    attributes::NvIndexAttributes,
+    handles::{NvIndexHandle, NvIndexTpmHandle, TpmHandle},
+    interface_types::{
+        algorithm::HashingAlgorithm,
+        reserved_handles::{NvAuth, Provision},
+        session_handles::AuthSession,
+    },
+    structures::{Digest, MaxNvBuffer, NvPublicBuilder},
+};
+
+/// What `NV_Read` and `NV_Write` move at most where the TPM does not say (part 2, annex A).
+const SMALLEST_BUFFER: u16 = 512;
+
+/// An index that the TPM has.
+#[derive(Clone)]
+pub(super) struct Nv {
+    pub index: Index,
+    pub handle: NvIndexHandle,
+    pub public: NvPublic,
+}
+
+impl Nv {
+    /// Whether anything was ever written to it.
+    pub const fn is_written(&self) -> bool {
+        self.public.attributes & attribute::WRITTEN != 0
+    }
+}
+
+/// Who authorizes an access, and how the data are protected on the bus.
+#[derive(Clone, Copy)]
+pub(super) struct Access {
+    /// The owner, or the index itself by policy or by its empty password.
+    pub by: By,
+    /// The session that encrypts, and that authorizes where it is the owner's or the policy's.
+    pub session: AuthSession,
+}
+
+/// Who authorizes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    /// The session, for the owner.
+    Owner,
+    /// The session, by what has been asserted in it.
+    Policy,
+    /// Anyone: the index has AUTHREAD and an empty password.
+    Anyone,
+}
+
+impl Access {
+    fn auth(self, nv: &Nv) -> NvAuth {
+        if self.by == By::Owner { NvAuth::Owner } else { NvAuth::NvIndex(nv.handle) }
+    }
+
+    fn sessions(self) -> (Option<AuthSession>, Option<AuthSession>, Option<AuthSession>) {
+        match self.by {
+            By::Owner | By::Policy => (Some(self.session), None, None),
+            By::Anyone => (Some(AuthSession::Password), Some(self.session), None),
+        }
+    }
+}
+
+impl Tpm {
+    /// Looks an index up; `None` when it is not defined. One command.
+    pub(super) fn find_nv(&mut self, index: Index) -> Result<Option<Nv>> {
+        let what = "look up an index of the TPM";
+        let found = self.run(what, |c| {
+            let handle = TpmHandle::NvIndex(NvIndexTpmHandle::new(index.handle())?);
+            c.execute_without_session(|c| c.tr_from_tpm_public(handle))
+        });
+        let object = match found {
+            Err(_) if self.last_code() == response_code::HANDLE => return Ok(None),
+            other => other?,
+        };
+        let resource = self.run(what, |c| c.tr_serialize(object))?;
+        let public = esys_resource::nv_public(&resource)
+            .ok_or_else(|| Error::new(Kind::Corrupt, what, "its public area is malformed"))?;
+        Ok(Some(Nv { index, handle: object.into(), public }))
+    }
+
+    /// How many bytes one command moves at most. One command, asked once.
+    pub(super) fn nv_buffer_size(&mut self) -> Result<u16> {
+        let largest = MaxNvBuffer::MAX_SIZE as u32;
+        let stated = self.property("ask how much the TPM reads at once", PT_NV_BUFFER_MAX)?;
+        let size = stated.filter(|size| *size > 0).unwrap_or_else(|| SMALLEST_BUFFER.into()).min(largest);
+        Ok(u16::try_from(size).unwrap_or(SMALLEST_BUFFER))
+    }
+
+    /// Reads a whole index, with `authorize` called before every chunk.
+    ///
+    /// When PCRs change between the policy and the read, which they do while
+    /// IMA measures, the chunk is authorized and read again.
+    ///
+    /// # Errors
+    /// As [`response_code::error`] has them.
+    pub(super) fn read_nv(
+        &mut self,
+        nv: &Nv,
+        chunk: u16,
+        access: Access,
+        mut authorize: impl FnMut(&mut Self) -> Result<()>,
+    ) -> Result<Secret> {
+        const ATTEMPTS: u32 = 100;
+        let size = usize::from(nv.public.size);
+        if size > MAX_SECRET {
+            return Err(Error::new(Kind::Corrupt, "read an index of the TPM", "it is too large"));
+        }
+        Secret::filled(size, |buffer| {
+            let mut offset: u16 = 0;
+            for part in buffer.chunks_mut(usize::from(chunk.max(1))) {
+                let length = u16::try_from(part.len()).unwrap_or(chunk);
+                let mut attempts = 0;
+                let data = loop {
+                    attempts += 1;
+                    let outcome = authorize(self).and_then(|()| self.read_nv_chunk(nv, length, offset, access));
+                    match outcome {
+                        Err(_) if self.last_code() == response_code::PCR_CHANGED && attempts < ATTEMPTS => {
+                            self.restart_policy(access.session)?;
+                        }
+                        other => break other?,
+                    }
+                };
+                if data.len() != part.len() {
+                    return Err(Error::new(Kind::Corrupt, "read an index of the TPM", "the TPM gave fewer bytes"));
+                }
+                part.copy_from_slice(&data);
+                offset = offset.saturating_add(length);
+            }
+            Ok(())
+        })
+    }
+
+    fn read_nv_chunk(&mut self, nv: &Nv, length: u16, offset: u16, access: Access) -> Result<MaxNvBuffer> {
+        self.run(read_what(nv.index), |c| {
+            Self::protect(c, access.session, Protect::Answer)?;
+            c.execute_with_sessions(access.sessions(), |c| c.nv_read(access.auth(nv), nv.handle, length, offset))
+        })
+    }
+
+    /// Writes all of `data` from offset 0 on, with `authorize` called before every chunk.
+    pub(super) fn write_nv(
+        &mut self,
+        nv: &Nv,
+        data: &[u8],
+        chunk: u16,
+        access: Access,
+        mut authorize: impl FnMut(&mut Self) -> Result<()>,
+    ) -> Result<()> {
+        let mut offset: u16 = 0;
+        for part in data.chunks(usize::from(chunk.max(1))) {
+            authorize(self)?;
+            self.run(write_what(nv.index), |c| {
+                let part = MaxNvBuffer::from_bytes(part)?;
+                Self::protect(c, access.session, Protect::Command)?;
+                c.execute_with_sessions(access.sessions(), |c| c.nv_write(access.auth(nv), nv.handle, part, offset))
+            })?;
+            offset = offset.saturating_add(u16::try_from(part.len()).unwrap_or(chunk));
+        }
+        Ok(())
+    }
+
+    /// Defines an index of `size` bytes as the layout has it, with owner authorization.
+    pub(super) fn define_nv(&mut self, index: Index, policy: &[u8], size: u16, owner: AuthSession) -> Result<Nv> {
+        let attributes = index.attributes();
+        let handle = self.run("define an index of the TPM", |c| {
+            let public = NvPublicBuilder::new()
+                .with_nv_index(NvIndexTpmHandle::new(index.handle())?)
+                .with_index_name_algorithm(HashingAlgorithm::Sha256)
+                .with_index_attributes(NvIndexAttributes::try_from(attributes)?)
+                .with_index_auth_policy(Digest::from_bytes(policy)?)
+                .with_data_area_size(usize::from(size))
+                .build()?;
+            Self::protect(c, owner, Protect::Command)?;
+            c.execute_with_session(Some(owner), |c| c.nv_define_space(Provision::Owner, None, public))
+        })?;
+        Ok(Nv { index, handle, public: NvPublic { attributes, policy: policy.to_vec(), size } })
+    }
+
+    /// Removes an index, with owner authorization.
+    pub(super) fn undefine_nv(&mut self, nv: &Nv, owner: AuthSession) -> Result<()> {
+        self.run("remove an index of the TPM", |c| {
+            Self::protect(c, owner, Protect::Command)?;
+            c.execute_with_session(Some(owner), |c| c.nv_undefine_space(Provision::Owner, nv.handle))
+        })
+    }
+}
+
+/// What is being read, as messages say it.
+const fn read_what(index: Index) -> &'static str {
+    match index {
+        Index::AdminPassword => "read the TPM admin password",
+        Index::LayoutVersion => "read the layout version",
+        Index::PolicyVersion => "read the policy version",
+        Index::Certificate => "read the certificate",
+        Index::PrivateKey => "read the private key",
+        Index::CertificateDigest => "read the digest of the certificate",
+        Index::SbsPassphrase | Index::OsPassphrase => "read the passphrase",
+    }
+}
+
+/// What is being written, as messages say it.
+const fn write_what(index: Index) -> &'static str {
+    match index {
+        Index::AdminPassword => "write the TPM admin password",
+        Index::LayoutVersion => "write the layout version",
+        Index::PolicyVersion => "write the policy version",
+        Index::Certificate => "write the certificate",
+        Index::PrivateKey => "write the private key",
+        Index::CertificateDigest => "write the digest of the certificate",
+        Index::SbsPassphrase | Index::OsPassphrase => "write the passphrase",
+    }
+}

@@ -1,0 +1,80 @@
+//! PCR 7: what booted, and the door that it is.
+
+use super::{connection::Tpm, response_code, session::Protect};
+use crate::{
+    error::{Error, Kind, Result},
+    policy::digest::{Digest, LOCK_EVENT, hash},
+};
+use tss_esapi::{
+    WrapperErrorKind,
+    handles::PcrHandle,
+    interface_types::{algorithm::HashingAlgorithm, session_handles::AuthSession},
+    structures::{Event, PcrSelectionList, PcrSelectionListBuilder, PcrSlot},
+};
+
+/// `sha256:7`.
+pub(super) fn selection() -> tss_esapi::Result<PcrSelectionList> {
+    PcrSelectionListBuilder::new().with_selection(HashingAlgorithm::Sha256, &[PcrSlot::Slot7]).build()
+}
+
+impl Tpm {
+    /// The value of PCR 7 in the sha256 bank.
+    ///
+    /// # Errors
+    /// [`Kind::NoTpm`] when there is no such bank.
+    pub(super) fn read_pcr7(&mut self) -> Result<Digest> {
+        const WHAT: &str = "read PCR 7";
+        let answer = self.run(WHAT, |c| {
+            let selection = selection()?;
+            c.execute_without_session(|c| c.pcr_read(selection))
+        });
+        // A TPM that does not know SHA-256 at all refuses the selection itself.
+        let no_bank = || {
+            Error::new(Kind::NoTpm, WHAT, "the TPM has no active SHA-256 bank of PCRs")
+                .remedy("switch the SHA-256 bank on in the firmware setup")
+        };
+        let (_, _, digests) = match answer {
+            Err(_) if self.last_code() == response_code::VALUE => return Err(no_bank()),
+            other => other?,
+        };
+        let value = digests.value().first().ok_or_else(no_bank)?;
+        Digest::try_from(value.as_bytes()).map_err(|_| Error::new(Kind::Corrupt, WHAT, "it is not of 32 bytes"))
+    }
+
+    /// Extends PCR 7 of every active bank with the bank's hash of [`LOCK_EVENT`].
+    ///
+    /// `TPM2_PCR_Event` does so by itself for all banks, whichever they are.
+    /// Its answer is authenticated by `session`, which ends with it.
+    pub(super) fn extend_pcr7(&mut self, session: AuthSession) -> Result<()> {
+        let what = "extend PCR 7";
+        let digests = self.run(what, |c| {
+            let event = Event::from_bytes(LOCK_EVENT)?;
+            Self::protect(c, session, Protect::CommandAndEnd)?;
+            let sessions = (Some(AuthSession::Password), Some(session), None);
+            match c.execute_with_sessions(sessions, |c| c.pcr_event(PcrHandle::Pcr7, event)) {
+                // An authentic answer that names a bank which tss-esapi does not know: extended all the same.
+                Err(tss_esapi::Error::WrapperError(WrapperErrorKind::WrongValueFromTpm)) => Ok(None),
+                other => other.map(Some),
+            }
+        })?;
+        // The session is gone in the TPM; ESYS must forget it without asking for its removal.
+        let mut ended = tss_esapi::handles::SessionHandle::from(session).into();
+        let _ = self.run("forget the session", |c| Ok(c.tr_close(&mut ended).is_ok()));
+        let expected = hash(&[LOCK_EVENT]);
+        let sha256 = digests.as_ref().and_then(|d| d.value().get(&HashingAlgorithm::Sha256));
+        match sha256 {
+            Some(digest) if digest.as_bytes() != expected => {
+                Err(Error::new(Kind::Corrupt, what, "the TPM says that it extended something else"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Extends PCR 7 with nothing to authenticate the answer: better than not at all, and no proof.
+    pub(super) fn extend_pcr7_unauthenticated(&mut self) -> Result<()> {
+        self.run("extend PCR 7", |c| {
+            let event = Event::from_bytes(LOCK_EVENT)?;
+            c.execute_with_session(Some(AuthSession::Password), |c| c.pcr_event(PcrHandle::Pcr7, event)).map(|_| ())
+        })
+    }
+}

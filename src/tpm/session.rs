@@ -1,0 +1,145 @@
+//! The one session of a run: salted to a key in the TPM, AES-128-CFB, so that
+//! what it carries is neither seen nor changed on the bus.
+//!
+//! Not protected against: somebody between us and the TPM who answers in its
+//! place from the start. Nothing that a boot knows could tell the two apart.
+
+use super::{connection::Tpm, esys_resource, response_code};
+use crate::{
+    error::{Error, Kind, Result},
+    layout::SRK_HANDLE,
+};
+use tss_esapi::{
+    Context,
+    attributes::SessionAttributesBuilder,
+    constants::SessionType,
+    handles::{KeyHandle, PersistentTpmHandle, TpmHandle},
+    interface_types::{
+        algorithm::HashingAlgorithm,
+        data_handles::Persistent,
+        reserved_handles::{Hierarchy, Provision},
+        session_handles::AuthSession,
+    },
+    structures::{Public, SymmetricDefinition},
+    traits::UnMarshall,
+};
+
+/// `TPMT_PUBLIC` of the ECC P-256 storage root key (TCG TPM v2.0 Provisioning Guidance, section 7.5.1).
+const SRK_TEMPLATE: [u8; 26] = [
+    0x00, 0x23, // ECC
+    0x00, 0x0b, // Name with SHA-256
+    0x00, 0x03, 0x04, 0x72, // fixedTPM fixedParent sensitiveDataOrigin userWithAuth noDA restricted decrypt
+    0x00, 0x00, // no policy
+    0x00, 0x06, 0x00, 0x80, 0x00, 0x43, // AES-128-CFB
+    0x00, 0x10, // no scheme
+    0x00, 0x03, // NIST P-256
+    0x00, 0x10, // no KDF
+    0x00, 0x00, 0x00, 0x00, // the TPM makes the point
+];
+
+/// What a session does with the parameters of the next command.
+#[derive(Clone, Copy)]
+pub(super) enum Protect {
+    /// Encrypts the first parameter of the command.
+    Command,
+    /// Encrypts the first parameter of the answer.
+    Answer,
+    /// As [`Self::Command`], and the session ends with it.
+    CommandAndEnd,
+}
+
+impl Tpm {
+    /// Starts a salted session: a policy session for reading, an HMAC session for provisioning.
+    pub(super) fn start_session(&mut self, kind: SessionType) -> Result<AuthSession> {
+        let (key, transient) = self.salt_key()?;
+        let session = self.run("start an encrypted session with the TPM", |c| {
+            c.execute_without_session(|c| {
+                let symmetric = SymmetricDefinition::AES_128_CFB;
+                c.start_auth_session(Some(key), None, None, kind, symmetric, HashingAlgorithm::Sha256)
+            })
+        });
+        if transient {
+            self.flush(key)?;
+        }
+        session?.ok_or_else(|| Error::new(Kind::Corrupt, "start an encrypted session with the TPM", "it gives none"))
+    }
+
+    /// Sets what the session does with the next command; nothing is sent.
+    pub(super) fn protect(c: &mut Context, session: AuthSession, how: Protect) -> tss_esapi::Result<()> {
+        let (decrypt, encrypt, more) = match how {
+            Protect::Command => (true, false, true),
+            Protect::Answer => (false, true, true),
+            Protect::CommandAndEnd => (true, false, false),
+        };
+        let (attributes, mask) = SessionAttributesBuilder::new()
+            .with_decrypt(decrypt)
+            .with_encrypt(encrypt)
+            .with_continue_session(more)
+            .build();
+        c.tr_sess_set_attributes(session, attributes, mask)
+    }
+
+    /// The persistent SRK; in its absence a primary key of the null hierarchy, to be flushed after use.
+    fn salt_key(&mut self) -> Result<(KeyHandle, bool)> {
+        if let Some(key) = self.storage_root_key()? {
+            return Ok((key, false));
+        }
+        let key = self.create_primary("make a key to salt the session to", Hierarchy::Null, None)?;
+        Ok((key, true))
+    }
+
+    /// The key at [`SRK_HANDLE`], if it is one that can be salted to.
+    pub(super) fn storage_root_key(&mut self) -> Result<Option<KeyHandle>> {
+        let handle = persistent()?;
+        let found = self.run("find the storage root key", |c| {
+            c.execute_without_session(|c| c.tr_from_tpm_public(TpmHandle::Persistent(handle)))
+        });
+        let object = match found {
+            Err(_) if self.last_code() == response_code::HANDLE => return Ok(None),
+            other => other?,
+        };
+        let resource = self.run("look at the storage root key", |c| c.tr_serialize(object))?;
+        Ok(esys_resource::is_storage_key(&resource).then(|| KeyHandle::from(object)))
+    }
+
+    /// Makes the key at [`SRK_HANDLE`] unless something is there already; with owner authorization.
+    pub(super) fn make_storage_root_key(&mut self) -> Result<()> {
+        let handle = persistent()?;
+        let found = self.run("find the storage root key", |c| {
+            c.execute_without_session(|c| c.tr_from_tpm_public(TpmHandle::Persistent(handle)))
+        });
+        match found {
+            Ok(_) => return Ok(()),
+            Err(_) if self.last_code() == response_code::HANDLE => {}
+            Err(error) => return Err(error),
+        }
+        let auth = Some(AuthSession::Password);
+        let key = self.create_primary("make the storage root key", Hierarchy::Owner, auth)?;
+        let kept = self.run("keep the storage root key", |c| {
+            c.execute_with_session(auth, |c| {
+                c.evict_control(Provision::Owner, key.into(), Persistent::Persistent(handle))
+            })
+        });
+        self.flush(key)?;
+        kept.map(|_| ())
+    }
+
+    fn create_primary(
+        &mut self,
+        what: &'static str,
+        hierarchy: Hierarchy,
+        auth: Option<AuthSession>,
+    ) -> Result<KeyHandle> {
+        let template = Public::unmarshall(&SRK_TEMPLATE).map_err(|e| Error::new(Kind::System, what, e.to_string()))?;
+        let auth = auth.or(Some(AuthSession::Password));
+        let made = self.run(what, |c| {
+            c.execute_with_session(auth, |c| c.create_primary(hierarchy, template.clone(), None, None, None, None))
+        })?;
+        Ok(made.key_handle)
+    }
+}
+
+fn persistent() -> Result<PersistentTpmHandle> {
+    PersistentTpmHandle::new(SRK_HANDLE)
+        .map_err(|e| Error::new(Kind::System, "name the storage root key", e.to_string()))
+}

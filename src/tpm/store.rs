@@ -1,0 +1,165 @@
+//! The TPM as a [`Truststore`]: from the layout version to the lock.
+
+use super::{
+    connection::Tpm,
+    nv::{Access, By, Nv},
+    unlock::Approved,
+};
+use crate::{
+    error::{Error, Kind, Result},
+    layout::{Index, LAYOUT_VERSION, Signer},
+    policy::{
+        digest::{self, Digest},
+        pcr7data::{Entry, KeyType, Pcr7Data},
+    },
+    secret::Secret,
+    store::{Item, Truststore},
+};
+use std::{path::PathBuf, rc::Rc};
+use tss_esapi::{constants::SessionType, interface_types::session_handles::AuthSession};
+
+/// A provisioned TPM, and the signed policies of its machine's boots.
+pub struct TpmStore {
+    pub(super) tpm: Tpm,
+    pub(super) pcr7data: PathBuf,
+    pub(super) pcr7: Option<Digest>,
+    session: Option<AuthSession>,
+    open: Option<Open>,
+}
+
+/// What is known once this boot has been found to be allowed the secrets.
+#[derive(Clone)]
+struct Open {
+    approved: Rc<Approved>,
+    chunk: u16,
+}
+
+impl TpmStore {
+    /// A store on `tpm`; the policies are looked up in `pcr7data` when they are needed. Sends nothing.
+    #[must_use]
+    pub const fn new(tpm: Tpm, pcr7data: PathBuf) -> Self {
+        Self { tpm, pcr7data, pcr7: None, session: None, open: None }
+    }
+
+    /// The session of this run, which is either a policy or an HMAC session throughout.
+    pub(super) fn session(&mut self, kind: SessionType) -> Result<AuthSession> {
+        if let Some(session) = self.session {
+            return Ok(session);
+        }
+        let session = self.tpm.start_session(kind)?;
+        self.session = Some(session);
+        Ok(session)
+    }
+
+    /// PCR 7 as it is before the lock.
+    pub(super) fn pcr7(&mut self) -> Result<Digest> {
+        if let Some(value) = self.pcr7 {
+            return Ok(value);
+        }
+        let value = self.tpm.read_pcr7()?;
+        self.pcr7 = Some(value);
+        Ok(value)
+    }
+
+    /// What the signed policies say of this boot.
+    pub(super) fn entry(&mut self) -> Result<Entry> {
+        let pcr7 = self.pcr7()?;
+        Pcr7Data::open(&self.pcr7data)?.find(&pcr7)
+    }
+
+    /// An index that a provisioned TPM has.
+    fn index(&mut self, index: Index) -> Result<Nv> {
+        match self.tpm.find_nv(index)? {
+            Some(nv) if nv.is_written() => Ok(nv),
+            _ => Err(Error::new(Kind::Unprovisioned, format!("read {}", index.title()), "the TPM does not hold it")),
+        }
+    }
+
+    /// Finds out, once, whether this boot may read: layout, PCR 7, a production policy.
+    fn open(&mut self) -> Result<Open> {
+        if let Some(open) = &self.open {
+            return Ok(open.clone());
+        }
+        let session = self.session(SessionType::Policy)?;
+        let chunk = self.tpm.nv_buffer_size()?;
+        self.check_layout(chunk, session)?;
+        let pcr7 = self.pcr7()?;
+        let entry = self.entry()?;
+        if entry.info.key_type != KeyType::Production {
+            let kind = entry.info.key_type.as_str();
+            return Err(Error::new(
+                Kind::Refused,
+                "read the secrets",
+                format!("this is a {kind} boot of the keyset {}", entry.info.keyset),
+            )
+            .remedy("boot the image that is signed for production"));
+        }
+        let approved = self.tpm.approve(&entry, Signer::Luks, &pcr7)?;
+        let open = Open { approved: Rc::new(approved), chunk };
+        self.open = Some(open.clone());
+        Ok(open)
+    }
+
+    fn check_layout(&mut self, chunk: u16, session: AuthSession) -> Result<()> {
+        let nv = self.index(Index::LayoutVersion)?;
+        let access = Access { by: By::Anyone, session };
+        let version = self.tpm.read_nv(&nv, chunk, access, |_| Ok(()))?;
+        if *version.expose() == LAYOUT_VERSION {
+            return Ok(());
+        }
+        let version = String::from_utf8_lossy(version.expose()).into_owned();
+        Err(Error::new(
+            Kind::Unprovisioned,
+            "understand what the TPM holds",
+            format!("its layout is version {version:?}, not 3"),
+        )
+        .remedy("boot an image that knows this layout"))
+    }
+}
+
+impl Truststore for TpmStore {
+    fn read(&mut self, item: Item) -> Result<Secret> {
+        let open = self.open()?;
+        let session = self.session(SessionType::Policy)?;
+        let nv = self.index(item.index())?;
+        let access = Access { by: By::Policy, session };
+        self.tpm.read_nv(&nv, open.chunk, access, |tpm| tpm.assert(session, &open.approved))
+    }
+
+    fn renew_os_passphrase(&mut self) -> Result<Secret> {
+        let open = self.open()?;
+        let session = self.session(SessionType::Policy)?;
+        let Some(nv) = self.tpm.find_nv(Index::OsPassphrase)? else {
+            return Err(Error::new(Kind::Unprovisioned, "write the passphrase", "the TPM has no index for it"));
+        };
+        let passphrase = self.tpm.make_passphrase(usize::from(nv.public.size), session)?;
+        let access = Access { by: By::Policy, session };
+        self.tpm.write_nv(&nv, passphrase.expose(), open.chunk, access, |tpm| tpm.assert(session, &open.approved))?;
+        Ok(passphrase)
+    }
+
+    /// Extends PCR 7, has the TPM vouch for it, and sees that it has changed as computed.
+    fn lock(&mut self) -> Result<()> {
+        // Without a SHA-256 bank no policy of ours can be satisfied: then the TPM's word is all there is to have.
+        let before = match self.pcr7() {
+            Err(error) if error.kind() == Kind::NoTpm => None,
+            other => Some(other?),
+        };
+        let session = match self.session(SessionType::Policy) {
+            Ok(session) => session,
+            Err(error) => {
+                self.tpm.extend_pcr7_unauthenticated()?;
+                return Err(error);
+            }
+        };
+        self.session = None;
+        self.open = None;
+        self.pcr7 = None;
+        self.tpm.extend_pcr7(session)?;
+        let Some(before) = before else { return Ok(()) };
+        if self.tpm.read_pcr7()? == digest::locked(&before) {
+            return Ok(());
+        }
+        Err(Error::new(Kind::LockNotProven, "see PCR 7 change", "it is not what extending it must give"))
+    }
+}

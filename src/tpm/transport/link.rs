@@ -1,0 +1,275 @@
+//! One open connection to a TPM, with a deadline on every answer.
+
+use super::{
+    address::{Address, DEVICES},
+    response,
+};
+use crate::error::{Error, Kind, Result};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::{Mode, OFlags},
+    io::Errno,
+    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
+};
+use std::{
+    io,
+    net::SocketAddr,
+    os::fd::OwnedFd,
+    path::Path,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+/// The largest command or answer (`TPM2_MAX_COMMAND_SIZE`), in bytes.
+pub const MAX_MESSAGE: usize = 4096;
+/// How often a device that is not there yet is looked for.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// Why a link is of no more use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// No answer within the time that `--wait` allows.
+    Silent,
+    /// The other side has gone.
+    Closed,
+    /// The answer is not what TPM 2.0 Library part 1, section 18 describes.
+    Malformed,
+    /// The answer is that of a TPM 1.2.
+    Tpm12,
+    /// A system call failed.
+    Io(Errno),
+}
+
+impl Fault {
+    /// As a message tells it.
+    #[must_use]
+    pub fn describe(self) -> String {
+        match self {
+            Self::Silent => "the TPM does not answer".into(),
+            Self::Closed => "the TPM has closed the connection".into(),
+            Self::Malformed => "the TPM's answer is malformed".into(),
+            Self::Tpm12 => "this is a TPM 1.2".into(),
+            Self::Io(errno) => errno.to_string(),
+        }
+    }
+
+    /// Whether the TPM is of no use, lying, or out of reach for the moment.
+    #[must_use]
+    pub const fn kind(self) -> Kind {
+        match self {
+            Self::Tpm12 => Kind::NoTpm,
+            Self::Malformed => Kind::Corrupt,
+            Self::Silent | Self::Closed | Self::Io(_) => Kind::System,
+        }
+    }
+}
+
+/// How commands are wrapped on the wire.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Framing {
+    Bare,
+    Mssim,
+}
+
+/// An open connection.
+pub struct Link {
+    fd: OwnedFd,
+    /// mssim's second connection, which keeps the simulator powered.
+    _platform: Option<OwnedFd>,
+    framing: Framing,
+    patience: Duration,
+}
+
+impl Link {
+    /// Opens the TPM, waiting for it at most `patience`, which is then also
+    /// the longest that any answer may take.
+    ///
+    /// # Errors
+    /// [`Kind::NoTpm`] when it does not appear in time.
+    pub fn open(address: &Address, patience: Duration) -> Result<Self> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let error = match open_once(address) {
+                Ok((fd, platform)) => {
+                    let framing = if platform.is_some() { Framing::Mssim } else { Framing::Bare };
+                    return Ok(Self { fd, _platform: platform, framing, patience });
+                }
+                Err(error) => error,
+            };
+            if Instant::now() >= deadline {
+                let why = format!("{error} (waited {} s)", patience.as_secs());
+                return Err(Error::new(Kind::NoTpm, format!("open {}", name(address)), why));
+            }
+            sleep(LOOK_AGAIN);
+        }
+    }
+
+    /// The longest that an answer may take.
+    pub const fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// Sends one command.
+    ///
+    /// # Errors
+    /// The link is of no more use.
+    pub fn transmit(&mut self, command: &[u8]) -> std::result::Result<(), Fault> {
+        const SEND_COMMAND: u32 = 8;
+        const LOCALITY: u8 = 0;
+        let deadline = Instant::now() + self.patience;
+        if self.framing == Framing::Mssim {
+            let size = u32::try_from(command.len()).map_err(|_| Fault::Malformed)?;
+            let mut frame = Vec::with_capacity(9 + command.len());
+            frame.extend_from_slice(&SEND_COMMAND.to_be_bytes());
+            frame.push(LOCALITY);
+            frame.extend_from_slice(&size.to_be_bytes());
+            frame.extend_from_slice(command);
+            return self.write_all(&frame, deadline);
+        }
+        self.write_all(command, deadline)
+    }
+
+    /// Receives the answer to `command`: at most [`MAX_MESSAGE`] bytes, checked against what it says of itself.
+    ///
+    /// # Errors
+    /// The link is of no more use.
+    pub fn receive(&mut self, command: &[u8], answer: &mut Vec<u8>) -> std::result::Result<(), Fault> {
+        let deadline = Instant::now() + self.patience;
+        answer.clear();
+        if self.framing == Framing::Mssim {
+            // The size, which the answer's own header repeats.
+            self.read_exactly(4, answer, deadline)?;
+            answer.clear();
+        }
+        self.read_exactly(response::HEADER, answer, deadline)?;
+        let size = response::stated_size(answer).ok_or(Fault::Malformed)?;
+        if size > MAX_MESSAGE {
+            return Err(Fault::Malformed);
+        }
+        self.read_exactly(size, answer, deadline)?;
+        response::check(command, answer)?;
+        if self.framing == Framing::Mssim {
+            let mut trailer = Vec::new();
+            self.read_exactly(4, &mut trailer, deadline)?;
+        }
+        Ok(())
+    }
+
+    fn write_all(&self, mut bytes: &[u8], deadline: Instant) -> std::result::Result<(), Fault> {
+        while !bytes.is_empty() {
+            self.wait_for(PollFlags::OUT, deadline)?;
+            match rustix::io::write(&self.fd, bytes) {
+                Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(Errno::PIPE | Errno::CONNRESET) => return Err(Fault::Closed),
+                Err(errno) => return Err(Fault::Io(errno)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads until `buffer` holds `size` bytes; a device gives a whole answer at once, so more may come.
+    fn read_exactly(&self, size: usize, buffer: &mut Vec<u8>, deadline: Instant) -> std::result::Result<(), Fault> {
+        let mut chunk = [0u8; MAX_MESSAGE];
+        while buffer.len() < size {
+            self.wait_for(PollFlags::IN, deadline)?;
+            // Streams must not be read beyond the frame; devices must be read as a whole.
+            let limit = if self.framing == Framing::Mssim { size - buffer.len() } else { MAX_MESSAGE };
+            let room = chunk.get_mut(..limit).ok_or(Fault::Malformed)?;
+            match rustix::io::read(&self.fd, room) {
+                Ok(0) => return Err(Fault::Closed),
+                Ok(count) => buffer.extend_from_slice(chunk.get(..count).unwrap_or_default()),
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(Errno::CONNRESET) => return Err(Fault::Closed),
+                Err(errno) => return Err(Fault::Io(errno)),
+            }
+        }
+        Ok(())
+    }
+
+    fn wait_for(&self, what: PollFlags, deadline: Instant) -> std::result::Result<(), Fault> {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let timeout = Timespec::try_from(left).map_err(|_| Fault::Io(Errno::INVAL))?;
+            let mut fds = [PollFd::new(&self.fd, what)];
+            match poll(&mut fds, Some(&timeout)) {
+                Ok(0) => return Err(Fault::Silent),
+                Ok(_) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(Fault::Io(errno)),
+            }
+        }
+    }
+}
+
+/// How messages name it.
+fn name(address: &Address) -> String {
+    match address {
+        Address::Device(None) => format!("{} or {}", DEVICES[0], DEVICES[1]),
+        Address::Device(Some(path)) => path.display().to_string(),
+        Address::SwtpmUnix(path) => format!("the TPM socket {}", path.display()),
+        Address::SwtpmTcp(socket) | Address::Mssim(socket) => format!("the TPM at {socket}"),
+    }
+}
+
+/// One attempt: the connection, and for mssim the platform's.
+fn open_once(address: &Address) -> io::Result<(OwnedFd, Option<OwnedFd>)> {
+    match address {
+        Address::Device(Some(path)) => Ok((device(path)?, None)),
+        Address::Device(None) => {
+            let [managed, bare] = DEVICES;
+            match device(Path::new(managed)) {
+                // The kernel makes the bare device first and the managed one at once after it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && Path::new(bare).exists() => {
+                    sleep(LOOK_AGAIN);
+                    let fd = device(Path::new(managed)).or_else(|_| device(Path::new(bare)))?;
+                    Ok((fd, None))
+                }
+                other => Ok((other?, None)),
+            }
+        }
+        Address::SwtpmUnix(path) => Ok((unix(path)?, None)),
+        Address::SwtpmTcp(socket) => Ok((tcp(socket)?, None)),
+        Address::Mssim(socket) => {
+            let mut beside = *socket;
+            beside.set_port(socket.port().checked_add(1).ok_or(Errno::INVAL)?);
+            let platform = tcp(&beside)?;
+            power_on(&platform)?;
+            Ok((tcp(socket)?, Some(platform)))
+        }
+    }
+}
+
+/// Non-blocking, so that the kernel works on a command while we watch the clock.
+fn device(path: &Path) -> io::Result<OwnedFd> {
+    Ok(rustix::fs::open(path, OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty())?)
+}
+
+fn unix(path: &Path) -> io::Result<OwnedFd> {
+    let fd = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    rustix::net::connect(&fd, &SocketAddrUnix::new(path)?)?;
+    Ok(fd)
+}
+
+fn tcp(address: &SocketAddr) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let fd = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    rustix::net::connect(&fd, address)?;
+    Ok(fd)
+}
+
+/// Tells the reference simulator to switch TPM and NV on; each is answered by a zero.
+fn power_on(platform: &OwnedFd) -> io::Result<()> {
+    const SIGNAL_POWER_ON: u32 = 1;
+    const SIGNAL_NV_ON: u32 = 11;
+    for signal in [SIGNAL_POWER_ON, SIGNAL_NV_ON] {
+        rustix::io::write(platform, &signal.to_be_bytes())?;
+        let mut fds = [PollFd::new(platform, PollFlags::IN)];
+        let second = Timespec { tv_sec: 1, tv_nsec: 0 };
+        let mut answer = [0u8; 4];
+        if poll(&mut fds, Some(&second))? == 0 || rustix::io::read(platform, &mut answer)? == 0 {
+            return Err(Errno::TIMEDOUT.into());
+        }
+    }
+    Ok(())
+}

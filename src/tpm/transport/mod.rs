@@ -1,0 +1,15 @@
+//! The way to the TPM: an address from argv, a link to the device, and the C
+//! structure (TCTI) by which tpm2-tss uses the link.
+//!
+//! tpm2-tss brings its own; ours knows deadlines, never reads the
+//! environment, keeps no descriptor open over exec, and checks every answer
+//! ([`response`]) before C sees it.
+
+mod address;
+mod link;
+mod response;
+mod tcti;
+
+pub use address::Address;
+pub(super) use link::Link;
+pub(super) use tcti::{Status, hand_over};

@@ -1,0 +1,152 @@
+//! Whether an answer is built as TPM 2.0 Library part 1, section 18 describes.
+//! Pure: bytes in, verdict out. tpm2-tss trusts the sizes in an answer; after
+//! this it may.
+
+use super::link::Fault;
+
+/// Tag, size and response code.
+pub const HEADER: usize = 10;
+
+const ST_NO_SESSIONS: u16 = 0x8001;
+const ST_SESSIONS: u16 = 0x8002;
+/// `TPM_TAG_RSP_COMMAND`: what a TPM 1.2 answers.
+const TPM12: u16 = 0x00c4;
+/// The largest digest, nonce or HMAC: SHA-512.
+const MAX_DIGEST: usize = 64;
+/// At most three sessions go with a command.
+const MAX_SESSIONS: usize = 3;
+
+/// Commands whose answer begins with a handle, as far as they are used here.
+const WITH_HANDLE: [u32; 3] = [
+    0x0000_0131, // CreatePrimary
+    0x0000_0167, // LoadExternal
+    0x0000_0176, // StartAuthSession
+];
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_be_bytes(bytes.get(at..at.checked_add(2)?)?.try_into().ok()?))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_be_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
+}
+
+/// The size that a header states.
+pub fn stated_size(answer: &[u8]) -> Option<usize> {
+    usize::try_from(u32_at(answer, 2)?).ok()
+}
+
+/// The response code of a whole answer.
+pub fn code(answer: &[u8]) -> Option<u32> {
+    u32_at(answer, 6)
+}
+
+/// Checks `answer` against the command that it answers.
+///
+/// # Errors
+/// [`Fault::Tpm12`] or [`Fault::Malformed`].
+pub fn check(command: &[u8], answer: &[u8]) -> Result<(), Fault> {
+    let tag = u16_at(answer, 0).ok_or(Fault::Malformed)?;
+    if tag == TPM12 {
+        return Err(Fault::Tpm12);
+    }
+    well_formed(command, tag, answer).ok_or(Fault::Malformed)
+}
+
+fn well_formed(command: &[u8], tag: u16, answer: &[u8]) -> Option<()> {
+    let exact = |holds: bool| holds.then_some(());
+    exact(stated_size(answer)? == answer.len())?;
+    if code(answer)? != 0 {
+        return exact(tag == ST_NO_SESSIONS && answer.len() == HEADER);
+    }
+    // An answer without sessions to a command with sessions would be one that nobody vouches for.
+    exact(u16_at(command, 0)? == tag)?;
+    let handles = if WITH_HANDLE.contains(&u32_at(command, 6)?) { 4 } else { 0 };
+    let parameters = HEADER + handles;
+    exact(answer.len() >= parameters)?;
+    match tag {
+        ST_NO_SESSIONS => Some(()),
+        ST_SESSIONS => {
+            let size = usize::try_from(u32_at(answer, parameters)?).ok()?;
+            sessions(answer.get((parameters + 4).checked_add(size)?..)?)
+        }
+        _ => None,
+    }
+}
+
+/// The authorization area: nonce, attributes and HMAC of each session, and nothing behind.
+fn sessions(mut area: &[u8]) -> Option<()> {
+    let mut count = 0;
+    while !area.is_empty() {
+        count += 1;
+        let nonce = sized(area)?;
+        let attributes = area.get(nonce..nonce + 1)?.len();
+        let hmac = sized(area.get(nonce + attributes..)?)?;
+        area = area.get(nonce + attributes + hmac..)?;
+    }
+    (1..=MAX_SESSIONS).contains(&count).then_some(())
+}
+
+/// The length of a `TPM2B` of at most [`MAX_DIGEST`] bytes, its size field included.
+fn sized(bytes: &[u8]) -> Option<usize> {
+    let size = usize::from(u16_at(bytes, 0)?);
+    (size <= MAX_DIGEST && bytes.len() >= 2 + size).then_some(2 + size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NV_READ: u32 = 0x0000_014e;
+
+    fn command(tag: u16, code: u32) -> Vec<u8> {
+        [&tag.to_be_bytes()[..], &10u32.to_be_bytes(), &code.to_be_bytes()].concat()
+    }
+
+    fn answer(tag: u16, code: u32, body: &[u8]) -> Vec<u8> {
+        let size = u32::try_from(HEADER + body.len()).unwrap();
+        [&tag.to_be_bytes()[..], &size.to_be_bytes(), &code.to_be_bytes(), body].concat()
+    }
+
+    /// Two bytes of parameters, then a session with an empty nonce and HMAC.
+    const BODY: [u8; 11] = [0, 0, 0, 2, 7, 7, 0, 0, 1, 0, 0];
+
+    #[test]
+    fn accepts_what_a_tpm_says() {
+        let nv_read = command(ST_SESSIONS, NV_READ);
+        assert_eq!(check(&nv_read, &answer(ST_SESSIONS, 0, &BODY)), Ok(()));
+        assert_eq!(check(&nv_read, &answer(ST_NO_SESSIONS, 0x922, &[])), Ok(()));
+        let start = command(ST_NO_SESSIONS, 0x176);
+        assert_eq!(check(&start, &answer(ST_NO_SESSIONS, 0, &[3, 0, 0, 0, 0, 0])), Ok(()));
+    }
+
+    #[test]
+    fn refuses_every_truncation_and_every_lying_size() {
+        let nv_read = command(ST_SESSIONS, NV_READ);
+        let good = answer(ST_SESSIONS, 0, &BODY);
+        for end in 0..good.len() {
+            assert!(check(&nv_read, &good[..end]).is_err(), "cut at {end}");
+            let mut cut = good[..end].to_vec();
+            if let (Some(field), Ok(size)) = (cut.get_mut(2..6), u32::try_from(end)) {
+                field.copy_from_slice(&size.to_be_bytes());
+            }
+            assert!(check(&nv_read, &cut).is_err(), "cut at {end}, size corrected");
+        }
+        for (at, value) in [(5, 200), (13, 200), (13, 255), (17, 65), (20, 65), (9, 1), (1, 1)] {
+            let mut lying = good.clone();
+            lying[at] = value;
+            assert!(check(&nv_read, &lying).is_err(), "byte {at} = {value}");
+        }
+    }
+
+    #[test]
+    fn refuses_a_success_without_sessions() {
+        let nv_read = command(ST_SESSIONS, NV_READ);
+        assert_eq!(check(&nv_read, &answer(ST_NO_SESSIONS, 0, &[0, 0])), Err(Fault::Malformed));
+    }
+
+    #[test]
+    fn knows_a_tpm_1_2() {
+        assert_eq!(check(&command(ST_NO_SESSIONS, 0x17a), &answer(TPM12, 0x1e, &[])), Err(Fault::Tpm12));
+    }
+}
