@@ -1,0 +1,91 @@
+//! Programs of the system that the subcommands need, and how they get there.
+
+use crate::sh;
+use anyhow::{Context, Result, bail};
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+/// A program, and the package of Debian and Ubuntu that brings it.
+#[derive(Clone, Copy)]
+pub struct Program {
+    name: &'static str,
+    package: &'static str,
+}
+
+const fn program(name: &'static str, package: &'static str) -> Program {
+    Program { name, package }
+}
+
+/// For building the programs.
+pub const BUILD: &[Program] = &[
+    program("cc", "gcc"),
+    program("musl-gcc", "musl-tools"),
+    program("gzip", "gzip"),
+    program("patch", "patch"),
+    program("tar", "tar"),
+];
+
+/// For running them on a software TPM, with real volumes, in their own namespaces.
+pub const RUN: &[Program] = &[
+    program("cryptsetup", "cryptsetup-bin"),
+    program("keyctl", "keyutils"),
+    program("openssl", "openssl"),
+    program("setpriv", "util-linux"),
+    program("swtpm", "swtpm"),
+    program("swtpm_setup", "swtpm-tools"),
+    program("tpm2_pcrextend", "tpm2-tools"),
+    program("unshare", "util-linux"),
+];
+
+/// Sees to it that all of `programs` are there: installs what is missing, as
+/// root where there is apt, or says what it is.
+pub fn ensure(programs: &[&[Program]]) -> Result<()> {
+    let missing = missing(programs);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: BTreeSet<_> = missing.iter().map(|program| program.package).collect();
+    let packages: Vec<_> = packages.into_iter().collect();
+    if !is_root()? || !Path::new("/usr/bin/apt-get").exists() {
+        let names: Vec<_> = missing.iter().map(|program| program.name).collect();
+        bail!(
+            "these programs are missing: {}; install them (on Debian and Ubuntu, as root: apt-get install {})",
+            names.join(", "),
+            packages.join(" ")
+        );
+    }
+    println!("installing {}", packages.join(" "));
+    // The lists that are there may be old, or none.
+    if install(&packages).is_err() {
+        sh::run_quietly(apt_get().arg("update"))?;
+        install(&packages)?;
+    }
+    match self::missing(programs).first() {
+        Some(program) => bail!("{} is missing, and {} does not bring it", program.name, program.package),
+        None => Ok(()),
+    }
+}
+
+fn missing(programs: &[&[Program]]) -> Vec<Program> {
+    programs.iter().copied().flatten().filter(|program| sh::find(program.name).is_none()).copied().collect()
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    sh::run_quietly(apt_get().args(["install", "-y", "--no-install-recommends"]).args(packages))
+}
+
+fn apt_get() -> Command {
+    let mut command = Command::new("apt-get");
+    command.args(["-qq", "-o", "Dpkg::Use-Pty=0"]).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
+    command
+}
+
+/// Whether this is root, by the owner of our own directory in /proc.
+pub fn is_root() -> Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = std::fs::metadata("/proc/self").context("cannot read /proc: it must be mounted")?;
+    Ok(metadata.uid() == 0)
+}
