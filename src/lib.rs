@@ -9,6 +9,8 @@
 pub mod console;
 pub mod error;
 pub mod guard;
+#[cfg(feature = "host")]
+pub mod host;
 pub mod layout;
 pub mod memory;
 pub mod policy;
