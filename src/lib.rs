@@ -11,6 +11,8 @@ pub mod console;
 pub mod error;
 mod files;
 pub mod guard;
+#[cfg(feature = "host")]
+pub mod host;
 pub mod identity;
 pub mod layout;
 pub mod memory;

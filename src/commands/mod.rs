@@ -29,10 +29,10 @@ impl Command {
     /// All of them, in the order of a machine's life.
     pub const ALL: [Self; 4] = [Self::Provision, Self::Preinit, Self::Setup, Self::Lock];
 
-    /// The command of this name.
+    /// The command of this name or alias.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|command| command.name() == name)
+        Self::ALL.into_iter().find(|command| command.name() == name || command.alias() == Some(name))
     }
 
     /// As argv has it.

@@ -142,6 +142,12 @@ impl Pcr7Data {
         }
     }
 
+    /// The directory `policy-N` itself.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.policy
+    }
+
     /// What is known of boots with this PCR 7.
     ///
     /// # Errors

@@ -1,0 +1,154 @@
+//! X.509 certificates (RFC 5280): issued, and read back as issuers.
+
+use super::key::{PrivateKey, PublicKey, Signature};
+use crate::error::{Error, Kind, Result};
+use der::{Encode, asn1::ObjectIdentifier, pem::LineEnding};
+use spki::SubjectPublicKeyInfoRef;
+use x509_cert::{
+    Certificate, TbsCertificate,
+    builder::{self, Builder, CertificateBuilder, profile::BuilderProfile},
+    ext::{
+        Extension, ToExtension,
+        pkix::{AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectKeyIdentifier},
+    },
+    name::Name,
+    serial_number::SerialNumber,
+    time::{Time, Validity},
+};
+
+/// What a certificate says, but for its key and its issuer.
+#[derive(Clone, Debug)]
+pub struct Template {
+    /// Whose it is.
+    pub subject: Name,
+    /// From now until when; RFC 5280 decides how it is written.
+    pub not_after: Time,
+    /// Whether it can issue others.
+    pub ca: bool,
+    /// What its key may do.
+    pub key_usage: KeyUsage,
+    /// What for; empty for no extension.
+    pub extended_key_usage: Vec<ObjectIdentifier>,
+}
+
+/// Who signs a certificate.
+#[derive(Clone, Copy)]
+pub struct Issuer<'a> {
+    /// Its certificate.
+    pub certificate: &'a Certificate,
+    /// The key that belongs to it.
+    pub key: &'a PrivateKey,
+}
+
+/// Issues a certificate for a key.
+///
+/// # Errors
+/// [`Kind::System`] when it cannot be encoded or signed.
+pub fn issue(template: &Template, subject_key: &PublicKey, issuer: Issuer<'_>) -> Result<Certificate> {
+    let tbs = issuer.certificate.tbs_certificate();
+    let key_id = tbs.get_extension::<SubjectKeyIdentifier>().map_err(|e| failed(&e.into()))?.map(|(_, id)| id.0);
+    let issued_by = IssuedBy { name: tbs.subject().clone(), key_id };
+    build(Contents { template, issued_by: Some(issued_by) }, subject_key, issuer.key)
+}
+
+/// Issues a certificate that its own key signs.
+///
+/// # Errors
+/// As [`issue`].
+pub fn self_sign(template: &Template, key: &PrivateKey) -> Result<Certificate> {
+    build(Contents { template, issued_by: None }, key.public(), key)
+}
+
+/// Reads a certificate in PEM.
+///
+/// # Errors
+/// [`Kind::Corrupt`] when it is none.
+pub fn from_pem(pem: &[u8]) -> Result<Certificate> {
+    use der::DecodePem;
+    Certificate::from_pem(pem).map_err(|e| {
+        Error::new(Kind::Corrupt, "read a certificate", e.to_string()).remedy("give an X.509 certificate in PEM")
+    })
+}
+
+/// Writes a certificate in PEM.
+///
+/// # Errors
+/// [`Kind::System`] when there is no memory.
+pub fn to_pem(certificate: &Certificate) -> Result<String> {
+    use der::EncodePem;
+    certificate.to_pem(LineEnding::LF).map_err(|e| failed(&e.into()))
+}
+
+/// Whether `key` is the one that `certificate` speaks of.
+#[must_use]
+pub fn is_for(certificate: &Certificate, key: &PublicKey) -> bool {
+    let spki = certificate.tbs_certificate().subject_public_key_info().to_der();
+    spki.is_ok_and(|der| der == key.as_der())
+}
+
+fn build(contents: Contents<'_>, subject_key: &PublicKey, signer: &PrivateKey) -> Result<Certificate> {
+    let validity = Validity::new(Time::now().map_err(|e| failed(&e.into()))?, contents.template.not_after);
+    let build = CertificateBuilder::new(contents, serial_number()?, validity, subject_key.to_info()?);
+    build.and_then(|builder| builder.build::<_, Signature>(signer)).map_err(|e| failed(&e))
+}
+
+/// 126 random bits, and always 16 bytes long.
+fn serial_number() -> Result<SerialNumber> {
+    let mut bytes = [0; 16];
+    aws_lc_rs::rand::fill(&mut bytes)
+        .map_err(|_| Error::new(Kind::System, "draw a serial number", "there is no randomness"))?;
+    bytes[0] = bytes[0] & 0x3f | 0x40;
+    SerialNumber::new(&bytes).map_err(|e| failed(&e.into()))
+}
+
+fn failed(why: &builder::Error) -> Error {
+    Error::new(Kind::System, "issue a certificate", why.to_string())
+}
+
+/// What enters a certificate from its issuer's.
+struct IssuedBy {
+    name: Name,
+    /// The issuer's subjectKeyIdentifier, whatever it was computed from.
+    key_id: Option<der::asn1::OctetString>,
+}
+
+/// A template as x509-cert asks for it.
+struct Contents<'a> {
+    template: &'a Template,
+    issued_by: Option<IssuedBy>,
+}
+
+impl BuilderProfile for Contents<'_> {
+    fn get_issuer(&self, subject: &Name) -> Name {
+        self.issued_by.as_ref().map_or_else(|| subject.clone(), |issuer| issuer.name.clone())
+    }
+
+    fn get_subject(&self) -> Name {
+        self.template.subject.clone()
+    }
+
+    fn build_extensions(
+        &self,
+        subject_key: SubjectPublicKeyInfoRef<'_>,
+        _issuer_key: SubjectPublicKeyInfoRef<'_>,
+        tbs: &TbsCertificate,
+    ) -> builder::Result<Vec<Extension>> {
+        let subject = tbs.subject();
+        let mut extensions = Vec::new();
+        if self.template.ca {
+            let constraints = BasicConstraints { ca: true, path_len_constraint: None };
+            extensions.push((&constraints).to_extension(subject, &extensions)?);
+        }
+        extensions.push((&self.template.key_usage).to_extension(subject, &extensions)?);
+        if !self.template.extended_key_usage.is_empty() {
+            let usage = ExtendedKeyUsage(self.template.extended_key_usage.clone());
+            extensions.push((&usage).to_extension(subject, &extensions)?);
+        }
+        extensions.push((&SubjectKeyIdentifier::try_from(subject_key)?).to_extension(subject, &extensions)?);
+        if let Some(key_id) = self.issued_by.as_ref().and_then(|issuer| issuer.key_id.clone()) {
+            let authority = AuthorityKeyIdentifier { key_identifier: Some(key_id), ..Default::default() };
+            extensions.push((&authority).to_extension(subject, &extensions)?);
+        }
+        Ok(extensions)
+    }
+}

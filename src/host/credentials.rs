@@ -1,0 +1,84 @@
+//! A private key and its certificate, as two files in a directory.
+
+use super::{
+    certificate::{self, Issuer, Template},
+    files,
+    key::PrivateKey,
+};
+use crate::error::{Error, Kind, Result};
+use std::path::Path;
+use x509_cert::Certificate;
+
+const KEY: &str = "privkey.pem";
+const CERTIFICATE: &str = "cert.pem";
+
+/// A private key and its certificate.
+pub struct Credentials {
+    /// The key.
+    pub key: PrivateKey,
+    /// What says whose it is.
+    pub certificate: Certificate,
+}
+
+impl Credentials {
+    /// Certifies a new key by itself.
+    ///
+    /// # Errors
+    /// As [`certificate::self_sign`].
+    pub fn self_signed(key: PrivateKey, template: &Template) -> Result<Self> {
+        let certificate = certificate::self_sign(template, &key)?;
+        Ok(Self { key, certificate })
+    }
+
+    /// Certifies a new key.
+    ///
+    /// # Errors
+    /// As [`certificate::issue`].
+    pub fn issued(key: PrivateKey, template: &Template, issuer: &Self) -> Result<Self> {
+        let issuer = Issuer { certificate: &issuer.certificate, key: &issuer.key };
+        let certificate = certificate::issue(template, key.public(), issuer)?;
+        Ok(Self { key, certificate })
+    }
+
+    /// Reads both from a directory.
+    ///
+    /// # Errors
+    /// Those of reading; [`Kind::Corrupt`] when the certificate is for another key.
+    pub fn load(dir: &Path) -> Result<Self> {
+        let key = load_key(dir)?;
+        let path = dir.join(CERTIFICATE);
+        let certificate = certificate::from_pem(&files::read(&path)?).map_err(|e| in_file(&path, &e))?;
+        if !certificate::is_for(&certificate, key.public()) {
+            return Err(corrupt(dir, "the certificate is for another private key"));
+        }
+        Ok(Self { key, certificate })
+    }
+
+    /// Writes both into a directory that exists and holds neither.
+    ///
+    /// # Errors
+    /// [`Kind::System`].
+    pub fn save(&self, dir: &Path) -> Result<()> {
+        files::create(&dir.join(KEY), files::PRIVATE, self.key.to_pem()?.as_bytes())?;
+        files::create(&dir.join(CERTIFICATE), files::PUBLIC, certificate::to_pem(&self.certificate)?.as_bytes())
+    }
+}
+
+/// Reads the private key from a directory.
+///
+/// # Errors
+/// Those of reading and of [`PrivateKey::from_pem`].
+pub fn load_key(dir: &Path) -> Result<PrivateKey> {
+    let path = dir.join(KEY);
+    let pem = zeroize::Zeroizing::new(files::read(&path)?);
+    PrivateKey::from_pem(&pem).map_err(|e| in_file(&path, &e))
+}
+
+fn in_file(path: &Path, why: &Error) -> Error {
+    corrupt(path, &why.to_string())
+}
+
+fn corrupt(path: &Path, why: &str) -> Error {
+    Error::new(Kind::Corrupt, format!("use {}", path.display()), why.to_owned())
+        .remedy("restore the keyset from a backup")
+}

@@ -1,0 +1,205 @@
+//! Files and directories: with their final mode from the first instant, whole or not at all.
+
+use super::interrupt;
+use crate::error::{Error, Kind, Result};
+use rustix::fs::{FlockOperation, flock};
+use std::{
+    fs::{DirBuilder, File, OpenOptions},
+    io::{self, ErrorKind, Read, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+use uuid::Uuid;
+
+/// Of what only its owner may read.
+pub const PRIVATE: u32 = 0o600;
+/// Of what his group may read too.
+pub const PUBLIC: u32 = 0o640;
+/// Of every directory.
+const DIRECTORY: u32 = 0o700;
+/// What the names of unfinished files and directories begin with. No keyset, project or machine is called so.
+const UNFINISHED: &str = ".new-";
+/// Larger files are not what they should be.
+const MAX_FILE: u64 = 1024 * 1024;
+
+/// A failure to do `what` to `path`, with a remedy for the usual reasons.
+pub fn cannot(what: &str, path: &Path, why: &io::Error) -> Error {
+    let (kind, remedy) = match why.kind() {
+        ErrorKind::NotFound => (Kind::Usage, "check the name"),
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            (Kind::System, "run it as the owner, or choose another place")
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => (Kind::System, "free some space and run it again"),
+        _ => (Kind::System, "check the file system"),
+    };
+    Error::new(kind, format!("{what} {}", path.display()), why.to_string()).remedy(remedy)
+}
+
+/// Makes a directory and those above it.
+///
+/// # Errors
+/// [`Kind::System`].
+pub fn make_dirs(path: &Path) -> Result<()> {
+    DirBuilder::new().recursive(true).mode(DIRECTORY).create(path).map_err(|e| cannot("make the directory", path, &e))
+}
+
+/// Reads a whole file.
+///
+/// # Errors
+/// [`Kind::Usage`] when there is none, [`Kind::Corrupt`] when it is larger than 1 MiB, else [`Kind::System`].
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let size = File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes));
+    match size {
+        Ok(size) if size as u64 > MAX_FILE => {
+            Err(Error::new(Kind::Corrupt, format!("read {}", path.display()), "it is larger than 1 MiB")
+                .remedy("check the name"))
+        }
+        Ok(_) => Ok(bytes),
+        Err(e) => Err(cannot("read", path, &e)),
+    }
+}
+
+/// Writes a file that is not there yet.
+///
+/// # Errors
+/// [`Kind::System`].
+pub fn create(path: &Path, mode: u32, contents: &[u8]) -> Result<()> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    file.and_then(|mut file| file.write_all(contents)).map_err(|e| cannot("write", path, &e))
+}
+
+/// Writes a file, in the place of an old one if there is one: whoever reads it sees all of either.
+///
+/// # Errors
+/// [`Kind::System`]; the old one is then still there.
+pub fn replace(path: &Path, mode: u32, contents: &[u8]) -> Result<()> {
+    let unfinished = path.with_file_name(unfinished_name());
+    let written = create(&unfinished, mode, contents).and_then(|()| {
+        sync(&unfinished)?;
+        std::fs::rename(&unfinished, path).map_err(|e| cannot("write", path, &e))
+    });
+    if written.is_err() {
+        let _ = std::fs::remove_file(&unfinished);
+    }
+    written?;
+    path.parent().map_or(Ok(()), sync)
+}
+
+/// The names in a directory that are finished, sorted.
+///
+/// # Errors
+/// [`Kind::Usage`] when there is no such directory, else [`Kind::System`].
+pub fn list(path: &Path) -> Result<Vec<String>> {
+    let failed = |e| cannot("list", path, &e);
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(failed)? {
+        names.extend(entry.map_err(failed)?.file_name().into_string().ok().filter(|name| !name.starts_with('.')));
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// A directory that is not visible under its name until it is complete.
+///
+/// It is gone when this is dropped, or, had the program no time for that, when
+/// the next one is made beside it: nobody holds its lock then.
+pub struct Staging {
+    target: PathBuf,
+    unfinished: PathBuf,
+    /// Holds the lock.
+    _dir: File,
+}
+
+impl Staging {
+    /// Begins the directory `target`; from here on a Ctrl-C waits for [`interrupt::check`].
+    ///
+    /// # Errors
+    /// [`Kind::Usage`] when it exists, else [`Kind::System`].
+    pub fn begin(target: PathBuf) -> Result<Self> {
+        interrupt::defer();
+        let parent = target.parent().unwrap_or(Path::new("/"));
+        make_dirs(parent)?;
+        refuse_existing(&target)?;
+        let failed = |e| cannot("lock", parent, &e);
+        let parent_dir = File::open(parent).map_err(failed)?;
+        flock(&parent_dir, FlockOperation::LockExclusive).map_err(|e| failed(e.into()))?;
+        remove_abandoned(parent);
+        let unfinished = parent.join(unfinished_name());
+        make_dirs(&unfinished)?;
+        let dir = File::open(&unfinished).map_err(failed)?;
+        flock(&dir, FlockOperation::LockExclusive).map_err(|e| failed(e.into()))?;
+        Ok(Self { target, unfinished, _dir: dir })
+    }
+
+    /// Where to build it.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.unfinished
+    }
+
+    /// Makes it visible, with all that is in it on the disk.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`] when somebody else was faster, else [`Kind::System`].
+    pub fn finish(self) -> Result<PathBuf> {
+        sync_tree(&self.unfinished)?;
+        interrupt::check()?;
+        refuse_existing(&self.target)?;
+        // Never replaces a directory that holds something: rename(2).
+        std::fs::rename(&self.unfinished, &self.target).map_err(|e| cannot("make", &self.target, &e))?;
+        self.target.parent().map_or(Ok(()), sync)?;
+        Ok(self.target.clone())
+    }
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        // Where it cannot be removed, it stays invisible.
+        let _ = std::fs::remove_dir_all(&self.unfinished);
+    }
+}
+
+fn unfinished_name() -> String {
+    format!("{UNFINISHED}{}", Uuid::new_v4())
+}
+
+fn refuse_existing(target: &Path) -> Result<()> {
+    match target.symlink_metadata() {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(cannot("look at", target, &e)),
+        Ok(_) => Err(Error::new(Kind::Usage, format!("make {}", target.display()), "it exists")
+            .remedy("choose another name, or remove it if nothing depends on it")),
+    }
+}
+
+/// Removes unfinished directories whose makers were killed; the caller holds the lock of `parent`.
+fn remove_abandoned(parent: &Path) {
+    for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(|name| name.starts_with(UNFINISHED))
+            && entry.file_type().is_ok_and(|kind| kind.is_dir())
+            && let Ok(dir) = File::open(entry.path())
+            && flock(&dir, FlockOperation::NonBlockingLockExclusive).is_ok()
+        {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// Brings a directory tree to the disk.
+fn sync_tree(dir: &Path) -> Result<()> {
+    let failed = |e| cannot("list", dir, &e);
+    for entry in std::fs::read_dir(dir).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if entry.file_type().map_err(failed)?.is_dir() {
+            sync_tree(&entry.path())?;
+        } else {
+            sync(&entry.path())?;
+        }
+    }
+    sync(dir)
+}
+
+fn sync(path: &Path) -> Result<()> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(|e| cannot("write", path, &e))
+}

@@ -1,0 +1,190 @@
+//! Keysets: directories of keys and certificates with fixed names.
+//!
+//! ```text
+//! ${XDG_DATA_HOME:-~/.local/share}/machine/trust/keys/NAME/
+//!   manifest-ca sudi-ca uefi-pk … each: privkey.pem cert.pem, uefi-* and uki-* also: guid
+//!   manifest/PROJECT/: uuid privkey.pem cert.pem sudi/SERIAL/
+//!   pcr7data/
+//! ```
+
+mod create;
+
+pub use create::create;
+
+use super::{
+    credentials::{self, Credentials},
+    files,
+    key::PrivateKey,
+};
+use crate::{
+    error::{Error, Kind, Result},
+    policy::pcr7data::is_keyset_name,
+};
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+/// The keys that every keyset has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Issues the certificates of projects.
+    ManifestCa,
+    /// Issues the certificates of machines.
+    SudiCa,
+    /// The UEFI platform key.
+    UefiPk,
+    /// Signs updates of UEFI's db and dbx.
+    UefiKek,
+    /// Signs what the firmware may start.
+    UefiDb,
+    /// Signs images that may read a machine's secrets.
+    UkiProduction,
+    /// Signs images that may read nothing.
+    UkiLimited,
+    /// Signs images that may read the TPM admin password.
+    UkiTpm,
+    /// Signs policies for the TPM admin password.
+    TpmpolAdmin,
+    /// Signs policies for a machine's secrets.
+    TpmpolLuks,
+}
+
+impl Role {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::ManifestCa,
+        Self::SudiCa,
+        Self::UefiPk,
+        Self::UefiKek,
+        Self::UefiDb,
+        Self::UkiProduction,
+        Self::UkiLimited,
+        Self::UkiTpm,
+        Self::TpmpolAdmin,
+        Self::TpmpolLuks,
+    ];
+
+    /// Its directory in the keyset.
+    #[must_use]
+    pub const fn dir(self) -> &'static str {
+        match self {
+            Self::ManifestCa => "manifest-ca",
+            Self::SudiCa => "sudi-ca",
+            Self::UefiPk => "uefi-pk",
+            Self::UefiKek => "uefi-kek",
+            Self::UefiDb => "uefi-db",
+            Self::UkiProduction => "uki-production",
+            Self::UkiLimited => "uki-limited",
+            Self::UkiTpm => "uki-tpm",
+            Self::TpmpolAdmin => "tpmpol-admin",
+            Self::TpmpolLuks => "tpmpol-luks",
+        }
+    }
+
+    /// Whether it goes into signature lists of UEFI or a shim, whose entries name an owner by GUID.
+    #[must_use]
+    pub const fn has_guid(self) -> bool {
+        match self {
+            Self::UefiPk | Self::UefiKek | Self::UefiDb | Self::UkiProduction | Self::UkiLimited | Self::UkiTpm => true,
+            Self::ManifestCa | Self::SudiCa | Self::TpmpolAdmin | Self::TpmpolLuks => false,
+        }
+    }
+}
+
+/// A keyset that exists.
+#[derive(Debug)]
+pub struct Keyset {
+    name: String,
+    dir: PathBuf,
+}
+
+impl Keyset {
+    /// Finds a keyset.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`] when there is none of this name.
+    pub fn open(name: &str) -> Result<Self> {
+        let dir = path_of(name)?;
+        if !dir.is_dir() {
+            return Err(Error::new(
+                Kind::Usage,
+                format!("open keyset {name:?}"),
+                format!("{} is no directory", dir.display()),
+            )
+            .remedy(format!("create it with `trust initkeyset --keysetname {name}`")));
+        }
+        Ok(Self { name: name.to_owned(), dir })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The signed policies.
+    #[must_use]
+    pub fn pcr7data(&self) -> PathBuf {
+        self.dir.join("pcr7data")
+    }
+
+    /// The directory of its projects.
+    #[must_use]
+    pub fn projects(&self) -> PathBuf {
+        self.dir.join("manifest")
+    }
+
+    /// A key and its certificate.
+    ///
+    /// # Errors
+    /// Those of [`Credentials::load`].
+    pub fn credentials(&self, role: Role) -> Result<Credentials> {
+        Credentials::load(&self.dir.join(role.dir()))
+    }
+
+    /// A key alone.
+    ///
+    /// # Errors
+    /// Those of [`credentials::load_key`].
+    pub fn key(&self, role: Role) -> Result<PrivateKey> {
+        credentials::load_key(&self.dir.join(role.dir()))
+    }
+}
+
+/// The names of all keysets.
+///
+/// # Errors
+/// Those of reading the directory.
+pub fn list() -> Result<Vec<String>> {
+    let root = root()?;
+    if root.is_dir() { files::list(&root) } else { Ok(Vec::new()) }
+}
+
+/// Where a keyset of this name lies, or would.
+fn path_of(name: &str) -> Result<PathBuf> {
+    check_name("keyset", name)?;
+    Ok(root()?.join(name))
+}
+
+/// Refuses what cannot be the name of a keyset, project or machine: nothing that leads out of the keyset.
+///
+/// # Errors
+/// [`Kind::Usage`].
+pub fn check_name(what: &str, name: &str) -> Result<()> {
+    if is_keyset_name(name) {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Usage, format!("use {name:?} as name of a {what}"), "it is no plain file name")
+        .remedy("give at most 100 bytes without `/`, `\\` and control characters, not beginning with `.` or `-`"))
+}
+
+/// The directory of all keysets (XDG Base Directory Specification 0.8: a relative path is ignored).
+fn root() -> Result<PathBuf> {
+    let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let data = absolute("XDG_DATA_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/share")));
+    data.map(|data| data.join(Path::new("machine/trust/keys"))).ok_or_else(|| {
+        Error::new(Kind::Usage, "find the keysets", "neither XDG_DATA_HOME nor HOME is an absolute path")
+            .remedy("set one of them")
+    })
+}

@@ -1,0 +1,22 @@
+//! The administrator's side: keysets, certificates and signed policies. No TPM, no root, no network.
+//!
+//! - [`cli`]: the command line, and which function does what;
+//! - [`keyset`]: what a keyset holds, and how one is made;
+//! - [`project`]: products of a keyset and their machines;
+//! - [`signed_policy`]: pcr7data, as [`crate::policy::pcr7data`] reads it;
+//! - [`key`], [`certificate`], [`profile`], [`credentials`]: private keys, certificates, what ours say, and the two as files;
+//! - [`key_maker`]: many keys at once;
+//! - [`files`], [`interrupt`], [`progress`]: all or nothing on disk, Ctrl-C, and what to look at meanwhile.
+
+pub mod certificate;
+pub mod cli;
+pub mod credentials;
+pub mod files;
+pub mod interrupt;
+pub mod key;
+pub mod key_maker;
+pub mod keyset;
+pub mod profile;
+pub mod progress;
+pub mod project;
+pub mod signed_policy;

@@ -1,0 +1,149 @@
+//! pcr7data: the entries that [`crate::policy::pcr7data`] reads, written.
+
+use super::{
+    files,
+    key::{PrivateKey, PublicKey},
+    keyset::{Keyset, Role},
+};
+use crate::{
+    error::{Error, Kind, Result},
+    layout::POLICY_VERSION,
+    policy::{
+        digest::{self, Digest},
+        pcr7data::{self, KeyType, Pcr7Data},
+    },
+};
+use std::{
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+/// The version of the format that is written where there is none yet.
+const POLICY_DIR: &str = "policy-2";
+
+/// What the three kinds of boots of a keyset measure into PCR 7.
+#[derive(Clone, Copy, Debug)]
+pub struct Values {
+    /// Of images signed by uki-production.
+    pub production: Digest,
+    /// Of images signed by uki-limited.
+    pub limited: Digest,
+    /// Of images signed by uki-tpm.
+    pub tpm: Digest,
+}
+
+/// The policies that are signed for them.
+#[derive(Clone, Copy, Debug)]
+pub struct Policies {
+    /// For the machine's secrets, by tpmpol-luks.
+    pub luks: Digest,
+    /// For the TPM admin password, by tpmpol-admin.
+    pub passwd: Digest,
+}
+
+impl Policies {
+    /// Those of the policy version that machines are provisioned with.
+    #[must_use]
+    pub fn of(values: &Values) -> Self {
+        Self { luks: digest::luks(&values.production, &POLICY_VERSION), passwd: digest::passwd(&values.tpm) }
+    }
+}
+
+/// Adds three PCR 7 values and their signed policies to a keyset; what is there stays valid.
+///
+/// # Errors
+/// [`Kind::Usage`]: the values are not different, or one is there with another meaning; else those of reading the keyset and writing.
+pub fn add(keyset: &Keyset, values: &Values, policies: &Policies, comment: &str) -> Result<()> {
+    if values.production == values.limited || values.limited == values.tpm || values.tpm == values.production {
+        return Err(Error::new(Kind::Usage, "add PCR 7 values", "two of them are the same")
+            .remedy("give the values of three kinds of images"));
+    }
+    let (luks, admin) = (keyset.key(Role::TpmpolLuks)?, keyset.key(Role::TpmpolAdmin)?);
+    let dir = publish_keys(&keyset.pcr7data(), keyset.name(), luks.public(), admin.public())?;
+    let entries = [
+        Entry::signed(&values.production, KeyType::Production, "tpm_luks.policy.signed", &luks, &policies.luks)?,
+        Entry::signed(&values.tpm, KeyType::Tpm, "tpm_passwd.policy.signed", &admin, &policies.passwd)?,
+        Entry::limited(values),
+    ];
+    for entry in &entries {
+        entry.check(&dir)?;
+    }
+    for entry in &entries {
+        entry.write(&dir, keyset.name(), comment)?;
+    }
+    Ok(())
+}
+
+/// Writes the public keys that a target checks policies with, and returns the directory of the policies.
+///
+/// # Errors
+/// [`Kind::System`].
+pub(super) fn publish_keys(pcr7data: &Path, keyset: &str, luks: &PublicKey, admin: &PublicKey) -> Result<PathBuf> {
+    // Where there are several, the highest is the one that counts.
+    let dir = Pcr7Data::open(pcr7data).map_or_else(|_| pcr7data.join(POLICY_DIR), |found| found.dir().to_owned());
+    let keys = dir.join("pubkeys");
+    files::make_dirs(&keys)?;
+    files::replace(&keys.join(format!("luks-{keyset}.pem")), files::PUBLIC, luks.to_pem()?.as_bytes())?;
+    files::replace(&keys.join(format!("tpmpass-{keyset}.pem")), files::PUBLIC, admin.to_pem()?.as_bytes())?;
+    Ok(dir)
+}
+
+/// What is said of one PCR 7 value.
+struct Entry {
+    pcr7: Digest,
+    key_type: KeyType,
+    /// Names and contents, without info.json.
+    files: Vec<(&'static str, Vec<u8>)>,
+}
+
+impl Entry {
+    fn signed(pcr7: &Digest, key_type: KeyType, file: &'static str, key: &PrivateKey, policy: &Digest) -> Result<Self> {
+        // TPM2_PolicyAuthorize checks SHA-256(policy || policyRef), and our policyRef is empty.
+        Ok(Self { pcr7: *pcr7, key_type, files: vec![(file, key.sign(policy)?)] })
+    }
+
+    fn limited(values: &Values) -> Self {
+        let file = |name, value: &Digest| (name, value.to_vec());
+        let files = vec![
+            file("pcr_limited.bin", &values.limited),
+            file("pcr_tpm.bin", &values.tpm),
+            file("pcr_prod.bin", &values.production),
+        ];
+        Self { pcr7: values.limited, key_type: KeyType::Limited, files }
+    }
+
+    /// Refuses to give a value that is known another meaning.
+    fn check(&self, dir: &Path) -> Result<()> {
+        let info = dir.join(pcr7data::path_of(&self.pcr7)).join("info.json");
+        if !info.exists() {
+            return Ok(());
+        }
+        let known = pcr7data::parse_info(&files::read(&info)?)?.key_type;
+        if known == self.key_type {
+            return Ok(());
+        }
+        let why = format!("{} says that this value is of kind {}", info.display(), known.as_str());
+        Err(Error::new(Kind::Usage, format!("add a PCR 7 value of kind {}", self.key_type.as_str()), why)
+            .remedy("check which value is which, or remove that directory"))
+    }
+
+    /// Writes it, info.json last: without that it is none.
+    fn write(&self, dir: &Path, keyset: &str, comment: &str) -> Result<()> {
+        let dir = dir.join(pcr7data::path_of(&self.pcr7));
+        files::make_dirs(&dir)?;
+        for (name, contents) in &self.files {
+            files::replace(&dir.join(name), files::PUBLIC, contents)?;
+        }
+        let info = serde_json::json!({
+            "key": keyset, "key_type": self.key_type.as_str(), "est_date": today()?, "comment": comment,
+        });
+        files::replace(&dir.join("info.json"), files::PUBLIC, format!("{info}\n").as_bytes())
+    }
+}
+
+/// The date in UTC, as info.json spells it: YYYYMMDD.
+fn today() -> Result<String> {
+    let now = der::DateTime::from_system_time(SystemTime::now());
+    let now = now.map_err(|e| Error::new(Kind::System, "tell the time", e.to_string()).remedy("set the clock"))?;
+    Ok(format!("{:04}{:02}{:02}", now.year(), now.month(), now.day()))
+}
