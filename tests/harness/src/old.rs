@@ -1,0 +1,85 @@
+//! A TPM in layout 3 as machines in the field have it: made with tpm2-tools alone.
+
+use crate::{
+    identity::Identity,
+    keyset::{Keyset, text},
+    swtpm::Swtpm,
+};
+use std::fs;
+
+/// What was put into the TPM.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// Password of owner, endorsement and lockout hierarchy.
+    pub admin_password: String,
+    /// The passphrase of the operating system's volume.
+    pub os_passphrase: String,
+    /// The passphrase of the SBS partition.
+    pub sbs_passphrase: String,
+    /// Whether a storage root key is persistent at 0x81000001.
+    pub srk: bool,
+}
+
+impl Default for Layout {
+    fn default() -> Self {
+        Self {
+            admin_password: "0123456789abcdefFEDCBA9876543210".into(),
+            os_passphrase: "trust-0123456789abcdef0123456789abcdef01".into(),
+            sbs_passphrase: "sbs-passphrase-of-forty-characters-00001".into(),
+            srk: false,
+        }
+    }
+}
+
+/// Provisions a TPM in layout 3 with nothing but tpm2-tools, as the old tool
+/// does: attributes without `noda`, policies of the keyset's keys.
+pub fn provision_with_tools(tpm: &Swtpm, keyset: &Keyset, identity: &Identity, layout: &Layout) {
+    let tools = tpm.tools();
+    for (key, public) in [("luks", "luks"), ("admin", "tpmpass")] {
+        let public = keyset.pubkeys().join(format!("{public}-{}.pem", keyset.name()));
+        let (name, policy) = (format!("{key}.name"), format!("{key}.policy"));
+        tools.ok("loadexternal", &["-C", "o", "-G", "rsa", "-u", text(&public), "-c", "key.ctx", "-n", &name]);
+        tools.ok("startauthsession", &["-S", "trial.ctx"]);
+        tools.ok("policyauthorize", &["-S", "trial.ctx", "-L", &policy, "-n", &name]);
+        tools.ok("flushcontext", &["trial.ctx"]);
+        tools.ok("flushcontext", &["-t"]);
+    }
+    let owner = "ownerwrite|ownerread";
+    let (secret, os) = (format!("{owner}|policyread"), format!("{owner}|policyread|policywrite"));
+    let open = format!("{owner}|authread");
+    let file = |path| fs::read(path).expect("an identity has both files");
+    let indices: [(&str, &str, Option<&str>, Vec<u8>); 7] = [
+        ("0x1500001", &secret, Some("admin.policy"), layout.admin_password.clone().into_bytes()),
+        ("0x1500020", &open, None, b"0001".to_vec()),
+        ("0x1500021", &secret, Some("luks.policy"), file(identity.cert())),
+        ("0x1500022", &secret, Some("luks.policy"), file(identity.key())),
+        ("0x1500030", &secret, Some("luks.policy"), layout.sbs_passphrase.clone().into_bytes()),
+        ("0x1500040", &os, Some("luks.policy"), layout.os_passphrase.clone().into_bytes()),
+        ("0x1500002", &open, None, b"00000003".to_vec()),
+    ];
+    for (index, attributes, policy, contents) in indices {
+        fs::write(tools.dir().join("contents"), &contents).expect("a writable directory");
+        let size = contents.len().to_string();
+        let mut define = vec![index, "-C", "o", "-s", &size, "-a", attributes];
+        define.extend(policy.iter().flat_map(|policy| ["-L", policy]));
+        tools.ok("nvdefine", &define);
+        tools.ok("nvwrite", &[index, "-C", "o", "-i", "contents"]);
+    }
+    fs::remove_file(tools.dir().join("contents")).expect("a writable directory");
+    if layout.srk {
+        persist_srk(tpm);
+    }
+    for hierarchy in ["lockout", "endorsement", "owner"] {
+        tools.ok("changeauth", &["-c", hierarchy, &layout.admin_password]);
+    }
+}
+
+/// Makes the TCG's ECC P-256 storage root key persistent at 0x81000001.
+fn persist_srk(tpm: &Swtpm) {
+    let attributes = "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|restricted|decrypt";
+    let algorithm = "ecc256:aes128cfb";
+    let tools = tpm.tools();
+    tools.ok("createprimary", &["-C", "o", "-g", "sha256", "-G", algorithm, "-a", attributes, "-c", "srk.ctx"]);
+    tools.ok("evictcontrol", &["-C", "o", "-c", "srk.ctx", "0x81000001"]);
+    tools.ok("flushcontext", &["-t"]);
+}
