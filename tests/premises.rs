@@ -1,7 +1,7 @@
 //! What the project assumes of a TPM, on a bare software TPM and apart from the code under test.
 
 use harness::{
-    Banks, Boot, Identity, Keyset, Layout, Swtpm, Tools, hex, luks_policy, pcr_policy, provision_with_tools,
+    Banks, Boot, Identity, Keyset, Layout, Swtpm, Tools, hex, luks_policy, pcr_policy, provision_with_tools, satisfy_policy,
 };
 use std::fs;
 
@@ -15,22 +15,6 @@ fn provisioned(layout: &Layout) -> (Swtpm, Keyset, Identity) {
     provision_with_tools(&tpm, &keyset, &identity, layout);
     tpm.reboot();
     (tpm, keyset, identity)
-}
-
-/// The session `s.ctx` that has satisfied the policy of the LUKS secrets.
-fn luks_session(tools: &Tools, keyset: &Keyset) {
-    policy_session(tools, false);
-    let entry = keyset.entry(&Boot::Production.pcr7());
-    fs::write(tools.dir().join("policy"), luks_policy(&Boot::Production.pcr7(), "0001")).expect("writable");
-    let public = keyset.pubkeys().join(format!("luks-{}.pem", keyset.name()));
-    let public = public.to_str().expect("text");
-    let signature = entry.join("tpm_luks.policy.signed");
-    let signature = signature.to_str().expect("text");
-    tools.ok("loadexternal", &["-C", "o", "-G", "rsa", "-u", public, "-c", "key.ctx", "-n", "key.name"]);
-    let verify = ["-c", "key.ctx", "-g", "sha256", "-m", "policy", "-s", signature, "-f", "rsassa", "-t", "ticket"];
-    tools.ok("verifysignature", &verify);
-    tools.ok("policyauthorize", &["-S", "s.ctx", "-i", "policy", "-n", "key.name", "-t", "ticket"]);
-    tools.ok("flushcontext", &["-t"]);
 }
 
 fn policy_session(tools: &Tools, trial: bool) {
@@ -114,14 +98,14 @@ fn a_satisfied_policy_ends_when_pcr_7_changes() {
     let (tpm, keyset, identity) = provisioned(&Layout::default());
     let tools = tpm.tools();
     tpm.extend_pcr7(&Boot::Production.event());
-    luks_session(tools, &keyset);
+    satisfy_policy(tools, &keyset, Boot::Production, "luks");
     let size = fs::metadata(identity.cert()).expect("a file").len().to_string();
     let read = ["0x1500021", "-C", "0x1500021", "-P", "session:s.ctx", "-s", &size, "-o", "cert"];
     tools.ok("nvread", &read);
     assert_eq!(fs::read(tools.dir().join("cert")).expect("read"), fs::read(identity.cert()).expect("made"));
 
     tools.ok("flushcontext", &["s.ctx"]);
-    luks_session(tools, &keyset);
+    satisfy_policy(tools, &keyset, Boot::Production, "luks");
     tools.ok("pcrextend", &[&format!("7:sha256={}", hex(&harness::sha256(&[b"atomix\n"])))]);
     let complaint = tools.fails("nvread", &read);
     assert!(complaint.contains("0x128") || complaint.contains("PCR have changed"), "{complaint}");

@@ -7,6 +7,7 @@
 //! - [`Keyset`] and [`Identity`]: policies, certificates and keys, made with the
 //!   openssl command and own arithmetic, apart from the programs under test;
 //! - [`provision_with_tools`]: a TPM in layout 3, made with tpm2-tools alone;
+//! - [`Machine`]: all of these together, and the program under test;
 //! - [`Witness`]: a look into the memory of a process that is about to exit.
 //!
 //! Everything that needs a namespace, a TPM or a tool fails with a message when
@@ -17,6 +18,7 @@ mod front;
 mod identity;
 mod interposer;
 mod keyset;
+mod machine;
 mod old;
 mod swtpm;
 mod tools;
@@ -27,8 +29,9 @@ pub use cell::{Cell, End, Run};
 pub use identity::{Identity, openssl};
 pub use interposer::{Action, Exchange, Front, Interposer};
 pub use keyset::{Boot, Digest, Keyset, extend, hex, luks_policy, pcr_policy, sha256};
-pub use old::{Layout, provision_with_tools};
-pub use swtpm::{Banks, PowerSwitch, Swtpm};
+pub use machine::Machine;
+pub use old::{Layout, provision_with_tools, read_with_tools, satisfy_policy};
+pub use swtpm::{Banks, PowerSwitch, State, Swtpm};
 pub use tools::{Tools, run};
 pub use wire::{Command, Response, cc, rc};
 pub use witness::{Remains, Witness, find};

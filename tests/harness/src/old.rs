@@ -2,8 +2,9 @@
 
 use crate::{
     identity::Identity,
-    keyset::{Keyset, text},
+    keyset::{Boot, Keyset, luks_policy, pcr_policy, text},
     swtpm::Swtpm,
+    tools::Tools,
 };
 use std::fs;
 
@@ -81,5 +82,40 @@ fn persist_srk(tpm: &Swtpm) {
     let tools = tpm.tools();
     tools.ok("createprimary", &["-C", "o", "-g", "sha256", "-G", algorithm, "-a", attributes, "-c", "srk.ctx"]);
     tools.ok("evictcontrol", &["-C", "o", "-c", "srk.ctx", "0x81000001"]);
+    tools.ok("flushcontext", &["-t"]);
+}
+
+/// Reads an index as anybody with tpm2-tools can, in the boot that the TPM is in: `luks` or `admin`
+/// is the key that must have signed for this boot.
+pub fn read_with_tools(tpm: &Swtpm, keyset: &Keyset, boot: Boot, key: &str, index: &str) -> Vec<u8> {
+    let tools = tpm.tools();
+    satisfy_policy(tools, keyset, boot, key);
+    let public = tools.ok("nvreadpublic", &[index]);
+    let size = public.lines().find_map(|line| line.trim().strip_prefix("size:")).expect("an index has a size");
+    let session = ["-C", index, "-P", "session:s.ctx", "-s", size.trim(), "-o", "contents"];
+    tools.ok("nvread", &[&[index], &session[..]].concat());
+    tools.ok("flushcontext", &["s.ctx"]);
+    fs::read(tools.dir().join("contents")).expect("tpm2_nvread wrote it")
+}
+
+/// Leaves in `s.ctx` a session that has satisfied the policy that `key` signed for a boot.
+pub fn satisfy_policy(tools: &Tools, keyset: &Keyset, boot: Boot, key: &str) {
+    let (public, signed, policy) = match key {
+        "luks" => ("luks", "tpm_luks.policy.signed", luks_policy(&boot.pcr7(), "0001")),
+        _ => ("tpmpass", "tpm_passwd.policy.signed", pcr_policy(&boot.pcr7())),
+    };
+    let public = keyset.pubkeys().join(format!("{public}-{}.pem", keyset.name()));
+    let signature = keyset.entry(&boot.pcr7()).join(signed);
+    fs::write(tools.dir().join("policy"), policy).expect("a writable directory");
+    fs::write(tools.dir().join("version"), "0001").expect("a writable directory");
+    tools.ok("startauthsession", &["-S", "s.ctx", "--policy-session"]);
+    tools.ok("policypcr", &["-S", "s.ctx", "-l", "sha256:7"]);
+    if key == "luks" {
+        tools.ok("policynv", &["-S", "s.ctx", "-C", "0x1500020", "-i", "version", "0x1500020", "eq"]);
+    }
+    tools.ok("loadexternal", &["-C", "o", "-G", "rsa", "-u", text(&public), "-c", "key.ctx", "-n", "key.name"]);
+    let digest = ["-c", "key.ctx", "-g", "sha256", "-m", "policy"];
+    tools.ok("verifysignature", &[&digest[..], &["-s", text(&signature), "-f", "rsassa", "-t", "ticket"]].concat());
+    tools.ok("policyauthorize", &["-S", "s.ctx", "-i", "policy", "-n", "key.name", "-t", "ticket"]);
     tools.ok("flushcontext", &["-t"]);
 }

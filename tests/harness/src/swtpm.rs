@@ -54,6 +54,10 @@ pub struct Swtpm {
     tools: Tools,
 }
 
+/// What a TPM keeps without power.
+#[derive(Clone, Debug)]
+pub struct State(Vec<(String, Vec<u8>)>);
+
 /// Switches a TPM off from elsewhere, say in the middle of a command.
 #[derive(Clone, Debug, Default)]
 pub struct PowerSwitch(Arc<Mutex<Option<Child>>>);
@@ -130,6 +134,20 @@ impl Swtpm {
     /// A power cut.
     pub fn off(&self) {
         self.power.off();
+    }
+
+    /// A copy of what it keeps without power. It should be switched off.
+    #[must_use]
+    pub fn state(&self) -> State {
+        State(files(&self.dir.path().join("state")))
+    }
+
+    /// Puts it back, and switches it off.
+    pub fn restore(&self, state: &State) {
+        self.off();
+        for (name, bytes) in &state.0 {
+            fs::write(self.dir.path().join("state").join(name), bytes).expect("a writable directory");
+        }
     }
 
     /// Its power switch.
@@ -239,13 +257,18 @@ fn manufacture(banks: Banks) -> Vec<(String, Vec<u8>)> {
     let dir = TempDir::with_prefix("swtpm-setup-").expect("a temporary directory");
     let path = dir.path().display().to_string();
     run("swtpm_setup", &["--tpm2", "--tpmstate", &path, "--pcr-banks", &banks.names().join(",")]);
-    let files = |dir: &Path| fs::read_dir(dir).expect("swtpm_setup made it").map(|e| e.expect("an entry").path());
-    let state = |path: &PathBuf| path.extension().is_some_and(|x| x == "permall");
+    let files = files(dir.path());
+    assert!(!files.is_empty(), "swtpm_setup left no state");
+    files
+}
+
+/// The files of a TPM's state, by name.
+fn files(dir: &Path) -> Vec<(String, Vec<u8>)> {
+    let entries = fs::read_dir(dir).expect("a readable directory").map(|entry| entry.expect("an entry").path());
+    let permanent = entries.filter(|path| path.extension().is_some_and(|x| x == "permall"));
     let named = |path: PathBuf| {
         let name = path.file_name().expect("a file").to_string_lossy().into_owned();
         (name, fs::read(&path).expect("a readable file"))
     };
-    let files: Vec<_> = files(dir.path()).filter(state).map(named).collect();
-    assert!(!files.is_empty(), "swtpm_setup left no state");
-    files
+    permanent.map(named).collect()
 }
