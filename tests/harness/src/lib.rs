@@ -1,0 +1,64 @@
+//! What the tests, the demo and the benchmark run the programs on.
+//!
+//! - [`Swtpm`]: a software TPM with a power switch;
+//! - [`Interposer`]: whoever sits on the wire between a program and its TPM;
+//! - [`Cell`]: a machine made of namespaces, with its own keyring, mounts and
+//!   power switch, in which a shell script runs;
+//! - [`Keyset`] and [`Identity`]: policies, certificates and keys, made with the
+//!   openssl command and own arithmetic, apart from the programs under test;
+//! - [`provision_with_tools`]: a TPM in layout 3, made with tpm2-tools alone;
+//! - [`Machine`]: all of these together, and the program under test;
+//! - [`Witness`]: a look into the memory of a process that is about to exit.
+//!
+//! Everything that needs a namespace, a TPM or a tool fails with a message when
+//! it is not there. Nothing here is part of a shipped program.
+
+mod cell;
+mod front;
+mod identity;
+mod interposer;
+mod keyset;
+mod machine;
+mod old;
+mod swtpm;
+mod tools;
+mod wire;
+mod witness;
+
+pub use cell::{Cell, End, Run};
+pub use identity::{Identity, openssl};
+pub use interposer::{Action, Exchange, Front, Interposer};
+pub use keyset::{Boot, Digest, Keyset, extend, hex, luks_policy, pcr_policy, sha256};
+pub use machine::Machine;
+pub use old::{Layout, provision_with_tools, read_with_tools, satisfy_policy};
+pub use swtpm::{Banks, PowerSwitch, State, Swtpm};
+pub use tools::{Tools, run};
+pub use wire::{Command, Response, cc, rc};
+pub use witness::{Remains, Witness, find};
+
+use std::path::{Path, PathBuf};
+
+/// The top directory of the workspace.
+#[must_use]
+pub fn workspace() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).expect("tests/harness is two levels down").to_path_buf()
+}
+
+/// The program of the initrd under test: `$TRUST_INITRD`, or what `cargo xtask dist` made.
+#[must_use]
+pub fn trust_initrd() -> PathBuf {
+    program("TRUST_INITRD", "trust-initrd")
+}
+
+/// The host program under test: `$TRUST_HOST`, or what `cargo xtask dist` made.
+#[must_use]
+pub fn trust_host() -> PathBuf {
+    program("TRUST_HOST", "trust")
+}
+
+fn program(variable: &str, name: &str) -> PathBuf {
+    let path = std::env::var_os(variable).map_or_else(|| workspace().join("target/dist").join(name), PathBuf::from);
+    assert!(path.is_file(), "there is no {}: run `cargo xtask dist`, or set {variable}", path.display());
+    path.canonicalize().expect("the program has a path")
+}
