@@ -9,6 +9,7 @@ use rustix::{
     mm::{MlockAllFlags, mlockall},
     process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit, umask},
 };
+use std::os::fd::BorrowedFd;
 
 /// Prepares for handling secrets: no core dumps, no ptrace by others, memory
 /// locked, files private, no inherited descriptors, no signal that could end
@@ -43,7 +44,11 @@ fn close_inherited() {
     let descriptors: Vec<i32> =
         listing.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
     for fd in descriptors.into_iter().filter(|fd| *fd > 2) {
-        // SAFETY: nothing here has opened a descriptor yet but the listing's own, which is closed by now.
-        unsafe { rustix::io::close(fd) };
+        // SAFETY: nothing here has opened a descriptor yet but the listing's own, which is closed by now and passed over.
+        unsafe {
+            if rustix::io::fcntl_getfd(BorrowedFd::borrow_raw(fd)).is_ok() {
+                rustix::io::close(fd);
+            }
+        }
     }
 }
