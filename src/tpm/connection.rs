@@ -101,9 +101,9 @@ impl Tpm {
 
     fn trace(&self, what: &str) {
         if self.verbose {
-            let elapsed = self.opened.elapsed().as_secs_f64() * 1e3;
+            let elapsed = self.opened.elapsed().as_micros();
             let count = self.status.commands();
-            crate::console::note(&format!("{elapsed:8.2} ms {count:3} commands: {what}"));
+            crate::console::note(&format!("{elapsed:8} us {count:3} commands: {what}"));
         }
     }
 
