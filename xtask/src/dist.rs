@@ -6,7 +6,7 @@ use crate::{fetch, inspect, packages, sh};
 use anyhow::{Context, Result};
 use std::{
     env,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -16,6 +16,9 @@ use std::{
 const VARIABLES: [&str; 6] = ["HOME", "PATH", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "SSL_CERT_FILE"];
 /// The same, by their beginnings: how cargo gets at the dependencies.
 const PREFIXES: [&str; 6] = ["CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTR", "HTTP", "http", "SSL_CERT_"];
+
+/// For size: nobody unwinds, since a panic aborts, and the relocations of a static-pie take little room when packed.
+const INITRD_FLAGS: [&str; 2] = ["-Cforce-unwind-tables=no", "-Clink-arg=--pack-dyn-relocs=relr"];
 
 /// What is asked for on the command line.
 pub struct Options {
@@ -42,8 +45,8 @@ pub struct Dist {
 /// Builds both programs and checks the first.
 pub fn dist(options: &Options) -> Result<Dist> {
     packages::ensure(&[packages::BUILD])?;
-    let source = fetch::prepare()?;
-    let build = Build { workspace: sh::workspace(), target_dir: &sh::workspace().join("target"), source: &source };
+    fetch::prepare()?;
+    let build = Build { workspace: sh::workspace(), target_dir: &sh::workspace().join("target") };
     let initrd = build.initrd(&options.target)?;
     let host = build.host()?;
 
@@ -58,7 +61,6 @@ pub fn dist(options: &Options) -> Result<Dist> {
 pub struct Build<'a> {
     pub workspace: &'a Path,
     pub target_dir: &'a Path,
-    pub source: &'a Path,
 }
 
 impl Build<'_> {
@@ -66,6 +68,7 @@ impl Build<'_> {
     pub fn initrd(&self, target: &str) -> Result<PathBuf> {
         let mut cargo = self.cargo()?;
         cargo.args(["--bin", "trust-initrd", "--target", target]);
+        cargo.env("CARGO_ENCODED_RUSTFLAGS", flags([self.remap()?, INITRD_FLAGS.map(OsString::from).into()].concat()));
         sh::run(&mut cargo)?;
         Ok(self.target_dir.join(target).join("release/trust-initrd"))
     }
@@ -74,6 +77,7 @@ impl Build<'_> {
     pub fn host(&self) -> Result<PathBuf> {
         let mut cargo = self.cargo()?;
         cargo.args(["--bin", "trust", "--features", "host"]);
+        cargo.env("CARGO_ENCODED_RUSTFLAGS", flags(self.remap()?));
         sh::run(&mut cargo)?;
         Ok(self.target_dir.join("release/trust"))
     }
@@ -81,7 +85,6 @@ impl Build<'_> {
     fn cargo(&self) -> Result<Command> {
         let mut cargo = sh::cargo();
         cargo.env_clear().envs(env::vars_os().filter(|(name, _)| passes(name)));
-        cargo.env("TPM2_TSS_SOURCE", self.source).env("CARGO_ENCODED_RUSTFLAGS", self.flags()?);
         cargo.current_dir(self.workspace);
         cargo.args(["build", "--quiet", "--release", "--locked", "--package", "trust", "--target-dir"]);
         cargo.arg(self.target_dir);
@@ -89,7 +92,7 @@ impl Build<'_> {
     }
 
     /// Replaces the paths of this machine in messages of the programs; of several that match the last counts.
-    fn flags(&self) -> Result<OsString> {
+    fn remap(&self) -> Result<Vec<OsString>> {
         let rustc = sh::output(Command::new("rustc").arg("-vV").current_dir(self.workspace))?;
         let rustc = String::from_utf8(rustc)?;
         let commit =
@@ -108,21 +111,20 @@ impl Build<'_> {
             // What the standard library says without its sources at hand.
             (std_source.as_path(), format!("/rustc/{commit}")),
         ];
-        let mut flags = OsString::new();
-        for (from, to) in prefixes {
-            if !flags.is_empty() {
-                flags.push("\x1f");
-            }
-            flags.push("--remap-path-prefix=");
-            flags.push(from);
-            flags.push("=");
-            flags.push(to);
-        }
-        Ok(flags)
+        Ok(prefixes
+            .into_iter()
+            .map(|(from, to)| [OsStr::new("--remap-path-prefix="), from.as_os_str(), OsStr::new(&format!("={to}"))])
+            .map(|parts| parts.into_iter().collect())
+            .collect())
     }
 }
 
-fn passes(name: &std::ffi::OsStr) -> bool {
+/// As cargo takes them from the environment.
+fn flags(flags: Vec<OsString>) -> OsString {
+    flags.join(OsStr::new("\x1f"))
+}
+
+fn passes(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
     VARIABLES.contains(&&*name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
