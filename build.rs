@@ -31,9 +31,9 @@ fn main() {
         .flag("-ffunction-sections")
         .flag("-fdata-sections")
         .flag("-fstack-protector-strong")
-        // Nothing unwinds through C: the tables would be a tenth of its size.
-        .flag("-fno-asynchronous-unwind-tables")
+        // Nobody unwinds: a panic aborts.
         .flag("-fno-unwind-tables")
+        .flag("-fno-asynchronous-unwind-tables")
         .flag(format!("-ffile-prefix-map={}=tpm2-tss", src.display()))
         .define("_GNU_SOURCE", None)
         .define("MAXLOGLEVEL", "0")

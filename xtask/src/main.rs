@@ -1,30 +1,32 @@
 //! `cargo xtask`: builds, tests and shows the project.
 
 mod apt;
+mod dist;
 mod fetch;
+mod inspect;
 mod packages;
 mod sh;
 
 use anyhow::Result;
+use lexopt::{Arg, Parser, ValueExt};
 use std::process::ExitCode;
 
 const HELP: &str = "\
 cargo xtask SUBCOMMAND
 
-  demo    shows the main job on a software TPM
-  test    everything that must hold; `cargo xtask test --help` says more
-  dist    builds the two programs into target/dist/ and checks them
-  bench   counts what a boot costs
-  fetch   gets and patches the source of tpm2-tss; the others do so when needed
+  dist [--target TARGET] [--bless]
+        builds the two programs into target/dist/ and checks the smaller one
+        --target  of trust-initrd, such as aarch64-unknown-linux-musl
+        --bless   writes down its dependencies instead of comparing them
+  fetch
+        gets and patches the source of tpm2-tss; the others do so when needed
 
-Programs that are missing are installed as root on Debian and Ubuntu;
-elsewhere they are named.
+Programs of the system that are missing are installed as root on Debian and
+Ubuntu; elsewhere they are named.
 ";
 
 fn main() -> ExitCode {
-    let mut args = std::env::args_os().skip(1);
-    let subcommand = args.next().unwrap_or_default();
-    match run(&subcommand.to_string_lossy(), args.collect()) {
+    match run() {
         Ok(status) => status,
         Err(e) => {
             eprintln!("xtask: {e:#}");
@@ -33,17 +35,50 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(subcommand: &str, _args: Vec<std::ffi::OsString>) -> Result<ExitCode> {
+fn run() -> Result<ExitCode> {
+    let mut args = Parser::from_env();
+    let Some(subcommand) = args.next()? else {
+        return Ok(usage());
+    };
     match subcommand {
-        "fetch" => {
-            packages::ensure(&[packages::BUILD])?;
-            fetch::prepare()?;
-        }
-        "help" | "--help" | "-h" => print!("{HELP}"),
-        _ => {
-            eprint!("{HELP}");
-            return Ok(ExitCode::from(2));
-        }
+        Arg::Value(name) => match name.string()?.as_str() {
+            "dist" => {
+                dist::dist(&dist_options(args)?)?;
+            }
+            "fetch" => {
+                no_more(args)?;
+                packages::ensure(&[packages::BUILD])?;
+                fetch::prepare()?;
+            }
+            "help" => print!("{HELP}"),
+            _ => return Ok(usage()),
+        },
+        Arg::Short('h') | Arg::Long("help") => print!("{HELP}"),
+        _ => return Ok(usage()),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn dist_options(mut args: Parser) -> Result<dist::Options> {
+    let mut options = dist::Options::default();
+    while let Some(arg) = args.next()? {
+        match arg {
+            Arg::Long("target") => options.target = args.value()?.string()?,
+            Arg::Long("bless") => options.bless = true,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(options)
+}
+
+fn no_more(mut args: Parser) -> Result<()> {
+    match args.next()? {
+        Some(arg) => Err(arg.unexpected().into()),
+        None => Ok(()),
+    }
+}
+
+fn usage() -> ExitCode {
+    eprint!("{HELP}");
+    ExitCode::from(2)
 }

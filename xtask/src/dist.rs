@@ -1,0 +1,140 @@
+//! `cargo xtask dist`: the two programs as they are shipped, in target/dist/.
+//!
+//! Built so that the same sources give the same bytes wherever they lie.
+
+use crate::{fetch, inspect, packages, sh};
+use anyhow::{Context, Result};
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// What the compiler may see of the environment: anything else could get into the programs.
+const VARIABLES: [&str; 6] = ["HOME", "PATH", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "SSL_CERT_FILE"];
+/// The same, by their beginnings: how cargo gets at the dependencies.
+const PREFIXES: [&str; 6] = ["CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTR", "HTTP", "http", "SSL_CERT_"];
+
+/// For size: nobody unwinds, since a panic aborts, and the relocations of a static-pie take little room when packed.
+const INITRD_FLAGS: [&str; 2] = ["-Cforce-unwind-tables=no", "-Clink-arg=--pack-dyn-relocs=relr"];
+
+/// What is asked for on the command line.
+pub struct Options {
+    /// The target of trust-initrd.
+    pub target: String,
+    /// Rewrite the committed dependency list instead of comparing it.
+    pub bless: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { target: format!("{}-unknown-linux-musl", env::consts::ARCH), bless: false }
+    }
+}
+
+/// The programs that were built.
+pub struct Dist {
+    /// The program of the initrd.
+    pub initrd: PathBuf,
+    /// The host program.
+    pub host: PathBuf,
+}
+
+/// Builds both programs and checks the first.
+pub fn dist(options: &Options) -> Result<Dist> {
+    packages::ensure(&[packages::BUILD])?;
+    fetch::prepare()?;
+    let build = Build { workspace: sh::workspace(), target_dir: &sh::workspace().join("target") };
+    let initrd = build.initrd(&options.target)?;
+    let host = build.host()?;
+
+    let dir = sh::workspace().join("target/dist");
+    fs::create_dir_all(&dir)?;
+    let dist = Dist { initrd: install(&initrd, &dir)?, host: install(&host, &dir)? };
+    inspect::initrd(&dist.initrd, options)?;
+    Ok(dist)
+}
+
+/// One way to build: where the sources are, and where what is built goes.
+pub struct Build<'a> {
+    pub workspace: &'a Path,
+    pub target_dir: &'a Path,
+}
+
+impl Build<'_> {
+    /// Builds trust-initrd for `target`.
+    pub fn initrd(&self, target: &str) -> Result<PathBuf> {
+        let mut cargo = self.cargo()?;
+        cargo.args(["--bin", "trust-initrd", "--target", target]);
+        cargo.env("CARGO_ENCODED_RUSTFLAGS", flags([self.remap()?, INITRD_FLAGS.map(OsString::from).into()].concat()));
+        sh::run(&mut cargo)?;
+        Ok(self.target_dir.join(target).join("release/trust-initrd"))
+    }
+
+    /// Builds trust for this machine.
+    pub fn host(&self) -> Result<PathBuf> {
+        let mut cargo = self.cargo()?;
+        cargo.args(["--bin", "trust", "--features", "host"]);
+        cargo.env("CARGO_ENCODED_RUSTFLAGS", flags(self.remap()?));
+        sh::run(&mut cargo)?;
+        Ok(self.target_dir.join("release/trust"))
+    }
+
+    fn cargo(&self) -> Result<Command> {
+        let mut cargo = sh::cargo();
+        cargo.env_clear().envs(env::vars_os().filter(|(name, _)| passes(name)));
+        cargo.current_dir(self.workspace);
+        cargo.args(["build", "--quiet", "--release", "--locked", "--package", "trust", "--target-dir"]);
+        cargo.arg(self.target_dir);
+        Ok(cargo)
+    }
+
+    /// Replaces the paths of this machine in messages of the programs; of several that match the last counts.
+    fn remap(&self) -> Result<Vec<OsString>> {
+        let rustc = sh::output(Command::new("rustc").arg("-vV").current_dir(self.workspace))?;
+        let rustc = String::from_utf8(rustc)?;
+        let commit =
+            rustc.lines().find_map(|line| line.strip_prefix("commit-hash: ")).context("rustc has no commit")?;
+        let sysroot = sh::output(Command::new("rustc").args(["--print", "sysroot"]).current_dir(self.workspace))?;
+        let sysroot = PathBuf::from(String::from_utf8(sysroot)?.trim_end());
+        let cargo_home = match env::var_os("CARGO_HOME") {
+            Some(dir) => PathBuf::from(dir),
+            None => env::home_dir().context("there is no home directory")?.join(".cargo"),
+        };
+        let std_source = sysroot.join("lib/rustlib/src/rust");
+        let prefixes = [
+            (self.workspace, "/trust".to_owned()),
+            (cargo_home.as_path(), "/cargo".to_owned()),
+            (sysroot.as_path(), "/rust".to_owned()),
+            // What the standard library says without its sources at hand.
+            (std_source.as_path(), format!("/rustc/{commit}")),
+        ];
+        Ok(prefixes
+            .into_iter()
+            .map(|(from, to)| [OsStr::new("--remap-path-prefix="), from.as_os_str(), OsStr::new(&format!("={to}"))])
+            .map(|parts| parts.into_iter().collect())
+            .collect())
+    }
+}
+
+/// As cargo takes them from the environment.
+fn flags(flags: Vec<OsString>) -> OsString {
+    flags.join(OsStr::new("\x1f"))
+}
+
+fn passes(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    VARIABLES.contains(&&*name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Copies a program to `dir`; whoever runs the one that was there keeps it.
+fn install(program: &Path, dir: &Path) -> Result<PathBuf> {
+    let name = program.file_name().context("a program has a name")?;
+    let to = dir.join(name);
+    let new = to.with_extension("new");
+    fs::copy(program, &new).with_context(|| format!("cannot copy {}", program.display()))?;
+    fs::rename(&new, &to)?;
+    Ok(to)
+}

@@ -1,0 +1,115 @@
+//! What must be true of the program of the initrd, compared with committed data.
+
+use crate::{dist::Options, fetch::hex, sh};
+use anyhow::{Context, Result, bail};
+use object::{
+    Endianness,
+    elf::{DT_NEEDED, ET_DYN, FileHeader64, PF_W, PF_X, PT_DYNAMIC, PT_GNU_RELRO, PT_GNU_STACK, PT_INTERP, PT_LOAD},
+    read::elf::{Dyn, FileHeader, ProgramHeader},
+};
+use sha2::{Digest, Sha256};
+use std::{collections::BTreeSet, fs, path::Path};
+
+/// One number: the most bytes that the program may have.
+const CEILING: &str = "tests/data/initrd-size-ceiling";
+/// The crates that are compiled for it, one a line: name and version.
+const DEPENDENCIES: &str = "tests/data/initrd-dependencies.txt";
+/// What must not occur in it, one a line.
+const FORBIDDEN: &str = "tests/data/initrd-forbidden.txt";
+
+/// Checks everything; says what it is when it is good.
+pub fn initrd(program: &Path, options: &Options) -> Result<()> {
+    let bytes = fs::read(program)?;
+    let mut findings = Vec::new();
+    findings.extend(shape(&bytes).context("trust-initrd is no ELF program of 64 bits")?);
+    findings.extend(size(bytes.len())?);
+    findings.extend(contents(&bytes)?);
+    findings.extend(dependencies(options)?);
+    if !findings.is_empty() {
+        bail!("trust-initrd is not what it should be:\n  {}", findings.join("\n  "));
+    }
+    println!("{}: {} bytes, static, SHA-256 {}", program.display(), bytes.len(), sha256(&bytes));
+    Ok(())
+}
+
+/// The SHA-256 of a program, in hex.
+pub fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// A position-independent program that needs nothing and nobody, and lets no memory be written and executed.
+fn shape(bytes: &[u8]) -> Result<Vec<String>> {
+    let header = FileHeader64::<Endianness>::parse(bytes)?;
+    let endian = header.endian()?;
+    let mut findings = Vec::new();
+    let mut want = |good: bool, finding: &str| {
+        if !good {
+            findings.push(finding.to_owned());
+        }
+    };
+    want(header.e_type(endian) == ET_DYN, "it is not position-independent");
+    let segments = header.program_headers(endian, bytes)?;
+    let has = |kind| segments.iter().any(|segment| segment.p_type(endian) == kind);
+    want(!has(PT_INTERP), "it asks for a dynamic loader (PT_INTERP)");
+    want(has(PT_GNU_RELRO), "its relocations stay writable (no PT_GNU_RELRO)");
+    want(has(PT_DYNAMIC), "it cannot relocate itself (no PT_DYNAMIC)");
+    for segment in segments {
+        let flags = segment.p_flags(endian);
+        let kind = segment.p_type(endian);
+        want(
+            !([PT_LOAD, PT_GNU_STACK].contains(&kind) && flags & (PF_W | PF_X) == PF_W | PF_X),
+            "a segment is writable and executable",
+        );
+        for entry in segment.dynamic(endian, bytes)?.unwrap_or_default() {
+            want(entry.tag(endian) != DT_NEEDED, "it asks for a library (DT_NEEDED)");
+        }
+    }
+    let sections = header.sections(endian, bytes)?;
+    want(sections.symbols(endian, bytes, object::elf::SHT_SYMTAB)?.is_empty(), "it is not stripped");
+    Ok(findings)
+}
+
+fn size(size: usize) -> Result<Option<String>> {
+    let ceiling: usize = data(CEILING)?.trim().parse().with_context(|| format!("{CEILING} is not one number"))?;
+    Ok((size > ceiling).then(|| format!("it has {size} bytes; {CEILING} allows {ceiling}")))
+}
+
+/// Names that would give away a path of this machine, or a way of working that has no place in an initrd.
+fn contents(bytes: &[u8]) -> Result<Vec<String>> {
+    let list = data(FORBIDDEN)?;
+    let listed = list.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned);
+    let home =
+        std::env::home_dir().filter(|home| home.components().count() > 1).map(|home| format!("{}/", home.display()));
+    let here = [sh::workspace().display().to_string()].into_iter().chain(home);
+    let occurs = |text: &String| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+    Ok(listed.chain(here).filter(occurs).map(|text| format!("it contains {text:?}")).collect())
+}
+
+fn dependencies(options: &Options) -> Result<Option<String>> {
+    let mut tree = sh::cargo();
+    tree.args(["tree", "--locked", "--package", "trust", "--edges", "normal", "--prefix", "none"]);
+    tree.args(["--format", "{p}", "--target", &options.target]);
+    let tree = String::from_utf8(sh::output(&mut tree)?)?;
+    let name = |line: &str| line.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
+    let found: BTreeSet<String> = tree.lines().map(name).filter(|name| !name.starts_with("trust ")).collect();
+    if options.bless {
+        let text: String = found.iter().map(|name| format!("{name}\n")).collect();
+        fs::write(sh::workspace().join(DEPENDENCIES), text)?;
+        return Ok(None);
+    }
+    let list = data(DEPENDENCIES)?;
+    let listed: BTreeSet<String> = list.lines().map(str::to_owned).collect();
+    let more: Vec<_> = found.difference(&listed).map(|name| format!("+{name}")).collect();
+    let less: Vec<_> = listed.difference(&found).map(|name| format!("-{name}")).collect();
+    let changes = [more, less].concat();
+    Ok((!changes.is_empty()).then(|| {
+        format!(
+            "{DEPENDENCIES} is not what it is built from: {} (`cargo xtask dist --bless` rewrites it)",
+            changes.join(", ")
+        )
+    }))
+}
+
+fn data(path: &str) -> Result<String> {
+    fs::read_to_string(sh::workspace().join(path)).with_context(|| format!("cannot read {path}"))
+}
