@@ -88,6 +88,16 @@ pub(super) fn publish_keys(pcr7data: &Path, keyset: &str, luks: &PublicKey, admi
     Ok(dir)
 }
 
+/// The contents of an info.json.
+#[derive(serde::Serialize)]
+struct Info<'a> {
+    key: &'a str,
+    key_type: &'a str,
+    /// When the value was established: YYYYMMDD.
+    est_date: &'a str,
+    comment: &'a str,
+}
+
 /// What is said of one PCR 7 value.
 struct Entry {
     pcr7: Digest,
@@ -134,10 +144,11 @@ impl Entry {
         for (name, contents) in &self.files {
             files::replace(&dir.join(name), files::PUBLIC, contents)?;
         }
-        let info = serde_json::json!({
-            "key": keyset, "key_type": self.key_type.as_str(), "est_date": today()?, "comment": comment,
-        });
-        files::replace(&dir.join("info.json"), files::PUBLIC, format!("{info}\n").as_bytes())
+        let info = Info { key: keyset, key_type: self.key_type.as_str(), est_date: &today()?, comment };
+        let mut json = serde_json::to_vec(&info)
+            .map_err(|e| Error::new(Kind::System, "write info.json", e.to_string()).remedy("give another comment"))?;
+        json.push(b'\n');
+        files::replace(&dir.join("info.json"), files::PUBLIC, &json)
     }
 }
 

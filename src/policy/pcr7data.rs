@@ -21,6 +21,8 @@ use std::{
 
 /// Larger files are not what they should be.
 const MAX_FILE: usize = 64 * 1024;
+/// Opening brackets that an info.json may hold.
+const MAX_BRACKETS: usize = 64;
 
 /// What a PCR 7 value stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,10 +63,15 @@ pub struct Info {
 pub fn parse_info(json: &[u8]) -> Result<Info> {
     #[derive(Deserialize)]
     struct Raw<'a> {
+        // As they are written: names with escapes are refused below.
         key: &'a str,
         key_type: &'a str,
     }
     let bad = |why: String| Error::new(Kind::Corrupt, "read info.json", why);
+    // The parser recurses; a flat object has no use for that.
+    if json.iter().filter(|byte| matches!(byte, b'[' | b'{')).count() > MAX_BRACKETS {
+        return Err(bad("it nests too deeply".into()));
+    }
     let (raw, _) = serde_json_core::from_slice::<Raw<'_>>(json).map_err(|e| bad(e.to_string()))?;
     let key_type = match raw.key_type {
         "production" => KeyType::Production,
@@ -79,12 +86,13 @@ pub fn parse_info(json: &[u8]) -> Result<Info> {
 }
 
 /// Whether `name` can name a keyset, a project or a machine: a file name of at
-/// most 100 bytes that is not hidden and holds no control characters.
+/// most 100 bytes that is not hidden and holds no control characters, and
+/// nothing that JSON would escape.
 #[must_use]
 pub fn is_keyset_name(name: &str) -> bool {
     (1..=100).contains(&name.len())
         && !name.starts_with(['.', '-'])
-        && !name.contains(|c: char| c == '/' || c == '\\' || c.is_control())
+        && !name.contains(|c: char| matches!(c, '/' | '\\' | '"') || c.is_control())
 }
 
 /// The directory of a PCR 7 value below `policy-N`: `XX/Y…Y`.
@@ -104,16 +112,22 @@ pub fn path_of(pcr7: &Digest) -> String {
 
 /// The PCR 7 value of a directory `XX/Y…Y`, if it is one.
 fn value_of(xx: &str, rest: &str) -> Option<Digest> {
-    if xx.len() != 2 || rest.len() != 62 || !rest.is_ascii() {
+    let hex = format!("{xx}{rest}");
+    if xx.len() != 2 || hex.len() != 64 || !hex.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return None;
     }
-    let hex = format!("{xx}{rest}");
     let mut value: Digest = [0; 32];
     for (i, byte) in value.iter_mut().enumerate() {
         let at = (i ^ 1) * 2;
         *byte = u8::from_str_radix(hex.get(at..at + 2)?, 16).ok()?;
     }
     Some(value)
+}
+
+/// N of a directory `policy-N`, in that spelling only.
+fn version_of(name: &str) -> Option<u32> {
+    let version = name.strip_prefix("policy-")?.parse().ok()?;
+    (name == format!("policy-{version}")).then_some(version)
 }
 
 /// The policy directory of the highest version.
@@ -134,7 +148,8 @@ impl Pcr7Data {
             std::fs::read_dir(dir).map_err(|e| Error::new(Kind::Corrupt, what(), e.to_string()).remedy(remedy))?;
         let highest = listing
             .flatten()
-            .filter_map(|entry| entry.file_name().to_str()?.strip_prefix("policy-")?.parse::<u32>().ok())
+            .filter(|entry| entry.path().is_dir())
+            .filter_map(|entry| version_of(entry.file_name().to_str()?))
             .max();
         match highest {
             Some(n) => Ok(Self { policy: dir.join(format!("policy-{n}")) }),

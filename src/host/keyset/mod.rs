@@ -176,7 +176,7 @@ pub fn check_name(what: &str, name: &str) -> Result<()> {
         return Ok(());
     }
     Err(Error::new(Kind::Usage, format!("use {name:?} as name of a {what}"), "it is no plain file name")
-        .remedy("give at most 100 bytes without `/`, `\\` and control characters, not beginning with `.` or `-`"))
+        .remedy("give at most 100 bytes without `/`, `\\`, `\"` and control characters, not beginning with `.` or `-`"))
 }
 
 /// The directory of all keysets (XDG Base Directory Specification 0.8: a relative path is ignored).
