@@ -24,7 +24,7 @@ secret() {
 published() {
     local where=
     [ -z "$(keyctl rlist @u)" ] || where="$where keyring"
-    [ "$(keyctl rlist @s)" = "$(keyctl id @u 2>/dev/null || keyctl show @u | awk 'NR==2{print $1}')" ] || where="$where session"
+    [ "$(keyctl rlist @s)" = "$(keyctl show @u | awk 'NR == 2 { print $1 }')" ] || where="$where session"
     if grep -q /secure /proc/self/mountinfo; then where="$where mount"; fi
     if [ -n "$(find /priv -type f)" ]; then where="$where file"; fi
     echo "published ${where:-no}"

@@ -74,6 +74,15 @@ impl Machine {
         run
     }
 
+    /// Boots the provisioning image and provisions another identity.
+    #[track_caller]
+    pub fn provision_with(&self, identity: &Identity) -> Run {
+        let (cert, key) = (identity.cert(), identity.key());
+        let run = self.boot(Boot::Limited, &format!("trust provision '{}' '{}'", cert.display(), key.display()));
+        run.ok();
+        run
+    }
+
     /// Boots for production and runs `trust COMMAND OPTIONS`. `NAME STATUS` lines: `status`; `published`: `yes` or `no`.
     pub fn attempt(&self, command: &str) -> Run {
         self.boot(Boot::Production, &format!("try status trust {command}\npublished"))

@@ -1,0 +1,119 @@
+//! The power fails at any command of `provision` or `preinit`, before the TPM has
+//! carried it out or after: run again, it comes to a good end.
+
+use harness::{Action, Boot, Machine, PowerSwitch, State, read_with_tools};
+use std::fs;
+
+/// When the power goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cut {
+    Before,
+    After,
+}
+
+/// The power goes at the n-th command from now.
+fn cut(machine: &Machine, power: &PowerSwitch, at: usize, when: Cut) {
+    let (mut sent, mut answered) = (0, 0);
+    let switch = power.clone();
+    machine.wire.on_command(move |_| {
+        sent += 1;
+        if when == Cut::Before && sent == at + 1 {
+            switch.off();
+            return Action::Close;
+        }
+        Action::Forward
+    });
+    let switch = power.clone();
+    machine.wire.on_response(move |_, _| {
+        answered += 1;
+        if when == Cut::After && answered == at + 1 {
+            switch.off();
+            return Action::Close;
+        }
+        Action::Forward
+    });
+}
+
+/// All that a provisioned machine must be able to do.
+#[track_caller]
+fn works(machine: &Machine, what: &str) {
+    let script = "trust setup\nsecret machine:luks >/cell/passphrase
+        cmp /priv/factory/secure/server.crt $CERT\ncmp /priv/factory/secure/server.key $KEY";
+    let run = machine.boot(Boot::Production, script);
+    assert!(run.announced, "{what}: {run:#?}");
+    assert_eq!(fs::read(machine.cell.dir().join("passphrase")).expect("written").len(), 40, "{what}");
+    // The admin password is the owner's: nobody is locked out of the TPM.
+    machine.tpm.reboot();
+    machine.tpm.extend_pcr7(&Boot::Tpm.event());
+    let password = read_with_tools(&machine.tpm, &machine.keyset, Boot::Tpm, "admin", "0x1500001");
+    let password = String::from_utf8(password).expect("characters");
+    assert_eq!(password.len(), 32, "{what}");
+    for hierarchy in ["owner", "endorsement", "lockout"] {
+        machine.tpm.tools().ok("changeauth", &["-c", hierarchy, "-p", &password, &password]);
+    }
+}
+
+fn provision_cut_off(when: Cut) {
+    let machine = Machine::with(harness::Swtpm::new(), harness::Identity::ec("P-256"));
+    machine.tpm.off();
+    let new: State = machine.tpm.state();
+    machine.wire.take();
+    machine.provision();
+    let total = machine.wire.take().len();
+    works(&machine, "uncut");
+    let script = "try status trust provision $CERT $KEY\npublished";
+    for at in 0..total {
+        let what = format!("cut {when:?} command {at} of {total}");
+        machine.tpm.restore(&new);
+        machine.tpm.boot();
+        machine.tpm.extend_pcr7(&Boot::Limited.event());
+        cut(&machine, &machine.tpm.power(), at, when);
+        let run = machine.script(script);
+        assert_ne!(run.status(), 0, "{what}: {run:#?}");
+        assert_eq!(run.value("published"), "no", "{what}");
+        machine.wire.be_honest();
+        // Whatever state it is in, a boot gets everything or a clear no.
+        let run = machine.attempt("setup");
+        assert!([0, 11, 12].contains(&run.status()), "{what}: {run:#?}");
+        let run = machine.boot(Boot::Limited, script);
+        assert_eq!(run.status(), 0, "{what}, run again: {run:#?}");
+        works(&machine, &what);
+    }
+}
+
+#[test]
+fn provision_cut_off_before_any_command() {
+    provision_cut_off(Cut::Before);
+}
+
+#[test]
+fn provision_cut_off_after_any_command() {
+    provision_cut_off(Cut::After);
+}
+
+#[test]
+fn preinit_cut_off_at_any_command() {
+    let machine = Machine::provisioned();
+    machine.tpm.off();
+    let provisioned = machine.tpm.state();
+    machine.wire.take();
+    machine.boot(Boot::Production, "trust preinit").ok();
+    let total = machine.wire.take().len();
+    for (at, when) in (0..total).flat_map(|at| [(at, Cut::Before), (at, Cut::After)]) {
+        let what = format!("cut {when:?} command {at} of {total}");
+        machine.tpm.restore(&provisioned);
+        machine.tpm.boot();
+        machine.tpm.extend_pcr7(&Boot::Production.event());
+        cut(&machine, &machine.tpm.power(), at, when);
+        let run = machine.script("try status trust preinit\npublished");
+        machine.wire.be_honest();
+        if run.status() != 0 {
+            assert_eq!(run.value("published"), "no", "{what}: {run:#?}");
+        }
+        let script = "trust preinit\nsecret machine:luks >/cell/new";
+        assert!(machine.boot(Boot::Production, script).announced, "{what}");
+        let script = "trust setup\nsecret machine:luks | cmp - /cell/new";
+        let run = machine.boot(Boot::Production, script);
+        assert!(run.announced, "{what}: {run:#?}");
+    }
+}

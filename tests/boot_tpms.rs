@@ -1,0 +1,165 @@
+//! Kinds of TPMs and ways to reach them.
+
+use harness::{Banks, Boot, Front, Identity, Interposer, Machine, Swtpm, cc};
+use std::{fs, os::unix::fs::symlink, thread, time::Duration};
+
+const WHOLE_JOB: &str =
+    "trust setup\ncmp /priv/factory/secure/server.crt $CERT\ncmp /priv/factory/secure/server.key $KEY";
+
+#[test]
+fn a_small_nv_buffer() {
+    let machine = Machine::new();
+    machine.wire.limit_nv_buffer(512);
+    machine.provision();
+    machine.wire.take();
+    machine.boot(Boot::Production, WHOLE_JOB).ok();
+    let sizes = [&machine.identity.cert(), &machine.identity.key()].map(|path| fs::metadata(path).expect("made").len());
+    let least: u64 = sizes.iter().map(|size| size.div_ceil(512)).sum();
+    let reads = machine.wire.counts()[&cc::NV_READ] as u64;
+    assert!(reads > least, "{reads} reads for {sizes:?} bytes, passphrase and layout version");
+}
+
+#[test]
+fn every_bank_is_locked() {
+    let machine = Machine::with(Swtpm::with_banks(Banks::Three), Identity::ec("P-256"));
+    machine.provision();
+    machine.boot(Boot::Production, WHOLE_JOB).ok();
+    // What the firmware had put there, then the lock: hash(hash(zeros || event) || hash("atomix\n")), says openssl.
+    let event = harness::hex(&Boot::Production.event());
+    for (bank, size) in [("sha1", 20), ("sha256", 32), ("sha384", 48)] {
+        let event: String = event.chars().cycle().take(size * 2).collect();
+        let script = format!(
+            "hash() {{ openssl {bank} -binary; }}
+            bytes() {{ perl -e 'print pack(q(H*), shift)' \"$1\"; }}
+            {{ {{ head -c {size} /dev/zero; bytes {event}; }} | hash; printf 'atomix\\n' | hash; }} | openssl {bank} -r"
+        );
+        let expected = harness::run("sh", &["-c", &script]);
+        assert_eq!(machine.tpm.pcr(bank, 7), expected.split(' ').next().expect("a digest"), "{bank}");
+    }
+}
+
+/// A machine whose TPM is reached by another front of the interposer.
+fn by(front: Front) {
+    let mut machine = Machine::new();
+    let wire = Interposer::with_front(&machine.tpm, front);
+    machine.cell.set("TCTI", wire.tcti());
+    machine.provision();
+    machine.boot(Boot::Production, WHOLE_JOB).ok();
+    assert!(wire.counts().contains_key(&cc::NV_READ), "{front:?} was not used");
+}
+
+#[test]
+fn by_tcp() {
+    by(Front::Tcp);
+}
+
+#[test]
+fn by_the_simulators_protocol() {
+    by(Front::Mssim);
+}
+
+#[test]
+fn by_a_character_device() {
+    by(Front::Device);
+}
+
+#[test]
+fn by_swtpm_itself() {
+    for tpm in [Swtpm::new(), Swtpm::on_tcp()] {
+        let mut machine = Machine::with(tpm, Identity::ec("P-256"));
+        let tcti = machine.tpm.tcti();
+        machine.cell.set("TCTI", tcti);
+        machine.provision();
+        machine.boot(Boot::Production, WHOLE_JOB).ok();
+    }
+}
+
+#[test]
+fn a_tpm_that_appears_late() {
+    let mut machine = Machine::provisioned();
+    let late = machine.cell.dir().join("late");
+    machine.cell.set("TCTI", "swtpm:path=/cell/late");
+    let socket = machine.wire.tcti().trim_start_matches("swtpm:path=").to_owned();
+    // The script says when the program has begun to wait; only then does the TPM appear.
+    let begun = machine.cell.dir().join("begun");
+    let appear = thread::spawn(move || {
+        while !begun.exists() {
+            thread::sleep(Duration::from_millis(10));
+        }
+        thread::sleep(Duration::from_millis(300));
+        symlink(socket, late).expect("writable");
+    });
+    machine.boot(Boot::Production, &format!("touch /cell/begun\n{WHOLE_JOB}")).ok();
+    appear.join().expect("it appeared");
+}
+
+#[test]
+fn a_tpm_that_never_appears() {
+    let machine = Machine::new();
+    for tcti in
+        ["swtpm:path=/nowhere", "swtpm:host=127.0.0.1,port=1", "mssim:host=127.0.0.1,port=1", "device:/dev/tpm7"]
+    {
+        for command in ["setup", "preinit", "lock", "provision $CERT $KEY"] {
+            let run = machine.script(&format!("TCTI={tcti}\ntry status trust {command} --wait 1\npublished"));
+            run.refused(10);
+        }
+    }
+    // A file, a directory and a terminal that is no TPM are none either.
+    for tcti in ["device:/etc/passwd", "device:/", "device:/dev/null", "swtpm:path=/etc/passwd"] {
+        let run = machine.script(&format!("TCTI={tcti}\ntry status trust setup --wait 1\npublished"));
+        assert!([10, 14, 16].contains(&run.status()), "{tcti}: {run:#?}");
+        run.refused(run.status());
+    }
+}
+
+/// Codes by which a TPM asks to be asked again.
+#[test]
+fn a_tpm_that_asks_to_be_asked_again() {
+    let machine = Machine::provisioned();
+    for code in [harness::rc::RETRY, harness::rc::YIELDED, harness::rc::TESTING] {
+        let mut asked = std::collections::BTreeMap::<Vec<u8>, u32>::new();
+        machine.wire.on_command(move |command| {
+            // The first time that a command comes, and the second time, not the third.
+            let times = asked.entry(command.bytes.clone()).or_default();
+            *times += 1;
+            match *times {
+                1 | 2 => harness::Action::Reply(harness::Response::error(code).0),
+                _ => harness::Action::Forward,
+            }
+        });
+        machine.boot(Boot::Production, WHOLE_JOB).ok();
+    }
+}
+
+/// One that never stops asking is given up.
+#[test]
+fn a_tpm_that_never_stops_asking() {
+    let machine = Machine::provisioned();
+    for code in [harness::rc::RETRY, harness::rc::YIELDED, harness::rc::TESTING] {
+        machine.wire.on_command(move |_| harness::Action::Reply(harness::Response::error(code).0));
+        let run = machine.boot(Boot::Production, "try status trust setup --wait 1\npublished");
+        assert!([10, 16].contains(&run.status()), "{run:#?}");
+        run.refused(run.status());
+    }
+}
+
+/// Somebody extends another PCR while setup runs: IMA does.
+#[test]
+fn pcr_10_extended_all_the_while() {
+    let machine = Machine::provisioned();
+    let mut late = 0;
+    machine.wire.on_response(move |command, response| {
+        // As a TPM says when any PCR has changed since PolicyPCR.
+        if command.code() == cc::NV_READ
+            && command.has_sessions()
+            && late < 3
+            && response.ok()
+            && command.bytes.len() > 60
+        {
+            late += 1;
+            return harness::Action::Reply(harness::Response::error(harness::rc::PCR_CHANGED).0);
+        }
+        harness::Action::Forward
+    });
+    machine.boot(Boot::Production, WHOLE_JOB).ok();
+}
