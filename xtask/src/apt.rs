@@ -131,7 +131,7 @@ fn from_deb822(text: &str, codename: &str) -> Vec<Mirror> {
             Some(value)
         };
         let words = |name: &str| field(name).unwrap_or_default();
-        let enabled = !field("Enabled").is_some_and(|value| value == "no");
+        let enabled = field("Enabled").is_none_or(|value| value != "no");
         let main = words("Components").split_whitespace().any(|word| word == "main");
         if enabled && main && is_debian(codename, words("Suites").split_whitespace()) {
             let uris = words("URIs");

@@ -111,11 +111,14 @@ impl Build<'_> {
             // What the standard library says without its sources at hand.
             (std_source.as_path(), format!("/rustc/{commit}")),
         ];
-        Ok(prefixes
-            .into_iter()
-            .map(|(from, to)| [OsStr::new("--remap-path-prefix="), from.as_os_str(), OsStr::new(&format!("={to}"))])
-            .map(|parts| parts.into_iter().collect())
-            .collect())
+        let flag = |(from, to): (&Path, String)| {
+            let mut flag = OsString::from("--remap-path-prefix=");
+            flag.push(from);
+            flag.push("=");
+            flag.push(to);
+            flag
+        };
+        Ok(prefixes.into_iter().map(flag).collect())
     }
 }
 

@@ -112,12 +112,12 @@ fn read_verified(archive: &Path, source: &Source) -> Result<Vec<u8>> {
 /// Gets the archive from where it can be had, and keeps it.
 fn download(source: &Source, vendor: &Path, archive: &Path) -> Result<Vec<u8>> {
     let work = vendor.join(".download");
-    let ways: [(&str, fn(&Source, &Path) -> Result<PathBuf>); 2] = [("Debian", from_debian), ("GitHub", from_github)];
     let mut failures = Vec::new();
-    for (name, way) in ways {
+    for name in ["Debian", "GitHub"] {
         println!("getting tpm2-tss {} from {name}", source.version);
         empty(&work)?;
-        match way(source, &work).and_then(|path| Ok((read_verified(&path, source)?, path))) {
+        let got = if name == "Debian" { from_debian(source, &work) } else { from_github(source, &work) };
+        match got.and_then(|path| Ok((read_verified(&path, source)?, path))) {
             Ok((tar, path)) => {
                 fs::rename(path, archive)?;
                 fs::remove_dir_all(&work)?;

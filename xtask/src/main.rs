@@ -6,6 +6,7 @@ mod fetch;
 mod inspect;
 mod packages;
 mod sh;
+mod test;
 
 use anyhow::Result;
 use lexopt::{Arg, Parser, ValueExt};
@@ -18,6 +19,11 @@ cargo xtask SUBCOMMAND
         builds the two programs into target/dist/ and checks the smaller one
         --target  of trust-initrd, such as aarch64-unknown-linux-musl
         --bless   writes down its dependencies instead of comparing them
+  test [--fast] [FILTER]...
+        checks everything: builds as dist does, format, lints, documentation,
+        licences, all tests, and whether the same sources give the same bytes
+        --fast    leaves out documentation, licences and the second build
+        FILTER    runs only the tests whose names contain it
   fetch
         gets and patches the source of tpm2-tss; the others do so when needed
 
@@ -50,6 +56,11 @@ fn run() -> Result<ExitCode> {
                 packages::ensure(&[packages::BUILD])?;
                 fetch::prepare()?;
             }
+            "test" => {
+                if !test::test(&test_options(args)?)? {
+                    return Ok(ExitCode::FAILURE);
+                }
+            }
             "help" => print!("{HELP}"),
             _ => return Ok(usage()),
         },
@@ -65,6 +76,18 @@ fn dist_options(mut args: Parser) -> Result<dist::Options> {
         match arg {
             Arg::Long("target") => options.target = args.value()?.string()?,
             Arg::Long("bless") => options.bless = true,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(options)
+}
+
+fn test_options(mut args: Parser) -> Result<test::Options> {
+    let mut options = test::Options::default();
+    while let Some(arg) = args.next()? {
+        match arg {
+            Arg::Long("fast") => options.fast = true,
+            Arg::Value(name) => options.filter.push(name.string()?),
             other => return Err(other.unexpected().into()),
         }
     }
