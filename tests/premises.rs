@@ -1,7 +1,8 @@
 //! What the project assumes of a TPM, on a bare software TPM and apart from the code under test.
 
 use harness::{
-    Banks, Boot, Identity, Keyset, Layout, Swtpm, Tools, hex, luks_policy, pcr_policy, provision_with_tools, satisfy_policy,
+    Banks, Boot, Identity, Keyset, Layout, Swtpm, Tools, hex, luks_policy, pcr_policy, provision_with_tools,
+    satisfy_policy,
 };
 use std::fs;
 

@@ -120,9 +120,9 @@ fn from_deb822(text: &str, codename: &str) -> Vec<Mirror> {
     let mut mirrors = Vec::new();
     for stanza in lines.split(|line| line.trim().is_empty()) {
         let field = |name: &str| {
-            let start = stanza.iter().position(|line| {
-                line.split_once(':').is_some_and(|(field, _)| field.eq_ignore_ascii_case(name))
-            })?;
+            let start = stanza
+                .iter()
+                .position(|line| line.split_once(':').is_some_and(|(field, _)| field.eq_ignore_ascii_case(name)))?;
             let mut value = stanza[start].split_once(':')?.1.trim().to_owned();
             for line in stanza[start + 1..].iter().take_while(|line| line.starts_with([' ', '\t'])) {
                 value.push('\n');
@@ -135,7 +135,8 @@ fn from_deb822(text: &str, codename: &str) -> Vec<Mirror> {
         let main = words("Components").split_whitespace().any(|word| word == "main");
         if enabled && main && is_debian(codename, words("Suites").split_whitespace()) {
             let uris = words("URIs");
-            mirrors.extend(uris.split_whitespace().map(|uri| Mirror { uri: uri.into(), signed_by: field("Signed-By") }));
+            mirrors
+                .extend(uris.split_whitespace().map(|uri| Mirror { uri: uri.into(), signed_by: field("Signed-By") }));
         }
     }
     mirrors

@@ -112,8 +112,7 @@ fn read_verified(archive: &Path, source: &Source) -> Result<Vec<u8>> {
 /// Gets the archive from where it can be had, and keeps it.
 fn download(source: &Source, vendor: &Path, archive: &Path) -> Result<Vec<u8>> {
     let work = vendor.join(".download");
-    let ways: [(&str, fn(&Source, &Path) -> Result<PathBuf>); 2] =
-        [("Debian", from_debian), ("GitHub", from_github)];
+    let ways: [(&str, fn(&Source, &Path) -> Result<PathBuf>); 2] = [("Debian", from_debian), ("GitHub", from_github)];
     let mut failures = Vec::new();
     for (name, way) in ways {
         println!("getting tpm2-tss {} from {name}", source.version);

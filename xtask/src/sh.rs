@@ -42,8 +42,7 @@ pub fn run(command: &mut Command) -> Result<()> {
 
 /// Runs a command to its successful end; shows what it had to say only when it fails.
 pub fn run_quietly(command: &mut Command) -> Result<()> {
-    let output =
-        command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {}", name(command)))?;
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {}", name(command)))?;
     if !output.status.success() {
         let said = [output.stdout, output.stderr].concat();
         bail!("{} failed ({}):\n{}", name(command), output.status, String::from_utf8_lossy(&said).trim_end());
