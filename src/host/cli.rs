@@ -1,14 +1,14 @@
 //! The command line of the administrator's side.
 
 use super::{
-    files, interrupt,
+    atomic, interrupt,
     keyset::{self, Keyset},
     profile::Owner,
     project,
     signed_policy::{self, Policies, Values},
 };
 use crate::{
-    console,
+    commands, console,
     error::{Error, Kind, Result},
     policy::digest::{self, Digest},
 };
@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 /// Unattended, secure boot: keysets, certificates and signed policies.
 #[derive(Parser)]
-#[command(name = "trust", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(name = "trust", version, max_term_width = 100, arg_required_else_help = true, after_help = on_the_target())]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -152,6 +152,12 @@ enum SudiCommand {
     },
 }
 
+/// The commands that `main` does not hand to this module.
+fn on_the_target() -> String {
+    let names = commands::Command::ALL.map(commands::Command::name);
+    format!("On the target, each with its own --help: {}", names.join(", "))
+}
+
 /// Does what the command line says.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = run(Cli::parse_from(args).command);
@@ -212,8 +218,8 @@ fn run(command: Command) -> Result<()> {
         Command::TpmPolicyGen { pcr7_tpm, pcr7_production, passwd_policy_file, luks_policy_file, policy_version } => {
             let passwd = digest::passwd(&read_digest(&pcr7_tpm)?);
             let luks = digest::luks(&read_digest(&pcr7_production)?, &policy_version);
-            files::replace(&passwd_policy_file, files::PUBLIC, &passwd)?;
-            files::replace(&luks_policy_file, files::PUBLIC, &luks)
+            atomic::replace(&passwd_policy_file, atomic::PUBLIC, &passwd)?;
+            atomic::replace(&luks_policy_file, atomic::PUBLIC, &luks)
         }
     }
 }
@@ -228,7 +234,7 @@ fn policy_version(text: &str) -> std::result::Result<[u8; 4], &'static str> {
 fn read_digest(path: &Path) -> Result<Digest> {
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(33).read_to_end(&mut bytes));
-    read.map_err(|e| files::cannot("read", path, &e))?;
+    read.map_err(|e| atomic::cannot("read", path, &e))?;
     Digest::try_from(bytes).map_err(|bytes| {
         let size = if bytes.len() > 32 { "more".to_owned() } else { bytes.len().to_string() };
         Error::new(Kind::Usage, format!("use {}", path.display()), format!("it holds {size} and not 32 bytes"))

@@ -1,8 +1,8 @@
 //! A private key and its certificate, as two files in a directory.
 
 use super::{
+    atomic,
     certificate::{self, Issuer, Template},
-    files,
     key::PrivateKey,
 };
 use crate::error::{Error, Kind, Result};
@@ -47,7 +47,7 @@ impl Credentials {
     pub fn load(dir: &Path) -> Result<Self> {
         let key = load_key(dir)?;
         let path = dir.join(CERTIFICATE);
-        let certificate = certificate::from_pem(&files::read(&path)?).map_err(|e| in_file(&path, &e))?;
+        let certificate = certificate::from_pem(&atomic::read(&path)?).map_err(|e| in_file(&path, &e))?;
         if !certificate::is_for(&certificate, key.public()) {
             return Err(corrupt(dir, "the certificate is for another private key"));
         }
@@ -59,8 +59,8 @@ impl Credentials {
     /// # Errors
     /// [`Kind::System`].
     pub fn save(&self, dir: &Path) -> Result<()> {
-        files::create(&dir.join(KEY), files::PRIVATE, self.key.to_pem()?.as_bytes())?;
-        files::create(&dir.join(CERTIFICATE), files::PUBLIC, certificate::to_pem(&self.certificate)?.as_bytes())
+        atomic::create(&dir.join(KEY), atomic::PRIVATE, self.key.to_pem()?.as_bytes())?;
+        atomic::create(&dir.join(CERTIFICATE), atomic::PUBLIC, certificate::to_pem(&self.certificate)?.as_bytes())
     }
 }
 
@@ -70,7 +70,7 @@ impl Credentials {
 /// Those of reading and of [`PrivateKey::from_pem`].
 pub fn load_key(dir: &Path) -> Result<PrivateKey> {
     let path = dir.join(KEY);
-    let pem = zeroize::Zeroizing::new(files::read(&path)?);
+    let pem = zeroize::Zeroizing::new(atomic::read(&path)?);
     PrivateKey::from_pem(&pem).map_err(|e| in_file(&path, &e))
 }
 

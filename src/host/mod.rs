@@ -6,12 +6,12 @@
 //! - [`signed_policy`]: pcr7data, as [`crate::policy::pcr7data`] reads it;
 //! - [`key`], [`certificate`], [`profile`], [`credentials`]: private keys, certificates, what ours say, and the two as files;
 //! - [`key_maker`]: many keys at once;
-//! - [`files`], [`interrupt`], [`progress`]: all or nothing on disk, Ctrl-C, and what to look at meanwhile.
+//! - [`atomic`], [`interrupt`], [`progress`]: all or nothing on disk, Ctrl-C, and what to look at meanwhile.
 
+pub mod atomic;
 pub mod certificate;
 pub mod cli;
 pub mod credentials;
-pub mod files;
 pub mod interrupt;
 pub mod key;
 pub mod key_maker;

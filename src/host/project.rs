@@ -1,8 +1,8 @@
 //! Products of a keyset, and the identities (SUDI) of their machines.
 
 use super::{
+    atomic::{self, Staging},
     credentials::Credentials,
-    files::{self, Staging},
     key::PrivateKey,
     keyset::{Keyset, Role, check_name},
     profile,
@@ -36,8 +36,8 @@ pub fn add(keyset: &Keyset, name: &str) -> Result<PathBuf> {
 pub(super) fn fill(dir: &Path, key: PrivateKey, manifest_ca: &Credentials) -> Result<()> {
     let product = Uuid::new_v4();
     Credentials::issued(key, &profile::manifest(&product)?, manifest_ca)?.save(dir)?;
-    files::create(&dir.join(PRODUCT), files::PUBLIC, product.to_string().as_bytes())?;
-    files::make_dirs(&dir.join(MACHINES))
+    atomic::create(&dir.join(PRODUCT), atomic::PUBLIC, product.to_string().as_bytes())?;
+    atomic::make_dirs(&dir.join(MACHINES))
 }
 
 /// Adds a machine to a project and returns where its credentials are.
@@ -67,7 +67,7 @@ pub fn add_machine(keyset: &Keyset, project: &str, serial: &str) -> Result<PathB
 /// # Errors
 /// Those of reading the directory.
 pub fn list(keyset: &Keyset) -> Result<Vec<String>> {
-    files::list(&keyset.projects())
+    atomic::list(&keyset.projects())
 }
 
 /// The serial numbers of a project's machines.
@@ -76,7 +76,7 @@ pub fn list(keyset: &Keyset) -> Result<Vec<String>> {
 /// [`Kind::Usage`]: no such project; else those of reading the directory.
 pub fn machines(keyset: &Keyset, project: &str) -> Result<Vec<String>> {
     let dir = open(keyset, project)?.join(MACHINES);
-    if dir.is_dir() { files::list(&dir) } else { Ok(Vec::new()) }
+    if dir.is_dir() { atomic::list(&dir) } else { Ok(Vec::new()) }
 }
 
 /// Finds a project.
@@ -94,7 +94,7 @@ fn open(keyset: &Keyset, name: &str) -> Result<PathBuf> {
 /// The UUID of the product in this directory.
 fn product(dir: &Path) -> Result<Uuid> {
     let path = dir.join(PRODUCT);
-    let text = files::read(&path)?;
+    let text = atomic::read(&path)?;
     Uuid::try_parse_ascii(text.trim_ascii()).map_err(|e| {
         Error::new(Kind::Corrupt, format!("use {}", path.display()), e.to_string())
             .remedy("restore the keyset from a backup")

@@ -1,7 +1,7 @@
 //! pcr7data: the entries that [`crate::policy::pcr7data`] reads, written.
 
 use super::{
-    files,
+    atomic,
     key::{PrivateKey, PublicKey},
     keyset::{Keyset, Role},
 };
@@ -82,9 +82,9 @@ pub(super) fn publish_keys(pcr7data: &Path, keyset: &str, luks: &PublicKey, admi
     // Where there are several, the highest is the one that counts.
     let dir = Pcr7Data::open(pcr7data).map_or_else(|_| pcr7data.join(POLICY_DIR), |found| found.dir().to_owned());
     let keys = dir.join("pubkeys");
-    files::make_dirs(&keys)?;
-    files::replace(&keys.join(format!("luks-{keyset}.pem")), files::PUBLIC, luks.to_pem()?.as_bytes())?;
-    files::replace(&keys.join(format!("tpmpass-{keyset}.pem")), files::PUBLIC, admin.to_pem()?.as_bytes())?;
+    atomic::make_dirs(&keys)?;
+    atomic::replace(&keys.join(format!("luks-{keyset}.pem")), atomic::PUBLIC, luks.to_pem()?.as_bytes())?;
+    atomic::replace(&keys.join(format!("tpmpass-{keyset}.pem")), atomic::PUBLIC, admin.to_pem()?.as_bytes())?;
     Ok(dir)
 }
 
@@ -128,7 +128,7 @@ impl Entry {
         if !info.exists() {
             return Ok(());
         }
-        let known = pcr7data::parse_info(&files::read(&info)?)?.key_type;
+        let known = pcr7data::parse_info(&atomic::read(&info)?)?.key_type;
         if known == self.key_type {
             return Ok(());
         }
@@ -140,15 +140,15 @@ impl Entry {
     /// Writes it, info.json last: without that it is none.
     fn write(&self, dir: &Path, keyset: &str, comment: &str) -> Result<()> {
         let dir = dir.join(pcr7data::path_of(&self.pcr7));
-        files::make_dirs(&dir)?;
+        atomic::make_dirs(&dir)?;
         for (name, contents) in &self.files {
-            files::replace(&dir.join(name), files::PUBLIC, contents)?;
+            atomic::replace(&dir.join(name), atomic::PUBLIC, contents)?;
         }
         let info = Info { key: keyset, key_type: self.key_type.as_str(), est_date: &today()?, comment };
         let mut json = serde_json::to_vec(&info)
             .map_err(|e| Error::new(Kind::System, "write info.json", e.to_string()).remedy("give another comment"))?;
         json.push(b'\n');
-        files::replace(&dir.join("info.json"), files::PUBLIC, &json)
+        atomic::replace(&dir.join("info.json"), atomic::PUBLIC, &json)
     }
 }
 

@@ -4,8 +4,8 @@ use super::{Role, path_of};
 use crate::{
     error::{Error, Kind, Result},
     host::{
+        atomic::{self, Staging},
         credentials::Credentials,
-        files::{self, Staging},
         key_maker,
         profile::{self, Owner, Valid},
         project, signed_policy,
@@ -42,7 +42,7 @@ pub fn create(owner: &Owner) -> Result<PathBuf> {
     let luks = save(dir, Role::TpmpolLuks, signer("TPM Policy LUKS", take()?)?)?;
 
     let project = dir.join("manifest").join(DEFAULT_PROJECT);
-    files::make_dirs(&project)?;
+    atomic::make_dirs(&project)?;
     project::fill(&project, take()?, &manifest_ca)?;
     signed_policy::publish_keys(&dir.join("pcr7data"), &owner.keyset, luks.key.public(), admin.key.public())?;
     staging.finish()
@@ -51,10 +51,10 @@ pub fn create(owner: &Owner) -> Result<PathBuf> {
 /// Writes one of the keyset's directories.
 fn save(dir: &Path, role: Role, credentials: Credentials) -> Result<Credentials> {
     let dir = dir.join(role.dir());
-    files::make_dirs(&dir)?;
+    atomic::make_dirs(&dir)?;
     credentials.save(&dir)?;
     if role.has_guid() {
-        files::create(&dir.join("guid"), files::PUBLIC, Uuid::new_v4().to_string().as_bytes())?;
+        atomic::create(&dir.join("guid"), atomic::PUBLIC, Uuid::new_v4().to_string().as_bytes())?;
     }
     Ok(credentials)
 }

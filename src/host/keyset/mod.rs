@@ -12,8 +12,8 @@ mod create;
 pub use create::create;
 
 use super::{
+    atomic,
     credentials::{self, Credentials},
-    files,
     key::PrivateKey,
 };
 use crate::{
@@ -158,7 +158,7 @@ impl Keyset {
 /// Those of reading the directory.
 pub fn list() -> Result<Vec<String>> {
     let root = root()?;
-    if root.is_dir() { files::list(&root) } else { Ok(Vec::new()) }
+    if root.is_dir() { atomic::list(&root) } else { Ok(Vec::new()) }
 }
 
 /// Where a keyset of this name lies, or would.

@@ -83,7 +83,7 @@ pub fn replace(path: &Path, mode: u32, contents: &[u8]) -> Result<()> {
         let _ = std::fs::remove_file(&unfinished);
     }
     written?;
-    path.parent().map_or(Ok(()), sync)
+    sync(parent_of(path))
 }
 
 /// The names in a directory that are finished, sorted.
@@ -118,7 +118,7 @@ impl Staging {
     /// [`Kind::Usage`] when it exists, else [`Kind::System`].
     pub fn begin(target: PathBuf) -> Result<Self> {
         interrupt::defer();
-        let parent = target.parent().unwrap_or(Path::new("/"));
+        let parent = parent_of(&target);
         make_dirs(parent)?;
         refuse_existing(&target)?;
         let failed = |e| cannot("lock", parent, &e);
@@ -148,7 +148,7 @@ impl Staging {
         refuse_existing(&self.target)?;
         // Never replaces a directory that holds something: rename(2).
         std::fs::rename(&self.unfinished, &self.target).map_err(|e| cannot("make", &self.target, &e))?;
-        self.target.parent().map_or(Ok(()), sync)?;
+        sync(parent_of(&self.target))?;
         Ok(self.target.clone())
     }
 }
@@ -158,6 +158,11 @@ impl Drop for Staging {
         // Where it cannot be removed, it stays invisible.
         let _ = std::fs::remove_dir_all(&self.unfinished);
     }
+}
+
+/// The directory that a file or directory is in.
+fn parent_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn unfinished_name() -> String {
