@@ -8,6 +8,7 @@ use crate::{
 use std::{
     collections::HashMap,
     fs,
+    io::Write,
     net::{Ipv4Addr, TcpStream},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
@@ -44,7 +45,7 @@ impl Banks {
     }
 }
 
-/// A software TPM (`swtpm socket`), switched on. Its state outlives a power cycle; dropping it switches it off.
+/// A software TPM (`swtpm socket`), switched on. Its state outlives restarts and power cuts; dropping it switches it off.
 #[derive(Debug)]
 pub struct Swtpm {
     dir: TempDir,
@@ -63,6 +64,10 @@ pub struct State(Vec<(String, Vec<u8>)>);
 pub struct PowerSwitch(Arc<Mutex<Option<Child>>>);
 
 impl PowerSwitch {
+    fn is_on(&self) -> bool {
+        self.0.lock().expect("no panic holds the switch").is_some()
+    }
+
     /// Cuts the power: SIGKILL, no shutdown command, nothing flushed.
     pub fn off(&self) {
         if let Some(mut child) = self.0.lock().expect("no panic holds the switch").take() {
@@ -108,7 +113,7 @@ impl Swtpm {
         tpm
     }
 
-    /// Switches it on. The firmware's TPM2_Startup(CLEAR) has been sent.
+    /// Switches it on, after a power cut if it was on. The firmware's TPM2_Startup(CLEAR) has been sent.
     pub fn boot(&self) {
         self.power.off();
         let _ = fs::remove_file(self.socket());
@@ -126,8 +131,19 @@ impl Swtpm {
         self.wait_until_it_listens();
     }
 
-    /// A power cut, and on again.
+    /// A restart as the kernel does it: TPM2_Shutdown(CLEAR), off, on.
     pub fn reboot(&self) {
+        const SHUTDOWN_CLEAR: [u8; 12] = [0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01, 0x45, 0, 0];
+        if self.power.is_on() && self.banks != Banks::Tpm12 {
+            let mut tpm = self.upstream().connect().expect("a TPM that is on listens");
+            tpm.write_all(&SHUTDOWN_CLEAR).expect("a TPM that is on listens");
+            front::read_frame(&mut *tpm).expect("a TPM that is on answers");
+        }
+        self.boot();
+    }
+
+    /// A power cut, and on again. A TPM may count it as a failed try.
+    pub fn power_cut(&self) {
         self.boot();
     }
 
