@@ -1,7 +1,7 @@
 //! Whoever sits on the wire between a program and its TPM.
 
 use crate::{
-    front::{self, Client, Upstream, read_frame},
+    front::{self, Client, Upstream},
     swtpm::Swtpm,
     wire::{Command, Response, cc, rc, u16_at},
 };
@@ -250,12 +250,7 @@ impl Inner {
 
     /// Has the TPM carry out `bytes`, and the hook decide about its response.
     fn ask(&self, command: &Command, bytes: &[u8]) -> Action {
-        // A connection for each command: swtpm serves one at a time, and a device is never closed.
-        let answer = self.upstream.connect().and_then(|mut tpm| {
-            tpm.write_all(bytes)?;
-            read_frame(&mut *tpm)
-        });
-        let Ok(bytes) = answer else { return Action::Close };
+        let Ok(bytes) = self.upstream.exchange(bytes) else { return Action::Close };
         let response = Response(bytes);
         match (self.on_response.lock().expect("no hook panicked"))(command, response.clone()) {
             Action::Forward => Action::Reply(response.0),

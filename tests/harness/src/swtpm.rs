@@ -4,11 +4,11 @@ use crate::{
     front,
     keyset::{Digest, hex},
     tools::{Tools, run},
+    wire::Response,
 };
 use std::{
     collections::HashMap,
     fs,
-    io::Write,
     net::{Ipv4Addr, TcpStream},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
@@ -58,6 +58,28 @@ pub struct Swtpm {
 /// What a TPM keeps without power.
 #[derive(Clone, Debug)]
 pub struct State(Vec<(String, Vec<u8>)>);
+
+/// The TPM's other users: they send commands past whatever interposer there is.
+#[derive(Clone, Debug)]
+pub struct Raw(front::Upstream);
+
+impl Raw {
+    /// Has the TPM carry out a command.
+    #[must_use]
+    pub fn send(&self, command: &[u8]) -> Response {
+        Response(self.0.exchange(command).expect("a TPM that is on answers"))
+    }
+
+    /// Extends a PCR of the sha256 bank with 32 bytes.
+    pub fn extend(&self, pcr: u8, digest: &Digest) {
+        // TPM_ST_SESSIONS, size, TPM2_PCR_Extend, PCR, an empty password, one digest of SHA-256.
+        let header = [0x80, 0x02, 0, 0, 0, 65, 0, 0, 0x01, 0x82, 0, 0, 0, pcr];
+        let password = [0, 0, 0, 9, 0x40, 0, 0, 0x09, 0, 0, 0, 0, 0];
+        let command = [&header[..], &password, &[0, 0, 0, 1, 0x00, 0x0b], digest].concat();
+        let response = self.send(&command);
+        assert!(response.ok(), "TPM2_PCR_Extend: {response:?}");
+    }
+}
 
 /// Switches a TPM off from elsewhere, say in the middle of a command.
 #[derive(Clone, Debug, Default)]
@@ -135,9 +157,7 @@ impl Swtpm {
     pub fn reboot(&self) {
         const SHUTDOWN_CLEAR: [u8; 12] = [0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01, 0x45, 0, 0];
         if self.power.is_on() && self.banks != Banks::Tpm12 {
-            let mut tpm = self.upstream().connect().expect("a TPM that is on listens");
-            tpm.write_all(&SHUTDOWN_CLEAR).expect("a TPM that is on listens");
-            front::read_frame(&mut *tpm).expect("a TPM that is on answers");
+            assert!(self.raw().send(&SHUTDOWN_CLEAR).ok(), "TPM2_Shutdown");
         }
         self.boot();
     }
@@ -191,6 +211,12 @@ impl Swtpm {
             Some(port) => format!("swtpm:host=127.0.0.1,port={port}"),
             None => format!("swtpm:path={}", self.socket().display()),
         }
+    }
+
+    /// A way past the interposer.
+    #[must_use]
+    pub fn raw(&self) -> Raw {
+        Raw(self.upstream())
     }
 
     /// Where it is reached.
