@@ -67,7 +67,7 @@ fn the_attributes_are_those_of_the_layout() {
     let public = machine.tpm.tools().ok("nvreadpublic", &[]);
     let attributes = |index: &str| {
         let section = public.split("0x15").find(|section| section.starts_with(index)).expect("the index is there");
-        let line = section.lines().find(|line| line.contains("friendly")).expect("attributes");
+        let line = section.split("attributes:").nth(1).and_then(|rest| rest.lines().nth(1)).expect("attributes");
         let mut names: Vec<String> = line.split(':').nth(1).expect("names").trim().split('|').map(Into::into).collect();
         names.retain(|name| name != "no_da" && name != "noda");
         names.sort();

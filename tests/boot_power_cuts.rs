@@ -1,7 +1,7 @@
 //! The power fails at any command of `provision` or `preinit`, before the TPM has
 //! carried it out or after: run again, it comes to a good end.
 
-use harness::{Action, Boot, Machine, PowerSwitch, State, read_with_tools};
+use harness::{Action, Boot, Layout, Machine, PowerSwitch, State, provision_with_tools, read_with_tools};
 use std::fs;
 
 /// When the power goes.
@@ -89,6 +89,26 @@ fn provision_cut_off_before_any_command() {
 #[test]
 fn provision_cut_off_after_any_command() {
     provision_cut_off(Cut::After);
+}
+
+/// A machine that loses its power in every boot, after setup, is not locked out by its TPM for that.
+#[test]
+fn power_cuts_in_a_row_lock_nobody_out() {
+    let tools: fn(&Machine) = |machine| {
+        provision_with_tools(&machine.tpm, &machine.keyset, &machine.identity, &Layout::default());
+        machine.tpm.reboot();
+    };
+    let ours: fn(&Machine) = |machine| drop(machine.provision());
+    for (by, provision) in [("tpm2-tools", tools), ("us", ours)] {
+        let machine = Machine::new();
+        provision(&machine);
+        for cut in 0..6 {
+            machine.tpm.power_cut();
+            machine.tpm.extend_pcr7(&Boot::Production.event());
+            let run = machine.script("try status trust setup");
+            assert_eq!(run.status(), 0, "provisioned by {by}, after {cut} power cuts: {run:#?}");
+        }
+    }
 }
 
 #[test]

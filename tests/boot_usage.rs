@@ -13,7 +13,6 @@ fn wrong_command_lines() {
         "setup --frobnicate",
         "setup --tcti",
         "setup --tcti nothing:at=all",
-        "setup --tcti swtpm:host=127.0.0.1",
         "setup --tcti swtpm:host=127.0.0.1,port=99999",
         "setup --tcti swtpm:path=",
         "setup --wait soon",

@@ -117,7 +117,7 @@ fn failed_tries_after(what: impl Fn(&Tools)) -> u32 {
     let (tpm, ..) = provisioned(&Layout::default());
     assert_eq!(tpm.tools().property("properties-variable", "TPM2_PT_LOCKOUT_COUNTER"), 0);
     what(tpm.tools());
-    tpm.reboot();
+    tpm.power_cut();
     tpm.tools().property("properties-variable", "TPM2_PT_LOCKOUT_COUNTER")
 }
 
@@ -151,7 +151,7 @@ fn power_cuts_lock_a_tpm_out_that_keeps_its_first_limit() {
     let limit = tpm.tools().property("properties-variable", "TPM2_PT_MAX_AUTH_FAIL");
     for _ in 0..limit {
         tpm.tools().ok("nvread", &read);
-        tpm.reboot();
+        tpm.power_cut();
     }
     let complaint = tpm.tools().fails("nvread", &read);
     assert!(complaint.contains("0x921"), "{complaint}");
@@ -161,7 +161,7 @@ fn power_cuts_lock_a_tpm_out_that_keeps_its_first_limit() {
     tpm.tools().ok("dictionarylockout", &["-s", "-n", "1000", "-t", "1", "-l", "1", "-p", &password]);
     for _ in 0..=limit {
         tpm.tools().ok("nvread", &read);
-        tpm.reboot();
+        tpm.power_cut();
     }
     tpm.tools().ok("nvread", &read);
 }

@@ -38,7 +38,7 @@ pub(crate) trait Stream: Read + Write + Send {}
 impl<T: Read + Write + Send> Stream for T {}
 
 impl Upstream {
-    pub(crate) fn connect(&self) -> io::Result<Box<dyn Stream>> {
+    fn connect(&self) -> io::Result<Box<dyn Stream>> {
         Ok(match self {
             Self::Unix(path) => Box::new(UnixStream::connect(path)?),
             Self::Tcp(port) => {
@@ -47,6 +47,16 @@ impl Upstream {
                 Box::new(stream)
             }
         })
+    }
+}
+
+impl Upstream {
+    /// Has the TPM carry out one command, on a connection of its own: swtpm
+    /// serves one at a time, and a device is never closed.
+    pub(crate) fn exchange(&self, command: &[u8]) -> io::Result<Vec<u8>> {
+        let mut tpm = self.connect()?;
+        tpm.write_all(command)?;
+        read_frame(&mut *tpm)
     }
 }
 

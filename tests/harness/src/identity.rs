@@ -102,10 +102,11 @@ impl Identity {
         self.edit(|pem| pem.replace('\n', "\r\n"))
     }
 
-    /// Puts what `openssl x509 -text` writes before the certificate, and a comment before the key.
+    /// Puts what `openssl x509` has to say before the certificate, and a comment before the key.
     #[must_use]
     pub fn with_leading_text(self) -> Self {
-        let cert = openssl(&["x509", "-in", text(&self.cert()), "-text"]);
+        let cert = openssl(&["x509", "-in", text(&self.cert()), "-subject", "-issuer", "-dates"]);
+        assert!(!cert.starts_with("-----"), "no text before the certificate: {cert}");
         let key = format!("The key of a machine\n\n{}", read(&self.key()));
         self.write(&cert, &key)
     }

@@ -1,7 +1,7 @@
 //! Whoever sits on the wire between a program and its TPM.
 
 use crate::{
-    front::{self, Client, Stream, Upstream, read_frame},
+    front::{self, Client, Upstream},
     swtpm::Swtpm,
     wire::{Command, Response, cc, rc, u16_at},
 };
@@ -11,7 +11,7 @@ use nix::{
 };
 use std::{
     collections::BTreeMap,
-    fmt, io,
+    fmt,
     net::{Ipv4Addr, TcpStream},
     os::unix::net::UnixStream,
     path::PathBuf,
@@ -211,15 +211,14 @@ impl Interposer {
 impl Inner {
     /// Serves one connection.
     fn converse(&self, client: &mut dyn Client) {
-        let mut tpm: Option<Box<dyn Stream>> = None;
         while let Some(command) = client.command() {
             if self.stopped.load(Ordering::SeqCst) {
                 return;
             }
             let decision = (self.on_command.lock().expect("no hook panicked"))(&command);
             let decision = match decision {
-                Action::Forward => self.ask(&mut tpm, &command, &command.bytes),
-                Action::Replace(bytes) => self.ask(&mut tpm, &command, &bytes),
+                Action::Forward => self.ask(&command, &command.bytes),
+                Action::Replace(bytes) => self.ask(&command, &bytes),
                 other => other,
             };
             let response = match &decision {
@@ -250,23 +249,14 @@ impl Inner {
     }
 
     /// Has the TPM carry out `bytes`, and the hook decide about its response.
-    fn ask(&self, tpm: &mut Option<Box<dyn Stream>>, command: &Command, bytes: &[u8]) -> Action {
-        let answer = match tpm {
-            Some(tpm) => exchange(&mut **tpm, bytes),
-            None => self.upstream.connect().and_then(|stream| exchange(&mut **tpm.insert(stream), bytes)),
-        };
-        let Ok(bytes) = answer else { return Action::Close };
+    fn ask(&self, command: &Command, bytes: &[u8]) -> Action {
+        let Ok(bytes) = self.upstream.exchange(bytes) else { return Action::Close };
         let response = Response(bytes);
         match (self.on_response.lock().expect("no hook panicked"))(command, response.clone()) {
             Action::Forward => Action::Reply(response.0),
             other => other,
         }
     }
-}
-
-fn exchange(tpm: &mut dyn Stream, command: &[u8]) -> io::Result<Vec<u8>> {
-    tpm.write_all(command)?;
-    read_frame(tpm)
 }
 
 impl Drop for Interposer {

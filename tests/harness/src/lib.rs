@@ -31,7 +31,7 @@ pub use interposer::{Action, Exchange, Front, Interposer};
 pub use keyset::{Boot, Digest, Keyset, extend, hex, luks_policy, pcr_policy, sha256};
 pub use machine::Machine;
 pub use old::{Layout, provision_with_tools, read_with_tools, satisfy_policy};
-pub use swtpm::{Banks, PowerSwitch, State, Swtpm};
+pub use swtpm::{Banks, PowerSwitch, Raw, State, Swtpm};
 pub use tools::{Tools, run};
 pub use wire::{Command, Response, cc, rc};
 pub use witness::{Remains, Witness, find};

@@ -50,7 +50,7 @@ impl Machine {
         machine
     }
 
-    /// A power cycle, the firmware's measurements, and then a script.
+    /// A restart, the firmware's measurements, and then a script.
     ///
     /// Its functions: `trust COMMAND [OPTION…]` runs the program under test on this machine with an
     /// empty environment and `--on-lock-failure=exit`; `try NAME COMMAND…` prints `NAME STATUS`;
@@ -61,7 +61,7 @@ impl Machine {
         self.script(script)
     }
 
-    /// A script without a power cycle: the TPM stays as it is, the keyring does not.
+    /// A script without a restart: the TPM stays as it is, the keyring does not.
     pub fn script(&self, script: &str) -> Run {
         self.cell.run(&format!("{FUNCTIONS}\n{script}"))
     }

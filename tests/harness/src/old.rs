@@ -88,14 +88,22 @@ fn persist_srk(tpm: &Swtpm) {
 /// Reads an index as anybody with tpm2-tools can, in the boot that the TPM is in: `luks` or `admin`
 /// is the key that must have signed for this boot.
 pub fn read_with_tools(tpm: &Swtpm, keyset: &Keyset, boot: Boot, key: &str, index: &str) -> Vec<u8> {
+    /// What the NV buffer of a software TPM holds; a policy session serves for one read.
+    const CHUNK: usize = 1024;
     let tools = tpm.tools();
-    satisfy_policy(tools, keyset, boot, key);
     let public = tools.ok("nvreadpublic", &[index]);
     let size = public.lines().find_map(|line| line.trim().strip_prefix("size:")).expect("an index has a size");
-    let session = ["-C", index, "-P", "session:s.ctx", "-s", size.trim(), "-o", "contents"];
-    tools.ok("nvread", &[&[index], &session[..]].concat());
-    tools.ok("flushcontext", &["s.ctx"]);
-    fs::read(tools.dir().join("contents")).expect("tpm2_nvread wrote it")
+    let size: usize = size.trim().parse().expect("a size is a number");
+    let mut contents = Vec::new();
+    while contents.len() < size {
+        satisfy_policy(tools, keyset, boot, key);
+        let chunk = (size - contents.len()).min(CHUNK).to_string();
+        let place = [index, "-C", index, "-s", &chunk, "--offset", &contents.len().to_string(), "-o", "contents"];
+        tools.ok("nvread", &[&place[..], &["-P", "session:s.ctx"]].concat());
+        tools.ok("flushcontext", &["s.ctx"]);
+        contents.extend(fs::read(tools.dir().join("contents")).expect("tpm2_nvread wrote it"));
+    }
+    contents
 }
 
 /// Leaves in `s.ctx` a session that has satisfied the policy that `key` signed for a boot.

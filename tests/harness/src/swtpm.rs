@@ -4,6 +4,7 @@ use crate::{
     front,
     keyset::{Digest, hex},
     tools::{Tools, run},
+    wire::Response,
 };
 use std::{
     collections::HashMap,
@@ -44,7 +45,7 @@ impl Banks {
     }
 }
 
-/// A software TPM (`swtpm socket`), switched on. Its state outlives a power cycle; dropping it switches it off.
+/// A software TPM (`swtpm socket`), switched on. Its state outlives restarts and power cuts; dropping it switches it off.
 #[derive(Debug)]
 pub struct Swtpm {
     dir: TempDir,
@@ -58,11 +59,37 @@ pub struct Swtpm {
 #[derive(Clone, Debug)]
 pub struct State(Vec<(String, Vec<u8>)>);
 
+/// The TPM's other users: they send commands past whatever interposer there is.
+#[derive(Clone, Debug)]
+pub struct Raw(front::Upstream);
+
+impl Raw {
+    /// Has the TPM carry out a command.
+    #[must_use]
+    pub fn send(&self, command: &[u8]) -> Response {
+        Response(self.0.exchange(command).expect("a TPM that is on answers"))
+    }
+
+    /// Extends a PCR of the sha256 bank with 32 bytes.
+    pub fn extend(&self, pcr: u8, digest: &Digest) {
+        // TPM_ST_SESSIONS, size, TPM2_PCR_Extend, PCR, an empty password, one digest of SHA-256.
+        let header = [0x80, 0x02, 0, 0, 0, 65, 0, 0, 0x01, 0x82, 0, 0, 0, pcr];
+        let password = [0, 0, 0, 9, 0x40, 0, 0, 0x09, 0, 0, 0, 0, 0];
+        let command = [&header[..], &password, &[0, 0, 0, 1, 0x00, 0x0b], digest].concat();
+        let response = self.send(&command);
+        assert!(response.ok(), "TPM2_PCR_Extend: {response:?}");
+    }
+}
+
 /// Switches a TPM off from elsewhere, say in the middle of a command.
 #[derive(Clone, Debug, Default)]
 pub struct PowerSwitch(Arc<Mutex<Option<Child>>>);
 
 impl PowerSwitch {
+    fn is_on(&self) -> bool {
+        self.0.lock().expect("no panic holds the switch").is_some()
+    }
+
     /// Cuts the power: SIGKILL, no shutdown command, nothing flushed.
     pub fn off(&self) {
         if let Some(mut child) = self.0.lock().expect("no panic holds the switch").take() {
@@ -108,7 +135,7 @@ impl Swtpm {
         tpm
     }
 
-    /// Switches it on. The firmware's TPM2_Startup(CLEAR) has been sent.
+    /// Switches it on, after a power cut if it was on. The firmware's TPM2_Startup(CLEAR) has been sent.
     pub fn boot(&self) {
         self.power.off();
         let _ = fs::remove_file(self.socket());
@@ -126,8 +153,17 @@ impl Swtpm {
         self.wait_until_it_listens();
     }
 
-    /// A power cut, and on again.
+    /// A restart as the kernel does it: TPM2_Shutdown(CLEAR), off, on.
     pub fn reboot(&self) {
+        const SHUTDOWN_CLEAR: [u8; 12] = [0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01, 0x45, 0, 0];
+        if self.power.is_on() && self.banks != Banks::Tpm12 {
+            assert!(self.raw().send(&SHUTDOWN_CLEAR).ok(), "TPM2_Shutdown");
+        }
+        self.boot();
+    }
+
+    /// A power cut, and on again. A TPM may count it as a failed try.
+    pub fn power_cut(&self) {
         self.boot();
     }
 
@@ -175,6 +211,12 @@ impl Swtpm {
             Some(port) => format!("swtpm:host=127.0.0.1,port={port}"),
             None => format!("swtpm:path={}", self.socket().display()),
         }
+    }
+
+    /// A way past the interposer.
+    #[must_use]
+    pub fn raw(&self) -> Raw {
+        Raw(self.upstream())
     }
 
     /// Where it is reached.

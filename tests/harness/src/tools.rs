@@ -79,9 +79,9 @@ impl Tools {
     #[must_use]
     pub fn property(&self, group: &str, name: &str) -> u32 {
         let text = self.ok("getcap", &[group]);
-        let line = text.lines().find(|line| line.trim_start().starts_with(&format!("{name}:")));
-        let line = line.unwrap_or_else(|| panic!("{group} has no {name}:\n{text}"));
-        let value = line.split(':').nth(1).expect("a colon was there").trim();
+        // `NAME: value`, or `NAME:` and `raw: value` on the next line.
+        let mut words = text.split_whitespace().skip_while(|word| *word != format!("{name}:")).skip(1);
+        let value = words.find(|word| *word != "raw:").unwrap_or_else(|| panic!("{group} has no {name}:\n{text}"));
         let parsed = match value.strip_prefix("0x") {
             Some(hex) => u32::from_str_radix(hex, 16),
             None => value.parse(),
