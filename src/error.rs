@@ -77,6 +77,12 @@ impl Error {
         self
     }
 
+    /// What and why without the remedy, for an error that has its own.
+    #[must_use]
+    pub fn cause(&self) -> String {
+        format!("cannot {}: {}", self.what, self.why)
+    }
+
     /// Which remedy it calls for; decides the exit status.
     #[must_use]
     pub const fn kind(&self) -> Kind {

@@ -103,10 +103,11 @@ pub fn read_then_lock<S: Truststore, T>(
             guard::disarm();
             return outcome.map(|value| (value, Locked(())));
         }
-        let error = match outcome {
-            Err(first) => Error::new(Kind::LockNotProven, "lock PCR 7", format!("{error} (before that: {first})")),
-            Ok(_) => Error::new(Kind::LockNotProven, "lock PCR 7", error.to_string()),
+        let why = match &outcome {
+            Err(first) => format!("{}, and before that: {}", error.cause(), first.cause()),
+            Ok(_) => error.cause(),
         };
+        let error = Error::new(Kind::LockNotProven, "lock PCR 7", why);
         on_failure.act(&error);
         return Err(error);
     }

@@ -6,5 +6,9 @@ use crate::{error::Result, process, store::read_then_lock};
 pub fn run(options: &Options) -> Result<()> {
     let hardened = process::harden();
     let mut store = open_store(options)?;
-    read_then_lock(&mut store, options.on_lock_failure, |_| hardened).map(|_| ())
+    read_then_lock(&mut store, options.on_lock_failure, |store| {
+        hardened?;
+        store.probe()
+    })
+    .map(|_| ())
 }

@@ -2,7 +2,7 @@
 
 use super::{
     response_code,
-    transport::{Address, Link, Status, hand_over},
+    transport::{Address, Link, Wire, hand_over},
 };
 use crate::error::{Error, Kind, Result};
 use std::{
@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tss_esapi::{
-    Context,
+    Context, WrapperErrorKind,
     constants::CapabilityType,
     handles::{KeyHandle, ObjectHandle},
     structures::CapabilityData,
@@ -28,7 +28,7 @@ pub(super) const PT_NV_INDEX_MAX: u32 = 0x117;
 /// An open TPM.
 pub struct Tpm {
     context: Context,
-    status: Rc<Status>,
+    wire: Rc<Wire>,
     patience: Duration,
     opened: Instant,
     verbose: bool,
@@ -45,10 +45,10 @@ impl Tpm {
         let link = Link::open(address, patience)?;
         let patience = link.patience();
         let opened = Instant::now();
-        let status = hand_over(link);
+        let wire = hand_over(link);
         let context = Context::new(TctiNameConf::Device(DeviceConfig::default()))
             .map_err(|e| Error::new(Kind::System, "start tpm2-tss", e.to_string()))?;
-        Ok(Self { context, status, patience, opened, verbose })
+        Ok(Self { context, wire, patience, opened, verbose })
     }
 
     /// Runs one TPM command, again while the TPM asks for it and time is left.
@@ -61,7 +61,7 @@ impl Tpm {
     ) -> Result<T> {
         let deadline = Instant::now() + self.patience;
         loop {
-            self.status.clear();
+            self.wire.clear();
             let error = match command(&mut self.context) {
                 Ok(value) => {
                     self.trace(what);
@@ -69,7 +69,7 @@ impl Tpm {
                 }
                 Err(error) => error,
             };
-            if response_code::is_transient(self.status.code()) && Instant::now() < deadline {
+            if response_code::is_transient(self.wire.code()) && Instant::now() < deadline {
                 sleep(PAUSE);
                 continue;
             }
@@ -78,21 +78,34 @@ impl Tpm {
         }
     }
 
+    /// Sends a command that tss-esapi does not know; its answer is not authenticated and holds nothing.
+    pub(super) fn run_raw(&mut self, what: &'static str, command: &[u8]) -> Result<()> {
+        let wire = Rc::clone(&self.wire);
+        self.run(what, |_| match wire.exchange(command) {
+            Ok(()) if wire.code() == 0 => Ok(()),
+            _ => Err(tss_esapi::Error::WrapperError(WrapperErrorKind::WrongValueFromTpm)),
+        })
+    }
+
     /// The response code of the last command, stripped of numbers; 0 after success.
     pub(super) fn last_code(&self) -> u32 {
-        response_code::base(self.status.code())
+        response_code::base(self.wire.code())
     }
 
     /// The most telling of the three layers that may have failed: the link, the TPM, tpm2-tss.
     fn error(&self, what: &'static str, error: tss_esapi::Error) -> Error {
-        if let Some(fault) = self.status.fault() {
-            return Error::new(fault.kind(), what, fault.describe());
+        if let Some(fault) = self.wire.fault() {
+            let error = Error::new(fault.kind(), what, fault.describe());
+            return match fault.kind() {
+                Kind::NoTpm => error,
+                _ => error.remedy("restart the machine; if this happens again, suspect the TPM or its bus"),
+            };
         }
-        match self.status.code() {
+        match self.wire.code() {
             0 => Error::new(
                 Kind::Corrupt,
                 what,
-                format!("the TPM's answer is not authentic or not understood ({error})"),
+                format!("the TPM's answer is not authentic, or not understood ({})", short(error)),
             )
             .remedy("restart the machine; if this happens again, suspect the TPM or its bus"),
             code => response_code::error(what, code),
@@ -102,7 +115,7 @@ impl Tpm {
     fn trace(&self, what: &str) {
         if self.verbose {
             let elapsed = self.opened.elapsed().as_micros();
-            let count = self.status.commands();
+            let count = self.wire.commands();
             crate::console::note(&format!("{elapsed:8} us {count:3} commands: {what}"));
         }
     }
@@ -119,5 +132,13 @@ impl Tpm {
     /// Removes a loaded key from the TPM's memory.
     pub(super) fn flush(&mut self, key: KeyHandle) -> Result<()> {
         self.run("flush a key", |c| c.flush_context(ObjectHandle::from(key)))
+    }
+}
+
+/// tpm2-tss' code, in place of its prose.
+fn short(error: tss_esapi::Error) -> String {
+    match error {
+        tss_esapi::Error::TssError(code) => format!("tpm2-tss code {:#x}", tss_esapi::tss2_esys::TSS2_RC::from(code)),
+        tss_esapi::Error::WrapperError(kind) => format!("{kind:?}"),
     }
 }

@@ -7,10 +7,12 @@
 //! - `session`, `pcr`, `nv`: what the commands need;
 //! - `unlock`: the signed policy that opens the indices;
 //! - `store`: [`Truststore`](crate::store::Truststore) on top of all that;
+//! - `dictionary_attack`: that power cuts do not lock a machine out;
 //! - `provision`: layout 3 written, in steps that can be cut off.
 
 mod connection;
 mod crypto;
+mod dictionary_attack;
 mod esys_resource;
 mod nv;
 mod passphrase;

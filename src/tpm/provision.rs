@@ -95,6 +95,7 @@ impl Provision for TpmStore {
             }
         }
         let password = self.write_layout(&writer, identity)?;
+        self.tpm.forget_failures_quickly()?;
         for hierarchy in [AuthHandle::Endorsement, AuthHandle::Lockout, AuthHandle::Owner] {
             self.change_auth(hierarchy, session, password.expose())?;
         }

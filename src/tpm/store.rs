@@ -41,6 +41,14 @@ impl TpmStore {
         Self { tpm, pcr7data, pcr7: None, session: None, open: None }
     }
 
+    /// Whether the TPM works at all.
+    ///
+    /// # Errors
+    /// [`Kind::NoTpm`], or what else keeps PCR 7 from being read.
+    pub fn probe(&mut self) -> Result<()> {
+        self.pcr7().map(|_| ())
+    }
+
     /// The session of this run, which is either a policy or an HMAC session throughout.
     pub(super) fn session(&mut self, kind: SessionType) -> Result<AuthSession> {
         if let Some(session) = self.session {
@@ -80,10 +88,10 @@ impl TpmStore {
         if let Some(open) = &self.open {
             return Ok(open.clone());
         }
+        let pcr7 = self.pcr7()?;
         let session = self.session(SessionType::Policy)?;
         let chunk = self.tpm.nv_buffer_size()?;
         self.check_layout(chunk, session)?;
-        let pcr7 = self.pcr7()?;
         let entry = self.entry()?;
         if entry.info.key_type != KeyType::Production {
             let kind = entry.info.key_type.as_str();
@@ -152,14 +160,18 @@ impl Truststore for TpmStore {
                 return Err(error);
             }
         };
+        let opened = self.open.take().is_some();
         self.session = None;
-        self.open = None;
         self.pcr7 = None;
         self.tpm.extend_pcr7(session)?;
-        let Some(before) = before else { return Ok(()) };
-        if self.tpm.read_pcr7()? == digest::locked(&before) {
-            return Ok(());
+        if let Some(before) = before
+            && self.tpm.read_pcr7()? != digest::locked(&before)
+        {
+            return Err(Error::new(Kind::LockNotProven, "see PCR 7 change", "it is not what extending it must give"));
         }
-        Err(Error::new(Kind::LockNotProven, "see PCR 7 change", "it is not what extending it must give"))
+        if opened {
+            self.tpm.expect_power_cut();
+        }
+        Ok(())
     }
 }

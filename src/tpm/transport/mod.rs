@@ -12,4 +12,4 @@ mod tcti;
 
 pub use address::Address;
 pub(super) use link::Link;
-pub(super) use tcti::{Status, hand_over};
+pub(super) use tcti::{Wire, hand_over};

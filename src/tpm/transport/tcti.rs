@@ -27,16 +27,16 @@ const BAD_SEQUENCE: TSS2_RC = TCTI | 7;
 const IO_ERROR: TSS2_RC = TCTI | 10;
 const MALFORMED_RESPONSE: TSS2_RC = TCTI | 14;
 
-/// What the layers above do not tell: the last response code as the TPM gave
-/// it, and why the link has failed.
-#[derive(Default)]
-pub struct Status {
+/// The link with what the layers above do not tell: the last response code as
+/// the TPM gave it, and why the link has failed.
+pub struct Wire {
+    link: RefCell<Link>,
     code: Cell<u32>,
     fault: Cell<Option<Fault>>,
     commands: Cell<u32>,
 }
 
-impl Status {
+impl Wire {
     /// Forgets the last response code.
     pub fn clear(&self) {
         self.code.set(0);
@@ -56,61 +56,74 @@ impl Status {
     pub fn commands(&self) -> u32 {
         self.commands.get()
     }
+
+    /// Sends a command that ESYS or its bindings do not know, and receives its answer.
+    ///
+    /// # Errors
+    /// The link is of no more use. What the TPM says is [`Self::code`].
+    pub fn exchange(&self, command: &[u8]) -> Result<(), Fault> {
+        self.transmit(command)?;
+        self.receive(command, &mut Vec::new())
+    }
+
+    fn transmit(&self, command: &[u8]) -> Result<(), Fault> {
+        if let Some(fault) = self.fault() {
+            return Err(fault);
+        }
+        self.commands.set(self.commands().saturating_add(1));
+        self.link.borrow_mut().transmit(command).inspect_err(|fault| self.fault.set(Some(*fault)))
+    }
+
+    fn receive(&self, command: &[u8], answer: &mut Vec<u8>) -> Result<(), Fault> {
+        self.link.borrow_mut().receive(command, answer).inspect_err(|fault| self.fault.set(Some(*fault)))?;
+        self.code.set(response::code(answer).unwrap_or(0));
+        Ok(())
+    }
 }
 
 /// C sees the function table in front, we the rest.
 #[repr(C)]
 struct Context {
     table: TSS2_TCTI_CONTEXT_COMMON_V2,
-    link: Link,
-    status: Rc<Status>,
+    wire: Rc<Wire>,
     command: Zeroizing<Vec<u8>>,
     answer: Zeroizing<Vec<u8>>,
     waiting: bool,
 }
 
 thread_local! {
-    static HANDED_OVER: RefCell<Option<(Link, Rc<Status>)>> = const { RefCell::new(None) };
+    static HANDED_OVER: RefCell<Option<Rc<Wire>>> = const { RefCell::new(None) };
 }
 
 /// Leaves `link` for the next TCTI that this thread initializes.
-pub fn hand_over(link: Link) -> Rc<Status> {
-    let status = Rc::new(Status::default());
-    HANDED_OVER.set(Some((link, Rc::clone(&status))));
-    status
+pub fn hand_over(link: Link) -> Rc<Wire> {
+    let wire = Rc::new(Wire {
+        link: RefCell::new(link),
+        code: Cell::default(),
+        fault: Cell::default(),
+        commands: Cell::default(),
+    });
+    HANDED_OVER.set(Some(Rc::clone(&wire)));
+    wire
+}
+
+/// How SYS is told of a fault; [`Wire::fault`] says which.
+const fn rc(fault: Fault) -> TSS2_RC {
+    if matches!(fault, Fault::Malformed) { MALFORMED_RESPONSE } else { IO_ERROR }
 }
 
 impl Context {
-    fn fail(&mut self, fault: Fault) -> TSS2_RC {
-        self.status.fault.set(Some(fault));
-        self.waiting = false;
-        if fault == Fault::Malformed { MALFORMED_RESPONSE } else { IO_ERROR }
-    }
-
     fn transmit(&mut self, command: &[u8]) -> TSS2_RC {
-        if self.status.fault().is_some() {
-            return IO_ERROR;
-        }
-        self.status.commands.set(self.status.commands().saturating_add(1));
         self.command.clear();
         self.command.extend_from_slice(command);
-        match self.link.transmit(command) {
-            Ok(()) => {
-                self.waiting = true;
-                0
-            }
-            Err(fault) => self.fail(fault),
-        }
+        self.waiting = true;
+        self.wire.transmit(command).map_or_else(rc, |()| 0)
     }
 
     /// Fetches the answer once; SYS asks for its size first and then for the answer.
     fn fetch(&mut self) -> TSS2_RC {
-        if let Err(fault) = self.link.receive(&self.command, &mut self.answer) {
-            return self.fail(fault);
-        }
         self.waiting = false;
-        self.status.code.set(response::code(&self.answer).unwrap_or(0));
-        0
+        self.wire.receive(&self.command, &mut self.answer).map_or_else(rc, |()| 0)
     }
 }
 
@@ -168,7 +181,7 @@ unsafe extern "C" fn receive(
 /// Finds the link that was handed over. The name, a formality, is not looked at.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn Tss2_TctiLdr_Initialize(_name: *const c_char, out: *mut *mut TSS2_TCTI_CONTEXT) -> TSS2_RC {
-    let (Some((link, status)), false) = (HANDED_OVER.take(), out.is_null()) else { return BAD_REFERENCE };
+    let (Some(wire), false) = (HANDED_OVER.take(), out.is_null()) else { return BAD_REFERENCE };
     let context = Box::new(Context {
         table: TSS2_TCTI_CONTEXT_COMMON_V2 {
             v1: TSS2_TCTI_CONTEXT_COMMON_V1 {
@@ -180,8 +193,7 @@ unsafe extern "C" fn Tss2_TctiLdr_Initialize(_name: *const c_char, out: *mut *mu
             },
             ..Default::default()
         },
-        link,
-        status,
+        wire,
         command: Zeroizing::new(Vec::with_capacity(MAX_MESSAGE)),
         answer: Zeroizing::new(Vec::with_capacity(MAX_MESSAGE)),
         waiting: false,
