@@ -6,6 +6,18 @@
 //! the bracket locks PCR 7, and only with its [`store::Locked`] in hand does
 //! [`publish`] put it into the kernel keyring and a private tmpfs.
 
+// A panic is a defect: what can fail returns an error.
+#![deny(
+    clippy::expect_used,
+    clippy::get_unwrap,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::panic_in_result_fn,
+    clippy::string_slice,
+    clippy::unreachable,
+    clippy::unwrap_used
+)]
+
 pub mod commands;
 pub mod console;
 pub mod error;
@@ -19,7 +31,9 @@ pub mod memory;
 mod pem;
 pub mod policy;
 pub mod process;
+#[allow(clippy::disallowed_methods, reason = "plaintext leaves the program here")]
 pub mod publish;
 pub mod secret;
 pub mod store;
+#[allow(clippy::disallowed_methods, reason = "plaintext comes from and goes to the TPM here")]
 pub mod tpm;

@@ -139,7 +139,7 @@ pub fn parse(command: Command, args: impl IntoIterator<Item = OsString>) -> Resu
         let spec = spec.ok_or_else(|| usage(format!("it has no option {name}")))?;
         let value =
             if spec.value.is_empty() { OsString::new() } else { parser.value().map_err(|e| usage(e.to_string()))? };
-        set(&mut options, spec, value).ok_or(()).or_else(|()| Err(usage(format!("{name} needs {}", spec.value))))?;
+        set(&mut options, spec, value).ok_or_else(|| usage(format!("{name} needs {}", spec.value)))?;
     }
     let expected = command.operands().len();
     if options.operands.len() != expected {

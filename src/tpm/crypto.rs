@@ -311,12 +311,15 @@ unsafe extern "C" fn iesys_cryptmbed_pk_encrypt(
     NOT_IMPLEMENTED
 }
 
+/// One direction of a cipher: key, initialization vector, what it works on in place.
+type Crypt = fn(&[u8], &[u8], &mut [u8]) -> Option<()>;
+
 /// AES-128-CFB over `buffer` in place.
 ///
 /// # Safety
 /// `key` and `iv` are valid for 16 bytes, `buffer` for `size`.
 unsafe fn cfb(
-    crypt: fn(&[u8], &[u8], &mut [u8]) -> Option<()>,
+    crypt: Crypt,
     (key, algorithm, bits, mode): (*const u8, u16, u16, u16),
     buffer: *mut u8,
     size: usize,

@@ -14,7 +14,7 @@ use std::{
 const PACKAGES: [&str; 2] = ["gcc", "libc6-dev"];
 
 fn main() -> ExitCode {
-    if !links() && !(install() && links()) {
+    if !(links() || install() && links()) {
         eprintln!("xtask: cannot link programs: the C compiler or the C library's files are missing; install them");
         eprintln!("       (on Debian and Ubuntu, as root: apt-get install {})", PACKAGES.join(" "));
         return ExitCode::FAILURE;
