@@ -103,17 +103,20 @@ pub enum Valid {
 
 impl Valid {
     fn until(self) -> Result<Time> {
-        let failed = |e: der::Error| Error::new(Kind::System, "tell the time", e.to_string()).remedy("set the clock");
         let end = match self {
             Self::Until2099 => DateTime::new(2099, 12, 31, 23, 0, 0),
-            Self::Years(years) => DateTime::from_system_time(SystemTime::now()).and_then(|now| {
-                // 29 February comes every fourth year only.
-                let day = if now.month() == 2 { now.day().min(28) } else { now.day() };
-                DateTime::new(now.year() + years, now.month(), day, now.hour(), now.minutes(), now.seconds())
-            }),
+            Self::Years(years) => DateTime::from_system_time(SystemTime::now()).and_then(|now| years_after(now, years)),
         };
-        Ok(Time::GeneralTime(GeneralizedTime::from_date_time(end.map_err(failed)?)))
+        let end = end.map_err(|e| Error::new(Kind::System, "tell the time", e.to_string()).remedy("set the clock"))?;
+        Ok(Time::GeneralTime(GeneralizedTime::from_date_time(end)))
     }
+}
+
+/// The same day and time so many years later; for 29 February the day before where it is missing.
+fn years_after(start: DateTime, years: u16) -> der::Result<DateTime> {
+    let on =
+        |day| DateTime::new(start.year() + years, start.month(), day, start.hour(), start.minutes(), start.seconds());
+    on(start.day()).or_else(|_| on(28))
 }
 
 /// The name of something that belongs to a keyset.
@@ -143,4 +146,28 @@ fn encode_name(parts: &[(ObjectIdentifier, &str)]) -> der::Result<Name> {
         sequence.push(RelativeDistinguishedName::from(SetOfVec::try_from(vec![attribute])?));
     }
     Name::from_der(&sequence.to_der()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn date(text: &str) -> DateTime {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn years_are_those_of_the_calendar() {
+        assert_eq!(years_after(date("2026-11-22T10:11:12Z"), 25).unwrap(), date("2051-11-22T10:11:12Z"));
+        assert_eq!(years_after(date("2028-02-29T23:59:59Z"), 20).unwrap(), date("2048-02-29T23:59:59Z"));
+        assert_eq!(years_after(date("2028-02-29T23:59:59Z"), 25).unwrap(), date("2053-02-28T23:59:59Z"));
+        assert_eq!(years_after(date("2050-02-28T00:00:00Z"), 50).unwrap(), date("2100-02-28T00:00:00Z"));
+    }
+
+    #[test]
+    fn text_is_printable_where_it_can_be() {
+        let name = name(&[(CN, "a'b (c)"), (O, "Söhne"), (SERIAL_NUMBER, "SN_1")]).unwrap();
+        let tags: Vec<_> = name.iter().map(|part| der::Tagged::tag(&part.value)).collect();
+        assert_eq!(tags, [der::Tag::PrintableString, der::Tag::Utf8String, der::Tag::Utf8String]);
+    }
 }

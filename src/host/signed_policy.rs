@@ -1,7 +1,7 @@
 //! pcr7data: the entries that [`crate::policy::pcr7data`] reads, written.
 
 use super::{
-    atomic,
+    atomic, interrupt,
     key::{PrivateKey, PublicKey},
     keyset::{Keyset, Role},
 };
@@ -68,6 +68,8 @@ pub fn add(keyset: &Keyset, values: &Values, policies: &Policies, comment: &str)
     for entry in &entries {
         entry.check(&dir)?;
     }
+    // Ctrl-C waits: three entries or none.
+    interrupt::defer();
     for entry in &entries {
         entry.write(&dir, keyset.name(), comment)?;
     }
