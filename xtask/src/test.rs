@@ -112,7 +112,8 @@ fn clippy(what: &[&str]) -> Result<()> {
 
 fn document() -> Result<()> {
     let mut doc = sh::cargo();
-    doc.args(["doc", "--quiet", "--locked", "--no-deps", "--package", "trust", "--features", "host"]);
+    doc.args(["doc", "--quiet", "--locked", "--no-deps", "--document-private-items", "--package", "trust"]);
+    doc.args(["--features", "host"]);
     sh::run(doc.env("RUSTDOCFLAGS", "-Dwarnings"))
 }
 
