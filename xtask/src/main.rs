@@ -1,6 +1,7 @@
 //! `cargo xtask`: builds, tests and shows the project.
 
 mod apt;
+mod demo;
 mod dist;
 mod fetch;
 mod inspect;
@@ -15,6 +16,8 @@ use std::process::ExitCode;
 const HELP: &str = "\
 cargo xtask SUBCOMMAND
 
+  demo
+        shows the main job, for real, on a software TPM
   dist [--target TARGET] [--bless]
         builds the two programs into target/dist/ and checks the smaller one
         --target  of trust-initrd, such as aarch64-unknown-linux-musl
@@ -48,6 +51,10 @@ fn run() -> Result<ExitCode> {
     };
     match subcommand {
         Arg::Value(name) => match name.string()?.as_str() {
+            "demo" => {
+                no_more(args)?;
+                demo::demo()?;
+            }
             "dist" => {
                 dist::dist(&dist_options(args)?)?;
             }

@@ -1,0 +1,17 @@
+# What every boot of the demonstration starts with: what is in the initrd, and functions that show what is done.
+mkdir -p /run/bin /run/cryptsetup
+ln -s "$TRUST" /run/bin/trust
+ln -s "$TPM" /run/tpm
+cp -r "$PCR7DATA" /pcr7data
+export PATH=/run/bin:$PATH TPM=swtpm:path=/run/tpm
+
+# show COMMAND: shows a shell command and what it says, and ends with its status.
+show() {
+    local status=0
+    echo "   \$ $1"
+    eval "$1" >/run/said 2>&1 || status=$?
+    sed 's/^/     /' /run/said
+    return "$status"
+}
+
+result() { echo "   => $*"; }

@@ -1,0 +1,163 @@
+//! `cargo xtask demo`: a machine's life, for real, on a software TPM.
+//!
+//! Every boot is a set of namespaces with its own mounts, processes and
+//! keyring; the machine that this runs on is left alone.
+
+use crate::{dist, packages, sh};
+use anyhow::{Context, Result, bail, ensure};
+use harness::{Boot, Cell, Swtpm};
+use std::{
+    fs,
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// What every boot starts with.
+const PRELUDE: &str = include_str!("boot.sh");
+/// Name of the keyset.
+const KEYSET: &str = "demo";
+/// Serial number of the machine.
+const SERIAL: &str = "SN0001";
+
+/// Shows the main job. Fails when any of its steps does not end as it should.
+pub fn demo() -> Result<()> {
+    packages::ensure(&[packages::BUILD, packages::RUN])?;
+    println!("building the two programs");
+    let dist = dist::dist(&dist::Options::default())?;
+    let dir = tempfile::Builder::new().prefix("trust-demo-").tempdir()?;
+    let mut story = Story { step: 0, bold: std::io::stdout().is_terminal() };
+
+    let owner = Owner { home: dir.path(), program: &dist.host };
+    let identity = owner.prepare(&mut story)?;
+    let machine = Machine::new(&dist.initrd, &owner.keyset().join("pcr7data"), &identity);
+    machine.live(&mut story)?;
+
+    println!(
+        "\nDone: the passphrase and the identity went from the TPM to where they are used, once a boot, and only in"
+    );
+    println!("boots that the owner has signed for. All of it was scratch: nothing is left.");
+    Ok(())
+}
+
+/// Tells what happens.
+struct Story {
+    step: u32,
+    bold: bool,
+}
+
+impl Story {
+    /// The next step begins.
+    fn step(&mut self, title: &str) {
+        self.step += 1;
+        let (on, off) = if self.bold { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+        println!("\n{on}{:2} {title}{off}", self.step);
+    }
+
+    /// What came of it.
+    #[allow(clippy::unused_self, reason = "only who tells the story speaks")]
+    fn result(&self, line: &str) {
+        println!("   => {line}");
+    }
+}
+
+/// The owner's side: the administrator's machine.
+struct Owner<'a> {
+    home: &'a Path,
+    program: &'a Path,
+}
+
+impl Owner<'_> {
+    fn keyset(&self) -> PathBuf {
+        self.home.join("machine/trust/keys").join(KEYSET)
+    }
+
+    /// Makes keyset, identity and policies; returns where the machine's certificate and key are.
+    fn prepare(&self, story: &mut Story) -> Result<PathBuf> {
+        story.step("The owner makes a keyset: authorities, Secure Boot keys, keys that sign images and policies.");
+        self.trust(&["initkeyset", "--keysetname", KEYSET, "--org", "Demo Ltd"])?;
+        let names = names(&self.keyset())?;
+        ensure!(names.iter().any(|name| name == "tpmpol-luks"), "the keyset has no key that signs policies");
+        story.result(&names.join(" "));
+
+        story.step("The owner gives a machine its identity.");
+        self.trust(&["sudi", "add", KEYSET, "default", SERIAL])?;
+        let identity = self.keyset().join("manifest/default/sudi").join(SERIAL);
+        let openssl = sh::output(
+            Command::new("openssl").args(["x509", "-noout", "-subject", "-in"]).arg(identity.join("cert.pem")),
+        )?;
+        story.result(String::from_utf8(openssl)?.trim());
+
+        story.step("The owner signs what may be read after which boot. PCR 7, Secure Boot's state and keys, tells boots apart.");
+        for (name, boot) in [("tpm", Boot::Tpm), ("prod", Boot::Production), ("limited", Boot::Limited)] {
+            fs::write(self.home.join(format!("{name}.bin")), boot.pcr7())?;
+        }
+        let files = ["--pcr7-tpm", "tpm.bin", "--pcr7-prod", "prod.bin", "--pcr7-limited", "limited.bin"];
+        self.trust(&[["keyset", "pcr7data", KEYSET].as_slice(), &files].concat())?;
+        story.result(&format!(
+            "pcr7data/ for the initrd; production is PCR 7 = {}",
+            harness::hex(&Boot::Production.pcr7())
+        ));
+        Ok(identity)
+    }
+
+    fn trust(&self, args: &[&str]) -> Result<()> {
+        println!("   $ trust {}", args.join(" "));
+        let mut command = Command::new(self.program);
+        sh::run_quietly(command.args(args).current_dir(self.home).env("XDG_DATA_HOME", self.home))
+    }
+}
+
+/// The owner's machine, with its TPM.
+struct Machine {
+    tpm: Swtpm,
+    cell: Cell,
+}
+
+impl Machine {
+    fn new(program: &Path, pcr7data: &Path, identity: &Path) -> Self {
+        let (tpm, mut cell) = (Swtpm::new(), Cell::new());
+        cell.set("TRUST", program).set("TPM", tpm.socket()).set("PCR7DATA", pcr7data);
+        cell.set("CERT", identity.join("cert.pem")).set("KEY", identity.join("privkey.pem"));
+        Self { tpm, cell }
+    }
+
+    /// Its life, from provisioning to a boot of something else.
+    fn live(&self, story: &mut Story) -> Result<()> {
+        story.step("The machine is provisioned, from an image that may read nothing.");
+        self.boot(Boot::Limited, include_str!("provision.sh"))?;
+        let indices = self.tpm.tools().ok("getcap", &["handles-nv-index"]).replace("- ", "").replace('\n', " ");
+        story.result(&format!("the owner owns the TPM; its NV indices: {indices}"));
+
+        story.step("The installer boots: a new passphrase, and a disk that it opens.");
+        self.boot(Boot::Production, include_str!("install.sh"))?;
+
+        story.step("The machine boots. `setup` takes the secrets out of the TPM, shuts the door, hands them over.");
+        self.boot(Boot::Production, include_str!("start.sh"))?;
+
+        story.step("Something else boots: signed by the owner, but not for production.");
+        self.boot(Boot::Limited, include_str!("refused.sh"))
+    }
+
+    /// A restart, what the firmware measures of an image, and what happens then.
+    fn boot(&self, image: Boot, script: &str) -> Result<()> {
+        self.tpm.reboot();
+        self.tpm.extend_pcr7(&image.event());
+        println!("   (TPM restarted; PCR 7 extended as by the firmware for a {} image)", image.name());
+        let run = self.cell.run(&format!("{PRELUDE}\n{script}"));
+        print!("{}", run.stdout);
+        if !run.announced {
+            bail!("this boot did not go as it should ({:?}): {}", run.end, run.stderr.trim_end());
+        }
+        Ok(())
+    }
+}
+
+/// The names in a directory.
+fn names(dir: &Path) -> Result<Vec<String>> {
+    let entries = fs::read_dir(dir).with_context(|| format!("cannot list {}", dir.display()))?;
+    let mut names: Vec<String> =
+        entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect::<std::io::Result<_>>()?;
+    names.sort();
+    Ok(names)
+}

@@ -1,0 +1,2 @@
+show "TPM=$TPM"
+show 'trust provision --tcti $TPM $CERT $KEY'
