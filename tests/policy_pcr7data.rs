@@ -30,7 +30,7 @@ fn kind_of<T: std::fmt::Debug>(result: trust::error::Result<T>) -> Kind {
 }
 
 fn info(keyset: &str, key_type: KeyType) -> Info {
-    Info { keyset: keyset.into(), key_type }
+    Info { keyset: keyset.into(), key_type, policy_version: *b"0001" }
 }
 
 #[test]
@@ -231,4 +231,15 @@ fn files_that_never_end_or_never_begin() {
     fs::remove_file(&json).unwrap();
     fs::create_dir(&json).unwrap();
     assert_eq!(kind_of(data.find(&PCR7)), Kind::Corrupt);
+}
+
+#[test]
+fn a_policy_version_is_four_digits() {
+    let of = |version: &str| {
+        parse_info(format!(r#"{{"key":"a","key_type":"production","policy_version":{version}}}"#).as_bytes())
+    };
+    assert_eq!(of(r#""0042""#).unwrap().policy_version, *b"0042");
+    for bad in [r#""""#, r#""1""#, r#""00001""#, r#""000x""#, r#""+001""#, "1", "[]"] {
+        assert_eq!(of(bad).unwrap_err().kind(), Kind::Corrupt, "{bad}");
+    }
 }

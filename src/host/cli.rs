@@ -10,7 +10,10 @@ use super::{
 use crate::{
     commands, console,
     error::{Error, Kind, Result},
-    policy::digest::{self, Digest},
+    policy::{
+        digest::{self, Digest},
+        pcr7data,
+    },
 };
 use clap::{Args, Parser, Subcommand};
 use std::{
@@ -109,6 +112,9 @@ enum KeysetCommand {
         /// Sign this policy for the machine's secrets [default: the one for --pcr7-prod]
         #[arg(long = "luksPolicy", value_name = "FILE", alias = "luks-policy")]
         luks_policy: Option<PathBuf>,
+        /// What the policy version of a TPM must be for the production policy to hold: four digits
+        #[arg(long, value_name = "DIGITS", default_value = "0001", value_parser = policy_version)]
+        policy_version: [u8; 4],
         /// What info.json says about the values
         #[arg(long, value_name = "TEXT", default_value = "")]
         comment: String,
@@ -189,6 +195,7 @@ fn run(command: Command) -> Result<()> {
             pcr7_limited,
             passwd_policy,
             luks_policy,
+            policy_version,
             comment,
         }) => {
             let keyset = Keyset::open(&name)?;
@@ -197,10 +204,11 @@ fn run(command: Command) -> Result<()> {
                 limited: read_digest(&pcr7_limited)?,
                 tpm: read_digest(&pcr7_tpm)?,
             };
-            let computed = Policies::of(&values);
+            let computed = Policies::of(&values, policy_version);
             let policies = Policies {
                 luks: luks_policy.as_deref().map_or(Ok(computed.luks), read_digest)?,
                 passwd: passwd_policy.as_deref().map_or(Ok(computed.passwd), read_digest)?,
+                version: policy_version,
             };
             signed_policy::add(&keyset, &values, &policies, &comment)
         }
@@ -226,8 +234,7 @@ fn run(command: Command) -> Result<()> {
 
 /// Four ASCII digits.
 fn policy_version(text: &str) -> std::result::Result<[u8; 4], &'static str> {
-    let digits = text.as_bytes().try_into().ok();
-    digits.filter(|digits: &[u8; 4]| digits.iter().all(u8::is_ascii_digit)).ok_or("give four digits, like 0001")
+    pcr7data::parse_version(text).ok_or("give four digits, like 0001")
 }
 
 /// The 32 bytes of a file, which may be a pipe.

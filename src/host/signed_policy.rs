@@ -7,7 +7,6 @@ use super::{
 };
 use crate::{
     error::{Error, Kind, Result},
-    layout::POLICY_VERSION,
     policy::{
         digest::{self, Digest},
         pcr7data::{self, KeyType, Pcr7Data},
@@ -39,13 +38,15 @@ pub struct Policies {
     pub luks: Digest,
     /// For the TPM admin password, by tpmpol-admin.
     pub passwd: Digest,
+    /// What a TPM's policy version must be for `luks` to hold.
+    pub version: [u8; 4],
 }
 
 impl Policies {
-    /// Those of the policy version that machines are provisioned with.
+    /// Those of a policy version; machines are provisioned with [`crate::layout::POLICY_VERSION`].
     #[must_use]
-    pub fn of(values: &Values) -> Self {
-        Self { luks: digest::luks(&values.production, &POLICY_VERSION), passwd: digest::passwd(&values.tpm) }
+    pub fn of(values: &Values, version: [u8; 4]) -> Self {
+        Self { luks: digest::luks(&values.production, &version), passwd: digest::passwd(&values.tpm), version }
     }
 }
 
@@ -71,7 +72,7 @@ pub fn add(keyset: &Keyset, values: &Values, policies: &Policies, comment: &str)
     // Ctrl-C waits: three entries or none.
     interrupt::defer();
     for entry in &entries {
-        entry.write(&dir, keyset.name(), comment)?;
+        entry.write(&dir, keyset.name(), &policies.version, comment)?;
     }
     Ok(())
 }
@@ -98,6 +99,9 @@ struct Info<'a> {
     /// When the value was established: YYYYMMDD.
     est_date: &'a str,
     comment: &'a str,
+    /// What the TPM's policy version must be, where the policy asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy_version: Option<&'a str>,
 }
 
 /// What is said of one PCR 7 value.
@@ -140,13 +144,14 @@ impl Entry {
     }
 
     /// Writes it, info.json last: without that it is none.
-    fn write(&self, dir: &Path, keyset: &str, comment: &str) -> Result<()> {
+    fn write(&self, dir: &Path, keyset: &str, version: &[u8; 4], comment: &str) -> Result<()> {
         let dir = dir.join(pcr7data::path_of(&self.pcr7));
         atomic::make_dirs(&dir)?;
         for (name, contents) in &self.files {
             atomic::replace(&dir.join(name), atomic::PUBLIC, contents)?;
         }
-        let info = Info { key: keyset, key_type: self.key_type.as_str(), est_date: &today()?, comment };
+        let policy_version = str::from_utf8(version).ok().filter(|_| self.key_type == KeyType::Production);
+        let info = Info { key: keyset, key_type: self.key_type.as_str(), est_date: &today()?, comment, policy_version };
         let mut json = serde_json::to_vec(&info)
             .map_err(|e| Error::new(Kind::System, "write info.json", e.to_string()).remedy("give another comment"))?;
         json.push(b'\n');

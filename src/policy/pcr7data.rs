@@ -11,7 +11,7 @@ use super::{
 use crate::{
     error::{Error, Kind, Result},
     files,
-    layout::Signer,
+    layout::{POLICY_VERSION, Signer},
 };
 use serde::Deserialize;
 use std::{
@@ -54,6 +54,8 @@ pub struct Info {
     pub keyset: String,
     /// What the boots of this PCR 7 value may do.
     pub key_type: KeyType,
+    /// What the TPM's policy version must be for the signed policy to hold; [`POLICY_VERSION`] where info.json does not say.
+    pub policy_version: [u8; 4],
 }
 
 /// Parses info.json; unknown members are ignored.
@@ -66,6 +68,7 @@ pub fn parse_info(json: &[u8]) -> Result<Info> {
         // As they are written: names with escapes are refused below.
         key: &'a str,
         key_type: &'a str,
+        policy_version: Option<&'a str>,
     }
     let bad = |why: String| Error::new(Kind::Corrupt, "read info.json", why);
     // The parser recurses; a flat object has no use for that.
@@ -82,7 +85,19 @@ pub fn parse_info(json: &[u8]) -> Result<Info> {
     if !is_keyset_name(raw.key) {
         return Err(bad(format!("{:?} is no name of a keyset", raw.key)));
     }
-    Ok(Info { keyset: raw.key.to_owned(), key_type })
+    let policy_version = match raw.policy_version.map(|digits| parse_version(digits).ok_or(digits)) {
+        None => POLICY_VERSION,
+        Some(Ok(version)) => version,
+        Some(Err(digits)) => return Err(bad(format!("policy_version {digits:?} is not four digits"))),
+    };
+    Ok(Info { keyset: raw.key.to_owned(), key_type, policy_version })
+}
+
+/// A policy version: four ASCII digits.
+#[must_use]
+pub fn parse_version(digits: &str) -> Option<[u8; 4]> {
+    let version: [u8; 4] = digits.as_bytes().try_into().ok()?;
+    version.iter().all(u8::is_ascii_digit).then_some(version)
 }
 
 /// Whether `name` can name a keyset, a project or a machine: a file name of at

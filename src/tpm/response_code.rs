@@ -57,8 +57,10 @@ pub fn error(what: &'static str, code: u32) -> Error {
         HANDLE | NV_UNINITIALIZED => (Kind::Unprovisioned, "the TPM does not hold it", None),
         AUTH_FAIL | BAD_AUTH => (
             Kind::Refused,
-            "the TPM has an owner that this program does not know",
-            Some("clear the TPM in the firmware setup, which destroys what it holds, and provision the machine again"),
+            "the TPM refuses the authorization: it has another owner, or somebody alters what is sent to it",
+            Some(
+                "restart the machine; if this happens again, clear the TPM in the firmware setup and provision it anew",
+            ),
         ),
         NV_SPACE => (
             Kind::Unprovisioned,

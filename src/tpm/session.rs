@@ -58,10 +58,10 @@ impl Tpm {
                 c.start_auth_session(Some(key), None, None, kind, symmetric, HashingAlgorithm::Sha256)
             })
         });
-        if transient {
-            self.flush(key)?;
-        }
-        session?.ok_or_else(|| Error::new(Kind::Corrupt, "start an encrypted session with the TPM", "it gives none"))
+        let flushed = if transient { self.flush(key) } else { Ok(()) };
+        let session = session?;
+        flushed?;
+        session.ok_or_else(|| Error::new(Kind::Corrupt, "start an encrypted session with the TPM", "it gives none"))
     }
 
     /// Sets what the session does with the next command; nothing is sent.
@@ -120,8 +120,8 @@ impl Tpm {
                 c.evict_control(Provision::Owner, key.into(), Persistent::Persistent(handle))
             })
         });
-        self.flush(key)?;
-        kept.map(|_| ())
+        let flushed = self.flush(key);
+        kept.and(flushed)
     }
 
     fn create_primary(

@@ -3,7 +3,7 @@
 use super::{connection::Tpm, esys_resource, pcr, response_code};
 use crate::{
     error::{Error, Kind, Result},
-    layout::{POLICY_VERSION, Signer},
+    layout::Signer,
     policy::{
         digest::{self, hash},
         pcr7data::Entry,
@@ -30,8 +30,8 @@ pub(super) struct Approved {
     signer: Name,
     /// The TPM's word that the signature is right; good until it is restarted.
     ticket: TPMT_TK_VERIFIED,
-    /// Index 0x1500020, where the policy asks for it.
-    version: Option<NvIndexHandle>,
+    /// Index 0x1500020 and what it must hold, where the policy asks for it.
+    version: Option<(NvIndexHandle, [u8; 4])>,
 }
 
 impl Tpm {
@@ -42,7 +42,7 @@ impl Tpm {
     pub(super) fn approve(&mut self, entry: &Entry, signer: Signer, pcr7: &digest::Digest) -> Result<Approved> {
         const WHAT: &str = "verify the signed policy";
         let policy = match signer {
-            Signer::Luks => digest::luks(pcr7, &POLICY_VERSION),
+            Signer::Luks => digest::luks(pcr7, &entry.info.policy_version),
             Signer::TpmPass => digest::passwd(pcr7),
         };
         let public_key = entry.public_key(signer)?;
@@ -58,7 +58,7 @@ impl Tpm {
             c.execute_without_session(|c| c.verify_signature(key, digest, Signature::RsaSsa(signature)))
         });
         let code = self.last_code();
-        self.flush(key)?;
+        let flushed = self.flush(key);
         let ticket = verified.map_err(|error| {
             if matches!(code, response_code::SIGNATURE | response_code::SIZE | response_code::VALUE) {
                 let keyset = &entry.info.keyset;
@@ -68,12 +68,14 @@ impl Tpm {
             }
             error
         })?;
+        flushed?;
         let ticket = TPMT_TK_VERIFIED::try_from(ticket).map_err(system)?;
         let version = match signer {
             Signer::TpmPass => None,
             Signer::Luks => {
                 let known = esys_resource::policy_version();
-                Some(NvIndexHandle::from(self.run("know the policy version's index", |c| c.tr_deserialize(&known))?))
+                let index = self.run("know the policy version's index", |c| c.tr_deserialize(&known))?;
+                Some((NvIndexHandle::from(index), entry.info.policy_version))
             }
         };
         let policy = Digest::from_bytes(&policy).map_err(system)?;
@@ -92,9 +94,9 @@ impl Tpm {
             let selection = pcr::selection()?;
             c.execute_without_session(|c| c.policy_pcr(policy, Digest::default(), selection))
         })?;
-        if let Some(index) = approved.version {
+        if let Some((index, version)) = approved.version {
             let compared = self.run("assert the policy version", |c| {
-                let version = Digest::from_bytes(&POLICY_VERSION)?;
+                let version = Digest::from_bytes(&version)?;
                 c.execute_with_session(Some(AuthSession::Password), |c| {
                     c.policy_nv(policy, NvAuth::NvIndex(index), index, version, 0, ArithmeticComparison::Eq)
                 })

@@ -15,6 +15,7 @@ pub mod cc {
     pub const PCR_EVENT: u32 = 0x13c;
     pub const NV_READ: u32 = 0x14e;
     pub const POLICY_NV: u32 = 0x149;
+    pub const SHUTDOWN: u32 = 0x145;
     pub const CREATE: u32 = 0x153;
     pub const FLUSH_CONTEXT: u32 = 0x165;
     pub const LOAD_EXTERNAL: u32 = 0x167;
