@@ -22,7 +22,7 @@ const INITRD_FLAGS: [&str; 2] = ["-Cforce-unwind-tables=no", "-Clink-arg=--pack-
 
 /// What is asked for on the command line.
 pub struct Options {
-    /// The target of trust-initrd.
+    /// The target of trust-initrd; musl.
     pub target: String,
     /// Rewrite the committed dependency list instead of comparing it.
     pub bless: bool,
@@ -50,11 +50,12 @@ pub fn dist(options: &Options) -> Result<Dist> {
     let initrd = build.initrd(&options.target)?;
     let host = build.host()?;
 
+    inspect::initrd(&initrd, options)?;
+
     let dir = sh::workspace().join("target/dist");
-    fs::create_dir_all(&dir)?;
-    let dist = Dist { initrd: install(&initrd, &dir)?, host: install(&host, &dir)? };
-    inspect::initrd(&dist.initrd, options)?;
-    Ok(dist)
+    // What other machines run does not take the place of what this one runs.
+    let initrd_dir = if options.target == Options::default().target { dir.clone() } else { dir.join(&options.target) };
+    Ok(Dist { initrd: install(&initrd, &initrd_dir)?, host: install(&host, &dir)? })
 }
 
 /// One way to build: where the sources are, and where what is built goes.
@@ -134,10 +135,12 @@ fn passes(name: &OsStr) -> bool {
 
 /// Copies a program to `dir`; whoever runs the one that was there keeps it.
 fn install(program: &Path, dir: &Path) -> Result<PathBuf> {
+    fs::create_dir_all(dir)?;
     let name = program.file_name().context("a program has a name")?;
     let to = dir.join(name);
     let new = to.with_extension("new");
     fs::copy(program, &new).with_context(|| format!("cannot copy {}", program.display()))?;
     fs::rename(&new, &to)?;
+    println!("{}", to.display());
     Ok(to)
 }
