@@ -1,6 +1,7 @@
 //! `cargo xtask`: builds, tests and shows the project.
 
 mod apt;
+mod bench;
 mod demo;
 mod dist;
 mod fetch;
@@ -18,6 +19,9 @@ cargo xtask SUBCOMMAND
 
   demo
         shows the main job, for real, on a software TPM
+  bench [--json]
+        counts what one boot costs, beside tpm2-tools, clevis and systemd-creds on
+        the same software TPM, and checks the budget; takes some minutes
   dist [--target TARGET] [--bless]
         builds the two programs into target/dist/ and checks the smaller one
         --target  of trust-initrd, such as aarch64-unknown-linux-musl
@@ -55,6 +59,11 @@ fn run() -> Result<ExitCode> {
                 no_more(args)?;
                 demo::demo()?;
             }
+            "bench" => {
+                if !bench::bench(&bench_options(args)?)? {
+                    return Ok(ExitCode::FAILURE);
+                }
+            }
             "dist" => {
                 dist::dist(&dist_options(args)?)?;
             }
@@ -75,6 +84,17 @@ fn run() -> Result<ExitCode> {
         _ => return Ok(usage()),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn bench_options(mut args: Parser) -> Result<bench::Options> {
+    let mut options = bench::Options::default();
+    while let Some(arg) = args.next()? {
+        match arg {
+            Arg::Long("json") => options.json = true,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(options)
 }
 
 fn dist_options(mut args: Parser) -> Result<dist::Options> {

@@ -40,6 +40,16 @@ pub const RUN: &[Program] = &[
     program("unshare", "util-linux"),
 ];
 
+/// For counting what a run costs, and what it is compared with.
+pub const BENCH: &[Program] = &[
+    program("clevis", "clevis"),
+    program("clevis-decrypt-tpm2", "clevis-tpm2"),
+    program("ldd", "libc-bin"),
+    program("strace", "strace"),
+    program("time", "time"),
+    program("valgrind", "valgrind"),
+];
+
 /// Sees to it that all of `programs` are there: installs what is missing, as
 /// root where there is apt, or says what it is.
 pub fn ensure(programs: &[&[Program]]) -> Result<()> {

@@ -1,0 +1,187 @@
+//! Who is measured, and on what.
+
+use super::{
+    Row,
+    measure::{Figures, Probe},
+};
+use crate::sh;
+use anyhow::{Context, Result, ensure};
+use harness::{Action, Boot, Cell, Identity, Interposer, Machine, State, Swtpm, cc};
+use std::fs;
+
+/// One way to get a boot's secrets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contestant {
+    /// `trust-initrd setup`.
+    Ours,
+    /// The tpm2-tools calls of the tool before this one.
+    Tools,
+    /// Clevis' tpm2 pin.
+    Clevis,
+    /// systemd-creds.
+    Creds,
+}
+
+impl Contestant {
+    /// All of them, ours first.
+    pub const ALL: [Self; 4] = [Self::Ours, Self::Tools, Self::Clevis, Self::Creds];
+
+    /// What the table calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ours => "trust setup",
+            Self::Tools => "tpm2-tools",
+            Self::Clevis => "clevis",
+            Self::Creds => "systemd-creds",
+        }
+    }
+
+    /// What it does.
+    pub const fn job(self) -> &'static str {
+        match self {
+            Self::Ours => "certificate, key and passphrase read, PCR 7 locked and proven, all published",
+            Self::Tools => "the same three secrets read and PCR 7 extended by a shell; no proof, nothing published",
+            Self::Clevis => "one passphrase, bound to PCR 7 (pcr_ids 7), on a TPM whose owner has no password; no lock",
+            Self::Creds => "one passphrase, bound to PCR 7, on a TPM whose owner has no password; no lock",
+        }
+    }
+
+    const fn wants_no_owner(self) -> bool {
+        matches!(self, Self::Clevis | Self::Creds)
+    }
+
+    /// How a shell on the machine calls it.
+    const fn command(self) -> &'static str {
+        match self {
+            Self::Ours => r#""$TRUST" setup --tcti "$TPM2TOOLS_TCTI" --pcr7data "$PCR7DATA" --on-lock-failure=exit"#,
+            Self::Tools => "sh /cell/tools.sh",
+            Self::Clevis => "sh -c 'clevis decrypt </cell/passphrase.jwe'",
+            Self::Creds => {
+                r#"systemd-creds decrypt --tpm2-device="$TPM2TOOLS_TCTI" --name=passphrase /cell/passphrase.creds -"#
+            }
+        }
+    }
+}
+
+/// The calls of the Go tool that this project replaces, in its order. Its TPM
+/// was `/dev/tpmrm0`: the flushing of keys is the kernel's business.
+const TOOLS: &str = include_str!("tools.sh");
+
+/// A machine with one TPM, in the states in which the contestants want it.
+pub struct Stage {
+    machine: Machine,
+    unowned: State,
+    provisioned: State,
+    /// Why systemd-creds cannot be measured, if it cannot.
+    creds: Result<(), String>,
+}
+
+impl Stage {
+    /// Provisions: a certificate of 1300 and a key of 1704 bytes, a passphrase of 40. A software TPM's NV buffer has 1024.
+    pub fn new() -> Self {
+        let identity = Identity::ec("P-256").padded_to(1300, 1704);
+        let mut machine = Machine::with(Swtpm::new(), identity);
+        let tcti = machine.tpm.tools().tcti();
+        machine.cell.set("TPM2TOOLS_TCTI", tcti);
+        fs::write(machine.cell.dir().join("tools.sh"), TOOLS).expect("a writable directory");
+
+        // Neither of the two can use a TPM whose owner has a password.
+        machine.tpm.reboot();
+        machine.tpm.extend_pcr7(&Boot::Production.event());
+        let bind = r#"printf 0123456789abcdef0123456789abcdef01234567 >/cell/passphrase
+            clevis encrypt tpm2 '{"pcr_bank":"sha256","pcr_ids":"7"}' </cell/passphrase >/cell/passphrase.jwe"#;
+        machine.cell.run(bind).ok();
+        let creds = bind_creds(&machine.cell);
+        machine.tpm.off();
+        let unowned = machine.tpm.state();
+
+        machine.tpm.boot();
+        machine.provision();
+        machine.tpm.off();
+        let provisioned = machine.tpm.state();
+        Self { machine, unowned, provisioned, creds }
+    }
+
+    /// Measures everybody: in `rounds` rounds for the wall time, so that what disturbs one disturbs all.
+    pub fn measure(&self, rounds: usize) -> Result<Vec<Row>> {
+        let mut rows: Vec<Row> = Contestant::ALL
+            .map(|contestant| Row {
+                contestant,
+                figures: match contestant {
+                    Contestant::Creds => self.creds.clone().map(|()| Figures::default()),
+                    _ => Ok(Figures::default()),
+                },
+            })
+            .into();
+        for _ in 0..rounds {
+            for row in &mut rows {
+                if let Ok(figures) = &mut row.figures {
+                    self.run(row.contestant, Probe::Wall, figures)?;
+                }
+            }
+        }
+        for row in &mut rows {
+            if let Ok(figures) = &mut row.figures {
+                for probe in [Probe::Peak, Probe::Calls, Probe::Instructions] {
+                    self.run(row.contestant, probe, figures)?;
+                }
+            }
+        }
+        Ok(rows)
+    }
+
+    /// One boot of one contestant: the TPM restarted in the state that it was provisioned in.
+    fn run(&self, contestant: Contestant, probe: Probe, figures: &mut Figures) -> Result<()> {
+        let Machine { tpm, cell, .. } = &self.machine;
+        tpm.restore(if contestant.wants_no_owner() { &self.unowned } else { &self.provisioned });
+        tpm.boot();
+        tpm.extend_pcr7(&Boot::Production.event());
+        let wire = tpm.tools().wire();
+        if contestant == Contestant::Tools {
+            manage_resources(wire, tpm);
+        }
+        wire.take();
+        let run = cell.run(&probe.script(contestant.command()));
+        let record = wire.take();
+        wire.be_honest();
+        ensure!(run.announced, "{} failed:\n{}{}", contestant.name(), run.stdout, run.stderr);
+        probe
+            .read(&run, &cell.dir(), record, figures)
+            .with_context(|| format!("cannot measure {} ({probe:?})", contestant.name()))
+    }
+}
+
+/// Makes a credential, or says why that cannot be: systemd has its own mind about which TPM is one.
+fn bind_creds(cell: &Cell) -> Result<(), String> {
+    if sh::find("systemd-creds").is_none() {
+        return Err("systemd-creds is not installed".into());
+    }
+    let options = "--with-key=tpm2 --tpm2-pcrs=7 --name=passphrase";
+    let run = cell.run(&format!(
+        r#"systemd-creds encrypt {options} --tpm2-device="$TPM2TOOLS_TCTI" /cell/passphrase /cell/passphrase.creds"#
+    ));
+    if run.announced {
+        return Ok(());
+    }
+    Err(format!("systemd-creds cannot use this TPM: {}", run.stderr.lines().last().unwrap_or_default()))
+}
+
+/// Does what the kernel does behind `/dev/tpmrm0`, past the record: the objects
+/// of a process that has ended are flushed. No tool here needs two.
+fn manage_resources(wire: &Interposer, tpm: &Swtpm) {
+    const CONTEXT_LOAD: u32 = 0x161;
+    const TRANSIENT: u32 = 0x8000_0000;
+    const SLOTS: u32 = 3;
+    let raw = tpm.raw();
+    wire.on_command(move |command| {
+        if [CONTEXT_LOAD, cc::CREATE_PRIMARY, cc::LOAD_EXTERNAL].contains(&command.code()) {
+            for handle in TRANSIENT..TRANSIENT + SLOTS {
+                let header = [0x80, 0x01, 0, 0, 0, 14];
+                let flush = [&header[..], &cc::FLUSH_CONTEXT.to_be_bytes(), &handle.to_be_bytes()].concat();
+                // A handle of nothing is an error, and nothing to flush.
+                let _ = raw.send(&flush);
+            }
+        }
+        Action::Forward
+    });
+}

@@ -1,0 +1,53 @@
+//! `cargo xtask bench`: one boot's work, counted, beside the other ways to do it.
+//!
+//! All contestants meet the same software TPM, through the same recording proxy
+//! and the same protocol. Everything but the wall time is a count, and the wall
+//! time is shown as a ratio of paired runs: the table says the same on a busy machine.
+
+mod budget;
+mod contestants;
+mod footprint;
+mod latency;
+mod measure;
+mod table;
+
+use crate::{dist, packages};
+use anyhow::Result;
+use contestants::{Contestant, Stage};
+use latency::Models;
+use measure::Figures;
+
+/// What is asked for on the command line.
+#[derive(Default)]
+pub struct Options {
+    /// Print JSON in place of the table.
+    pub json: bool,
+}
+
+/// One line of the table.
+struct Row {
+    contestant: Contestant,
+    /// What was measured, or why nothing was.
+    figures: Result<Figures, String>,
+}
+
+/// How often each contestant runs for its wall time.
+const ROUNDS: usize = 7;
+
+/// Measures, prints, and says whether the budget holds.
+pub fn bench(options: &Options) -> Result<bool> {
+    packages::ensure(&[packages::RUN, packages::BENCH])?;
+    if std::env::var_os("TRUST_INITRD").is_none() {
+        dist::dist(&dist::Options::default())?;
+    }
+    let models = Models::read()?;
+    let stage = Stage::new();
+    let rows = stage.measure(ROUNDS)?;
+    let verdicts = budget::judge(&rows)?;
+    if options.json {
+        println!("{}", table::json(&rows, &verdicts, &models));
+    } else {
+        print!("{}", table::text(&rows, &verdicts, &models));
+    }
+    Ok(verdicts.iter().all(|verdict| verdict.holds))
+}

@@ -1,0 +1,141 @@
+//! The table, for people and for programs.
+
+use super::{Row, budget::Verdict, contestants::Contestant, latency::Models, measure::Figures};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+
+/// What every column but the estimates says.
+const COLUMNS: [&str; 10] = [
+    "",
+    "commands",
+    "keys made",
+    "bus bytes",
+    "processes",
+    "syscalls",
+    "instructions",
+    "memory KiB",
+    "wall time",
+    "initrd bytes",
+];
+
+/// The table for people.
+pub fn text(rows: &[Row], verdicts: &[Verdict], models: &Models) -> String {
+    let mut header: Vec<String> = COLUMNS.map(str::to_owned).into();
+    header.extend(models.iter().map(|model| format!("{}, ms", model.name)));
+    let mut lines = vec![header];
+    let ours = ours(rows);
+    for row in rows {
+        let Ok(figures) = &row.figures else { continue };
+        let mut line = vec![
+            row.contestant.name().to_owned(),
+            figures.record.len().to_string(),
+            figures.key_generations().to_string(),
+            grouped(figures.bytes() as u64),
+            figures.processes.to_string(),
+            grouped(figures.calls),
+            figures.instructions.map_or("n/a".into(), grouped),
+            grouped(figures.peak),
+            format!("x {:.1}", ours.map_or(f64::NAN, |ours| figures.wall_ratio(ours))),
+            grouped(figures.footprint),
+        ];
+        line.extend(models.iter().map(|model| format!("{:.0}", model.estimate(&figures.record))));
+        lines.push(line);
+    }
+    let mut text = aligned(&lines);
+    text.push('\n');
+    for row in rows {
+        let job = match &row.figures {
+            Ok(_) => row.contestant.job(),
+            Err(why) => why,
+        };
+        let not = if row.figures.is_err() { "not measured: " } else { "" };
+        let _ = writeln!(text, "{:<14}{not}{job}", row.contestant.name());
+    }
+    let _ = writeln!(
+        text,
+        "The last {} columns are estimates of the TPM's part, by the table latency.toml.",
+        models.iter().count()
+    );
+    text.push_str("\nBudget\n");
+    for verdict in verdicts {
+        let holds = if verdict.holds { "pass" } else { "FAIL" };
+        let _ = writeln!(text, "  {holds}  {}: {}", verdict.demand, verdict.found);
+    }
+    text
+}
+
+/// The same for programs.
+pub fn json(rows: &[Row], verdicts: &[Verdict], models: &Models) -> Value {
+    let ours = ours(rows);
+    let row = |row: &Row| match &row.figures {
+        Err(why) => json!({ "name": row.contestant.name(), "not_measured": why }),
+        Ok(figures) => {
+            let codes: serde_json::Map<_, _> =
+                figures.commands().iter().map(|(code, count)| (format!("{code:#x}"), json!(count))).collect();
+            let estimates: serde_json::Map<_, _> =
+                models.iter().map(|model| (model.name.clone(), json!(model.estimate(&figures.record)))).collect();
+            json!({
+                "name": row.contestant.name(),
+                "job": row.contestant.job(),
+                "tpm_commands": figures.record.len(),
+                "tpm_commands_by_code": codes,
+                "key_generations": figures.key_generations(),
+                "bus_bytes": figures.bytes(),
+                "processes": figures.processes,
+                "system_calls": figures.calls,
+                "instructions": figures.instructions,
+                "peak_memory_kib": figures.peak,
+                "wall_ratio": ours.map(|ours| figures.wall_ratio(ours)),
+                "initrd_bytes": figures.footprint,
+                "estimated_ms": estimates,
+            })
+        }
+    };
+    let verdict =
+        |verdict: &Verdict| json!({ "demand": verdict.demand, "found": verdict.found, "holds": verdict.holds });
+    json!({
+        "runs": rows.iter().map(row).collect::<Vec<_>>(),
+        "budget": verdicts.iter().map(verdict).collect::<Vec<_>>(),
+    })
+}
+
+fn ours(rows: &[Row]) -> Option<&Figures> {
+    rows.iter().find(|row| row.contestant == Contestant::Ours)?.figures.as_ref().ok()
+}
+
+/// Columns as wide as they must be: the first to the left, numbers to the right.
+fn aligned(lines: &[Vec<String>]) -> String {
+    let width = |column: usize| lines.iter().map(|line| line[column].len()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..lines[0].len()).map(width).collect();
+    let mut text = String::new();
+    for line in lines {
+        for (column, (cell, width)) in line.iter().zip(&widths).enumerate() {
+            let _ = if column == 0 { write!(text, "{cell:<width$}") } else { write!(text, "  {cell:>width$}") };
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// Thousands apart.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_readable() {
+        assert_eq!([0, 999, 1000, 773_632, 25_200_000].map(grouped), ["0", "999", "1 000", "773 632", "25 200 000"]);
+    }
+}
