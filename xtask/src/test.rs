@@ -114,7 +114,7 @@ fn document() -> Result<()> {
     let mut doc = sh::cargo();
     doc.args(["doc", "--quiet", "--locked", "--no-deps", "--document-private-items", "--package", "trust"]);
     doc.args(["--features", "host"]);
-    sh::run(doc.env("RUSTDOCFLAGS", "-Dwarnings"))
+    sh::run(doc.env("RUSTDOCFLAGS", "-Dwarnings -Arustdoc::private_intra_doc_links"))
 }
 
 /// Licences, sources and bans always; advisories where their database can be had.
