@@ -29,11 +29,7 @@ pub fn bytes(programs: &BTreeSet<String>, libraries: &BTreeSet<String>) -> Resul
     for library in libraries {
         add(library)?;
     }
-    files.iter().map(|file| size(file)).sum()
-}
-
-fn size(file: &PathBuf) -> Result<u64> {
-    Ok(fs::metadata(file)?.len())
+    files.iter().map(|file: &PathBuf| Ok(fs::metadata(file)?.len())).sum()
 }
 
 /// What a script names after `#!`.

@@ -23,9 +23,18 @@ pub struct Figures {
     /// System calls of all of them.
     pub calls: u64,
     /// Instructions of all programs, in user space.
-    pub instructions: Option<u64>,
+    pub instructions: Option<Instructions>,
     /// Bytes of the programs and libraries that it used.
     pub footprint: u64,
+}
+
+/// What cachegrind counted.
+#[derive(Clone, Copy, Debug)]
+pub struct Instructions {
+    /// How many.
+    pub count: u64,
+    /// Whether the run got to its end: there are system calls that a valgrind does not know yet.
+    pub whole: bool,
 }
 
 /// One way of looking at a run. Each has a boot of its own: strace and valgrind cost time and memory.
@@ -55,8 +64,8 @@ impl Probe {
             Self::Instructions => format!(
                 "rm -f /cell/instructions.*\n\
                  valgrind --tool=cachegrind --cache-sim=no --cachegrind-out-file=/dev/null --trace-children=yes \
-                 --child-silent-after-fork=yes --log-file=/cell/instructions.%p {command} >/dev/null \
-                 || rm -f /cell/instructions.*"
+                 --child-silent-after-fork=yes --log-file=/cell/instructions.%p {command} >/dev/null && \
+                 echo 'valgrind whole' || echo 'valgrind part'"
             ),
         }
     }
@@ -76,7 +85,10 @@ impl Probe {
                 figures.processes = trace.processes;
                 figures.footprint = footprint::bytes(&trace.programs, &trace.libraries)?;
             }
-            Self::Instructions => figures.instructions = instructions(cell)?,
+            Self::Instructions => {
+                let whole = run.value("valgrind") == "whole";
+                figures.instructions = instructions(cell)?.map(|count| Instructions { count, whole });
+            }
         }
         Ok(())
     }
@@ -152,7 +164,7 @@ impl Trace {
     }
 }
 
-/// The sum of what cachegrind says of every program; nothing if it could not run one.
+/// The sum of what cachegrind says of every program; nothing if it could run none.
 fn instructions(cell: &Path) -> Result<Option<u64>> {
     let mut sum = None;
     for entry in fs::read_dir(cell)? {

@@ -1,6 +1,12 @@
 //! The table, for people and for programs.
 
-use super::{Row, budget::Verdict, contestants::Contestant, latency::Models, measure::Figures};
+use super::{
+    Row,
+    budget::Verdict,
+    contestants::Contestant,
+    latency::Models,
+    measure::{Figures, Instructions},
+};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -33,7 +39,7 @@ pub fn text(rows: &[Row], verdicts: &[Verdict], models: &Models) -> String {
             grouped(figures.bytes() as u64),
             figures.processes.to_string(),
             grouped(figures.calls),
-            figures.instructions.map_or("n/a".into(), grouped),
+            figures.instructions.map_or("n/a".into(), instructions),
             grouped(figures.peak),
             format!("x {:.1}", ours.map_or(f64::NAN, |ours| figures.wall_ratio(ours))),
             grouped(figures.footprint),
@@ -56,6 +62,9 @@ pub fn text(rows: &[Row], verdicts: &[Verdict], models: &Models) -> String {
         "The last {} columns are estimates of the TPM's part, by the table latency.toml.",
         models.iter().count()
     );
+    if rows.iter().flat_map(|row| &row.figures).any(|figures| figures.instructions.is_some_and(|count| !count.whole)) {
+        text.push_str(">: without what comes after a system call that this valgrind does not know.\n");
+    }
     text.push_str("\nBudget\n");
     for verdict in verdicts {
         let holds = if verdict.holds { "pass" } else { "FAIL" };
@@ -83,7 +92,8 @@ pub fn json(rows: &[Row], verdicts: &[Verdict], models: &Models) -> Value {
                 "bus_bytes": figures.bytes(),
                 "processes": figures.processes,
                 "system_calls": figures.calls,
-                "instructions": figures.instructions,
+                "instructions": figures.instructions.map(|instructions| instructions.count),
+                "instructions_whole": figures.instructions.map(|instructions| instructions.whole),
                 "peak_memory_kib": figures.peak,
                 "wall_ratio": ours.map(|ours| figures.wall_ratio(ours)),
                 "initrd_bytes": figures.footprint,
@@ -117,12 +127,18 @@ fn aligned(lines: &[Vec<String>]) -> String {
     text
 }
 
+/// Their number, or what it is above.
+fn instructions(instructions: Instructions) -> String {
+    let above = if instructions.whole { "" } else { ">" };
+    format!("{above}{}", grouped(instructions.count))
+}
+
 /// Thousands apart.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             text.push(' ');
         }
         text.push(digit);
