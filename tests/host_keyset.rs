@@ -523,8 +523,12 @@ fn a_full_disk_leaves_nothing() {
         let dir = TempDir::new().unwrap();
         let script = "mount -t tmpfs -o mode=700,nr_inodes=$1 tmpfs \"$2\" && cd / && HOME=\"$2\" \"$0\" initkeyset --keysetname k; \
             status=$?; find \"$2\"; exit $status";
-        let mut command = Command::new("unshare");
-        command.args(["--mount", "sh", "-c", script]).arg(trust_host()).arg(inodes.to_string()).arg(dir.path());
+        let mut command = Command::new("sh");
+        harness::keep_mounts_in(&mut command)
+            .args(["-c", script])
+            .arg(trust_host())
+            .arg(inodes.to_string())
+            .arg(dir.path());
         let output = command.env_remove("XDG_DATA_HOME").output().unwrap();
         let complaint = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(status), "{inodes}: {complaint}");

@@ -1,5 +1,6 @@
 //! A machine made of namespaces.
 
+use crate::mounts::keep_mounts_in;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::{Pid, Uid, chown},
@@ -132,10 +133,12 @@ impl Cell {
 
     fn command(&self) -> Command {
         let mut command = Command::new("unshare");
-        command.args(["--mount", "--pid", "--fork", "--kill-child", "--ipc"]);
-        if !Uid::effective().is_root() {
+        command.args(["--pid", "--fork", "--kill-child", "--ipc"]);
+        if Uid::effective().is_root() {
+            keep_mounts_in(&mut command);
+        } else {
             // A user namespace has keyrings of its own, whatever the uid.
-            command.args(["--user", "--map-root-user"]);
+            command.args(["--mount", "--user", "--map-root-user"]);
         }
         command.arg("bash").arg(self.dir.path().join("machine.sh")).arg(self.dir.path());
         command.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
