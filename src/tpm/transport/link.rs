@@ -2,6 +2,7 @@
 
 use super::{
     address::{Address, DEVICES},
+    fault::Fault,
     response,
 };
 use crate::error::{Error, Kind, Result};
@@ -24,45 +25,6 @@ use std::{
 pub const MAX_MESSAGE: usize = 4096;
 /// How often a device that is not there yet is looked for.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
-
-/// Why a link is of no more use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// No answer within the time that `--wait` allows.
-    Silent,
-    /// The other side has gone.
-    Closed,
-    /// The answer is not what TPM 2.0 Library part 1, section 18 describes.
-    Malformed,
-    /// The answer is that of a TPM 1.2.
-    Tpm12,
-    /// A system call failed.
-    Io(Errno),
-}
-
-impl Fault {
-    /// As a message tells it.
-    #[must_use]
-    pub fn describe(self) -> String {
-        match self {
-            Self::Silent => "the TPM does not answer".into(),
-            Self::Closed => "the TPM has closed the connection".into(),
-            Self::Malformed => "the TPM's answer is malformed".into(),
-            Self::Tpm12 => "this is a TPM 1.2".into(),
-            Self::Io(errno) => errno.to_string(),
-        }
-    }
-
-    /// Whether the TPM is of no use, lying, or out of reach for the moment.
-    #[must_use]
-    pub const fn kind(self) -> Kind {
-        match self {
-            Self::Tpm12 => Kind::NoTpm,
-            Self::Malformed => Kind::Corrupt,
-            Self::Silent | Self::Closed | Self::Io(_) => Kind::System,
-        }
-    }
-}
 
 /// How commands are wrapped on the wire.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -6,6 +6,7 @@
 //! ([`response`]) before C sees it.
 
 mod address;
+mod fault;
 mod link;
 mod response;
 mod tcti;

@@ -2,7 +2,7 @@
 //! Pure: bytes in, verdict out. tpm2-tss trusts the sizes in an answer; after
 //! this it may.
 
-use super::link::Fault;
+use super::fault::Fault;
 
 /// Tag, size and response code.
 pub const HEADER: usize = 10;

@@ -5,7 +5,8 @@
 //! [`hand_over`] leaves the open link for the loader to pick up.
 
 use super::{
-    link::{Fault, Link, MAX_MESSAGE},
+    fault::Fault,
+    link::{Link, MAX_MESSAGE},
     response,
 };
 use std::{
