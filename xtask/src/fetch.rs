@@ -71,7 +71,7 @@ pub fn prepare() -> Result<PathBuf> {
     }
     fs::rename(work.join(&name), &tree)?;
     fs::remove_dir_all(&work)?;
-    println!("{name} is ready, with {} patches", patches.len());
+    eprintln!("{name} is ready, with {} patches", patches.len());
     Ok(tree)
 }
 
@@ -114,7 +114,7 @@ fn download(source: &Source, vendor: &Path, archive: &Path) -> Result<Vec<u8>> {
     let work = vendor.join(".download");
     let mut failures = Vec::new();
     for name in ["Debian", "GitHub"] {
-        println!("getting tpm2-tss {} from {name}", source.version);
+        eprintln!("getting tpm2-tss {} from {name}", source.version);
         empty(&work)?;
         let got = if name == "Debian" { from_debian(source, &work) } else { from_github(source, &work) };
         match got.and_then(|path| Ok((read_verified(&path, source)?, path))) {

@@ -28,7 +28,7 @@ pub fn initrd(program: &Path, options: &Options) -> Result<()> {
     if !findings.is_empty() {
         bail!("trust-initrd is not what it should be:\n  {}", findings.join("\n  "));
     }
-    println!("trust-initrd: {} bytes, static, SHA-256 {}", bytes.len(), sha256(&bytes));
+    eprintln!("trust-initrd: {} bytes, static, SHA-256 {}", bytes.len(), sha256(&bytes));
     Ok(())
 }
 

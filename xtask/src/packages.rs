@@ -67,7 +67,7 @@ pub fn ensure(programs: &[&[Program]]) -> Result<()> {
             packages.join(" ")
         );
     }
-    println!("installing {}", packages.join(" "));
+    eprintln!("installing {}", packages.join(" "));
     // The lists that are there may be old, or none.
     if install(&packages).is_err() {
         sh::run_quietly(apt_get().arg("update"))?;
