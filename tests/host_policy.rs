@@ -130,13 +130,12 @@ fn entries_are_found_by_their_value_and_hold_what_they_should() {
         let names: Vec<_> = found.iter().map(|(path, _)| path.file_name().unwrap().to_str().unwrap()).collect();
         assert_eq!(names, files);
         let json = fs::read_to_string(home.entry(&boot.pcr7()).join("info.json")).unwrap();
-        let begin = |day| {
-            format!(
-                r#"{{"key":"k","key_type":"{}","est_date":"{day}","comment":"a \"b\" \\ é\n😀 [{{["}}"#,
-                boot.name()
-            )
+        let version = if boot == Boot::Production { r#","policy_version":"0001""# } else { "" };
+        let expected = |day| {
+            let comment = r#""comment":"a \"b\" \\ é\n😀 [{[""#;
+            format!("{{\"key\":\"k\",\"key_type\":\"{}\",\"est_date\":\"{day}\",{comment}{version}}}\n", boot.name())
         };
-        assert!(days.iter().any(|day| json == begin(day) + "\n"), "{json}");
+        assert!(days.iter().any(|day| json == expected(day)), "{json}");
     }
     let limited = home.entry(&Boot::Limited.pcr7());
     for (file, boot) in
