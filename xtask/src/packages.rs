@@ -40,6 +40,9 @@ pub const RUN: &[Program] = &[
     program("unshare", "util-linux"),
 ];
 
+/// For watching them in the tests.
+pub const TEST: &[Program] = &[program("readelf", "binutils"), program("strace", "strace")];
+
 /// For counting what a run costs, and what it is compared with.
 pub const BENCH: &[Program] = &[
     program("clevis", "clevis"),

@@ -39,7 +39,7 @@ struct Tally {
 
 /// Runs the checks and the tests. Whether all is well; a failure of one stops none of the others.
 pub fn test(options: &Options) -> Result<bool> {
-    packages::ensure(&[packages::BUILD, packages::RUN])?;
+    packages::ensure(&[packages::BUILD, packages::RUN, packages::TEST])?;
     let mut tally = Tally::default();
     let dist = tally.check("both programs are built and as they should be", || dist::dist(&dist::Options::default()));
     if options.filter.is_empty() {
