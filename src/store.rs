@@ -86,8 +86,9 @@ pub struct Locked(());
 /// A panic in between ends in [`guard`]'s hook, which does what `on_failure` says.
 ///
 /// # Errors
-/// Those of `read`, if the store could be locked after it; else
-/// [`Kind::LockNotProven`], which `OnLockFailure::PowerOff` does not live to return.
+/// Those of `read`, if the store could be locked after it, or if both found that
+/// there is no TPM that works; else [`Kind::LockNotProven`], which
+/// `OnLockFailure::PowerOff` does not live to return.
 pub fn read_then_lock<S: Truststore, T>(
     store: &mut S,
     on_failure: OnLockFailure,
