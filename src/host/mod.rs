@@ -6,17 +6,25 @@
 //! - [`signed_policy`]: pcr7data, as [`crate::policy::pcr7data`] reads it;
 //! - [`key`], [`certificate`], [`profile`], [`credentials`]: private keys, certificates, what ours say, and the two as files;
 //! - [`key_maker`]: many keys at once;
+//! - [`format`]: what others have laid down: PE, CMS, cpio, signature lists, variables;
+//! - [`authenticode`], [`uki`]: images signed, verified, built, measured;
+//! - [`pcr7`], [`enroll`]: what a firmware measures, and how it gets its keys;
 //! - [`atomic`], [`interrupt`], [`progress`]: all or nothing on disk, Ctrl-C, and what to look at meanwhile.
 
 pub mod atomic;
+pub mod authenticode;
 pub mod certificate;
 pub mod cli;
 pub mod credentials;
+pub mod enroll;
+pub mod format;
 pub mod interrupt;
 pub mod key;
 pub mod key_maker;
 pub mod keyset;
+pub mod pcr7;
 pub mod profile;
 pub mod progress;
 pub mod project;
 pub mod signed_policy;
+pub mod uki;

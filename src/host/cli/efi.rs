@@ -1,0 +1,1 @@
+//! `trust sign efi`, `trust verify efi`.

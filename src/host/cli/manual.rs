@@ -1,0 +1,1 @@
+//! `trust man`, `trust completions`: made from the definition of the command line.

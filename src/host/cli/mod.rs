@@ -1,0 +1,79 @@
+//! The command line of the administrator's side: one file for each group of commands.
+
+mod arguments;
+mod efi;
+mod enroll;
+mod keyset;
+mod manual;
+mod output;
+mod pcr7;
+mod policy;
+mod project;
+mod uki;
+
+use super::interrupt;
+use crate::{commands, console, error::Result};
+use clap::{Parser, Subcommand};
+use std::{ffi::OsString, process::ExitCode};
+
+/// Unattended, secure boot: keysets, certificates and signed policies.
+#[derive(Parser)]
+#[command(name = "trust", version, max_term_width = 100, arg_required_else_help = true, after_help = on_the_target())]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a keyset: authorities, Secure Boot keys, image and policy keys, a first project
+    #[command(name = "initkeyset", after_help = "Example:\n  trust initkeyset --keysetname acme --org 'Acme Ltd'")]
+    InitKeyset(keyset::InitKeyset),
+    /// Keysets: make, list, add signed policies
+    #[command(subcommand)]
+    Keyset(keyset::Keysets),
+    /// Projects: the products of a keyset
+    #[command(subcommand)]
+    Project(project::Projects),
+    /// SUDIs: the identities of a project's machines
+    #[command(subcommand)]
+    Sudi(project::Sudis),
+    /// Compute the policies for two PCR 7 values, unsigned
+    #[command(name = "tpm-policy-gen")]
+    TpmPolicyGen(policy::TpmPolicyGen),
+}
+
+/// The commands that `main` does not hand to this module.
+fn on_the_target() -> String {
+    let names = commands::Command::ALL.map(commands::Command::name);
+    format!("On the target, each with its own --help: {}", names.join(", "))
+}
+
+/// Does what the command line says.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let done = Cli::parse_from(args).command.run();
+    if let Err(error) = &done {
+        console::report(error);
+    }
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if let Some(signal) = interrupt::pending() {
+                interrupt::end_by(signal);
+            }
+            ExitCode::from(error.kind().exit_status())
+        }
+    }
+}
+
+impl Command {
+    fn run(self) -> Result<()> {
+        match self {
+            Self::InitKeyset(command) => command.run(),
+            Self::Keyset(command) => command.run(),
+            Self::Project(command) => command.run(),
+            Self::Sudi(command) => command.run(),
+            Self::TpmPolicyGen(command) => command.run(),
+        }
+    }
+}

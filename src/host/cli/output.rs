@@ -1,0 +1,38 @@
+//! Standard output: results, one a line, or JSON for a program that reads them.
+
+use crate::error::{Error, Result};
+use serde::Serialize;
+use std::{
+    fmt::Display,
+    io::{ErrorKind, Write},
+};
+
+/// One line; whoever has stopped reading is not told.
+///
+/// # Errors
+/// [`crate::error::Kind::System`], as for all of these.
+pub fn line(line: impl Display) -> Result<()> {
+    match writeln!(std::io::stdout(), "{line}") {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::system("write to standard output", e).remedy("check where it goes"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Each on its line.
+///
+/// # Errors
+/// As [`line`].
+pub fn lines(lines: impl IntoIterator<Item = impl Display>) -> Result<()> {
+    lines.into_iter().try_for_each(line)
+}
+
+/// One JSON value, indented: easy on whoever looks, and all the same to a program.
+///
+/// # Errors
+/// As [`line`].
+pub fn json(value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| Error::system("write JSON", e))?;
+    line(text)
+}

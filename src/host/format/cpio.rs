@@ -1,0 +1,1 @@
+//! cpio archives, "newc", as the kernel unpacks them (Documentation/driver-api/early-userspace/buffer-format.rst).

@@ -1,0 +1,8 @@
+//! Formats, each in one place: bytes in, value or error out, and no I/O. Whatever comes from outside may be hostile.
+
+pub mod cms;
+pub mod cpio;
+pub mod pe;
+pub mod signature_list;
+pub mod variable;
+pub mod variable_store;

@@ -1,0 +1,1 @@
+//! The variable store of EDK II, as OVMF keeps it in a flash image.

@@ -1,0 +1,1 @@
+//! Unified kernel images: built, measured, looked into (UAPI.5 Unified Kernel Image).
