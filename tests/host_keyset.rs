@@ -1,6 +1,6 @@
 //! Keysets, projects and machines as `trust` makes them, looked at with the openssl command and the shell.
 
-use harness::{openssl, trust_host};
+use harness::{Home, openssl, tree, trust_host};
 use std::{
     collections::BTreeSet,
     fs,
@@ -9,7 +9,7 @@ use std::{
         process::ExitStatusExt,
     },
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, Output},
     sync::OnceLock,
 };
 use tempfile::TempDir;
@@ -29,60 +29,6 @@ const ROLES: [&str; 10] = [
 ];
 const SIGINT: i32 = 2;
 
-/// An administrator's home directory.
-struct Home(TempDir);
-
-impl Home {
-    fn new() -> Self {
-        Self(TempDir::new().unwrap())
-    }
-
-    /// `trust ARGS`, with a umask that takes nothing away.
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new("sh");
-        command.args(["-c", "umask 0; exec \"$0\" \"$@\""]).arg(trust_host()).args(args);
-        command.env("HOME", self.0.path()).env_remove("XDG_DATA_HOME").stdin(Stdio::null());
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    }
-
-    fn output(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
-    }
-
-    /// What it printed.
-    fn ok(&self, args: &[&str]) -> String {
-        let output = self.output(args);
-        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// What it complained of, with exit status 2.
-    fn refuses(&self, args: &[&str]) -> String {
-        let output = self.output(args);
-        assert_eq!(output.status.code(), Some(2), "{args:?}");
-        assert!(output.stdout.is_empty(), "{args:?}");
-        String::from_utf8(output.stderr).unwrap()
-    }
-
-    fn keys(&self) -> PathBuf {
-        self.0.path().join(".local/share/machine/trust/keys")
-    }
-
-    /// With keyset `k`: a copy of one that is made once.
-    fn with_keyset() -> Self {
-        static MADE: OnceLock<Home> = OnceLock::new();
-        let made = MADE.get_or_init(|| {
-            let home = Self::new();
-            home.ok(&["initkeyset", "--keysetname", "k"]);
-            home
-        });
-        let home = Self::new();
-        harness::run("cp", &["-a", text(&made.0.path().join(".")), text(home.0.path())]);
-        home
-    }
-}
-
 /// A keyset that tests only look at.
 fn sample() -> (&'static Home, PathBuf) {
     static HOME: OnceLock<Home> = OnceLock::new();
@@ -94,21 +40,6 @@ fn sample() -> (&'static Home, PathBuf) {
         home
     });
     (home, home.keys().join("acme"))
-}
-
-/// Every path below `dir` with its mode, as `ls` would show them.
-fn tree(dir: &Path) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    let mut todo = vec![dir.to_path_buf()];
-    while let Some(path) = todo.pop() {
-        let metadata = fs::symlink_metadata(&path).unwrap();
-        let name = path.strip_prefix(dir).unwrap().display().to_string();
-        found.insert(format!("{name} {:o}", metadata.permissions().mode() & 0o7777));
-        if metadata.is_dir() {
-            todo.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
-        }
-    }
-    found
 }
 
 fn names(dir: &Path) -> Vec<String> {
@@ -184,7 +115,7 @@ fn a_keyset_has_its_files_with_their_modes_and_nothing_else() {
         }
     }
     assert_eq!(tree(&home.keys().join("k")), expected);
-    for dir in home.keys().ancestors().take_while(|dir| *dir != home.0.path()) {
+    for dir in home.keys().ancestors().take_while(|dir| *dir != home.path()) {
         assert_eq!(fs::metadata(dir).unwrap().permissions().mode() & 0o7777, 0o700, "{}", dir.display());
     }
     assert_eq!(names(&home.keys()), ["k"]);
@@ -329,7 +260,7 @@ fn a_taken_name_is_refused_and_what_is_there_stays() {
 #[test]
 fn names_that_lead_elsewhere_are_refused() {
     let home = Home::with_keyset();
-    let before = tree(home.0.path());
+    let before = tree(home.path());
     let long = "x".repeat(101);
     for name in ["", ".", "..", "../k2", "/tmp/k", "a/b", "a\\b", "a\"b", "a\nb", "a\tb", ".k", &long] {
         home.refuses(&["initkeyset", "--keysetname", name]);
@@ -344,7 +275,7 @@ fn names_that_lead_elsewhere_are_refused() {
     home.refuses(&["sudi", "add", "k", "default", &"x".repeat(65)]);
     home.refuses(&["sudi", "add", "k", "other"]);
     home.refuses(&["sudi", "add", "other", "default"]);
-    assert_eq!(tree(home.0.path()), before);
+    assert_eq!(tree(home.path()), before);
 }
 
 #[test]
@@ -552,11 +483,11 @@ fn keysets_lie_where_the_desktop_specification_says() {
     fs::create_dir_all(home.keys().join("in home")).unwrap();
     fs::create_dir_all(data.path().join("machine/trust/keys/in data")).unwrap();
     let printed = |output: Output| String::from_utf8(output.stdout).unwrap();
-    assert_eq!(printed(list(Some(home.0.path()), Some(data.path()))), "in data\n");
-    assert_eq!(printed(list(Some(home.0.path()), None)), "in home\n");
+    assert_eq!(printed(list(Some(home.path()), Some(data.path()))), "in data\n");
+    assert_eq!(printed(list(Some(home.path()), None)), "in home\n");
     // A relative path is to be ignored, and so is an empty one.
-    assert_eq!(printed(list(Some(home.0.path()), Some(Path::new("data")))), "in home\n");
-    assert_eq!(printed(list(Some(home.0.path()), Some(Path::new("")))), "in home\n");
+    assert_eq!(printed(list(Some(home.path()), Some(Path::new("data")))), "in home\n");
+    assert_eq!(printed(list(Some(home.path()), Some(Path::new("")))), "in home\n");
     assert_eq!(list(None, None).status.code(), Some(2));
     assert_eq!(printed(list(None, Some(data.path()))), "in data\n");
 }

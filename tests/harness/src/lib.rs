@@ -8,6 +8,7 @@
 //!   openssl command and own arithmetic, apart from the programs under test;
 //! - [`provision_with_tools`]: a TPM in layout 3, made with tpm2-tools alone;
 //! - [`Machine`]: all of these together, and the program under test;
+//! - [`Home`]: an administrator's home directory, and the host program at work in it;
 //! - [`Witness`]: a look into the memory of a process that is about to exit.
 //!
 //! Everything that needs a namespace, a TPM or a tool fails with a message when
@@ -15,6 +16,7 @@
 
 mod cell;
 mod front;
+mod home;
 mod identity;
 mod interposer;
 mod keyset;
@@ -27,6 +29,7 @@ mod wire;
 mod witness;
 
 pub use cell::{Cell, End, Run};
+pub use home::{Home, tree};
 pub use identity::{Identity, openssl};
 pub use interposer::{Action, Exchange, Front, Interposer};
 pub use keyset::{Boot, Digest, Keyset, extend, hex, luks_policy, pcr_policy, sha256};
