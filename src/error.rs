@@ -24,6 +24,33 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Usage,
+        Self::NoTpm,
+        Self::Unprovisioned,
+        Self::Refused,
+        Self::LockedOut,
+        Self::Corrupt,
+        Self::System,
+        Self::LockNotProven,
+    ];
+
+    /// What the exit status means, for help and manual.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Usage => "usage",
+            Self::NoTpm => "no TPM",
+            Self::Unprovisioned => "not provisioned",
+            Self::Refused => "this boot is not allowed the secrets",
+            Self::LockedOut => "TPM locked out",
+            Self::Corrupt => "TPM or policy data corrupt",
+            Self::System => "system call failed",
+            Self::LockNotProven => "lock not proven",
+        }
+    }
+
     /// The exit status of a program that ends with this kind.
     #[must_use]
     pub const fn exit_status(self) -> u8 {

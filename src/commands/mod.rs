@@ -148,7 +148,10 @@ fn overview(program: &str) -> String {
     for command in Command::ALL {
         text.push_str(&format!("  {:<10} {}\n", command.name(), command.about()));
     }
-    text.push_str("\nCOMMAND --help shows its options.\nExit status: 0 done, 2 usage, 10 no TPM, 11 not provisioned, 12 this boot is not allowed the secrets,\n13 TPM locked out, 14 TPM or policy data corrupt, 15 system call failed, 16 lock not proven.\n");
+    text.push_str("\nCOMMAND --help shows its options.\n\nExit status:\n   0  done\n");
+    for kind in Kind::ALL {
+        text.push_str(&format!("  {:>2}  {}\n", kind.exit_status(), kind.meaning()));
+    }
     text
 }
 

@@ -15,6 +15,8 @@ use uuid::Uuid;
 pub const PRIVATE: u32 = 0o600;
 /// Of what his group may read too.
 pub const PUBLIC: u32 = 0o640;
+/// Of what is there for all.
+pub const SHARED: u32 = 0o644;
 /// Of every directory.
 const DIRECTORY: u32 = 0o700;
 /// What the names of unfinished files and directories begin with. No keyset, project or machine is called so.

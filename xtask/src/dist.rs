@@ -55,7 +55,23 @@ pub fn dist(options: &Options) -> Result<Dist> {
     let dir = sh::workspace().join("target/dist");
     // What other machines run does not take the place of what this one runs.
     let initrd_dir = if options.target == Options::default().target { dir.clone() } else { dir.join(&options.target) };
-    Ok(Dist { initrd: install(&initrd, &initrd_dir)?, host: install(&host, &dir)? })
+    let dist = Dist { initrd: install(&initrd, &initrd_dir)?, host: install(&host, &dir)? };
+    manual(&dist.host, &dir)?;
+    Ok(dist)
+}
+
+/// What belongs to the host program: manual pages, and completions where packages of a distribution have them.
+fn manual(host: &Path, dir: &Path) -> Result<()> {
+    let pages = dir.join("man/man1");
+    // Of commands that are no more, too.
+    let _ = fs::remove_dir_all(&pages);
+    sh::run_quietly(Command::new(host).args(["man", "--output"]).arg(&pages))?;
+    for (shell, file) in [("bash", "bash/trust"), ("zsh", "zsh/_trust"), ("fish", "fish/trust.fish")] {
+        let file = dir.join("completions").join(file);
+        fs::create_dir_all(file.parent().context("it is in a directory")?)?;
+        fs::write(&file, sh::output(Command::new(host).args(["completions", shell]))?)?;
+    }
+    Ok(())
 }
 
 /// One way to build: where the sources are, and where what is built goes.

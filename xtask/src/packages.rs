@@ -41,7 +41,13 @@ pub const RUN: &[Program] = &[
 ];
 
 /// For watching them in the tests.
-pub const TEST: &[Program] = &[program("readelf", "binutils"), program("strace", "strace")];
+pub const TEST: &[Program] = &[
+    program("fish", "fish"),
+    program("groff", "groff-base"),
+    program("readelf", "binutils"),
+    program("strace", "strace"),
+    program("zsh", "zsh"),
+];
 
 /// For counting what a run costs, and what it is compared with.
 pub const BENCH: &[Program] = &[

@@ -1,1 +1,104 @@
 //! `trust man`, `trust completions`: made from the definition of the command line.
+
+use super::output;
+use crate::{
+    error::{Error, Kind, Result},
+    host::atomic,
+};
+use clap::{Args, ValueHint};
+use clap_complete::Shell;
+use clap_mangen::{
+    Man,
+    roff::{Roff, bold, roman},
+};
+use std::{io, path::PathBuf};
+
+/// `trust man`
+#[derive(Args)]
+pub struct Manual {
+    /// The command whose page is shown [default: that of the program]
+    #[arg(value_name = "COMMAND", conflicts_with = "output")]
+    path: Vec<String>,
+    /// Write all pages into this directory instead
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    output: Option<PathBuf>,
+}
+
+/// `trust completions`
+#[derive(Args)]
+pub struct Completions {
+    /// The shell
+    shell: Shell,
+}
+
+impl Manual {
+    pub(super) fn run(self, program: clap::Command) -> Result<()> {
+        let pages = pages(program);
+        if let Some(dir) = self.output {
+            atomic::make_dirs(&dir)?;
+            return pages.iter().try_for_each(|command| {
+                let file = dir.join(format!("{}.1", file_stem(command)));
+                atomic::replace(&file, atomic::SHARED, &page(command)?)
+            });
+        }
+        let wanted = [&["trust".to_owned()], self.path.as_slice()].concat().join("-");
+        let command = pages.iter().find(|command| file_stem(command) == wanted).ok_or_else(|| {
+            Error::new(Kind::Usage, "show a manual page", format!("there is no command {}", self.path.join(" ")))
+        })?;
+        output::bytes(&page(command)?)
+    }
+}
+
+impl Completions {
+    pub(super) fn run(self, mut program: clap::Command) -> Result<()> {
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut program, "trust", &mut script);
+        output::bytes(&script)
+    }
+}
+
+/// The program and all its commands, each as it is called: `trust-keyset-add`.
+fn pages(program: clap::Command) -> Vec<clap::Command> {
+    // `trust help` is these pages, in short.
+    let mut program = program.disable_help_subcommand(true);
+    program.build();
+    let mut pages = Vec::new();
+    let mut todo = vec![program];
+    while let Some(command) = todo.pop() {
+        todo.extend(command.get_subcommands().cloned());
+        pages.push(command);
+    }
+    pages
+}
+
+fn file_stem(command: &clap::Command) -> &str {
+    command.get_display_name().unwrap_or_else(|| command.get_name())
+}
+
+/// A page in roff.
+fn page(command: &clap::Command) -> Result<Vec<u8>> {
+    let mut page = Vec::new();
+    let man = Man::new(command.clone()).manual("Trust").source(format!("trust {}", env!("CARGO_PKG_VERSION")));
+    man.render(&mut page)
+        .and_then(|()| if file_stem(command) == "trust" { more(&mut page) } else { Ok(()) })
+        .map_err(|e| Error::system("write a manual page", e))?;
+    Ok(page)
+}
+
+/// What the page of the program says beside its commands.
+fn more(page: &mut Vec<u8>) -> io::Result<()> {
+    let mut roff = Roff::new();
+    roff.control("SH", ["EXIT STATUS"]);
+    for (status, meaning) in [(0, "done")].into_iter().chain(Kind::ALL.map(|kind| (kind.exit_status(), kind.meaning())))
+    {
+        roff.control("TP", []).text([bold(status.to_string())]).text([roman(meaning)]);
+    }
+    roff.control("SH", ["FILES"]);
+    for (name, what) in [
+        ("$XDG_DATA_HOME/machine/trust/keys/NAME", "the keysets (~/.local/share where XDG_DATA_HOME is not set)"),
+        ("$XDG_CONFIG_HOME/machine/trust/manifest/UUID", "product keys of `trust new-uuid` (~/.config)"),
+    ] {
+        roff.control("TP", []).text([bold(name)]).text([roman(what)]);
+    }
+    roff.to_writer(page)
+}

@@ -9,16 +9,17 @@ mod output;
 mod pcr7;
 mod policy;
 mod project;
+mod target;
 mod uki;
 
 use super::interrupt;
-use crate::{commands, console, error::Result};
-use clap::{Parser, Subcommand};
+use crate::{console, error::Result};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::{ffi::OsString, process::ExitCode};
 
 /// Unattended, secure boot: keysets, certificates and signed policies.
 #[derive(Parser)]
-#[command(name = "trust", version, max_term_width = 100, arg_required_else_help = true, after_help = on_the_target())]
+#[command(name = "trust", version, max_term_width = 100, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -41,17 +42,25 @@ enum Command {
     /// Compute the policies for two PCR 7 values, unsigned
     #[command(name = "tpm-policy-gen")]
     TpmPolicyGen(policy::TpmPolicyGen),
+    /// Manual pages, in roff
+    #[command(
+        after_help = "Examples:\n  trust man keyset add | man -l -\n  trust man --output /usr/local/share/man/man1"
+    )]
+    Man(manual::Manual),
+    /// Completions for a shell
+    #[command(after_help = "Example:\n  trust completions bash > ~/.local/share/bash-completion/completions/trust")]
+    Completions(manual::Completions),
 }
 
-/// The commands that `main` does not hand to this module.
-fn on_the_target() -> String {
-    let names = commands::Command::ALL.map(commands::Command::name);
-    format!("On the target, each with its own --help: {}", names.join(", "))
+/// The whole command line, with the commands that `main` does not hand to this module.
+fn definition() -> clap::Command {
+    Cli::command().subcommands(target::commands())
 }
 
 /// Does what the command line says.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let done = Cli::parse_from(args).command.run();
+    let matches = definition().get_matches_from(args);
+    let done = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit()).command.run();
     if let Err(error) = &done {
         console::report(error);
     }
@@ -74,6 +83,8 @@ impl Command {
             Self::Project(command) => command.run(),
             Self::Sudi(command) => command.run(),
             Self::TpmPolicyGen(command) => command.run(),
+            Self::Man(command) => command.run(definition()),
+            Self::Completions(command) => command.run(definition()),
         }
     }
 }

@@ -12,7 +12,15 @@ use std::{
 /// # Errors
 /// [`crate::error::Kind::System`], as for all of these.
 pub fn line(line: impl Display) -> Result<()> {
-    match writeln!(std::io::stdout(), "{line}") {
+    bytes(format!("{line}\n").as_bytes())
+}
+
+/// As they are.
+///
+/// # Errors
+/// As [`line`].
+pub fn bytes(bytes: &[u8]) -> Result<()> {
+    match std::io::stdout().write_all(bytes) {
         Err(e) if e.kind() != ErrorKind::BrokenPipe => {
             Err(Error::system("write to standard output", e).remedy("check where it goes"))
         }

@@ -1,0 +1,43 @@
+//! The commands of the target as clap knows them: for help, manual pages and completions.
+//!
+//! They are parsed from the same table by [`crate::commands::options`], which needs no clap.
+
+use crate::commands::{Command, options};
+use clap::{Arg, ArgAction, ValueHint, builder::PossibleValuesParser};
+
+/// All of them.
+pub fn commands() -> impl Iterator<Item = clap::Command> {
+    Command::ALL.into_iter().map(command)
+}
+
+fn command(command: Command) -> clap::Command {
+    let options = options::SPECS.iter().filter(|spec| spec.commands.contains(&command)).map(option);
+    let operands = command.operands().iter().map(|name| operand(name));
+    let described = clap::Command::new(command.name()).about(command.about().trim_end_matches('.'));
+    described.aliases(command.alias()).args(options).args(operands)
+}
+
+fn option(spec: &'static options::Spec) -> Arg {
+    let arg = Arg::new(spec.name).long(spec.name.trim_start_matches("--")).help(spec.help);
+    if spec.value.is_empty() {
+        return arg.action(ArgAction::SetTrue);
+    }
+    let arg = arg.action(ArgAction::Append).value_name(spec.value).value_hint(hint(spec.value));
+    if spec.value.contains('|') {
+        return arg.value_parser(PossibleValuesParser::new(spec.value.split('|'))).hide_possible_values(true);
+    }
+    arg
+}
+
+fn operand(name: &'static str) -> Arg {
+    Arg::new(name).required(true).value_hint(ValueHint::FilePath)
+}
+
+/// What a shell completes it with.
+fn hint(value: &str) -> ValueHint {
+    match value {
+        "DIR" => ValueHint::DirPath,
+        "FILE" => ValueHint::FilePath,
+        _ => ValueHint::Other,
+    }
+}

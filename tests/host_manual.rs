@@ -1,0 +1,133 @@
+//! Help, manual pages and completions of `trust`: one definition, and every shell understands its own.
+
+use harness::trust_host;
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+};
+use tempfile::TempDir;
+
+fn trust(args: &[&str]) -> String {
+    let output = Command::new(trust_host()).args(args).env("COLUMNS", "100").output().unwrap();
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What stands in the list of commands of a help, `help` left out.
+fn subcommands(help: &str) -> Vec<String> {
+    let list = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    // Names are indented by two; what goes on from the line before by more.
+    let names = list.filter(|line| !line.starts_with("   ")).filter_map(|line| line.split_whitespace().next());
+    names.filter(|name| *name != "help").map(str::to_owned).collect()
+}
+
+/// Every command, as words: `["keyset", "add"]`.
+fn commands() -> Vec<Vec<String>> {
+    let (mut found, mut todo) = (Vec::new(), vec![Vec::new()]);
+    while let Some(words) = todo.pop() {
+        let mut args = vec!["help"];
+        args.extend(words.iter().map(String::as_str));
+        todo.extend(subcommands(&trust(&args)).into_iter().map(|name| [words.clone(), vec![name]].concat()));
+        found.push(words);
+    }
+    found
+}
+
+/// The long options of a help text or a manual page.
+fn options(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
+    words.filter(|word| word.starts_with("--") && word.len() > 2).map(str::to_owned).collect()
+}
+
+/// A page as a terminal shows it, without bold and underlined; no complaint of the formatter.
+fn formatted(page: &Path) -> String {
+    let output =
+        Command::new("groff").args(["-man", "-Tascii", "-ww", "-P-cbou", "-rLL=200n"]).arg(page).output().unwrap();
+    assert!(
+        output.status.success() && output.stderr.is_empty(),
+        "{page:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn every_command_has_a_page_that_knows_its_options() {
+    let dir = TempDir::new().unwrap();
+    trust(&["man", "--output", dir.path().to_str().unwrap()]);
+    let mut expected = BTreeSet::new();
+    for words in commands() {
+        let name = [vec!["trust".to_owned()], words.clone()].concat().join("-");
+        let page = dir.path().join(format!("{name}.1"));
+        let mut args = vec!["man"];
+        args.extend(words.iter().map(String::as_str));
+        assert_eq!(trust(&args), fs::read_to_string(&page).unwrap(), "{args:?}");
+
+        args[0] = "help";
+        let (help, page) = (options(&trust(&args)), options(&formatted(&page)));
+        let missing: Vec<_> = help.difference(&page).collect();
+        assert!(missing.is_empty(), "{name}.1 lacks {missing:?}");
+        expected.insert(format!("{name}.1"));
+    }
+    let found: BTreeSet<_> =
+        fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(found, expected);
+    assert!(expected.len() > 10, "{expected:?}");
+}
+
+#[test]
+fn the_page_of_the_program_explains_exit_statuses_and_files() {
+    let dir = TempDir::new().unwrap();
+    let page = dir.path().join("trust.1");
+    fs::write(&page, trust(&["man"])).unwrap();
+    let text = formatted(&page);
+    for expected in ["EXIT STATUS", "not provisioned", "lock not proven", "FILES", "machine/trust/keys/NAME"] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+}
+
+/// What clap shows of the commands that it does not parse is what they show themselves.
+#[test]
+fn commands_of_the_target_are_described_alike() {
+    for command in ["provision", "preinit", "setup", "lock"] {
+        let (theirs, ours) = (trust(&[command, "--help"]), trust(&["help", command]));
+        assert_eq!(options(&theirs), options(&ours), "{command}");
+        assert!(options(&ours).contains("--on-lock-failure"), "{ours}");
+    }
+}
+
+#[test]
+fn every_shell_takes_its_completions() {
+    let dir = TempDir::new().unwrap();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = dir.path().join(shell);
+        fs::write(&script, trust(&["completions", shell])).unwrap();
+        let output = Command::new(shell).arg("-n").arg(&script).stdin(Stdio::null()).output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{shell}: {output:?}");
+        assert!(fs::read_to_string(&script).unwrap().contains("sudi"), "{shell}");
+    }
+}
+
+#[test]
+fn bash_completes() {
+    let dir = TempDir::new().unwrap();
+    let script = dir.path().join("trust");
+    fs::write(&script, trust(&["completions", "bash"])).unwrap();
+    let complete = |words: &[&str]| {
+        let last = words.len() - 1;
+        let run = format!(
+            "source {}; COMP_WORDS=({}); COMP_CWORD={last}; _trust trust '{}' '{}'; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+            script.display(),
+            words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" "),
+            words[last],
+            words[last - 1],
+        );
+        let output = Command::new("bash").args(["--norc", "-c", &run]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    assert!(complete(&["trust", "set"]).contains("setup"));
+    assert!(complete(&["trust", "keyset", ""]).is_superset(&["add", "list", "pcr7data"].map(str::to_owned).into()));
+    assert_eq!(complete(&["trust", "setup", "--on-lock-failure", ""]), ["exit", "poweroff"].map(str::to_owned).into());
+}
