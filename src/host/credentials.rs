@@ -46,8 +46,7 @@ impl Credentials {
     /// Those of reading; [`Kind::Corrupt`] when the certificate is for another key.
     pub fn load(dir: &Path) -> Result<Self> {
         let key = load_key(dir)?;
-        let path = dir.join(CERTIFICATE);
-        let certificate = certificate::from_pem(&atomic::read(&path)?).map_err(|e| in_file(&path, &e))?;
+        let certificate = load_certificate(dir)?;
         if !certificate::is_for(&certificate, key.public()) {
             return Err(corrupt(dir, "the certificate is for another private key"));
         }
@@ -72,6 +71,15 @@ pub fn load_key(dir: &Path) -> Result<PrivateKey> {
     let path = dir.join(KEY);
     let pem = zeroize::Zeroizing::new(atomic::read(&path)?);
     PrivateKey::from_pem(&pem).map_err(|e| in_file(&path, &e))
+}
+
+/// Reads the certificate from a directory.
+///
+/// # Errors
+/// Those of reading and of [`certificate::from_pem`].
+pub fn load_certificate(dir: &Path) -> Result<Certificate> {
+    let path = dir.join(CERTIFICATE);
+    certificate::from_pem(&atomic::read(&path)?).map_err(|e| in_file(&path, &e))
 }
 
 fn in_file(path: &Path, why: &Error) -> Error {

@@ -1,1 +1,200 @@
 //! `EFI_SIGNATURE_LIST` (UEFI Specification 2.10, section 32.4.1): PK, KEK, db and dbx.
+
+use super::{bytes::Reader, variable::guid};
+use crate::error::{Error, Kind, Result};
+use uuid::Uuid;
+
+/// `EFI_CERT_X509_GUID`: a certificate in DER.
+pub const X509: Uuid = guid("a5c059a1-94e4-4aa7-87b5-ab155c2bf072");
+/// `EFI_CERT_SHA256_GUID`: the SHA-256 of an image, 32 bytes.
+pub const SHA256: Uuid = guid("c1c41626-504c-4092-aca9-41f936934328");
+
+/// Bytes before a list's header: type, size of the list, of the header, of each signature.
+const FIXED: usize = 28;
+/// Bytes of an owner.
+const OWNER: usize = 16;
+
+/// Signatures of one type and one size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignatureList {
+    /// What the signatures are: [`X509`], [`SHA256`] or one of the others.
+    pub kind: Uuid,
+    /// The header that some type may have; none has so far.
+    pub header: Vec<u8>,
+    /// Bytes of each signature without its owner.
+    pub size: usize,
+    /// The signatures.
+    pub signatures: Vec<Signature>,
+}
+
+/// `EFI_SIGNATURE_DATA`: one signature and who added it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signature {
+    /// Who added it: an administrator's choice, without meaning to the firmware.
+    pub owner: Uuid,
+    /// A certificate, a hash, …
+    pub data: Vec<u8>,
+}
+
+impl SignatureList {
+    /// A list of one certificate.
+    #[must_use]
+    pub fn x509(owner: Uuid, certificate: Vec<u8>) -> Self {
+        let size = certificate.len();
+        Self { kind: X509, header: Vec::new(), size, signatures: vec![Signature { owner, data: certificate }] }
+    }
+
+    /// A list of hashes.
+    #[must_use]
+    pub fn sha256(owner: Uuid, hashes: &[[u8; 32]]) -> Self {
+        let signatures = hashes.iter().map(|hash| Signature { owner, data: hash.to_vec() }).collect();
+        Self { kind: SHA256, header: Vec::new(), size: 32, signatures }
+    }
+}
+
+impl Signature {
+    /// The `EFI_SIGNATURE_DATA` itself: owner, then data.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        [&self.owner.to_bytes_le()[..], &self.data].concat()
+    }
+}
+
+/// Reads the lists of a variable, or of a file with extension `esl`; nothing is left over, and no bytes are no lists.
+///
+/// # Errors
+/// [`Kind::Corrupt`] when a size is not that of what follows, or not the one that its type must have.
+pub fn parse(bytes: &[u8]) -> Result<Vec<SignatureList>> {
+    let mut rest = Reader::new(bytes);
+    let mut lists = Vec::new();
+    while !rest.is_empty() {
+        let at = rest.position();
+        lists.push(parse_one(&mut rest).ok_or_else(|| {
+            Error::new(
+                Kind::Corrupt,
+                "read signature lists",
+                format!("the sizes in the EFI_SIGNATURE_LIST at byte {at} do not fit what follows"),
+            )
+            .remedy("give a file of signature lists (.esl), whole and without an authentication header")
+        })?);
+    }
+    Ok(lists)
+}
+
+fn parse_one(rest: &mut Reader<'_>) -> Option<SignatureList> {
+    let kind = rest.guid()?;
+    let [list_size, header_size, signature_size] = [rest.u32()?, rest.u32()?, rest.u32()?];
+    let mut body = Reader::new(rest.take(usize::try_from(list_size).ok()?.checked_sub(FIXED)?)?);
+    let header = body.take(usize::try_from(header_size).ok()?)?.to_vec();
+    let size = usize::try_from(signature_size).ok()?.checked_sub(OWNER)?;
+    // UEFI knows no empty signature; it would also be one of any number.
+    if size == 0 || (kind == SHA256 && size != 32) || ((kind == SHA256 || kind == X509) && !header.is_empty()) {
+        return None;
+    }
+    let mut signatures = Vec::new();
+    while !body.is_empty() {
+        signatures.push(Signature { owner: body.guid()?, data: body.take(size)?.to_vec() });
+    }
+    Some(SignatureList { kind, header, size, signatures })
+}
+
+/// The lists, one after the other.
+///
+/// # Errors
+/// [`Kind::Usage`] when a signature has not the size that its list gives, or a list is of 4 GiB.
+pub fn to_bytes(lists: &[SignatureList]) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for list in lists {
+        write_one(list, &mut bytes)
+            .ok_or_else(|| Error::new(Kind::Usage, "write a signature list", "its signatures are not of one size"))?;
+    }
+    Ok(bytes)
+}
+
+fn write_one(list: &SignatureList, bytes: &mut Vec<u8>) -> Option<()> {
+    let signature_size = list.size.checked_add(OWNER)?;
+    let signatures_size = list.signatures.len().checked_mul(signature_size)?;
+    let list_size = signatures_size.checked_add(FIXED)?.checked_add(list.header.len())?;
+    bytes.extend_from_slice(&list.kind.to_bytes_le());
+    for size in [list_size, list.header.len(), signature_size] {
+        bytes.extend_from_slice(&u32::try_from(size).ok()?.to_le_bytes());
+    }
+    bytes.extend_from_slice(&list.header);
+    for signature in &list.signatures {
+        (signature.data.len() == list.size).then_some(())?;
+        bytes.extend_from_slice(&signature.to_bytes());
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWNER_GUID: Uuid = guid("a0baa8a3-041d-48a8-bc87-c36d121b5e3d");
+
+    #[test]
+    fn lists_are_written_as_the_specification_lays_them_out() {
+        let written = to_bytes(&[SignatureList::x509(OWNER_GUID, vec![1, 2, 3])]).unwrap();
+        let expected: &[&[u8]] = &[
+            &[0xa1, 0x59, 0xc0, 0xa5, 0xe4, 0x94, 0xa7, 0x4a, 0x87, 0xb5, 0xab, 0x15, 0x5c, 0x2b, 0xf0, 0x72],
+            &[47, 0, 0, 0, 0, 0, 0, 0, 19, 0, 0, 0],
+            &[0xa3, 0xa8, 0xba, 0xa0, 0x1d, 0x04, 0xa8, 0x48, 0xbc, 0x87, 0xc3, 0x6d, 0x12, 0x1b, 0x5e, 0x3d],
+            &[1, 2, 3],
+        ];
+        assert_eq!(written, expected.concat());
+    }
+
+    #[test]
+    fn what_is_read_is_written_again() {
+        let other = SignatureList {
+            kind: OWNER_GUID,
+            header: vec![7; 5],
+            size: 2,
+            signatures: vec![Signature { owner: X509, data: vec![8, 9] }],
+        };
+        let empty = SignatureList { signatures: Vec::new(), ..SignatureList::sha256(OWNER_GUID, &[]) };
+        let lists = [
+            SignatureList::sha256(OWNER_GUID, &[[1; 32], [2; 32]]),
+            other,
+            empty,
+            SignatureList::x509(OWNER_GUID, vec![1; 1000]),
+        ];
+        let bytes = to_bytes(&lists).unwrap();
+        assert_eq!(parse(&bytes).unwrap(), lists);
+        assert_eq!(parse(&[]).unwrap(), []);
+        // Cut anywhere but between two lists, it is refused.
+        let mut whole: Vec<_> = (1..=lists.len()).map(|n| to_bytes(&lists[..n]).unwrap().len()).collect();
+        whole.insert(0, 0);
+        for len in 0..bytes.len() {
+            assert_eq!(parse(&bytes[..len]).is_ok(), whole.contains(&len), "{len}");
+        }
+    }
+
+    #[test]
+    fn sizes_that_lie_are_refused() {
+        let sound = to_bytes(&[SignatureList::sha256(OWNER_GUID, &[[1; 32], [2; 32]])]).unwrap();
+        let with = |at: usize, value: u32| {
+            let mut bytes = sound.clone();
+            bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+            bytes
+        };
+        assert_eq!(with(16, 124), sound);
+        for list_size in [0, 1, 27, 28 + 1, 75, 123, 125, 0x7fff_ffff, u32::MAX] {
+            assert!(parse(&with(16, list_size)).is_err(), "{list_size}");
+        }
+        for header_size in [1, 16, 48, 96, 97, u32::MAX] {
+            assert!(parse(&with(20, header_size)).is_err(), "{header_size}");
+        }
+        for signature_size in [0, 1, 15, 16, 17, 24, 47, 49, 96, u32::MAX] {
+            assert!(parse(&with(24, signature_size)).is_err(), "{signature_size}");
+        }
+    }
+
+    #[test]
+    fn signatures_of_another_size_than_their_list_are_not_written() {
+        let mut list = SignatureList::sha256(OWNER_GUID, &[[1; 32]]);
+        list.size = 31;
+        assert!(to_bytes(&[list]).is_err());
+    }
+}

@@ -1,6 +1,6 @@
 //! How a keyset is made.
 
-use super::{Role, path_of};
+use super::{GUID, Role, path_of};
 use crate::{
     error::{Error, Kind, Result},
     host::{
@@ -54,7 +54,7 @@ fn save(dir: &Path, role: Role, credentials: Credentials) -> Result<Credentials>
     atomic::make_dirs(&dir)?;
     credentials.save(&dir)?;
     if role.has_guid() {
-        atomic::create(&dir.join("guid"), atomic::PUBLIC, Uuid::new_v4().to_string().as_bytes())?;
+        atomic::create(&dir.join(GUID), atomic::PUBLIC, Uuid::new_v4().to_string().as_bytes())?;
     }
     Ok(credentials)
 }

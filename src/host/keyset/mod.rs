@@ -24,6 +24,11 @@ use std::{
     env,
     path::{Path, PathBuf},
 };
+use uuid::Uuid;
+use x509_cert::Certificate;
+
+/// Name of the file that holds the owner of a certificate in signature lists.
+const GUID: &str = "guid";
 
 /// The keys that every keyset has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +146,28 @@ impl Keyset {
     /// Those of [`Credentials::load`].
     pub fn credentials(&self, role: Role) -> Result<Credentials> {
         Credentials::load(&self.dir.join(role.dir()))
+    }
+
+    /// A certificate; its private key may be elsewhere.
+    ///
+    /// # Errors
+    /// Those of [`credentials::load_certificate`].
+    pub fn certificate(&self, role: Role) -> Result<Certificate> {
+        credentials::load_certificate(&self.dir.join(role.dir()))
+    }
+
+    /// Who is the owner of a key's certificate in signature lists of UEFI.
+    ///
+    /// # Errors
+    /// Those of reading; [`Kind::Corrupt`] when it is no GUID.
+    pub fn guid(&self, role: Role) -> Result<Uuid> {
+        let path = self.dir.join(role.dir()).join(GUID);
+        let bytes = atomic::read(&path)?;
+        let guid = str::from_utf8(&bytes).ok().and_then(|text| Uuid::try_parse(text.trim()).ok());
+        guid.ok_or_else(|| {
+            Error::new(Kind::Corrupt, format!("use {}", path.display()), "it holds no GUID")
+                .remedy("restore the keyset from a backup")
+        })
     }
 
     /// A key alone.
