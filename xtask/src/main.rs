@@ -1,6 +1,7 @@
 //! `cargo xtask`: builds, tests and shows the project.
 
 mod apt;
+mod assets;
 mod bench;
 mod demo;
 mod dist;
@@ -31,6 +32,9 @@ cargo xtask SUBCOMMAND
         licences, all tests, and whether the same sources give the same bytes
         --fast    leaves out documentation, licences and the second build
         FILTER    runs only the tests whose names contain it
+  assets
+        gets what tests need of other projects: firmware, kernel, boot loaders; into
+        $TRUST_ASSETS or a directory among your caches; test does so when needed
   fetch
         gets and patches the source of tpm2-tss; the others do so when needed
 
@@ -63,6 +67,10 @@ fn run() -> Result<ExitCode> {
                 if !bench::bench(&bench_options(args)?)? {
                     return Ok(ExitCode::FAILURE);
                 }
+            }
+            "assets" => {
+                no_more(args)?;
+                println!("{}", assets::prepare()?.display());
             }
             "dist" => {
                 dist::dist(&dist_options(args)?)?;

@@ -40,13 +40,33 @@ pub const RUN: &[Program] = &[
     program("unshare", "util-linux"),
 ];
 
-/// For watching them in the tests.
+/// For getting what other projects made, and running it.
+pub const ASSETS: &[Program] = &[
+    program("dpkg-deb", "dpkg"),
+    program("/usr/bin/python3", "python3"),
+    // A module: found by its absolute path.
+    program("/usr/lib/python3/dist-packages/cryptography/__init__.py", "python3-cryptography"),
+];
+
+/// For watching them in the tests, booting them, and checking what they make.
 pub const TEST: &[Program] = &[
+    program("busybox", "busybox-static"),
+    program("cert-to-efi-sig-list", "efitools"),
+    program("cpio", "cpio"),
     program("fish", "fish"),
     program("groff", "groff-base"),
+    program("mcopy", "mtools"),
+    program("mkfs.fat", "dosfstools"),
+    program("osslsigncode", "osslsigncode"),
+    program("pkcs11-tool", "opensc"),
+    program("qemu-system-x86_64", "qemu-system-x86"),
     program("readelf", "binutils"),
+    program("sbsign", "sbsigntool"),
+    program("softhsm2-util", "softhsm2"),
     program("strace", "strace"),
+    program("xz", "xz-utils"),
     program("zsh", "zsh"),
+    program("zstd", "zstd"),
 ];
 
 /// For counting what a run costs, and what it is compared with.

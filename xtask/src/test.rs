@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything that must hold.
 
 use crate::{
+    assets,
     dist::{self, Build, Dist},
     inspect, packages, sh,
 };
@@ -41,6 +42,7 @@ struct Tally {
 pub fn test(options: &Options) -> Result<bool> {
     packages::ensure(&[packages::BUILD, packages::RUN, packages::TEST])?;
     let mut tally = Tally::default();
+    tally.check("firmware, kernel and boot loaders are there", assets::prepare);
     let dist = tally.check("both programs are built and as they should be", || dist::dist(&dist::Options::default()));
     if options.filter.is_empty() {
         tally.check("the sources are formatted", || sh::run(sh::cargo().args(["fmt", "--all", "--check"])));

@@ -9,11 +9,13 @@
 //! - [`provision_with_tools`]: a TPM in layout 3, made with tpm2-tools alone;
 //! - [`Machine`]: all of these together, and the program under test;
 //! - [`Home`]: an administrator's home directory, and the host program at work in it;
-//! - [`Witness`]: a look into the memory of a process that is about to exit.
+//! - [`Witness`]: a look into the memory of a process that is about to exit;
+//! - [`assets`]: firmware, kernel, boot loaders and their makers' tools.
 //!
 //! Everything that needs a namespace, a TPM or a tool fails with a message when
 //! it is not there. Nothing here is part of a shipped program.
 
+pub mod assets;
 mod cell;
 mod front;
 mod home;

@@ -1,79 +1,21 @@
-//! Debian's source packages, without touching the system's apt.
-//!
-//! A private apt configuration takes the mirror, and the key that the machine
-//! trusts it by, from the machine's own sources (sources.list(5)).
+//! Debian's mirrors in the machine's own sources (sources.list(5)).
 
-use crate::sh;
-use anyhow::{Context, Result, bail};
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use anyhow::{Context, Result};
+use std::{fs, path::PathBuf};
 
 /// Suites whose mirror has all suites.
 const SUITES: [&str; 6] = ["oldstable", "stable", "testing", "unstable", "sid", "trixie"];
 
 /// A mirror as the machine's sources describe it.
 #[derive(Debug, PartialEq, Eq)]
-struct Mirror {
-    uri: String,
+pub struct Mirror {
+    pub uri: String,
     /// The value of Signed-By, which may have several lines.
-    signed_by: Option<String>,
-}
-
-/// Downloads the source package of `package` in `suite` to `dir`.
-pub fn download_source(package: &str, suite: &str, dir: &Path) -> Result<()> {
-    let mirrors = mirrors()?;
-    if mirrors.is_empty() {
-        bail!("this machine has no package sources of Debian");
-    }
-    let mut last = Ok(());
-    for mirror in &mirrors {
-        last = download_from(mirror, package, suite, dir);
-        if last.is_ok() {
-            break;
-        }
-    }
-    last
-}
-
-fn download_from(mirror: &Mirror, package: &str, suite: &str, dir: &Path) -> Result<()> {
-    let sources = dir.join("apt.sources");
-    let mut stanza = format!("Types: deb-src\nURIs: {}\nSuites: {suite}\nComponents: main\n", mirror.uri);
-    if let Some(key) = &mirror.signed_by {
-        stanza.push_str(&format!("Signed-By: {key}\n"));
-    }
-    fs::write(&sources, stanza)?;
-    for sub in ["state/lists/partial", "cache/archives/partial"] {
-        fs::create_dir_all(dir.join(sub))?;
-    }
-    let settings = [
-        ("Dir::Etc::SourceList", sources.display().to_string()),
-        ("Dir::Etc::SourceParts", "/dev/null".into()),
-        ("Dir::State", dir.join("state").display().to_string()),
-        ("Dir::Cache", dir.join("cache").display().to_string()),
-        ("Acquire::Languages", "none".into()),
-        ("Acquire::Retries", "1".into()),
-        ("Acquire::http::Timeout", "30".into()),
-        ("APT::Update::Error-Mode", "any".into()),
-        // The user `_apt` may have no way to this directory.
-        ("APT::Sandbox::User", "root".into()),
-    ];
-    let apt_get = || {
-        let mut command = Command::new("apt-get");
-        command.current_dir(dir).arg("-qq");
-        for (key, value) in &settings {
-            command.arg("-o").arg(format!("{key}={value}"));
-        }
-        command
-    };
-    sh::run_quietly(apt_get().arg("update"))?;
-    sh::run_quietly(apt_get().args(["source", "--download-only", package]))
+    pub signed_by: Option<String>,
 }
 
 /// The mirrors of Debian in the machine's sources; none on other systems.
-fn mirrors() -> Result<Vec<Mirror>> {
+pub fn mirrors() -> Result<Vec<Mirror>> {
     let os = fs::read_to_string("/etc/os-release").unwrap_or_default();
     if !os.lines().any(|line| line == "ID=debian") {
         return Ok(Vec::new());

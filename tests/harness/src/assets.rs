@@ -1,0 +1,93 @@
+//! What other projects made: firmware, kernel, boot loaders, and their makers' tools. `cargo xtask assets` gets them.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// Written last: says that [`directory`] is complete, and of what.
+pub const STAMP: &str = ".complete";
+
+/// Where they are: `$TRUST_ASSETS`, or a directory among this user's caches.
+#[must_use]
+pub fn directory() -> PathBuf {
+    if let Some(dir) = env::var_os("TRUST_ASSETS").filter(|dir| !dir.is_empty()) {
+        return dir.into();
+    }
+    let caches = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|dir| dir.is_absolute());
+    let caches = caches.unwrap_or_else(|| env::home_dir().expect("there is a home directory").join(".cache"));
+    caches.join("trust-xtask/assets-1")
+}
+
+/// A file of Debian 13's packages, such as `usr/lib/shim/shimx64.efi.signed`.
+#[must_use]
+pub fn path(name: &str) -> PathBuf {
+    file(&format!("trixie/{name}"))
+}
+
+/// A file of Debian 12's packages: `usr/lib/systemd/boot/efi/linuxx64.efi.stub` is version 252.
+#[must_use]
+pub fn bookworm(name: &str) -> PathBuf {
+    file(&format!("bookworm/{name}"))
+}
+
+/// One of `ukify`, `virt-fw-vars` and `systemd-measure`, ready to run.
+#[must_use]
+pub fn program(name: &str) -> Command {
+    Command::new(file(&format!("bin/{name}")))
+}
+
+/// A kernel of Debian 13 for virtual machines.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// As `uname -r` prints it.
+    pub release: String,
+    /// The bootable image.
+    pub image: PathBuf,
+}
+
+impl Kernel {
+    /// The one there is.
+    #[must_use]
+    pub fn new() -> Self {
+        let boot = path("boot");
+        let mut names = fs::read_dir(&boot).expect("a readable directory").map(|entry| entry.expect("an entry"));
+        let name = names.find_map(|entry| Some(entry.file_name().to_str()?.strip_prefix("vmlinuz-")?.to_owned()));
+        let release = name.unwrap_or_else(|| panic!("there is no kernel in {}", boot.display()));
+        Self { image: boot.join(format!("vmlinuz-{release}")), release }
+    }
+
+    /// A module by its name, as the kernel takes it: uncompressed.
+    #[must_use]
+    pub fn module(&self, name: &str) -> Vec<u8> {
+        let file = format!("{name}.ko.xz");
+        let root = path(&format!("usr/lib/modules/{}/kernel", self.release));
+        let found = find(&root, &file).unwrap_or_else(|| panic!("{} has no module {name}", self.release));
+        let output = Command::new("xz").args(["--decompress", "--stdout"]).arg(found).output();
+        let output = output.expect("xz is installed (Debian: xz-utils)");
+        assert!(output.status.success(), "xz: {}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    }
+}
+
+impl Default for Kernel {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn file(name: &str) -> PathBuf {
+    let root = directory();
+    let path = root.join(name);
+    let there = root.join(STAMP).exists() && path.exists();
+    assert!(there, "there is no {}: run `cargo xtask assets`, or set TRUST_ASSETS", path.display());
+    path
+}
+
+/// The file of this name somewhere below `dir`.
+fn find(dir: &Path, name: &str) -> Option<PathBuf> {
+    let entries = fs::read_dir(dir).ok()?.map(|entry| entry.expect("an entry").path());
+    let (dirs, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    files.into_iter().find(|path| path.ends_with(name)).or_else(|| dirs.iter().find_map(|dir| find(dir, name)))
+}

@@ -1,0 +1,209 @@
+//! `cargo xtask assets`: what other projects made and tests need, in one directory: firmware, kernel, boot loaders
+//! and the tools that their makers use, as Debian packages them.
+//!
+//! They are unpacked there and not installed: the system's own packages stay as they are.
+
+use crate::{
+    apt::{self, Apt},
+    packages, sh,
+};
+use anyhow::{Context, Result, bail};
+use harness::assets::{self, STAMP};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// Packages of one suite of Debian, and the directory they are unpacked in.
+struct Suite {
+    name: &'static str,
+    packages: &'static [&'static str],
+}
+
+/// Which kernel: it depends on the package that has it.
+const KERNEL: &str = "linux-image-cloud-amd64";
+
+const SUITES: [Suite; 2] = [
+    Suite {
+        name: "trixie",
+        packages: &[
+            // What machines boot with.
+            "ovmf",
+            KERNEL,
+            "systemd-boot-efi",
+            "shim-unsigned",
+            // Signed binaries.
+            "shim-signed",
+            "grub-efi-amd64-signed",
+            "fwupd-amd64-signed",
+            "systemd-boot-efi-amd64-signed",
+            // ukify and virt-fw-vars, and what Python needs for them beside python3-cryptography.
+            "systemd-ukify",
+            "python3-virt-firmware",
+            "python3-pefile",
+            "python3-importlib-resources",
+            // systemd-measure and its libraries.
+            "systemd",
+            "libsystemd-shared",
+            "libacl1",
+            "libaudit1",
+            "libblkid1",
+            "libc6",
+            "libcap-ng0",
+            "libcap2",
+            "libcrypt1",
+            "libmount1",
+            "libpam0g",
+            "libpcre2-8-0",
+            "libseccomp2",
+            "libselinux1",
+            "libssl3t64",
+        ],
+    },
+    // The stub of version 252.
+    Suite { name: "bookworm", packages: &["systemd-boot-efi"] },
+];
+
+/// Programs that need help to run where they were unpacked.
+const PROGRAMS: [(&str, &str); 3] = [
+    (
+        "ukify",
+        r#"PYTHONPATH="$root/usr/lib/python3/dist-packages" exec /usr/bin/python3 -B "$root/usr/bin/ukify" "$@""#,
+    ),
+    (
+        "virt-fw-vars",
+        r#"PYTHONPATH="$root/usr/lib/python3/dist-packages" exec /usr/bin/python3 -B -c 'import sys; from virt.firmware.vars import main; sys.exit(main())' "$@""#,
+    ),
+    (
+        "systemd-measure",
+        r#"lib="$root/usr/lib/x86_64-linux-gnu"; exec "$lib/ld-linux-x86-64.so.2" --library-path "$lib:$lib/systemd" "$root/usr/lib/systemd/systemd-measure" "$@""#,
+    ),
+];
+
+/// Sees to it that everything is there, and returns the directory.
+pub fn prepare() -> Result<PathBuf> {
+    let root = assets::directory();
+    if is_complete(&root) {
+        return Ok(root);
+    }
+    packages::ensure(&[packages::ASSETS])?;
+    let parent = root.parent().context("the directory for assets has no parent")?;
+    fs::create_dir_all(parent)?;
+    // Two at a time would get in each other's way. Unlocked when closed.
+    let alone = fs::File::create(sibling(&root, "lock"))?;
+    alone.lock()?;
+    if is_complete(&root) {
+        return Ok(root);
+    }
+    // Nobody's directory is replaced but our own.
+    if !root.join(STAMP).exists() && fs::read_dir(&root).is_ok_and(|mut entries| entries.next().is_some()) {
+        bail!("{} has other things in it: name a place in TRUST_ASSETS that is empty or not there yet", root.display());
+    }
+    println!("getting firmware, kernel and boot loaders, about 65 MB, once, to {}", root.display());
+    let work = sibling(&root, "part");
+    empty(&work)?;
+    for suite in &SUITES {
+        unpack(suite, &work).with_context(|| missing(suite, &root))?;
+    }
+    wrappers(&work.join("bin"))?;
+    fs::write(work.join(STAMP), wanted())?;
+    // The directory is complete or it is not there.
+    if root.exists() {
+        fs::remove_dir_all(&root)?;
+    }
+    fs::rename(&work, &root)?;
+    Ok(root)
+}
+
+/// A name beside `root`, in the same file system.
+fn sibling(root: &Path, extension: &str) -> PathBuf {
+    let mut name = root.as_os_str().to_owned();
+    name.push(".");
+    name.push(extension);
+    name.into()
+}
+
+fn missing(suite: &Suite, root: &Path) -> String {
+    format!(
+        "cannot get packages of Debian {} (they need apt and a mirror: Debian 12 or 13 has both; elsewhere copy {} \
+         from such a machine, or name its place in TRUST_ASSETS)",
+        suite.name,
+        root.display()
+    )
+}
+
+/// Whether all that this version asks for is there; more does no harm.
+fn is_complete(root: &Path) -> bool {
+    let found = fs::read_to_string(root.join(STAMP)).unwrap_or_default();
+    wanted().lines().all(|line| found.lines().any(|other| other == line))
+}
+
+/// What is asked for, a line each: the stamp.
+fn wanted() -> String {
+    let packages = SUITES.iter().flat_map(|suite| suite.packages.iter().map(|name| format!("{}/{name}\n", suite.name)));
+    packages.chain(PROGRAMS.iter().map(|(name, _)| format!("bin/{name}\n"))).collect()
+}
+
+fn unpack(suite: &Suite, work: &Path) -> Result<()> {
+    let lists = work.join("apt");
+    empty(&lists)?;
+    let get = || apt::with_suite(suite.name, &lists, |apt| download(suite, apt));
+    get().or_else(|e| {
+        println!("{e:#}\nonce more");
+        get()
+    })?;
+    let root = work.join(suite.name);
+    fs::create_dir_all(&root)?;
+    let mut packages: Vec<PathBuf> = fs::read_dir(&lists)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    packages.retain(|path| path.extension().is_some_and(|x| x == "deb"));
+    packages.sort();
+    let mut versions = String::new();
+    for package in packages {
+        sh::run_quietly(Command::new("dpkg-deb").arg("--extract").arg(&package).arg(&root))?;
+        let mut show = Command::new("dpkg-deb");
+        show.args(["--showformat", "${Package} ${Version}\n", "--show"]).arg(&package);
+        versions.push_str(&String::from_utf8(sh::output(&mut show)?)?);
+    }
+    fs::write(work.join(format!("{}.versions", suite.name)), versions)?;
+    Ok(fs::remove_dir_all(&lists)?)
+}
+
+fn download(suite: &Suite, apt: &Apt) -> Result<()> {
+    let mut packages = Vec::new();
+    for name in suite.packages {
+        packages.push(if *name == KERNEL { kernel(apt)? } else { (*name).to_owned() });
+    }
+    // It says what it gets.
+    sh::run(apt.get().args(["-q", "download"]).args(packages))
+}
+
+/// The package of the kernel, whose name has its version.
+fn kernel(apt: &Apt) -> Result<String> {
+    let text = String::from_utf8(sh::output(apt.cache().args(["depends", KERNEL]))?)?;
+    let name = text.lines().find_map(|line| line.trim().strip_prefix("Depends: ")).map(str::to_owned);
+    match name {
+        Some(name) if name.starts_with("linux-image-") => Ok(name),
+        _ => bail!("{KERNEL} depends on no kernel:\n{text}"),
+    }
+}
+
+fn wrappers(bin: &Path) -> Result<()> {
+    fs::create_dir_all(bin)?;
+    for (name, line) in PROGRAMS {
+        let script = format!("#!/bin/sh\nroot=$(dirname \"$(dirname \"$(realpath \"$0\")\")\")/trixie\n{line}\n");
+        let path = bin.join(name);
+        fs::write(&path, script)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+    }
+    Ok(())
+}
+
+/// Makes `dir` an empty directory.
+fn empty(dir: &Path) -> Result<()> {
+    if dir.exists() {
+        fs::remove_dir_all(dir)?;
+    }
+    Ok(fs::create_dir_all(dir)?)
+}
