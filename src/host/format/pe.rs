@@ -1,1 +1,532 @@
-//! PE images (PE Format, Microsoft, sections 3 to 5): headers, sections, the certificate table.
+//! PE images (PE Format, Microsoft, sections 2 to 5): headers, sections, the certificate table.
+//!
+//! As strict as the loader of EDK II, and stricter where a lax reading would
+//! leave bytes that no digest covers: every number in the headers has to fit
+//! the file, sections share no bytes, and the certificate table is the end of
+//! the file.
+
+use crate::error::{Error, Kind, Result};
+use object::{
+    LittleEndian as LE, U16, U32,
+    pe::{
+        IMAGE_DIRECTORY_ENTRY_SECURITY, IMAGE_DOS_SIGNATURE, IMAGE_NT_OPTIONAL_HDR32_MAGIC,
+        IMAGE_NT_OPTIONAL_HDR64_MAGIC, IMAGE_NT_SIGNATURE, IMAGE_NUMBEROF_DIRECTORY_ENTRIES, ImageDataDirectory,
+        ImageDosHeader, ImageFileHeader, ImageOptionalHeader32, ImageOptionalHeader64, ImageSectionHeader,
+    },
+    pod::Pod,
+    read::{ReadRef, pe::ImageOptionalHeader},
+};
+use std::{borrow::Cow, ops::Range};
+
+/// `WIN_CERT_REVISION_2_0`, the only one there is.
+pub const WIN_CERT_REVISION: u16 = 0x0200;
+/// `WIN_CERT_TYPE_PKCS_SIGNED_DATA`: Authenticode.
+pub const WIN_CERT_TYPE_PKCS: u16 = 0x0002;
+/// Entries of the certificate table begin at multiples of this.
+pub const CERTIFICATE_ALIGNMENT: usize = 8;
+/// `dwLength`, `wRevision` and `wCertificateType`.
+pub const CERTIFICATE_HEADER: usize = 8;
+
+/// Where `CheckSum` lies in the optional header, of either kind.
+const CHECK_SUM: usize = 64;
+/// Length of `CheckSum`.
+const CHECK_SUM_LEN: usize = 4;
+const DIRECTORY_ENTRY: usize = size_of::<ImageDataDirectory>();
+
+/// An image whose headers fit it.
+#[derive(Debug)]
+pub struct Image<'a> {
+    bytes: &'a [u8],
+    headers: Headers,
+    sections: Vec<Section<'a>>,
+    certificate_table: Option<Range<usize>>,
+    certificates: Vec<Certificate<'a>>,
+}
+
+/// What the headers say, and where in the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Headers {
+    /// Whether it is PE32+: addresses of 64 bits.
+    pub pe32_plus: bool,
+    /// `Machine`: 0x8664 for x86-64, 0xaa64 for AArch64.
+    pub machine: u16,
+    /// `Subsystem`: 10 for an EFI application.
+    pub subsystem: u16,
+    /// `ImageBase`.
+    pub image_base: u64,
+    /// `SectionAlignment`, a power of two: of virtual addresses.
+    pub section_alignment: u32,
+    /// `FileAlignment`, a power of two: of raw data.
+    pub file_alignment: u32,
+    /// `SizeOfImage`: virtual, all sections lie within.
+    pub size_of_image: u32,
+    /// `SizeOfHeaders`: the section table and all before it lie within.
+    pub size_of_headers: usize,
+    /// `CheckSum`, see [`Image::check_sum`]; 0 for none.
+    pub check_sum: u32,
+    /// Offset of the `IMAGE_FILE_HEADER`, after `PE\0\0`.
+    pub file_header: usize,
+    /// Offset of the optional header.
+    pub optional_header: usize,
+    /// Offset of the section table, 40 bytes for each section.
+    pub section_table: usize,
+    /// The certificate table's entry in the data directory, unless that is too short to have one.
+    pub certificate_entry: Option<Range<usize>>,
+}
+
+/// A section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Section<'a> {
+    name: &'a [u8],
+    /// `VirtualAddress`, relative to the image's base.
+    pub virtual_address: u32,
+    /// `VirtualSize`: shorter than `raw` where that is padded, longer where zeros follow in memory.
+    pub virtual_size: u32,
+    /// Where its data lie in the file; empty for none.
+    pub raw: Range<usize>,
+    /// `Characteristics`.
+    pub characteristics: u32,
+    /// The bytes at `raw`.
+    pub data: &'a [u8],
+}
+
+/// An entry of the certificate table: `WIN_CERTIFICATE` (UEFI Specification 2.10, section 32.2.4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate<'a> {
+    /// `wRevision`.
+    pub revision: u16,
+    /// `wCertificateType`.
+    pub kind: u16,
+    /// `bCertificate`: what follows the header, as long as `dwLength` says.
+    pub content: &'a [u8],
+    /// Up to the next multiple of eight.
+    pub padding: &'a [u8],
+}
+
+impl Headers {
+    /// Where the checksum lies.
+    #[must_use]
+    pub const fn check_sum_field(&self) -> Range<usize> {
+        self.optional_header + CHECK_SUM..self.optional_header + CHECK_SUM + CHECK_SUM_LEN
+    }
+}
+
+impl<'a> Image<'a> {
+    /// Reads an image.
+    ///
+    /// # Errors
+    /// [`Kind::Corrupt`]: it is no PE image, cut off, or its headers contradict themselves or the file.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self> {
+        let (headers, sections, table) = read_headers(bytes)?;
+        let sections = read_sections(bytes, &headers, sections)?;
+        let end = sections.iter().map(|section| section.raw.end).fold(headers.size_of_headers, usize::max);
+        let certificate_table = locate_certificates(bytes, table, end)?;
+        let certificates = certificate_table.clone().map_or(Ok(Vec::new()), |table| read_certificates(bytes, table))?;
+        Ok(Self { bytes, headers, sections, certificate_table, certificates })
+    }
+
+    /// The whole file.
+    #[must_use]
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// What the headers say.
+    #[must_use]
+    pub const fn headers(&self) -> &Headers {
+        &self.headers
+    }
+
+    /// The sections, in the order of their table.
+    #[must_use]
+    pub fn sections(&self) -> &[Section<'a>] {
+        &self.sections
+    }
+
+    /// The first section of this name.
+    #[must_use]
+    pub fn section(&self, name: &str) -> Option<&Section<'a>> {
+        self.sections.iter().find(|section| section.name == name.as_bytes())
+    }
+
+    /// The entries of the certificate table.
+    #[must_use]
+    pub fn certificates(&self) -> &[Certificate<'a>] {
+        &self.certificates
+    }
+
+    /// Where the certificate table lies: at the end of the file, not empty.
+    #[must_use]
+    pub fn certificate_table(&self) -> Option<Range<usize>> {
+        self.certificate_table.clone()
+    }
+
+    /// Where the image ends and its certificate table begins, if it has one.
+    #[must_use]
+    pub fn end(&self) -> usize {
+        self.certificate_table.as_ref().map_or(self.bytes.len(), |table| table.start)
+    }
+
+    /// What `CheckSum` should be: the sum of the whole file's 16-bit words but
+    /// those of the field itself, folded to 16 bits, and the file's length.
+    #[must_use]
+    pub fn check_sum(&self) -> u32 {
+        let field = self.headers.check_sum_field();
+        let counted = |at: usize, byte: u8| if field.contains(&at) { 0 } else { u64::from(byte) << (8 * (at & 1)) };
+        let mut sum: u64 = self.bytes.iter().enumerate().map(|(at, byte)| counted(at, *byte)).sum();
+        while sum > 0xffff {
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+        // No file that a PE header can describe is longer than 4 GiB: modulo 2^32 by definition.
+        (sum as u32).wrapping_add(self.bytes.len() as u32)
+    }
+}
+
+impl<'a> Section<'a> {
+    /// The name as it stands in the table, at most eight bytes. Longer ones are not resolved: no loader does.
+    #[must_use]
+    pub fn name(&self) -> Cow<'a, str> {
+        String::from_utf8_lossy(self.name)
+    }
+
+    /// Where it lies in memory, relative to the image's base.
+    #[must_use]
+    pub fn virtual_range(&self) -> Range<u64> {
+        let start = u64::from(self.virtual_address);
+        // Some linkers leave the virtual size out.
+        let size = if self.virtual_size == 0 { self.raw.len() as u64 } else { u64::from(self.virtual_size) };
+        start..start + size
+    }
+}
+
+/// A pointer and a size out of a header.
+type Extent = (u32, u32);
+
+/// All that comes before the sections' data; the section table; where the certificate table is said to lie.
+fn read_headers(bytes: &[u8]) -> Result<(Headers, &[ImageSectionHeader], Extent)> {
+    let dos: &ImageDosHeader = at(bytes, 0, "the DOS header")?;
+    let signature = dos.e_lfanew.get(LE) as usize;
+    if dos.e_magic.get(LE) != IMAGE_DOS_SIGNATURE {
+        return Err(bad("it does not begin with MZ"));
+    }
+    if signature < size_of::<ImageDosHeader>() {
+        return Err(bad("the PE header lies within the DOS header"));
+    }
+    let magic: &U32<LE> = at(bytes, signature, "the PE header")?;
+    if magic.get(LE) != IMAGE_NT_SIGNATURE {
+        return Err(bad("there is no PE signature"));
+    }
+    let file_header = signature + 4;
+    let file: &ImageFileHeader = at(bytes, file_header, "the PE header")?;
+    let optional_header = file_header + size_of::<ImageFileHeader>();
+    let magic: &U16<LE> = at(bytes, optional_header, "the optional header")?;
+    let section_table = optional_header + usize::from(file.size_of_optional_header.get(LE));
+    let place = Place { file_header, optional_header, section_table };
+    let machine = file.machine.get(LE).0;
+    let (headers, table) = match magic.get(LE) {
+        IMAGE_NT_OPTIONAL_HDR32_MAGIC => read_optional::<ImageOptionalHeader32>(bytes, &place, machine)?,
+        IMAGE_NT_OPTIONAL_HDR64_MAGIC => read_optional::<ImageOptionalHeader64>(bytes, &place, machine)?,
+        other => return Err(bad(format!("its optional header is of kind {other:#x}, neither PE32 nor PE32+"))),
+    };
+    let count = usize::from(file.number_of_sections.get(LE));
+    let sections = bytes.read_slice_at::<ImageSectionHeader>(section_table as u64, count);
+    let sections = sections.map_err(|()| bad("it ends within the section table"))?;
+    if section_table + size_of_val(sections) > headers.size_of_headers || headers.size_of_headers > bytes.len() {
+        return Err(bad("SizeOfHeaders is not where the headers end"));
+    }
+    Ok((headers, sections, table))
+}
+
+/// Offsets of the parts of the PE header.
+struct Place {
+    file_header: usize,
+    optional_header: usize,
+    section_table: usize,
+}
+
+fn read_optional<H: ImageOptionalHeader>(bytes: &[u8], place: &Place, machine: u16) -> Result<(Headers, Extent)> {
+    let optional: &H = at(bytes, place.optional_header, "the optional header")?;
+    let directory = place.optional_header + size_of::<H>();
+    let entries = optional.number_of_rva_and_sizes() as usize;
+    if entries > IMAGE_NUMBEROF_DIRECTORY_ENTRIES || directory + entries * DIRECTORY_ENTRY != place.section_table {
+        return Err(bad("the data directory is not as long as the headers say"));
+    }
+    let (section_alignment, file_alignment) = (optional.section_alignment(), optional.file_alignment());
+    if !section_alignment.is_power_of_two() || !file_alignment.is_power_of_two() {
+        return Err(bad("an alignment is no power of two"));
+    }
+    let certificate_entry = (entries > IMAGE_DIRECTORY_ENTRY_SECURITY).then(|| {
+        let start = directory + IMAGE_DIRECTORY_ENTRY_SECURITY * DIRECTORY_ENTRY;
+        start..start + DIRECTORY_ENTRY
+    });
+    let table = match &certificate_entry {
+        Some(entry) => {
+            let entry: &ImageDataDirectory = at(bytes, entry.start, "the data directory")?;
+            (entry.virtual_address.get(LE), entry.size.get(LE))
+        }
+        None => (0, 0),
+    };
+    let headers = Headers {
+        pe32_plus: optional.magic() == IMAGE_NT_OPTIONAL_HDR64_MAGIC,
+        machine,
+        subsystem: optional.subsystem().0,
+        image_base: optional.image_base(),
+        section_alignment,
+        file_alignment,
+        size_of_image: optional.size_of_image(),
+        size_of_headers: optional.size_of_headers() as usize,
+        check_sum: optional.check_sum(),
+        file_header: place.file_header,
+        optional_header: place.optional_header,
+        section_table: place.section_table,
+        certificate_entry,
+    };
+    Ok((headers, table))
+}
+
+fn read_sections<'a>(bytes: &'a [u8], headers: &Headers, table: &'a [ImageSectionHeader]) -> Result<Vec<Section<'a>>> {
+    let mut sections = Vec::with_capacity(table.len());
+    for header in table {
+        let section = read_section(bytes, header)?;
+        if !section.raw.is_empty() && section.raw.start < headers.size_of_headers {
+            return Err(bad(format!("section {} overlaps the headers", section.name().escape_debug())));
+        }
+        if section.virtual_range().end > u64::from(headers.size_of_image) {
+            return Err(bad(format!("section {} lies beyond SizeOfImage", section.name().escape_debug())));
+        }
+        sections.push(section);
+    }
+    refuse_overlaps(&sections, "in the file", |section| (section.raw.start as u64, section.raw.end as u64))?;
+    refuse_overlaps(&sections, "in memory", |section| {
+        let range = section.virtual_range();
+        (range.start, range.end)
+    })?;
+    Ok(sections)
+}
+
+fn read_section<'a>(bytes: &'a [u8], header: &'a ImageSectionHeader) -> Result<Section<'a>> {
+    let name = header.name.split(|byte| *byte == 0).next().unwrap_or_default();
+    let (start, size) = (header.pointer_to_raw_data.get(LE) as usize, header.size_of_raw_data.get(LE) as usize);
+    // Without data the pointer means nothing.
+    let raw = if size == 0 { 0..0 } else { start..start.saturating_add(size) };
+    let data = bytes.get(raw.clone());
+    let data = data.ok_or_else(|| {
+        bad(format!("section {} lies beyond the end of the file", String::from_utf8_lossy(name).escape_debug()))
+    })?;
+    Ok(Section {
+        name,
+        virtual_address: header.virtual_address.get(LE),
+        virtual_size: header.virtual_size.get(LE),
+        raw,
+        characteristics: header.characteristics.get(LE).0,
+        data,
+    })
+}
+
+fn refuse_overlaps(sections: &[Section<'_>], place: &str, range: impl Fn(&Section<'_>) -> (u64, u64)) -> Result<()> {
+    let mut ranges: Vec<_> = sections.iter().map(range).filter(|(start, end)| start < end).collect();
+    ranges.sort_unstable();
+    if ranges.iter().zip(ranges.iter().skip(1)).any(|((_, end), (next, _))| next < end) {
+        return Err(bad(format!("sections overlap {place}")));
+    }
+    Ok(())
+}
+
+/// Where the certificate table lies, which the headers say and `end`, the end of all sections, confirms.
+fn locate_certificates(bytes: &[u8], (start, size): Extent, end: usize) -> Result<Option<Range<usize>>> {
+    if (start, size) == (0, 0) {
+        return Ok(None);
+    }
+    let (start, size) = (start as usize, size as usize);
+    if size == 0 || start < end || start % CERTIFICATE_ALIGNMENT != 0 {
+        return Err(bad("its certificate table is not where one can be"));
+    }
+    if start.checked_add(size) != Some(bytes.len()) {
+        return Err(bad("its certificate table does not end where the file ends"));
+    }
+    Ok(Some(start..bytes.len()))
+}
+
+fn read_certificates(bytes: &[u8], table: Range<usize>) -> Result<Vec<Certificate<'_>>> {
+    let malformed = || bad("its certificate table is malformed");
+    let mut rest = bytes.get(table).unwrap_or_default();
+    let mut certificates = Vec::new();
+    while let Some((header, after)) = rest.split_first_chunk::<CERTIFICATE_HEADER>() {
+        let [l0, l1, l2, l3, r0, r1, k0, k1] = *header;
+        let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
+        let size = length.checked_sub(CERTIFICATE_HEADER).filter(|size| *size > 0).ok_or_else(malformed)?;
+        let (content, after) = after.split_at_checked(size).ok_or_else(malformed)?;
+        let padding = length.next_multiple_of(CERTIFICATE_ALIGNMENT) - length;
+        let (padding, after) = after.split_at_checked(padding).ok_or_else(malformed)?;
+        let (revision, kind) = (u16::from_le_bytes([r0, r1]), u16::from_le_bytes([k0, k1]));
+        certificates.push(Certificate { revision, kind, content, padding });
+        rest = after;
+    }
+    if rest.is_empty() { Ok(certificates) } else { Err(malformed()) }
+}
+
+fn at<'a, T: Pod>(bytes: &'a [u8], offset: usize, what: &str) -> Result<&'a T> {
+    bytes.read_at(offset as u64).map_err(|()| bad(format!("it ends before {what} does")))
+}
+
+fn bad(why: impl Into<Cow<'static, str>>) -> Error {
+    Error::new(Kind::Corrupt, "read a PE image", why).remedy("give an EFI program as it was built or signed")
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// Where the PE header of [`sample`] begins.
+    const PE: usize = 64;
+    const OPTIONAL: usize = PE + 24;
+    const SECURITY: usize = OPTIONAL + 112 + 4 * 8;
+    const SECTIONS: usize = OPTIONAL + 112 + 16 * 8;
+
+    /// A small PE32+ image with two sections of 16 bytes, the second one first in the file, and `rest` behind them.
+    pub fn sample(rest: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0; 0x200];
+        let mut put = |offset: usize, value: &[u8]| bytes[offset..offset + value.len()].copy_from_slice(value);
+        put(0, b"MZ");
+        put(0x3c, &(PE as u32).to_le_bytes());
+        put(PE, b"PE\0\0\x64\x86\x02\0");
+        put(PE + 20, &240_u16.to_le_bytes());
+        put(OPTIONAL, &0x20b_u16.to_le_bytes());
+        for (offset, value) in [(32, 0x1000), (36, 16), (56, 0x3000), (60, 0x200), (108, 16)] {
+            put(OPTIONAL + offset, &u32::to_le_bytes(value));
+        }
+        put(OPTIONAL + 68, &[10]);
+        for (index, (name, address, raw)) in [(b".text", 0x1000, 0x210), (b".data", 0x2000, 0x200)].iter().enumerate() {
+            let header = SECTIONS + 40 * index;
+            put(header, *name);
+            for (offset, value) in [(8, 16), (12, *address), (16, 16), (20, *raw)] {
+                put(header + offset, &u32::to_le_bytes(value));
+            }
+        }
+        bytes.extend_from_slice(&[b'd'; 16]);
+        bytes.extend_from_slice(&[b't'; 16]);
+        bytes.extend_from_slice(rest);
+        bytes
+    }
+
+    /// As [`sample`], with a certificate table.
+    fn with_table(table: &[u8]) -> Vec<u8> {
+        let mut bytes = sample(table);
+        bytes[SECURITY..SECURITY + 4].copy_from_slice(&0x220_u32.to_le_bytes());
+        bytes[SECURITY + 4..SECURITY + 8].copy_from_slice(&(table.len() as u32).to_le_bytes());
+        bytes
+    }
+
+    fn why(bytes: &[u8]) -> String {
+        let error = Image::parse(bytes).unwrap_err();
+        assert_eq!(error.kind(), Kind::Corrupt);
+        error.to_string()
+    }
+
+    #[test]
+    fn a_whole_image() {
+        let bytes = sample(b"rest");
+        let image = Image::parse(&bytes).unwrap();
+        let headers = image.headers();
+        assert!(headers.pe32_plus);
+        assert_eq!((headers.machine, headers.subsystem, headers.size_of_headers), (0x8664, 10, 0x200));
+        assert_eq!(headers.certificate_entry, Some(SECURITY..SECURITY + 8));
+        assert_eq!(headers.section_table, SECTIONS);
+        let text = image.section(".text").unwrap();
+        assert_eq!(
+            (text.data, text.virtual_range(), text.raw.clone()),
+            (&[b't'; 16][..], 0x1000..0x1010, 0x210..0x220)
+        );
+        assert_eq!(image.sections()[1].name(), ".data");
+        assert_eq!((image.end(), image.certificate_table()), (bytes.len(), None));
+    }
+
+    #[test]
+    fn certificates_one_after_another() {
+        let table = b"\x0b\0\0\0\0\x02\x02\0one\0\0\0\0\0\x10\0\0\0\0\x01\xf1\x0etwotwotw";
+        let bytes = with_table(table);
+        let image = Image::parse(&bytes).unwrap();
+        let [one, two] = image.certificates() else { panic!("{:?}", image.certificates()) };
+        assert_eq!((one.revision, one.kind, one.content, one.padding), (0x200, 2, &b"one"[..], &[0; 5][..]));
+        assert_eq!((two.revision, two.kind, two.content, two.padding), (0x100, 0xef1, &b"twotwotw"[..], &[][..]));
+        assert_eq!(image.certificate_table(), Some(0x220..0x240));
+        assert_eq!(image.end(), 0x220);
+    }
+
+    #[test]
+    fn certificate_tables_that_lie() {
+        for (table, word) in [
+            (&b"\0\0\0\0\0\x02\x02\0"[..], "malformed"),
+            (b"\x08\0\0\0\0\x02\x02\0", "malformed"),
+            (b"\x07\0\0\0\0\x02\x02\0", "malformed"),
+            (b"\xff\xff\xff\xff\0\x02\x02\0abcdefgh", "malformed"),
+            (b"\x11\0\0\0\0\x02\x02\0abcdefgh", "malformed"),
+            (b"\x0f\0\0\0\0\x02\x02\0abcdefg", "malformed"),
+            (b"\x10\0\0\0\0\x02\x02\0abcdefghabcdefg", "malformed"),
+            (b"", "not where one can be"),
+        ] {
+            assert!(why(&with_table(table)).contains(word), "{table:x?}");
+        }
+        let good = b"\x10\0\0\0\0\x02\x02\0abcdefgh";
+        Image::parse(&with_table(good)).unwrap();
+        assert!(why(&[with_table(good), vec![0]].concat()).contains("does not end where the file ends"));
+        for start in [0_u32, 8, 0x1f8, 0x210, 0x221, 0x228, 0xffff_fff8] {
+            let mut bytes = with_table(good);
+            bytes[SECURITY..SECURITY + 4].copy_from_slice(&start.to_le_bytes());
+            assert!(why(&bytes).contains("certificate table"), "{start:#x}");
+        }
+    }
+
+    #[test]
+    fn headers_that_lie() {
+        let second = SECTIONS + 40;
+        for (offset, value, word) in [
+            (0, &b"ZM"[..], "MZ"),
+            (0x3c, &[0x3f, 0, 0, 0], "within the DOS header"),
+            (0x3c, &[0xff; 4], "ends before the PE header"),
+            (PE, b"NE", "no PE signature"),
+            (PE + 6, &[0xff; 2], "within the section table"),
+            (PE + 20, &[0xff; 2], "data directory"),
+            (OPTIONAL, &[0x07, 0x01], "neither PE32 nor PE32+"),
+            (OPTIONAL, &[0x0b, 0x01], "data directory"),
+            (OPTIONAL + 32, &[0; 4], "power of two"),
+            (OPTIONAL + 36, &[3, 0, 0, 0], "power of two"),
+            (OPTIONAL + 56, &[0, 0x20, 0, 0], "beyond SizeOfImage"),
+            (OPTIONAL + 60, &[0; 4], "SizeOfHeaders"),
+            (OPTIONAL + 60, &[0xff; 4], "SizeOfHeaders"),
+            (OPTIONAL + 60, &[0, 4, 0, 0], "SizeOfHeaders"),
+            (OPTIONAL + 60, &[0x10, 2, 0, 0], "overlaps the headers"),
+            (OPTIONAL + 108, &[0xff; 4], "data directory"),
+            (second + 12, &[0x08, 0x10], "overlap in memory"),
+            (second + 16, &[17], "overlap in the file"),
+            (second + 16, &[0xff; 4], "beyond the end"),
+            (second + 20, &[0xff; 4], "beyond the end"),
+            (second + 20, &[0, 1], "overlaps the headers"),
+        ] {
+            let mut bytes = sample(b"");
+            bytes[offset..offset + value.len()].copy_from_slice(value);
+            assert!(why(&bytes).contains(word), "{offset:#x} {value:x?}: {}", why(&bytes));
+        }
+    }
+
+    #[test]
+    fn cut_off_anywhere() {
+        let whole = with_table(b"\x10\0\0\0\0\x02\x02\0abcdefgh");
+        for length in 0..whole.len() {
+            why(&whole[..length]);
+        }
+        why(b"MZ\n");
+    }
+
+    #[test]
+    fn check_sums() {
+        let mut bytes = sample(b"odd");
+        let sum = Image::parse(&bytes).unwrap().check_sum();
+        // The words of the file, by hand: an independent count is that of the signed images in the tests.
+        let words: u32 = bytes.chunks(2).map(|w| u32::from(w[0]) + (u32::from(*w.get(1).unwrap_or(&0)) << 8)).sum();
+        assert_eq!(sum, (words & 0xffff) + (words >> 16) + bytes.len() as u32);
+        let field = Image::parse(&bytes).unwrap().headers().check_sum_field();
+        bytes[field].copy_from_slice(&[0xff; 4]);
+        assert_eq!(Image::parse(&bytes).unwrap().check_sum(), sum);
+    }
+}
