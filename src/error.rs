@@ -104,6 +104,14 @@ impl Error {
         self
     }
 
+    /// The same failure seen from further out: `what` failed because of it. Kind and remedy stay.
+    #[must_use]
+    pub fn within(mut self, what: impl Into<Cow<'static, str>>) -> Self {
+        self.why = Cow::Owned(self.cause());
+        self.what = what.into();
+        self
+    }
+
     /// What and why without the remedy, for an error that has its own.
     #[must_use]
     pub fn cause(&self) -> String {

@@ -1,8 +1,12 @@
 //! X.509 certificates (RFC 5280): issued, and read back as issuers.
 
-use super::key::{PrivateKey, PublicKey, Signature};
+use super::key::{Hash, PrivateKey, PublicKey};
 use crate::error::{Error, Kind, Result};
-use der::{Encode, asn1::ObjectIdentifier, pem::LineEnding};
+use der::{
+    Encode,
+    asn1::{BitString, ObjectIdentifier},
+    pem::LineEnding,
+};
 use spki::SubjectPublicKeyInfoRef;
 use x509_cert::{
     Certificate, TbsCertificate,
@@ -86,10 +90,27 @@ pub fn is_for(certificate: &Certificate, key: &PublicKey) -> bool {
     spki.is_ok_and(|der| der == key.as_der())
 }
 
+/// Whether `issuer` has signed `certificate`; says nothing about names, purposes and dates.
+#[must_use]
+pub fn is_signed_by(certificate: &Certificate, issuer: &PublicKey) -> bool {
+    let algorithm = certificate.signature_algorithm();
+    // RFC 5280, section 4.1.1.2: what is signed says the same.
+    if algorithm != certificate.tbs_certificate().signature() {
+        return false;
+    }
+    let hash = Hash::ALL.into_iter().find(|hash| algorithm.oid == issuer.family().signature_oid(*hash));
+    let (tbs, signature) = (certificate.tbs_certificate().to_der(), certificate.signature().as_bytes());
+    matches!((hash, tbs, signature), (Some(hash), Ok(tbs), Some(signature)) if issuer.verify(hash, &tbs, signature))
+}
+
 fn build(contents: Contents<'_>, subject_key: &PublicKey, signer: &PrivateKey) -> Result<Certificate> {
     let validity = Validity::new(Time::now().map_err(|e| failed(&e.into()))?, contents.template.not_after);
     let build = CertificateBuilder::new(contents, serial_number()?, validity, subject_key.to_info()?);
-    build.and_then(|builder| builder.build::<_, Signature>(signer)).map_err(|e| failed(&e))
+    let mut builder = build.map_err(|e| failed(&e))?;
+    // In two steps, so that what a token complains of is not lost in between.
+    let tbs = builder.finalize(signer).map_err(|e| failed(&e))?;
+    let signature = BitString::from_bytes(&signer.sign(Hash::Sha256, &tbs)?).map_err(|e| failed(&e.into()))?;
+    builder.assemble(signature, signer).map_err(|e| failed(&e))
 }
 
 /// 126 random bits, and always 16 bytes long.

@@ -70,7 +70,7 @@ impl Credentials {
 pub fn load_key(dir: &Path) -> Result<PrivateKey> {
     let path = dir.join(KEY);
     let pem = zeroize::Zeroizing::new(atomic::read(&path)?);
-    PrivateKey::from_pem(&pem).map_err(|e| in_file(&path, &e))
+    PrivateKey::from_pem(&pem).map_err(|e| in_file(&path, e))
 }
 
 /// Reads the certificate from a directory.
@@ -79,11 +79,14 @@ pub fn load_key(dir: &Path) -> Result<PrivateKey> {
 /// Those of reading and of [`certificate::from_pem`].
 pub fn load_certificate(dir: &Path) -> Result<Certificate> {
     let path = dir.join(CERTIFICATE);
-    certificate::from_pem(&atomic::read(&path)?).map_err(|e| in_file(&path, &e))
+    certificate::from_pem(&atomic::read(&path)?).map_err(|e| in_file(&path, e))
 }
 
-fn in_file(path: &Path, why: &Error) -> Error {
-    corrupt(path, &why.to_string())
+fn in_file(path: &Path, why: Error) -> Error {
+    match why.kind() {
+        Kind::Corrupt => corrupt(path, &why.cause()),
+        _ => why.within(format!("use {}", path.display())),
+    }
 }
 
 fn corrupt(path: &Path, why: &str) -> Error {

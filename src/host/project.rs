@@ -3,7 +3,7 @@
 use super::{
     atomic::{self, Staging},
     credentials::Credentials,
-    key::PrivateKey,
+    key::{KeyType, PrivateKey},
     keyset::{Keyset, Role, check_name},
     profile,
 };
@@ -25,7 +25,7 @@ const MAX_SERIAL: usize = 64;
 pub fn add(keyset: &Keyset, name: &str) -> Result<PathBuf> {
     check_name("project", name)?;
     let staging = Staging::begin(keyset.projects().join(name))?;
-    fill(staging.path(), PrivateKey::generate()?, &keyset.credentials(Role::ManifestCa)?)?;
+    fill(staging.path(), PrivateKey::generate(KeyType::default())?, &keyset.credentials(Role::ManifestCa)?)?;
     staging.finish()
 }
 
@@ -58,7 +58,8 @@ pub fn add_machine(keyset: &Keyset, project: &str, serial: &str) -> Result<PathB
     let product = product(&dir)?;
     let staging = Staging::begin(dir.join(MACHINES).join(serial))?;
     let sudi_ca = keyset.credentials(Role::SudiCa)?;
-    Credentials::issued(PrivateKey::generate()?, &profile::sudi(&product, serial)?, &sudi_ca)?.save(staging.path())?;
+    Credentials::issued(PrivateKey::generate(KeyType::default())?, &profile::sudi(&product, serial)?, &sudi_ca)?
+        .save(staging.path())?;
     staging.finish()
 }
 

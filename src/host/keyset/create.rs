@@ -6,6 +6,7 @@ use crate::{
     host::{
         atomic::{self, Staging},
         credentials::Credentials,
+        key::KeyType,
         key_maker,
         profile::{self, Owner, Valid},
         project, signed_policy,
@@ -24,7 +25,7 @@ const DEFAULT_PROJECT: &str = "default";
 pub fn create(owner: &Owner) -> Result<PathBuf> {
     let staging = Staging::begin(path_of(&owner.keyset)?)?;
     let dir = staging.path();
-    let mut keys = key_maker::make(Role::ALL.len() + 1)?;
+    let mut keys = key_maker::make(&[KeyType::default(); Role::ALL.len() + 1])?;
     let mut take = || keys.pop().ok_or_else(|| Error::new(Kind::System, "make a keyset", "a key is missing"));
 
     let root = |name, valid, key| Credentials::self_signed(key, &profile::root(name, owner, valid)?);

@@ -1,0 +1,114 @@
+//! Private keys of all kinds, in the files of those who made them.
+
+use harness::openssl;
+use std::{fs, path::Path};
+use tempfile::TempDir;
+use trust::{
+    error::Kind,
+    host::key::{Hash, KeyType, PrivateKey},
+};
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// A key made by openssl, and its public half as openssl sees it.
+fn made(dir: &Path, options: &[&str]) -> (String, String) {
+    let key = dir.join("key.pem");
+    openssl(&[&["genpkey", "-quiet", "-out", text(&key)], options].concat());
+    (fs::read_to_string(&key).unwrap(), openssl(&["pkey", "-in", text(&key), "-pubout"]))
+}
+
+const RSA: [&str; 4] = ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"];
+const EC: [&str; 4] = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"];
+
+#[test]
+fn openssl_takes_keys_of_every_kind_and_agrees_on_signatures() {
+    let dir = TempDir::new().unwrap();
+    let [pem, public, message, signature] = ["pem", "public", "message", "signature"].map(|name| dir.path().join(name));
+    fs::write(&message, "message").unwrap();
+    for (kind, size) in [
+        (KeyType::Rsa2048, "(2048 bit"),
+        (KeyType::Rsa3072, "(3072 bit"),
+        (KeyType::Rsa4096, "(4096 bit"),
+        (KeyType::EcP256, "prime256v1"),
+    ] {
+        let key = PrivateKey::generate(kind).unwrap();
+        fs::write(&pem, key.to_pem().unwrap().as_bytes()).unwrap();
+        fs::write(&public, key.public().to_pem().unwrap()).unwrap();
+        let checked = openssl(&["pkey", "-in", text(&pem), "-check", "-noout", "-text_pub"]);
+        assert!(checked.contains("Key is valid") && checked.contains(size), "{checked}");
+        assert_eq!(openssl(&["pkey", "-in", text(&pem), "-pubout"]), key.public().to_pem().unwrap());
+        for (hash, option) in [(Hash::Sha256, "-sha256"), (Hash::Sha384, "-sha384")] {
+            if kind != KeyType::EcP256 || hash == Hash::Sha256 {
+                fs::write(&signature, key.sign(hash, b"message").unwrap()).unwrap();
+                openssl(&["dgst", option, "-verify", text(&public), "-signature", text(&signature), text(&message)]);
+            }
+            openssl(&["dgst", option, "-sign", text(&pem), "-out", text(&signature), text(&message)]);
+            assert!(key.public().verify(hash, b"message", &fs::read(&signature).unwrap()), "{kind:?} {hash:?}");
+        }
+        // What was written is read back.
+        assert_eq!(PrivateKey::open(text(&pem)).unwrap().public(), key.public());
+    }
+    let refused = PrivateKey::generate(KeyType::EcP256).unwrap().sign(Hash::Sha384, b"").unwrap_err();
+    assert_eq!(refused.kind(), Kind::Usage);
+}
+
+#[test]
+fn older_formats_and_files_with_more_in_them_are_read() {
+    let dir = TempDir::new().unwrap();
+    let (key, old) = (dir.path().join("key.pem"), dir.path().join("old.pem"));
+    let (_, rsa) = made(dir.path(), &RSA);
+    openssl(&["pkey", "-in", text(&key), "-traditional", "-out", text(&old)]);
+    let pkcs1 = fs::read_to_string(&old).unwrap();
+    assert!(pkcs1.starts_with("-----BEGIN RSA PRIVATE KEY-----"));
+    assert_eq!(PrivateKey::from_pem(pkcs1.as_bytes()).unwrap().public().to_pem().unwrap(), rsa);
+
+    let (_, ec) = made(dir.path(), &EC);
+    openssl(&["pkey", "-in", text(&key), "-traditional", "-out", text(&old)]);
+    let sec1 = fs::read_to_string(&old).unwrap();
+    assert!(sec1.starts_with("-----BEGIN EC PRIVATE KEY-----"));
+    let parameters = openssl(&["ecparam", "-name", "prime256v1"]);
+    let certificate = openssl(&["req", "-x509", "-key", text(&key), "-subj", "/CN=x"]);
+    let all = format!("Bag Attributes\n    friendlyName: x\n{parameters}{certificate}{sec1}{certificate}");
+    for file in [&sec1, &all, &all.replace('\n', "\r\n")] {
+        assert_eq!(PrivateKey::from_pem(file.as_bytes()).unwrap().public().to_pem().unwrap(), ec);
+    }
+}
+
+#[test]
+fn what_is_no_key_for_us_is_refused_with_a_remedy() {
+    let dir = TempDir::new().unwrap();
+    let key = dir.path().join("key.pem");
+    let refused = |file: &str, kind: Kind, why: &str| {
+        let error = PrivateKey::from_pem(file.as_bytes()).map(|_| ()).unwrap_err();
+        assert!(error.kind() == kind && error.to_string().contains(why), "{error}");
+    };
+    for options in [&RSA[..], &EC] {
+        let (good, public) = made(dir.path(), options);
+        let pkcs8 = openssl(&["pkcs8", "-topk8", "-in", text(&key), "-passout", "pass:secret"]);
+        refused(&pkcs8, Kind::Usage, "it is encrypted; decrypt it");
+        let traditional = ["pkey", "-in", text(&key), "-traditional", "-aes128", "-passout", "pass:secret"];
+        let traditional = openssl(&traditional);
+        assert!(traditional.contains("Proc-Type: 4,ENCRYPTED"));
+        refused(&traditional, Kind::Usage, "it is encrypted; decrypt it");
+        refused(&public, Kind::Corrupt, "\"PUBLIC KEY\" and no private key");
+        for at in (0..good.len()).step_by(7) {
+            assert_eq!(
+                PrivateKey::from_pem(&good.as_bytes()[..at]).map(|_| ()).unwrap_err().kind(),
+                Kind::Corrupt,
+                "{at}"
+            );
+        }
+    }
+    let (small, _) = made(dir.path(), &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024"]);
+    refused(&small, Kind::Usage, "less than 2048 bits");
+    let (p384, _) = made(dir.path(), &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"]);
+    refused(&p384, Kind::Usage, "its curve is 1.3.132.0.34 and not P-256");
+    let (ed25519, _) = made(dir.path(), &["-algorithm", "ED25519"]);
+    refused(&ed25519, Kind::Usage, "its algorithm is 1.3.101.112 and neither RSA nor EC");
+    refused("", Kind::Corrupt, "no PEM");
+    refused("-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n", Kind::Usage, "OPENSSH");
+    let error = PrivateKey::open(text(&dir.path().join("none.pem"))).map(|_| ()).unwrap_err();
+    assert!(error.to_string().contains("none.pem"), "{error}");
+}
