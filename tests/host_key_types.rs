@@ -1,6 +1,6 @@
 //! Private keys of all kinds, in the files of those who made them.
 
-use harness::openssl;
+use harness::{Home, openssl};
 use std::{fs, path::Path};
 use tempfile::TempDir;
 use trust::{
@@ -111,4 +111,90 @@ fn what_is_no_key_for_us_is_refused_with_a_remedy() {
     refused("-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n", Kind::Usage, "OPENSSH");
     let error = PrivateKey::open(text(&dir.path().join("none.pem"))).map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("none.pem"), "{error}");
+}
+
+/// The keys of a keyset as openssl names them, with what was said while it was made.
+fn keyset(kind: &str) -> (Home, Vec<(&'static str, String)>, String) {
+    let home = Home::new();
+    let output = home.output(&["initkeyset", "--keysetname", "k", "--key-type", kind]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    home.ok(&["sudi", "add", "k", "default", "SN"]);
+    home.ok(&["project", "add", "k", "other"]);
+    let keys = PLACES.map(|place| (place, key_of(&home.keys().join("k").join(place))));
+    (home, keys.into(), said)
+}
+
+const PLACES: [&str; 13] = [
+    "manifest-ca",
+    "sudi-ca",
+    "manifest/default",
+    "manifest/other",
+    "manifest/default/sudi/SN",
+    "uefi-pk",
+    "uefi-kek",
+    "uefi-db",
+    "uki-production",
+    "uki-limited",
+    "uki-tpm",
+    "tpmpol-admin",
+    "tpmpol-luks",
+];
+
+/// Its kind in openssl's words; its certificate is for it.
+fn key_of(dir: &Path) -> String {
+    let (key, cert) = (dir.join("privkey.pem"), dir.join("cert.pem"));
+    let public = openssl(&["pkey", "-in", text(&key), "-pubout"]);
+    assert_eq!(openssl(&["x509", "-in", text(&cert), "-noout", "-pubkey"]), public, "{}", dir.display());
+    let shown = openssl(&["pkey", "-in", text(&key), "-noout", "-text_pub"]);
+    shown.lines().next().unwrap().to_owned()
+}
+
+fn verifies(ca: &Path, dir: &Path) {
+    let (ca, cert) = (ca.join("cert.pem"), dir.join("cert.pem"));
+    openssl(&["verify", "-x509_strict", "-no-CApath", "-CAfile", text(&ca), text(&cert)]);
+}
+
+#[test]
+fn a_keyset_has_the_kind_asked_for_where_its_verifiers_know_it() {
+    let (home, keys, said) = keyset("ec-p256");
+    for (place, key) in keys {
+        let free = place.starts_with("manifest") || place == "sudi-ca";
+        assert_eq!(key, format!("Public-Key: ({} bit)", if free { 256 } else { 2048 }), "{place}");
+    }
+    assert!(said.contains("rsa2048 for uefi-pk, uefi-kek, uefi-db, uki-production, uki-limited, uki-tpm: "), "{said}");
+    assert!(said.contains("rsa2048 for tpmpol-admin, tpmpol-luks: a TPM"), "{said}");
+    let keyset = home.keys().join("k");
+    let (sudi_ca, sudi) = (keyset.join("sudi-ca"), keyset.join("manifest/default/sudi/SN"));
+    for dir in [&sudi_ca, &sudi] {
+        verifies(&sudi_ca, dir);
+        let shown = openssl(&["x509", "-in", text(&dir.join("cert.pem")), "-noout", "-text"]);
+        assert!(shown.contains("Signature Algorithm: ecdsa-with-SHA256"), "{shown}");
+    }
+    for project in ["default", "other"] {
+        verifies(&keyset.join("manifest-ca"), &keyset.join("manifest").join(project));
+    }
+    let usage = openssl(&["x509", "-in", text(&sudi.join("cert.pem")), "-noout", "-ext", "keyUsage"]);
+    assert_eq!(usage.lines().nth(1).unwrap().trim(), "Digital Signature");
+}
+
+#[test]
+fn a_keyset_of_larger_rsa_keys() {
+    let (home, keys, said) = keyset("rsa3072");
+    for (place, key) in keys {
+        let bits = if place.starts_with("tpmpol") { 2048 } else { 3072 };
+        assert_eq!(key, format!("Public-Key: ({bits} bit)"), "{place}");
+    }
+    assert_eq!(said, "trust: rsa2048 for tpmpol-admin, tpmpol-luks: a TPM 2.0 need not know any other\n");
+    verifies(&home.keys().join("k/uefi-pk"), &home.keys().join("k/uefi-kek"));
+}
+
+#[test]
+fn other_kinds_are_refused_and_the_usual_one_needs_no_words() {
+    let home = Home::new();
+    let complaint = home.refuses(&["initkeyset", "--keysetname", "k", "--key-type", "ed25519"]);
+    assert!(complaint.contains("rsa2048, rsa3072, rsa4096, ec-p256"), "{complaint}");
+    assert!(!home.keys().exists());
+    let output = home.output(&["keyset", "add", "k", "--key-type", "rsa2048"]);
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
 }

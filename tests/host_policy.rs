@@ -334,5 +334,8 @@ fn a_keyset_whose_policy_key_is_another_kind_is_named() {
     openssl(&["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", text(&key)]);
     let (status, complaint) = home.refuses(&Home::pcr7data_args("production", "limited", "tpm", &[]));
     assert_eq!(status, 2);
-    assert!(complaint.contains("with tpmpol-luks: the key is EC P-256 with 256 bits; use an RSA key"), "{complaint}");
+    assert!(
+        complaint.contains("sign with tpmpol-luks: the key is EC P-256 with 256 bits; use an RSA key"),
+        "{complaint}"
+    );
 }

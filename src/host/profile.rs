@@ -1,6 +1,6 @@
 //! What the certificates of a keyset say.
 
-use super::certificate::Template;
+use super::{certificate::Template, key::Family};
 use crate::error::{Error, Kind, Result};
 use der::{
     Any, DateTime, Decode, Encode,
@@ -80,14 +80,20 @@ pub fn manifest(product: &Uuid) -> Result<Template> {
 
 /// A machine's identity (SUDI): its product and its own serial number, which is a UUID unless the maker has others.
 ///
+/// TLS before 1.3 encrypts to an RSA key, never to one on a curve.
+///
 /// # Errors
 /// As [`root`].
-pub fn sudi(product: &Uuid, serial: &str) -> Result<Template> {
+pub fn sudi(product: &Uuid, serial: &str, key: Family) -> Result<Template> {
+    let usage = match key {
+        Family::Rsa => KeyUsages::DigitalSignature | KeyUsages::KeyEncipherment | KeyUsages::DataEncipherment,
+        Family::Ec => KeyUsages::DigitalSignature.into(),
+    };
     Ok(Template {
         subject: name(&[(SERIAL_NUMBER, &format!("PID:{product} SN:{serial}")), (CN, serial)])?,
         not_after: Valid::Until2099.until()?,
         ca: false,
-        key_usage: KeyUsage(KeyUsages::DigitalSignature | KeyUsages::KeyEncipherment | KeyUsages::DataEncipherment),
+        key_usage: KeyUsage(usage),
         extended_key_usage: vec![ID_KP_SERVER_AUTH, ID_KP_CLIENT_AUTH],
     })
 }

@@ -25,7 +25,8 @@ const MAX_SERIAL: usize = 64;
 pub fn add(keyset: &Keyset, name: &str) -> Result<PathBuf> {
     check_name("project", name)?;
     let staging = Staging::begin(keyset.projects().join(name))?;
-    fill(staging.path(), PrivateKey::generate(KeyType::default())?, &keyset.credentials(Role::ManifestCa)?)?;
+    let manifest_ca = keyset.credentials(Role::ManifestCa)?;
+    fill(staging.path(), PrivateKey::generate(KeyType::like(manifest_ca.key.public()))?, &manifest_ca)?;
     staging.finish()
 }
 
@@ -58,8 +59,9 @@ pub fn add_machine(keyset: &Keyset, project: &str, serial: &str) -> Result<PathB
     let product = product(&dir)?;
     let staging = Staging::begin(dir.join(MACHINES).join(serial))?;
     let sudi_ca = keyset.credentials(Role::SudiCa)?;
-    Credentials::issued(PrivateKey::generate(KeyType::default())?, &profile::sudi(&product, serial)?, &sudi_ca)?
-        .save(staging.path())?;
+    let key = PrivateKey::generate(KeyType::like(sudi_ca.key.public()))?;
+    let template = profile::sudi(&product, serial, key.public().family())?;
+    Credentials::issued(key, &template, &sudi_ca)?.save(staging.path())?;
     staging.finish()
 }
 

@@ -2,8 +2,8 @@
 
 use super::{
     atomic, interrupt,
-    key::{Family, Hash, PrivateKey, PublicKey},
-    keyset::{Keyset, Role},
+    key::{Hash, PrivateKey, PublicKey},
+    keyset::{Keyset, Role, check_fit},
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -60,8 +60,8 @@ pub fn add(keyset: &Keyset, values: &Values, policies: &Policies, comment: &str)
             .remedy("give the values of three kinds of images"));
     }
     let (luks, admin) = (keyset.key(Role::TpmpolLuks)?, keyset.key(Role::TpmpolAdmin)?);
-    check_key(Role::TpmpolLuks, luks.public())?;
-    check_key(Role::TpmpolAdmin, admin.public())?;
+    check_fit(Role::TpmpolLuks, luks.public())?;
+    check_fit(Role::TpmpolAdmin, admin.public())?;
     let dir = publish_keys(&keyset.pcr7data(), keyset.name(), luks.public(), admin.public())?;
     let entries = [
         Entry::signed(&values.production, KeyType::Production, "tpm_luks.policy.signed", &luks, &policies.luks)?,
@@ -77,16 +77,6 @@ pub fn add(keyset: &Keyset, values: &Values, policies: &Policies, comment: &str)
         entry.write(&dir, keyset.name(), &policies.version, comment)?;
     }
     Ok(())
-}
-
-/// Refuses a key whose signatures not every TPM 2.0 can verify.
-fn check_key(role: Role, key: &PublicKey) -> Result<()> {
-    if (key.family(), key.bits()) == (Family::Rsa, 2048) {
-        return Ok(());
-    }
-    let why = format!("the key is {} with {} bits", key.family(), key.bits());
-    Err(Error::new(Kind::Usage, format!("sign a policy with {}", role.dir()), why)
-        .remedy("use an RSA key with 2048 bits: that is what every TPM knows"))
 }
 
 /// Writes the public keys that a target checks policies with, and returns the directory of the policies.

@@ -4,7 +4,8 @@ use super::{arguments, output};
 use crate::{
     error::Result,
     host::{
-        keyset::{self, Keyset},
+        key::KeyType,
+        keyset::{self, Keys, Keyset},
         profile::Owner,
         signed_policy::{self, Policies, Values},
     },
@@ -49,6 +50,9 @@ pub struct New {
     /// Organization in the certificates' names; may be repeated
     #[arg(long, value_name = "ORG", aliases = ["Org", "organization"])]
     org: Vec<String>,
+    /// Kind of the keys. Those that a firmware verifies are RSA in any case, those that a TPM verifies RSA 2048
+    #[arg(long, value_name = "KIND", value_enum, default_value_t)]
+    key_type: KeyType,
 }
 
 /// `trust keyset pcr7data`
@@ -87,7 +91,10 @@ impl InitKeyset {
 
 impl New {
     fn make(self, keyset: String) -> Result<()> {
-        let dir = keyset::create(&Owner { keyset, organizations: self.org })?;
+        let dir = keyset::create(
+            &Owner { keyset, organizations: self.org },
+            Keys { kind: self.key_type, given: Vec::new() },
+        )?;
         output::line(dir.display())
     }
 }

@@ -1,5 +1,6 @@
 //! Which keys there are, and which hashes they sign.
 
+use super::PublicKey;
 use aws_lc_rs::digest;
 use der::{
     asn1::Null,
@@ -23,6 +24,17 @@ pub enum KeyType {
 }
 
 impl KeyType {
+    /// The kind of key that goes with another: under an authority on P-256, its subjects have such keys too.
+    #[must_use]
+    pub const fn like(key: &PublicKey) -> Self {
+        match (key.family(), key.bits()) {
+            (Family::Ec, _) => Self::EcP256,
+            (Family::Rsa, ..3072) => Self::Rsa2048,
+            (Family::Rsa, ..4096) => Self::Rsa3072,
+            (Family::Rsa, _) => Self::Rsa4096,
+        }
+    }
+
     /// As the command line spells it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

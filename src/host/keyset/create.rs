@@ -1,12 +1,12 @@
 //! How a keyset is made.
 
-use super::{GUID, Role, path_of};
+use super::{GUID, Role, fit, path_of};
 use crate::{
     error::{Error, Kind, Result},
     host::{
         atomic::{self, Staging},
         credentials::Credentials,
-        key::KeyType,
+        key::{KeyType, PrivateKey},
         key_maker,
         profile::{self, Owner, Valid},
         project, signed_policy,
@@ -18,33 +18,70 @@ use uuid::Uuid;
 /// The project that every keyset begins with.
 const DEFAULT_PROJECT: &str = "default";
 
+/// What the keys of a new keyset are like.
+#[derive(Default)]
+pub struct Keys {
+    /// The kind of those that are made, where whoever verifies them knows it.
+    pub kind: KeyType,
+    /// Those that exist already.
+    pub given: Vec<(Role, PrivateKey)>,
+}
+
+impl Keys {
+    /// Makes those that are not given, and one for the first project.
+    fn complete(mut self) -> Result<(Self, PrivateKey)> {
+        for (role, key) in &self.given {
+            fit::check(*role, key.public())?;
+        }
+        let missing: Vec<_> =
+            Role::ALL.into_iter().filter(|role| self.given.iter().all(|(given, _)| given != role)).collect();
+        fit::explain(&missing, self.kind);
+        let mut kinds: Vec<_> = missing.iter().map(|role| fit::kind_for(*role, self.kind)).collect();
+        kinds.push(self.kind);
+        let mut made = key_maker::make(&kinds)?;
+        let project = made.pop().ok_or_else(lost)?;
+        self.given.extend(missing.into_iter().zip(made));
+        Ok((self, project))
+    }
+
+    fn take(&mut self, role: Role) -> Result<PrivateKey> {
+        let place = self.given.iter().position(|(given, _)| *given == role).ok_or_else(lost)?;
+        Ok(self.given.swap_remove(place).1)
+    }
+}
+
+fn lost() -> Error {
+    Error::new(Kind::System, "make a keyset", "a key is missing")
+}
+
 /// Makes a keyset, all or nothing, and returns where it is.
 ///
 /// # Errors
-/// [`Kind::Usage`]: the name is taken or impossible; else [`Kind::System`]. Nothing is left then.
-pub fn create(owner: &Owner) -> Result<PathBuf> {
+/// [`Kind::Usage`]: the name is taken or impossible, or a key does not fit its role; else [`Kind::System`]. Nothing is left then.
+pub fn create(owner: &Owner, keys: Keys) -> Result<PathBuf> {
     let staging = Staging::begin(path_of(&owner.keyset)?)?;
     let dir = staging.path();
-    let mut keys = key_maker::make(&[KeyType::default(); Role::ALL.len() + 1])?;
-    let mut take = || keys.pop().ok_or_else(|| Error::new(Kind::System, "make a keyset", "a key is missing"));
+    let (mut keys, project_key) = keys.complete()?;
 
     let root = |name, valid, key| Credentials::self_signed(key, &profile::root(name, owner, valid)?);
     let signer = |name, key| Credentials::self_signed(key, &profile::code_signer(name, owner, Valid::Years(25))?);
-    let manifest_ca = save(dir, Role::ManifestCa, root("Manifest CA", Valid::Years(25), take()?)?)?;
-    save(dir, Role::SudiCa, root("SUDI CA", Valid::Until2099, take()?)?)?;
-    let pk = save(dir, Role::UefiPk, root("UEFI PK", Valid::Years(50), take()?)?)?;
+    let mut save = |role, make: &dyn Fn(PrivateKey) -> Result<Credentials>| save(dir, role, make(keys.take(role)?)?);
+
+    let manifest_ca = save(Role::ManifestCa, &|key| root("Manifest CA", Valid::Years(25), key))?;
+    save(Role::SudiCa, &|key| root("SUDI CA", Valid::Until2099, key))?;
+    let pk = save(Role::UefiPk, &|key| root("UEFI PK", Valid::Years(50), key))?;
     let kek = profile::update_signer("UEFI KEK", owner, Valid::Years(50))?;
-    save(dir, Role::UefiKek, Credentials::issued(take()?, &kek, &pk)?)?;
-    save(dir, Role::UefiDb, signer("UEFI DB", take()?)?)?;
-    save(dir, Role::UkiProduction, signer("UKI Production", take()?)?)?;
-    save(dir, Role::UkiLimited, signer("UKI Limited", take()?)?)?;
-    save(dir, Role::UkiTpm, signer("UKI TPM", take()?)?)?;
-    let admin = save(dir, Role::TpmpolAdmin, signer("TPM Policy Admin", take()?)?)?;
-    let luks = save(dir, Role::TpmpolLuks, signer("TPM Policy LUKS", take()?)?)?;
+    save(Role::UefiKek, &|key| Credentials::issued(key, &kek, &pk))?;
+    save(Role::UefiDb, &|key| signer("UEFI DB", key))?;
+    save(Role::UkiProduction, &|key| signer("UKI Production", key))?;
+    save(Role::UkiLimited, &|key| signer("UKI Limited", key))?;
+    save(Role::UkiTpm, &|key| signer("UKI TPM", key))?;
+    let admin = save(Role::TpmpolAdmin, &|key| signer("TPM Policy Admin", key))?;
+    let luks = save(Role::TpmpolLuks, &|key| signer("TPM Policy LUKS", key))?;
 
     let project = dir.join("manifest").join(DEFAULT_PROJECT);
     atomic::make_dirs(&project)?;
-    project::fill(&project, take()?, &manifest_ca)?;
+    project::fill(&project, project_key, &manifest_ca)?;
     signed_policy::publish_keys(&dir.join("pcr7data"), &owner.keyset, luks.key.public(), admin.key.public())?;
     staging.finish()
 }

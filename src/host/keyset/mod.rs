@@ -8,8 +8,10 @@
 //! ```
 
 mod create;
+mod fit;
 
-pub use create::create;
+pub use create::{Keys, create};
+pub use fit::check as check_fit;
 
 use super::{
     atomic,
