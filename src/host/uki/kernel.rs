@@ -1,0 +1,85 @@
+//! Linux kernels that a firmware can start: what they say of themselves.
+
+use crate::{
+    error::{Error, Kind, Result},
+    host::format::pe::Image,
+};
+
+/// Where x86's setup header says `HdrS` (The Linux/x86 Boot Protocol).
+const HEADER_MAGIC: usize = 0x202;
+/// Where it says where its version is, less 0x200.
+const KERNEL_VERSION: usize = 0x20e;
+const BOOT_SECTOR: usize = 0x200;
+/// What other kernels say before their version, not compressed.
+const BANNER: &[u8] = b"Linux version ";
+/// A release is at most as long as `uname` can say: `__NEW_UTS_LEN`.
+const MAX_RELEASE: usize = 64;
+
+/// Reads a kernel as the PE image that it has to be.
+///
+/// # Errors
+/// [`Kind::Corrupt`]: it is none.
+pub fn parse(bytes: &[u8]) -> Result<Image<'_>> {
+    let compressed =
+        [&b"\x1f\x8b"[..], b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0"].iter().any(|magic| bytes.starts_with(magic));
+    Image::parse(bytes).map_err(|e| {
+        let remedy = if compressed {
+            "decompress it: a firmware cannot"
+        } else {
+            "give a kernel that was built with CONFIG_EFI_STUB, such as /boot/vmlinuz-VERSION"
+        };
+        Error::new(Kind::Corrupt, "use the kernel", e.cause()).remedy(remedy)
+    })
+}
+
+/// What `uname -r` will print, if the kernel says it where everybody can read.
+#[must_use]
+pub fn release(kernel: &[u8]) -> Option<String> {
+    from_setup_header(kernel).or_else(|| from_banner(kernel))
+}
+
+fn from_setup_header(kernel: &[u8]) -> Option<String> {
+    let (_, header) = kernel.split_at_checked(HEADER_MAGIC)?;
+    header.starts_with(b"HdrS").then_some(())?;
+    let offset: [u8; 2] = kernel.get(KERNEL_VERSION..KERNEL_VERSION + 2)?.try_into().ok()?;
+    first_word(kernel.get(BOOT_SECTOR + usize::from(u16::from_le_bytes(offset))..)?)
+}
+
+fn from_banner(kernel: &[u8]) -> Option<String> {
+    let found = kernel.windows(BANNER.len()).enumerate().filter(|(_, window)| *window == BANNER);
+    let mut releases = found.filter_map(|(at, _)| first_word(kernel.get(at + BANNER.len()..)?));
+    releases.find(|release| release.starts_with(|first: char| first.is_ascii_digit()))
+}
+
+fn first_word(text: &[u8]) -> Option<String> {
+    let end = text.iter().take(MAX_RELEASE).position(|byte| !byte.is_ascii_graphic())?;
+    let word = std::str::from_utf8(text.get(..end)?).ok()?;
+    (!word.is_empty()).then(|| word.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_release_is_where_the_boot_protocol_says() {
+        let mut kernel = vec![0; 0x1000];
+        kernel[0x202..0x206].copy_from_slice(b"HdrS");
+        kernel[0x20e..0x210].copy_from_slice(&0x600_u16.to_le_bytes());
+        kernel[0x800..0x810].copy_from_slice(b"6.12.1-cloud (x@");
+        assert_eq!(release(&kernel).unwrap(), "6.12.1-cloud");
+        kernel[0x20e..0x210].copy_from_slice(&0xffff_u16.to_le_bytes());
+        assert_eq!(release(&kernel), None);
+        kernel[0x300..0x31c].copy_from_slice(b"Linux version %s\0 Linux vers");
+        kernel[0x400..0x41c].copy_from_slice(b"Linux version 6.1.0-9-arm64 ");
+        assert_eq!(release(&kernel).unwrap(), "6.1.0-9-arm64");
+        assert_eq!(release(b""), None);
+        assert_eq!(release(b"Linux version 6"), None);
+    }
+
+    #[test]
+    fn what_no_firmware_can_start_is_refused() {
+        assert!(parse(b"MZ\0").unwrap_err().to_string().contains("CONFIG_EFI_STUB"));
+        assert!(parse(b"\x1f\x8b\x08").unwrap_err().to_string().contains("decompress it"));
+    }
+}
