@@ -118,6 +118,12 @@ impl Error {
         format!("cannot {}: {}", self.what, self.why)
     }
 
+    /// Why alone, for a report that says what itself.
+    #[must_use]
+    pub fn why(&self) -> &str {
+        &self.why
+    }
+
     /// Which remedy it calls for; decides the exit status.
     #[must_use]
     pub const fn kind(&self) -> Kind {

@@ -105,11 +105,18 @@ impl Hash {
     /// The hash of a message: 32 or 48 bytes.
     #[must_use]
     pub fn digest(self, message: &[u8]) -> Vec<u8> {
-        let algorithm = match self {
+        self.digest_all([message])
+    }
+
+    /// The hash of a message that comes in parts.
+    #[must_use]
+    pub fn digest_all<'a>(self, parts: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
+        let mut context = digest::Context::new(match self {
             Self::Sha256 => &digest::SHA256,
             Self::Sha384 => &digest::SHA384,
-        };
-        digest::digest(algorithm, message).as_ref().to_vec()
+        });
+        parts.into_iter().for_each(|part| context.update(part));
+        context.finish().as_ref().to_vec()
     }
 
     /// Its identifier (RFC 5754, section 2).
