@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    trust::commands::main("trust", std::env::args_os().skip(1))
+    let args: Vec<_> = std::env::args_os().skip(1).collect();
+    trust::commands::main("trust", &args)
 }

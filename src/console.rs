@@ -1,7 +1,7 @@
 //! Messages: to standard error, and in an initrd also to the console and the
 //! kernel log, because there nobody else shows what a failed unit has said.
 
-use crate::error::Error;
+use crate::{error::Error, process};
 use std::{fs::OpenOptions, io::Write, path::Path};
 
 /// Says how a program ended.
@@ -22,7 +22,7 @@ pub fn say(line: &str) {
 
 /// Whether this is an initrd: systemd's and dracut's marker file, or the first process of all.
 fn in_initrd() -> bool {
-    rustix::process::getpid().is_init() || Path::new("/etc/initrd-release").exists()
+    process::is_first() || Path::new("/etc/initrd-release").exists()
 }
 
 /// One write, so that the kernel log gets one record.

@@ -1,6 +1,9 @@
 //! Files from outside: regular ones of a bounded size, opened without waiting.
 
-use rustix::fs::OFlags;
+use rustix::{
+    fs::{AtFlags, CWD, OFlags, StatxAttributes, StatxFlags, statx},
+    io::Errno,
+};
 use std::{
     fs::{File, OpenOptions},
     io::{self, ErrorKind, Read},
@@ -36,4 +39,16 @@ pub fn read(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     // It may grow meanwhile.
     file.take(limit as u64).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Whether something is mounted at `directory`; where there is no directory, there is nothing.
+///
+/// # Errors
+/// Those of statx(2).
+pub fn is_mount(directory: &Path) -> io::Result<bool> {
+    match statx(CWD, directory, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty()) {
+        Ok(found) => Ok(found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
+        Err(why) => Err(why.into()),
+    }
 }

@@ -20,6 +20,7 @@
 
 pub mod commands;
 pub mod console;
+mod early;
 pub mod error;
 mod files;
 pub mod guard;
@@ -27,6 +28,7 @@ pub mod guard;
 pub mod host;
 pub mod identity;
 pub mod layout;
+pub mod luks;
 pub mod memory;
 mod pem;
 pub mod policy;

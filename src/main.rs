@@ -5,10 +5,9 @@ use trust::{commands::Command, guard, host};
 
 fn main() -> ExitCode {
     guard::install_panic_hook();
-    let mut args = std::env::args_os();
-    let target = args.nth(1).and_then(|name| Command::named(name.to_str()?));
-    match target {
-        Some(command) => command.main("trust", args),
-        None => host::cli::main(std::env::args_os()),
+    let args: Vec<_> = std::env::args_os().collect();
+    match Command::of(args.get(1..).unwrap_or_default()) {
+        Some((command, rest)) => command.main("trust", rest),
+        None => host::cli::main(args),
     }
 }

@@ -1,15 +1,24 @@
 //! The process itself: nothing that could carry a secret out of it, nothing
 //! inherited that could look into it.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use nix::sys::signal::SigSet;
 use rustix::{
     fs::Mode,
     io::Errno,
     mm::{MlockAllFlags, mlockall},
-    process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit, umask},
+    process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit, umask},
 };
-use std::os::fd::BorrowedFd;
+use std::{
+    ffi::OsString,
+    os::{fd::BorrowedFd, unix::process::CommandExt},
+};
+
+/// What [`harden`] has changed for all programs that come after this one.
+pub struct Before {
+    core: Rlimit,
+    umask: Mode,
+}
 
 /// Prepares for handling secrets: no core dumps, no ptrace by others, memory
 /// locked, files private, no inherited descriptors, no signal that could end
@@ -17,23 +26,43 @@ use std::os::fd::BorrowedFd;
 ///
 /// # Errors
 /// When the kernel does not allow one of these.
-pub fn harden() -> Result<()> {
+pub fn harden() -> Result<Before> {
     let step = |what| move |errno: Errno| Error::system(what, errno);
-    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    let core = getrlimit(Resource::Core);
+    // The hard limit stays: whoever may not raise it again could not give it back to the next program.
+    let none = Rlimit { current: Some(0), ..core };
     setrlimit(Resource::Core, none).map_err(step("switch core dumps off"))?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(step("hide the process from others"))?;
     mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE).map_err(step("lock the memory"))?;
-    umask(Mode::from_raw_mode(0o077));
+    let umask = umask(Mode::from_raw_mode(0o077));
     SigSet::all().thread_block().map_err(|e| Error::system("block signals", Errno::from_raw_os_error(e as i32)))?;
     close_inherited();
-    Ok(())
+    Ok(Before { core, umask })
 }
 
-/// Lets signals through again, for a program that is executed next.
-///
-/// # Errors
-/// When the kernel does not allow it.
-pub fn unblock_signals() -> Result<()> {
+impl Before {
+    /// Takes back what [`harden`] has changed and becomes another program, which inherits the environment.
+    ///
+    /// Returns only when that fails. An argv must not be empty.
+    #[must_use]
+    pub fn exec(self, argv: &[OsString]) -> Error {
+        let Some((program, args)) = argv.split_first() else {
+            return Error::new(Kind::Usage, "start a program", "none is given");
+        };
+        if let Err(why) = setrlimit(Resource::Core, self.core) {
+            return Error::system("allow core dumps again", why);
+        }
+        rustix::process::umask(self.umask);
+        if let Err(error) = unblock_signals() {
+            return error;
+        }
+        let why = std::process::Command::new(program).args(args).exec();
+        Error::system(format!("start {}", program.display()), why).remedy("check that the initrd contains it")
+    }
+}
+
+/// Lets signals through again.
+fn unblock_signals() -> Result<()> {
     SigSet::all().thread_unblock().map_err(|e| Error::system("unblock signals", Errno::from_raw_os_error(e as i32)))
 }
 
@@ -51,4 +80,10 @@ fn close_inherited() {
             }
         }
     }
+}
+
+/// Whether this is the first process of all, before which nobody has done anything.
+#[must_use]
+pub fn is_first() -> bool {
+    rustix::process::getpid().is_init()
 }

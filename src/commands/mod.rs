@@ -1,7 +1,9 @@
 //! The commands on the target. Each is a page: what it opens, what it does
 //! inside the bracket, what it publishes.
 
+mod finish;
 mod lock;
+mod luks_open;
 pub mod options;
 mod preinit;
 mod provision;
@@ -23,16 +25,21 @@ pub enum Command {
     Preinit,
     Provision,
     Lock,
+    LuksOpen,
+    Finish,
 }
 
 impl Command {
     /// All of them, in the order of a machine's life.
-    pub const ALL: [Self; 4] = [Self::Provision, Self::Preinit, Self::Setup, Self::Lock];
+    pub const ALL: [Self; 6] = [Self::Provision, Self::Preinit, Self::Setup, Self::LuksOpen, Self::Finish, Self::Lock];
 
-    /// The command of this name or alias.
+    /// The command whose name or alias `args` begin with, and what follows it.
     #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|command| command.name() == name || command.alias() == Some(name))
+    pub fn of(args: &[OsString]) -> Option<(Self, &[OsString])> {
+        Self::ALL.into_iter().find_map(|command| {
+            let mut names = std::iter::once(command.name()).chain(command.alias());
+            names.find_map(|name| after(args, name)).map(|rest| (command, rest))
+        })
     }
 
     /// As argv has it.
@@ -43,6 +50,8 @@ impl Command {
             Self::Preinit => "preinit",
             Self::Provision => "provision",
             Self::Lock => "lock",
+            Self::LuksOpen => "luks open",
+            Self::Finish => "finish",
         }
     }
 
@@ -52,7 +61,7 @@ impl Command {
         match self {
             Self::Setup => Some("initrd-setup"),
             Self::Preinit => Some("preinstall"),
-            Self::Provision => None,
+            Self::Provision | Self::LuksOpen | Self::Finish => None,
             Self::Lock => Some("extend-pcr7"),
         }
     }
@@ -69,6 +78,12 @@ impl Command {
             }
             Self::Provision => "Take ownership of the TPM and store the machine's certificate and private key in it.",
             Self::Lock => "Lock PCR 7: the TPM gives its secrets to nobody until the machine is restarted.",
+            Self::LuksOpen => {
+                "Open a LUKS2 volume with the passphrase in the keyring, if its header is the one that was sealed."
+            }
+            Self::Finish => {
+                "Withdraw what setup has published: revoke the passphrase, remove the certificate and the key."
+            }
         }
     }
 
@@ -77,15 +92,22 @@ impl Command {
     pub const fn operands(self) -> &'static [&'static str] {
         match self {
             Self::Provision => &["CERT", "KEY"],
-            Self::Setup | Self::Preinit | Self::Lock => &[],
+            Self::LuksOpen => &["DEVICE", "NAME"],
+            Self::Setup | Self::Preinit | Self::Lock | Self::Finish => &[],
         }
+    }
+
+    /// Whether more may follow: options for the program that it becomes.
+    #[must_use]
+    pub const fn has_more_operands(self) -> bool {
+        matches!(self, Self::LuksOpen)
     }
 
     /// Runs it with what follows its name in argv, and says how it ended.
     #[must_use]
-    pub fn main(self, program: &str, args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    pub fn main(self, program: &str, args: &[OsString]) -> ExitCode {
         guard::install_panic_hook();
-        let outcome = match options::parse(self, args) {
+        let outcome = match options::parse(self, args.iter().cloned()) {
             Ok(Request::Help) => {
                 print(&options::help(program, self));
                 return ExitCode::SUCCESS;
@@ -111,15 +133,28 @@ impl Command {
             Self::Preinit => preinit::run(options),
             Self::Provision => provision::run(options),
             Self::Lock => lock::run(options),
+            Self::LuksOpen => luks_open::run(options),
+            Self::Finish => finish::run(options),
         }
     }
 }
 
+/// What follows `name`, word by word, in `args`.
+fn after<'a>(args: &'a [OsString], name: &str) -> Option<&'a [OsString]> {
+    name.split(' ').try_fold(args, |rest, word| {
+        let (first, rest) = rest.split_first()?;
+        (first == word).then_some(rest)
+    })
+}
+
 /// The whole of `trust-initrd`: argv without the program's own name.
 #[must_use]
-pub fn main(program: &str, mut args: impl Iterator<Item = OsString>) -> ExitCode {
-    let name = args.next();
-    match name.as_ref().and_then(|name| name.to_str()) {
+pub fn main(program: &str, args: &[OsString]) -> ExitCode {
+    if let Some((command, rest)) = Command::of(args) {
+        return command.main(program, rest);
+    }
+    let name = args.first();
+    match name.and_then(|name| name.to_str()) {
         Some("--help" | "-h" | "help") => {
             print(&overview(program));
             ExitCode::SUCCESS
@@ -127,9 +162,6 @@ pub fn main(program: &str, mut args: impl Iterator<Item = OsString>) -> ExitCode
         Some("--version" | "-V") => {
             print(concat!("trust ", env!("CARGO_PKG_VERSION"), "\n"));
             ExitCode::SUCCESS
-        }
-        Some(name) if Command::named(name).is_some() => {
-            Command::named(name).map_or(ExitCode::FAILURE, |command| command.main(program, args))
         }
         _ => {
             let why = name

@@ -21,8 +21,9 @@ pub struct Spec {
     pub commands: &'static [Command],
 }
 
-const ALL: &[Command] = &[Command::Setup, Command::Preinit, Command::Provision, Command::Lock];
+const OF_THE_TPM: &[Command] = &[Command::Setup, Command::Preinit, Command::Provision, Command::Lock];
 const PUBLISHING: &[Command] = &[Command::Setup, Command::Preinit];
+const KEYRING: &[Command] = &[Command::Setup, Command::Preinit, Command::Finish];
 
 /// Every option.
 pub const SPECS: &[Spec] = &[
@@ -30,32 +31,37 @@ pub const SPECS: &[Spec] = &[
         name: "--tcti",
         value: "TCTI",
         help: "where the TPM is: device[:PATH] (the default: /dev/tpmrm0, else /dev/tpm0), swtpm:path=SOCKET, swtpm:host=IP,port=N or mssim:host=IP,port=N",
-        commands: ALL,
+        commands: OF_THE_TPM,
     },
     Spec {
         name: "--wait",
         value: "SECONDS",
         help: "wait at most so long for the TPM to appear, and for each of its answers (10)",
-        commands: ALL,
+        commands: OF_THE_TPM,
     },
     Spec {
         name: "--pcr7data",
         value: "DIR",
         help: "the directory that holds policy-N with the signed policies (/pcr7data)",
-        commands: ALL,
+        commands: OF_THE_TPM,
     },
     Spec {
         name: "--on-lock-failure",
         value: "poweroff|exit",
         help: "what to do when PCR 7 cannot be proven locked (poweroff)",
-        commands: ALL,
+        commands: OF_THE_TPM,
     },
-    Spec { name: "--verbose", value: "", help: "show every step with its time; never a secret", commands: ALL },
+    Spec {
+        name: "--verbose",
+        value: "",
+        help: "show every step with its time; never a secret",
+        commands: &[Command::Setup, Command::Preinit, Command::Provision, Command::Lock, Command::Finish],
+    },
     Spec {
         name: "--secrets-dir",
         value: "DIR",
         help: "where the tmpfs with certificate and key is attached (/priv/factory/secure)",
-        commands: &[Command::Setup],
+        commands: &[Command::Setup, Command::Finish],
     },
     Spec {
         name: "--manifest-ca",
@@ -66,8 +72,8 @@ pub const SPECS: &[Spec] = &[
     Spec {
         name: "--also-as",
         value: "DESCRIPTION",
-        help: "add the passphrase under this description too, beside machine:luks; may be given again",
-        commands: PUBLISHING,
+        help: "the passphrase is there under this description too, beside machine:luks; may be given again",
+        commands: KEYRING,
     },
     Spec {
         name: "--key-timeout",
@@ -75,7 +81,23 @@ pub const SPECS: &[Spec] = &[
         help: "have the kernel drop the passphrase after so long (never)",
         commands: PUBLISHING,
     },
+    Spec { name: "--keep-files", value: "", help: "withdraw the passphrase alone", commands: &[Command::Finish] },
+    Spec {
+        name: "--cryptsetup",
+        value: "FILE",
+        help: "the program that opens the volume (/usr/sbin/cryptsetup, else /sbin/cryptsetup or /usr/bin/cryptsetup)",
+        commands: &[Command::LuksOpen],
+    },
+    Spec {
+        name: EXEC,
+        value: "PROGRAM ARG...",
+        help: "become this program when all is done; as the first process of all, first mount /dev, /proc, /sys and securityfs",
+        commands: &[Command::Setup],
+    },
 ];
+
+/// Takes everything after it.
+const EXEC: &str = "--exec";
 
 /// The options of one run.
 pub struct Options {
@@ -88,8 +110,12 @@ pub struct Options {
     pub manifest_ca: PathBuf,
     pub also_as: Vec<String>,
     pub key_timeout: Option<u32>,
-    /// CERT and KEY of `provision`.
-    pub operands: Vec<PathBuf>,
+    pub keep_files: bool,
+    pub cryptsetup: Option<PathBuf>,
+    /// The program to become, with its arguments.
+    pub exec: Vec<OsString>,
+    /// What stands without dashes, or behind `--`.
+    pub operands: Vec<OsString>,
 }
 
 impl Default for Options {
@@ -104,6 +130,9 @@ impl Default for Options {
             manifest_ca: "/manifestCA.pem".into(),
             also_as: Vec::new(),
             key_timeout: None,
+            keep_files: false,
+            cryptsetup: None,
+            exec: Vec::new(),
             operands: Vec::new(),
         }
     }
@@ -131,18 +160,26 @@ pub fn parse(command: Command, args: impl IntoIterator<Item = OsString>) -> Resu
             lexopt::Arg::Long(name) => format!("--{name}"),
             lexopt::Arg::Short(short) => return Err(usage(format!("there is no option -{short}"))),
             lexopt::Arg::Value(value) => {
-                options.operands.push(value.into());
+                options.operands.push(value);
                 continue;
             }
         };
         let spec = SPECS.iter().find(|spec| spec.name == name && spec.commands.contains(&command));
         let spec = spec.ok_or_else(|| usage(format!("it has no option {name}")))?;
+        if spec.name == EXEC {
+            options.exec = parser.raw_args().map_err(|e| usage(e.to_string()))?.collect();
+            if options.exec.is_empty() {
+                return Err(usage(format!("{EXEC} needs {}", spec.value)));
+            }
+            break;
+        }
         let value =
             if spec.value.is_empty() { OsString::new() } else { parser.value().map_err(|e| usage(e.to_string()))? };
         set(&mut options, spec, value).ok_or_else(|| usage(format!("{name} needs {}", spec.value)))?;
     }
     let expected = command.operands().len();
-    if options.operands.len() != expected {
+    let given = options.operands.len();
+    if given < expected || given > expected && !command.has_more_operands() {
         return Err(usage(match expected {
             0 => "it takes no operands".into(),
             _ => format!("it needs {}", command.operands().join(" and ")),
@@ -172,6 +209,8 @@ fn set(options: &mut Options, spec: &Spec, value: OsString) -> Option<()> {
         "--secrets-dir" => options.secrets_dir = value.into(),
         "--manifest-ca" => options.manifest_ca = value.into(),
         "--also-as" => options.also_as.push(text().filter(|text| !text.is_empty())?.to_owned()),
+        "--keep-files" => options.keep_files = true,
+        "--cryptsetup" => options.cryptsetup = Some(value.into()),
         "--key-timeout" => options.key_timeout = Some(text()?.parse().ok().filter(|seconds| *seconds > 0)?),
         _ => return None,
     }
@@ -181,7 +220,8 @@ fn set(options: &mut Options, spec: &Spec, value: OsString) -> Option<()> {
 /// The help of a command.
 #[must_use]
 pub fn help(program: &str, command: Command) -> String {
-    let operands = command.operands().join(" ");
+    let more = if command.has_more_operands() { " [-- OPTION OF CRYPTSETUP...]" } else { "" };
+    let operands = command.operands().join(" ") + more;
     let mut text =
         format!("{}\n\nUsage: {program} {} [OPTIONS] {operands}\n\nOptions:\n", command.about(), command.name());
     for spec in SPECS.iter().filter(|spec| spec.commands.contains(&command)) {

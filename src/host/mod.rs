@@ -9,6 +9,7 @@
 //! - [`format`]: what others have laid down: PE, CMS, cpio, signature lists, variables;
 //! - [`authenticode`], [`uki`]: images signed, verified, built, measured;
 //! - [`pcr7`], [`enroll`]: what a firmware measures, and how it gets its keys;
+//! - [`luks`]: headers sealed;
 //! - [`atomic`], [`interrupt`], [`progress`]: all or nothing on disk, Ctrl-C, and what to look at meanwhile.
 
 pub mod atomic;
@@ -22,6 +23,7 @@ pub mod interrupt;
 pub mod key;
 pub mod key_maker;
 pub mod keyset;
+pub mod luks;
 pub mod pcr7;
 pub mod profile;
 pub mod progress;

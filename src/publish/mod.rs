@@ -29,3 +29,24 @@ pub fn publish(locked: &Locked, what: &Published<'_>) -> Result<()> {
     let keys = keyring::add(locked, what.passphrase, &what.key)?;
     mount.attach(what.directory).inspect_err(|_| keys.withdraw())
 }
+
+/// What has been withdrawn.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Withdrawn {
+    /// Keys revoked.
+    pub keys: usize,
+    /// Mounts removed.
+    pub mounts: usize,
+}
+
+/// Takes back what [`publish`] has published: the keys, and the tmpfs at `directory` if that is given.
+///
+/// Nothing there is fine. All of it is tried, whatever fails.
+///
+/// # Errors
+/// [`crate::error::Kind::System`]: something is still there.
+pub fn withdraw(key: &keyring::Options<'_>, directory: Option<&Path>) -> Result<Withdrawn> {
+    let keys = keyring::revoke(key);
+    let mounts = directory.map_or(Ok(0), tmpfs::remove);
+    Ok(Withdrawn { keys: keys?, mounts: mounts? })
+}

@@ -2,6 +2,7 @@
 
 use crate::{
     error::{Error, Result},
+    files,
     secret::Secret,
     store::Locked,
 };
@@ -22,6 +23,9 @@ use std::{
 
 /// More than the files need, and no room to hide in.
 const SIZE: &str = "1m";
+
+/// What statfs(2) says of a tmpfs.
+const TMPFS_MAGIC: fs::FsWord = 0x0102_1994;
 
 /// A mount that is attached nowhere; dropped, it is gone with its files.
 pub struct Detached(OwnedFd);
@@ -110,4 +114,26 @@ fn bind(directory: &Path) -> rustix::io::Result<OwnedFd> {
 fn move_onto(what: &OwnedFd, target: &OwnedFd) -> rustix::io::Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     move_mount(what, "", target, "", flags)
+}
+
+/// Removes the tmpfs at `directory` and the mount that carries it; returns how many mounts there were.
+///
+/// The files go first: whoever still has the directory open keeps the mount alive, but finds nothing in it.
+///
+/// # Errors
+/// [`crate::error::Kind::System`].
+pub fn remove(directory: &Path) -> Result<usize> {
+    let mut removed = 0;
+    let looked = |why| Error::system(format!("look at {}", directory.display()), why);
+    while files::is_mount(directory).map_err(looked)? {
+        let failed = |why: std::io::Error| Error::system(format!("remove the tmpfs at {}", directory.display()), why);
+        if rustix::fs::statfs(directory).map_err(|e| failed(e.into()))?.f_type == TMPFS_MAGIC {
+            for entry in std::fs::read_dir(directory).map_err(failed)? {
+                std::fs::remove_file(entry.map_err(failed)?.path()).map_err(failed)?;
+            }
+        }
+        unmount(directory, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW).map_err(|e| failed(e.into()))?;
+        removed += 1;
+    }
+    Ok(removed)
 }

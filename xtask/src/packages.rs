@@ -50,6 +50,7 @@ pub const ASSETS: &[Program] = &[
 
 /// For watching them in the tests, booting them, and checking what they make.
 pub const TEST: &[Program] = &[
+    program("mkfs.ext4", "e2fsprogs"),
     program("busybox", "busybox-static"),
     program("cert-to-efi-sig-list", "efitools"),
     program("cpio", "cpio"),

@@ -4,6 +4,7 @@ mod arguments;
 mod efi;
 mod enroll;
 mod keyset;
+mod luks;
 mod manual;
 mod output;
 mod pcr7;
@@ -42,6 +43,9 @@ enum Command {
     /// Compute the policies for two PCR 7 values, unsigned
     #[command(name = "tpm-policy-gen")]
     TpmPolicyGen(policy::TpmPolicyGen),
+    /// Disks: headers of LUKS2 volumes that nobody else can change
+    #[command(subcommand)]
+    Luks(luks::Luks),
     /// Manual pages, in roff
     #[command(
         after_help = "Examples:\n  trust man keyset add | man -l -\n  trust man --output /usr/local/share/man/man1"
@@ -54,7 +58,7 @@ enum Command {
 
 /// The whole command line, with the commands that `main` does not hand to this module.
 fn definition() -> clap::Command {
-    Cli::command().subcommands(target::commands())
+    target::add_to(Cli::command())
 }
 
 /// Does what the command line says.
@@ -83,6 +87,7 @@ impl Command {
             Self::Project(command) => command.run(),
             Self::Sudi(command) => command.run(),
             Self::TpmPolicyGen(command) => command.run(),
+            Self::Luks(command) => command.run(),
             Self::Man(command) => command.run(definition()),
             Self::Completions(command) => command.run(definition()),
         }

@@ -5,15 +5,18 @@
 use crate::commands::{Command, options};
 use clap::{Arg, ArgAction, ValueHint, builder::PossibleValuesParser};
 
-/// All of them.
-pub fn commands() -> impl Iterator<Item = clap::Command> {
-    Command::ALL.into_iter().map(command)
+/// Adds all of them to the definition of the command line.
+pub fn add_to(program: clap::Command) -> clap::Command {
+    Command::ALL.into_iter().fold(program, |program, command| match command.name().split_once(' ') {
+        Some((group, name)) => program.mut_subcommand(group, |group| group.subcommand(described(command, name))),
+        None => program.subcommand(described(command, command.name())),
+    })
 }
 
-fn command(command: Command) -> clap::Command {
+fn described(command: Command, name: &'static str) -> clap::Command {
     let options = options::SPECS.iter().filter(|spec| spec.commands.contains(&command)).map(option);
     let operands = command.operands().iter().map(|name| operand(name));
-    let described = clap::Command::new(command.name()).about(command.about().trim_end_matches('.'));
+    let described = clap::Command::new(name).about(command.about().trim_end_matches('.'));
     described.aliases(command.alias()).args(options).args(operands)
 }
 

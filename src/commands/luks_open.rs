@@ -1,0 +1,42 @@
+//! `luks open DEVICE NAME`: a volume with a sealed header, by way of cryptsetup.
+
+use super::options::Options;
+use crate::{
+    error::{Error, Kind, Result},
+    luks::device,
+    process,
+};
+use std::{
+    ffi::OsString,
+    os::fd::AsRawFd,
+    path::{Path, PathBuf},
+};
+
+/// Where distributions have it.
+const CRYPTSETUP: [&str; 3] = ["/usr/sbin/cryptsetup", "/sbin/cryptsetup", "/usr/bin/cryptsetup"];
+
+pub fn run(options: &Options) -> Result<()> {
+    let before = process::harden()?;
+    let [device, name, more @ ..] = options.operands.as_slice() else {
+        return Err(Error::new(Kind::Usage, "run luks open", "it needs DEVICE and NAME"));
+    };
+    let program = match &options.cryptsetup {
+        Some(program) => program.clone(),
+        None => installed()?,
+    };
+    // Whatever happens to the disk from here on, cryptsetup sees what was verified.
+    let header = device::verify(Path::new(device))?.into_memory()?;
+    let mut argv = vec![program.into_os_string()];
+    argv.extend(["open", "--type", "luks2", "--token-only", "--header"].map(OsString::from));
+    argv.push(format!("/proc/self/fd/{}", header.as_raw_fd()).into());
+    argv.extend(more.iter().cloned());
+    argv.extend(["--".into(), device.clone(), name.clone()]);
+    Err(before.exec(&argv))
+}
+
+fn installed() -> Result<PathBuf> {
+    CRYPTSETUP.iter().map(PathBuf::from).find(|program| program.exists()).ok_or_else(|| {
+        Error::new(Kind::System, "open the volume", "cryptsetup is not installed")
+            .remedy("add cryptsetup to the initrd, or say where it is with --cryptsetup")
+    })
+}

@@ -1,0 +1,30 @@
+//! `trust luks …`, but for `luks open`, which is a command of the target.
+
+use crate::{error::Result, host::luks};
+use clap::{Subcommand, ValueHint};
+use std::path::PathBuf;
+
+/// `trust luks …`
+#[derive(Subcommand)]
+pub enum Luks {
+    /// Bind the header of a LUKS2 volume to the passphrase in the keyring, as it is now
+    #[command(
+        after_help = "Example, in an installer after `trust preinit`, and again after every change of the header:\n  trust luks seal /dev/vda2"
+    )]
+    Seal {
+        /// The volume
+        #[arg(value_hint = ValueHint::FilePath)]
+        device: PathBuf,
+        /// The program that writes headers
+        #[arg(long, value_name = "FILE", default_value = "cryptsetup", value_hint = ValueHint::FilePath)]
+        cryptsetup: PathBuf,
+    },
+}
+
+impl Luks {
+    pub(super) fn run(self) -> Result<()> {
+        match self {
+            Self::Seal { device, cryptsetup } => luks::seal_header(&device, &cryptsetup),
+        }
+    }
+}

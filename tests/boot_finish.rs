@@ -1,0 +1,108 @@
+//! `finish`: nothing that `setup` has published is left. `setup --exec`: what comes next finds a process like any other.
+
+use harness::{Boot, Machine};
+
+#[test]
+fn finish_takes_everything_back() {
+    let machine = Machine::provisioned();
+    let run = machine.boot(
+        Boot::Production,
+        r#"
+        trust setup --also-as cryptsetup
+        key=$(keyctl search @u user machine:luks)
+        env -i "$TRUST" finish --also-as cryptsetup --verbose
+        published
+        # Whoever still has its number gets nothing for it.
+        try key keyctl pipe "$key"
+        echo "mounts $(grep -c /priv/factory /proc/self/mountinfo || true)"
+        try again env -i "$TRUST" finish --also-as cryptsetup
+        "#,
+    );
+    run.ok();
+    assert_eq!((run.value("published"), run.value("mounts"), run.value("again")), ("no", "0", "0"), "{run:#?}");
+    assert_ne!(run.value("key"), "0");
+    assert!(run.stderr.contains("2 keys revoked, 2 mounts removed"), "{run:#?}");
+    assert!(!run.stdout.contains("trust-"), "no passphrase: {run:#?}");
+}
+
+#[test]
+fn finish_does_not_wait_for_whoever_is_in_there() {
+    let machine = Machine::provisioned();
+    let run = machine.boot(
+        Boot::Production,
+        r#"
+        trust setup
+        cd /priv/factory/secure
+        exec 8<server.key
+        env -i "$TRUST" finish
+        echo "left $(ls -A /priv/factory/secure . | grep -c server || true)"
+        published
+        "#,
+    );
+    assert_eq!((run.ok().value("left"), run.value("published")), ("0", "no"), "{run:#?}");
+}
+
+#[test]
+fn finish_can_leave_the_identity() {
+    let machine = Machine::provisioned();
+    let run = machine.boot(
+        Boot::Production,
+        r#"
+        trust setup
+        env -i "$TRUST" finish --keep-files
+        cmp /priv/factory/secure/server.key "$KEY"
+        [ -z "$(keyctl rlist @u)" ]
+        "#,
+    );
+    run.ok();
+}
+
+#[test]
+fn nothing_published_is_nothing_to_take_back() {
+    let machine = Machine::provisioned();
+    let run = machine.boot(
+        Boot::Production,
+        r#"
+        try nothing env -i "$TRUST" finish
+        # Not ours, and not below the directory.
+        keyctl add user other secret @u >/dev/null
+        mkdir -p /priv/factory/secure
+        try still env -i "$TRUST" finish
+        echo "other $(keyctl pipe "$(keyctl search @u user other)")"
+        "#,
+    );
+    run.ok();
+    assert_eq!((run.value("nothing"), run.value("still"), run.value("other")), ("0", "0", "secret"));
+}
+
+#[test]
+fn the_next_program_inherits_nothing_of_the_hardening() {
+    let machine = Machine::provisioned();
+    let script = r#"for name in Blk Ign; do grep Sig$name /proc/self/status; done; echo mask $(umask) core $(ulimit -c) $(ulimit -H -c)"#;
+    let run = machine.boot(
+        Boot::Production,
+        &format!(
+            r#"
+            umask 0022
+            ulimit -S -c 1000
+            next='{script}'
+            bash -c "$next" >/run/plain
+            trust setup --exec /bin/bash -c "$next" >/run/next
+            diff /run/plain /run/next
+            cmp /priv/factory/secure/server.key "$KEY"
+            published
+            "#
+        ),
+    );
+    assert_eq!(run.ok().value("published"), " keyring mount file", "{run:#?}");
+}
+
+#[test]
+fn what_cannot_become_the_next_program_gets_nothing() {
+    let machine = Machine::provisioned();
+    machine.boot(Boot::Production, "try status trust setup --exec /nonsense argument\npublished").refused(15);
+    // An argument of the next program is none of ours.
+    let run = machine.boot(Boot::Production, "trust setup --exec /bin/echo --wait nonsense -- --exec");
+    assert_eq!(run.ok().stdout, "--wait nonsense -- --exec\n");
+    machine.boot(Boot::Production, "try status trust setup --exec\npublished").refused(2);
+}

@@ -1,0 +1,284 @@
+//! A disk whose LUKS2 header nobody else can change: `luks seal`, `luks open`, and what an attacker with the disk can do.
+//!
+//! This host's kernel need not have dm-crypt: cryptsetup opens the volume with `--test-passphrase`, by way of the very
+//! header that it would use.
+
+use harness::{Cell, Run, sha256, trust_host, trust_initrd};
+use std::{
+    fs::{self, File},
+    os::unix::fs::{FileExt, PermissionsExt},
+    path::PathBuf,
+};
+
+/// Functions of the scripts.
+const FUNCTIONS: &str = r#"
+format() { cryptsetup luksFormat --batch-mode --type luks2 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 "$@"; }
+passphrase() { printf %s "$1" | keyctl padd user machine:luks @u >/dev/null; }
+opens() { try "$1" env -i "$TRUST" luks open "${@:3}" "$2" name -- --test-passphrase; }
+try() { local name=$1 status=0; shift; "$@" || status=$?; echo "$name $status"; }
+seal() { "$HOST" luks seal "$1"; }
+"#;
+
+/// A machine with a passphrase in its keyring, and a sealed volume `/cell/disk`.
+struct Sealed(Cell);
+
+impl Sealed {
+    fn new() -> Self {
+        let mut cell = Cell::new();
+        cell.set("TRUST", trust_initrd()).set("HOST", trust_host());
+        let machine = Self(cell);
+        machine
+            .run(
+                r#"
+                truncate --size 32M /cell/disk
+                printf %s "the owner's" | format --uuid 6cb1e5ab-7a53-4ca1-9d0a-1d3b4ce2ae10 --key-file - /cell/disk
+                cryptsetup token add --key-description machine:luks /cell/disk
+                seal /cell/disk
+                "#,
+            )
+            .ok();
+        machine
+    }
+
+    /// Runs a script with the owner's passphrase in the keyring.
+    fn run(&self, script: &str) -> Run {
+        self.run_with("the owner's", script)
+    }
+
+    fn run_with(&self, passphrase: &str, script: &str) -> Run {
+        self.0.run(&format!("{FUNCTIONS}\npassphrase \"{passphrase}\"\n{script}"))
+    }
+
+    fn disk(&self) -> PathBuf {
+        self.0.dir().join("disk")
+    }
+
+    /// Changes the disk and puts it back; what `luks open` said meanwhile.
+    fn with_disk(&self, change: impl FnOnce(&File)) -> Run {
+        let saved = self.disk().with_file_name("saved");
+        fs::copy(self.disk(), &saved).expect("writable");
+        change(&File::options().read(true).write(true).open(self.disk()).expect("a disk"));
+        let run = self.run("opens status /cell/disk");
+        fs::rename(saved, self.disk()).expect("writable");
+        run
+    }
+}
+
+/// Asserts that it was refused, with one message, and that cryptsetup has not been run.
+#[track_caller]
+fn assert_refused(run: &Run) {
+    assert_eq!(run.ok().value("status"), "12", "{run:#?}");
+    assert_eq!(run.stderr.lines().count(), 1, "{run:#?}");
+    assert!(run.stderr.starts_with("trust: cannot "), "{run:#?}");
+}
+
+#[test]
+fn a_sealed_volume_opens_by_itself_and_again() {
+    let machine = Sealed::new();
+    let run = machine.run("opens first /cell/disk\nopens second /cell/disk\ncryptsetup luksDump /cell/disk | grep -c trust-seal | sed 's/^/seals /'");
+    assert_eq!((run.ok().value("first"), run.value("second"), run.value("seals")), ("0", "0", "1"));
+}
+
+#[test]
+fn sealing_again_changes_nothing_that_matters_and_follows_wanted_changes() {
+    let machine = Sealed::new();
+    let run = machine.run(
+        r#"
+        seal /cell/disk
+        opens again /cell/disk
+        cryptsetup config --label wanted /cell/disk
+        opens changed /cell/disk
+        cryptsetup token add --key-description another /cell/disk
+        seal /cell/disk
+        opens sealed /cell/disk
+        cryptsetup luksDump /cell/disk | grep -c trust-seal | sed 's/^/seals /'
+        "#,
+    );
+    run.ok();
+    assert_eq!(
+        (run.value("again"), run.value("changed"), run.value("sealed"), run.value("seals")),
+        ("0", "12", "0", "1")
+    );
+}
+
+#[test]
+fn every_byte_of_the_header_is_covered() {
+    let machine = Sealed::new();
+    // Both copies alike, so that none is left to fall back to. What the seal leaves out is written anew by every
+    // change, and cryptsetup gets it from us: sequence number, salt, checksum.
+    let flips =
+        [(0x18, "label"), (0x48, "checksum algorithm"), (0xa8, "uuid"), (0xd0, "subsystem"), (0x108, "padding")];
+    let json = (0..12 * 1024).step_by(397).map(|at| (4096 + at, "JSON area"));
+    for (at, what) in flips.into_iter().chain(json) {
+        let run = machine.with_disk(|disk| {
+            for copy in [0, 0x4000] {
+                let mut byte = [0];
+                disk.read_exact_at(&mut byte, copy + at).unwrap();
+                disk.write_all_at(&[byte[0] ^ 1], copy + at).unwrap();
+            }
+        });
+        assert_refused(&run);
+        assert!(run.stderr.contains("seal"), "{what} at {at}: {run:#?}");
+    }
+}
+
+#[test]
+fn a_half_written_header_is_as_good_as_its_other_copy() {
+    let machine = Sealed::new();
+    for copy in [0, 0x4000] {
+        let run = machine.with_disk(|disk| disk.write_all_at(&[0; 0x4000], copy).unwrap());
+        assert_eq!(run.ok().value("status"), "0", "copy at {copy}: {run:#?}");
+    }
+    let run = machine.with_disk(|disk| disk.write_all_at(&[0; 0x8000], 0).unwrap());
+    assert_refused(&run);
+}
+
+#[test]
+fn a_swapped_volume_is_refused_whatever_its_header_says() {
+    let machine = Sealed::new();
+    let attacks = [
+        ("another passphrase", "printf %s attacker | format --uuid $UUID --key-file - /cell/evil"),
+        (
+            "a keyslot of his own",
+            "cp /cell/disk /cell/evil; printf %s attacker >/cell/new; printf %s \"the owner's\" | cryptsetup luksAddKey --batch-mode --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --key-file - /cell/evil /cell/new",
+        ),
+        (
+            "a copied seal",
+            "printf %s attacker | format --uuid $UUID --key-file - /cell/evil; cryptsetup token export --token-id 1 /cell/disk | cryptsetup token import --json-file - --token-id 1 /cell/evil",
+        ),
+        (
+            "two seals",
+            "cp /cell/disk /cell/evil; cryptsetup token export --token-id 1 /cell/disk | cryptsetup token import --json-file - --token-id 7 /cell/evil",
+        ),
+        ("no seal", "cp /cell/disk /cell/evil; cryptsetup token remove --token-id 1 /cell/evil"),
+        (
+            "LUKS1",
+            "printf %s \"the owner's\" | cryptsetup luksFormat --batch-mode --type luks1 --pbkdf-force-iterations 1000 --uuid $UUID --key-file - /cell/evil",
+        ),
+        ("a plain file system", "truncate --size 32M /cell/evil; mkfs.ext4 -q -U $UUID -L root /cell/evil"),
+        ("nothing", "truncate --size 0 /cell/evil"),
+    ];
+    for (what, attack) in attacks {
+        let run = machine.run(&format!(
+            "export UUID=6cb1e5ab-7a53-4ca1-9d0a-1d3b4ce2ae10\nrm -f /cell/evil\ntruncate --size 32M /cell/evil\n{{ {attack}; }} >/dev/null 2>&1\nopens status /cell/evil"
+        ));
+        println!("{what}: {}", run.stderr);
+        assert_refused(&run);
+    }
+}
+
+/// The volume that stays as it is but for the cipher of its data: everything that root writes would lie there in clear,
+/// and everything that is read from it be the attacker's.
+#[test]
+fn a_null_cipher_is_refused() {
+    let machine = Sealed::new();
+    let mut header = vec![0; 0x8000];
+    let run = machine.with_disk(|disk| {
+        disk.read_exact_at(&mut header, 0).unwrap();
+        for copy in header.chunks_mut(0x4000) {
+            let segments = copy.windows(12).position(|window| window == b"\"segments\":{").unwrap();
+            let cipher = copy[segments..].windows(15).position(|window| window == b"aes-xts-plain64").unwrap();
+            copy[segments + cipher..][..15].copy_from_slice(b"cipher_null-ecb");
+            copy[448..512].fill(0);
+            let checksum = sha256(&[copy]);
+            copy[448..480].copy_from_slice(&checksum);
+        }
+        disk.write_all_at(&header, 0).unwrap();
+    });
+    assert_refused(&run);
+    // cryptsetup itself has nothing against it.
+    fs::write(machine.disk().with_file_name("null"), &header).unwrap();
+    let dump = machine.run("truncate --size 32M /cell/null\ncryptsetup luksDump /cell/null");
+    assert!(dump.ok().stdout.contains("cipher: cipher_null-ecb"), "{dump:#?}");
+}
+
+#[test]
+fn another_passphrase_breaks_the_seal() {
+    let machine = Sealed::new();
+    // What `preinit` does: the same volume, but another passphrase in the TPM.
+    assert_refused(&machine.run_with("of the next installation", "opens status /cell/disk"));
+    let run = machine.0.run(&format!("{FUNCTIONS}\nopens status /cell/disk"));
+    assert_refused(&run);
+    assert!(run.stderr.contains("trust setup"), "{run:#?}");
+}
+
+/// Between the look and the opening: a program in the place of cryptsetup changes the disk first.
+#[test]
+fn what_was_verified_is_what_is_opened() {
+    let machine = Sealed::new();
+    let between = machine.0.dir().join("between");
+    let swap = "#!/bin/bash\ndd if=/cell/evil of=/cell/disk bs=1M conv=notrunc status=none\nexec cryptsetup \"$@\"\n";
+    fs::write(&between, swap).unwrap();
+    fs::set_permissions(&between, fs::Permissions::from_mode(0o755)).unwrap();
+    let run = machine.run(
+        r#"
+        truncate --size 32M /cell/evil
+        printf %s attacker | format --uuid 6cb1e5ab-7a53-4ca1-9d0a-1d3b4ce2ae10 --key-file - /cell/evil
+        opens ours /cell/disk --cryptsetup /cell/between
+        # The disk is the attacker's by now: asked itself, it does not open, or not with this passphrase.
+        opens theirs /cell/disk
+        try bare cryptsetup open --test-passphrase --token-only /cell/disk
+        "#,
+    );
+    run.ok();
+    assert_eq!((run.value("ours"), run.value("theirs")), ("0", "12"), "{run:#?}");
+    assert_ne!(run.value("bare"), "0", "{run:#?}");
+}
+
+#[test]
+fn nobody_can_change_the_header_in_memory() {
+    let machine = Sealed::new();
+    let spoil = machine.0.dir().join("spoil");
+    let script = "#!/bin/bash\nfor word in \"$@\"; do case $word in /proc/self/fd/*) header=$word ;; esac; done\n\
+                  [ -r \"$header\" ] && echo \"readable yes\"\nif printf x 1<>\"$header\"; then echo spoilt; fi\nif : >\"$header\"; then echo emptied; fi\n";
+    fs::write(&spoil, script).unwrap();
+    fs::set_permissions(&spoil, fs::Permissions::from_mode(0o755)).unwrap();
+    let run = machine.run("opens status /cell/disk --cryptsetup /cell/spoil");
+    assert_eq!(run.ok().value("readable"), "yes");
+    assert!(!run.stdout.contains("spoilt") && !run.stdout.contains("emptied"), "{run:#?}");
+}
+
+#[test]
+fn seal_needs_a_passphrase_and_a_volume() {
+    let machine = Sealed::new();
+    let before = fs::read(machine.disk()).unwrap();
+    let none = machine.0.run(&format!("{FUNCTIONS}\ntry status seal /cell/disk"));
+    assert_eq!(none.ok().value("status"), "12");
+    let run = machine.run(
+        r#"
+        try missing "$HOST" luks seal /cell/nothing
+        try plain "$HOST" luks seal /cell/script
+        try program "$HOST" luks seal --cryptsetup /nonsense /cell/disk
+        "#,
+    );
+    run.ok();
+    for name in ["missing", "plain", "program"] {
+        assert_ne!(run.value(name), "0", "{name}: {run:#?}");
+    }
+    assert_eq!(run.stderr.lines().filter(|line| line.starts_with("trust: cannot ")).count(), 3, "{run:#?}");
+    assert!(before == fs::read(machine.disk()).unwrap(), "the disk is as it was");
+}
+
+/// The file that stands for the volume of a whole disk may be larger than its header says, and smaller.
+#[test]
+fn sizes_of_headers() {
+    let machine = Sealed::new();
+    let run = machine.run(
+        r#"
+        for size in 16k 64k 4M; do
+            rm -f /cell/other
+            truncate --size 64M /cell/other
+            printf %s "the owner's" | format --luks2-metadata-size $size --key-file - /cell/other
+            cryptsetup token add --key-description machine:luks /cell/other
+            seal /cell/other
+            opens $size /cell/other
+            dd if=/dev/zero of=/cell/other bs=4096 count=1 conv=notrunc status=none
+            opens second-$size /cell/other
+        done
+        "#,
+    );
+    run.ok();
+    for size in ["16k", "64k", "4M"] {
+        assert_eq!((run.value(size), run.value(&format!("second-{size}"))), ("0", "0"), "{size}: {run:#?}");
+    }
+}
