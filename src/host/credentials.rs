@@ -82,6 +82,17 @@ pub fn load_certificate(dir: &Path) -> Result<Certificate> {
     certificate::from_pem(&atomic::read(&path)?).map_err(|e| in_file(&path, e))
 }
 
+/// Reads the certificate from a directory as it is encoded, byte for byte.
+///
+/// # Errors
+/// As [`load_certificate`].
+pub fn load_certificate_der(dir: &Path) -> Result<Vec<u8>> {
+    let path = dir.join(CERTIFICATE);
+    let pem = atomic::read(&path)?;
+    certificate::from_pem(&pem).map_err(|e| in_file(&path, e))?;
+    pem_rfc7468::decode_vec(&pem).map(|(_, der)| der).map_err(|e| corrupt(&path, &e.to_string()))
+}
+
 fn in_file(path: &Path, why: Error) -> Error {
     match why.kind() {
         Kind::Corrupt => corrupt(path, &why.cause()),

@@ -23,3 +23,25 @@ pub fn digest(path: &Path) -> Result<Digest> {
             .remedy("give a SHA-256 value in binary, not in hex")
     })
 }
+
+/// Boot loaders and variable stores are not larger.
+const MAX_IMAGE: u64 = 64 * 1024 * 1024;
+
+/// The whole of a file that may be larger than keys and certificates are.
+pub fn image(path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_IMAGE + 1).read_to_end(&mut bytes));
+    match read {
+        Ok(size) if size as u64 > MAX_IMAGE => {
+            Err(Error::new(Kind::Usage, format!("use {}", path.display()), "it is larger than 64 MiB")
+                .remedy("check the name"))
+        }
+        Ok(_) => Ok(bytes),
+        Err(e) => Err(atomic::cannot("read", path, &e)),
+    }
+}
+
+/// What a parser says of the file at `path`.
+pub fn parsed<T>(path: &Path, parse: impl FnOnce(&[u8]) -> Result<T>) -> Result<T> {
+    parse(&image(path)?).map_err(|e| e.within(format!("use {}", path.display())))
+}

@@ -5,6 +5,7 @@ mod efi;
 mod enroll;
 mod keyset;
 mod luks;
+mod machine;
 mod manual;
 mod output;
 mod pcr7;
@@ -40,6 +41,13 @@ enum Command {
     /// SUDIs: the identities of a project's machines
     #[command(subcommand)]
     Sudi(project::Sudis),
+    /// Compute the PCR 7 values of a keyset's boots
+    #[command(
+        name = "computePCR7",
+        alias = "compute-pcr7",
+        after_help = "Examples:\n  trust computePCR7 acme\n  trust computePCR7 acme --chain shim --shim shimx64.efi --explain"
+    )]
+    ComputePcr7(pcr7::ComputePcr7),
     /// Compute the policies for two PCR 7 values, unsigned
     #[command(name = "tpm-policy-gen")]
     TpmPolicyGen(policy::TpmPolicyGen),
@@ -86,6 +94,7 @@ impl Command {
             Self::Keyset(command) => command.run(),
             Self::Project(command) => command.run(),
             Self::Sudi(command) => command.run(),
+            Self::ComputePcr7(command) => command.run(),
             Self::TpmPolicyGen(command) => command.run(),
             Self::Luks(command) => command.run(),
             Self::Man(command) => command.run(definition()),

@@ -1,1 +1,121 @@
 //! `trust computePCR7`.
+
+use super::{machine, output};
+use crate::{
+    error::Result,
+    host::{
+        atomic,
+        keyset::{Keyset, Role},
+        pcr7::{self, Event, Prediction},
+    },
+};
+use clap::Args;
+use serde_json::{Map, Value, json};
+use std::path::PathBuf;
+
+/// Bytes of an event that are shown where someone looks.
+const SHOWN: usize = 64;
+
+/// `trust computePCR7`
+#[derive(Args)]
+pub struct ComputePcr7 {
+    /// Name of the keyset
+    name: String,
+    #[command(flatten)]
+    machine: machine::Options,
+    /// Show every event, its bytes and PCR 7 after it
+    #[arg(long)]
+    explain: bool,
+    /// As a JSON object
+    #[arg(long)]
+    json: bool,
+    /// Also write the values for `trust keyset pcr7data`: pcr_prod.bin, pcr_limited.bin and pcr_tpm.bin
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+}
+
+impl ComputePcr7 {
+    pub(super) fn run(self) -> Result<()> {
+        let prediction = pcr7::predict(&Keyset::open(&self.name)?, &self.machine.machine()?)?;
+        if let Some(dir) = &self.output {
+            atomic::make_dirs(dir)?;
+            let values = prediction.values();
+            for (name, value) in
+                [("pcr_prod.bin", values.production), ("pcr_limited.bin", values.limited), ("pcr_tpm.bin", values.tpm)]
+            {
+                atomic::replace(&dir.join(name), atomic::PUBLIC, &value)?;
+            }
+        }
+        match (self.json, self.explain) {
+            (true, explain) => output::json(&to_json(&prediction, explain)),
+            (false, true) => explain(&prediction),
+            (false, false) => {
+                output::lines(kinds(&prediction).map(|(role, event)| format!("{}: {}", role.dir(), hex(&event.pcr7))))
+            }
+        }
+    }
+}
+
+/// The kinds of images and the last event of their boots.
+fn kinds(prediction: &Prediction) -> [(Role, &Event); 3] {
+    [
+        (Role::UkiProduction, &prediction.production),
+        (Role::UkiLimited, &prediction.limited),
+        (Role::UkiTpm, &prediction.tpm),
+    ]
+}
+
+fn to_json(prediction: &Prediction, explain: bool) -> Value {
+    let mut object: Map<String, Value> =
+        kinds(prediction).iter().map(|(role, event)| (role.dir().to_owned(), hex(&event.pcr7).into())).collect();
+    if explain {
+        let events = kinds(prediction).map(|(role, last)| {
+            let events: Vec<_> = prediction.common.iter().chain([last]).map(event_to_json).collect();
+            (role.dir().to_owned(), Value::from(events))
+        });
+        object.insert("events".into(), Map::from_iter(events).into());
+    }
+    object.into()
+}
+
+fn event_to_json(event: &Event) -> Value {
+    json!({
+        "type": event.kind.as_str(),
+        "variable": event.name,
+        "data": hex(&event.data),
+        "digest": hex(&event.digest),
+        "pcr7": hex(&event.pcr7),
+    })
+}
+
+/// Every event with what it does; the last one for each kind of image.
+fn explain(prediction: &Prediction) -> Result<()> {
+    for event in &prediction.common {
+        describe(event)?;
+    }
+    for (role, event) in kinds(prediction) {
+        output::line(format_args!("then, of an image signed by {}:", role.dir()))?;
+        describe(event)?;
+        output::line(format_args!("{}: {}", role.dir(), hex(&event.pcr7)))?;
+    }
+    Ok(())
+}
+
+fn describe(event: &Event) -> Result<()> {
+    output::line(format_args!("{} {}, {} bytes", event.kind.as_str(), event.name, event.data.len()))?;
+    for (row, bytes) in event.data.chunks(16).take(SHOWN / 16).enumerate() {
+        let text: String =
+            bytes.iter().map(|byte| if byte.is_ascii_graphic() { char::from(*byte) } else { '.' }).collect();
+        let bytes: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        output::line(format_args!("    {:04x}  {:<47}  {text}", row * 16, bytes.join(" ")))?;
+    }
+    if event.data.len() > SHOWN {
+        output::line(format_args!("    … and {} more; all of them with --json", event.data.len() - SHOWN))?;
+    }
+    output::line(format_args!("    SHA-256  {}", hex(&event.digest)))?;
+    output::line(format_args!("    PCR 7    {}", hex(&event.pcr7)))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,7 +1,12 @@
 //! `EFI_SIGNATURE_LIST` (UEFI Specification 2.10, section 32.4.1): PK, KEK, db and dbx.
 
-use super::{bytes::Reader, variable::guid};
+use super::{
+    authentication,
+    bytes::Reader,
+    variable::{self, guid},
+};
 use crate::error::{Error, Kind, Result};
+use std::collections::HashSet;
 use uuid::Uuid;
 
 /// `EFI_CERT_X509_GUID`: a certificate in DER.
@@ -52,6 +57,13 @@ impl SignatureList {
     }
 }
 
+impl SignatureList {
+    /// What tells its signatures from others.
+    fn keys(&self) -> impl Iterator<Item = (Uuid, Uuid, &[u8])> {
+        self.signatures.iter().map(|signature| (self.kind, signature.owner, signature.data.as_slice()))
+    }
+}
+
 impl Signature {
     /// The `EFI_SIGNATURE_DATA` itself: owner, then data.
     #[must_use]
@@ -79,6 +91,39 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<SignatureList>> {
         })?);
     }
     Ok(lists)
+}
+
+/// Reads a file of signature lists in any of the forms they come in: bare (`esl`), signed (`auth`), or as
+/// efivarfs shows the variable, behind its attributes.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_file(bytes: &[u8]) -> Result<Vec<SignatureList>> {
+    let attributes = Reader::new(bytes).u32();
+    let bare = match authentication::contents(bytes) {
+        Some(contents) => contents,
+        // No GUID of a type begins like that.
+        None if attributes == Some(variable::AUTHENTICATED) => bytes.get(4..).unwrap_or_default(),
+        None => bytes,
+    };
+    parse(bare)
+}
+
+/// Adds `more` to a variable as a firmware does that is asked to append (`EFI_VARIABLE_APPEND_WRITE`): signatures
+/// that are there already are left out, and lists that nothing is left of.
+#[must_use]
+pub fn append(lists: &[SignatureList], more: &[SignatureList]) -> Vec<SignatureList> {
+    let known: HashSet<_> = lists.iter().flat_map(SignatureList::keys).collect();
+    let mut all = lists.to_vec();
+    for list in more {
+        let mut list = list.clone();
+        let kind = list.kind;
+        list.signatures.retain(|signature| !known.contains(&(kind, signature.owner, signature.data.as_slice())));
+        if !list.signatures.is_empty() {
+            all.push(list);
+        }
+    }
+    all
 }
 
 fn parse_one(rest: &mut Reader<'_>) -> Option<SignatureList> {
@@ -169,6 +214,35 @@ mod tests {
         for len in 0..bytes.len() {
             assert_eq!(parse(&bytes[..len]).is_ok(), whole.contains(&len), "{len}");
         }
+    }
+
+    #[test]
+    fn files_come_in_three_forms() {
+        let lists = [SignatureList::sha256(OWNER_GUID, &[[1; 32], [2; 32]])];
+        let bare = to_bytes(&lists).unwrap();
+        let time = authentication::Time::of("2026-11-22T10:11:12Z".parse().unwrap());
+        let signed = [authentication::header(time, b"signature").unwrap(), bare.clone()].concat();
+        let variable = [&[0x27, 0, 0, 0], &bare[..]].concat();
+        for file in [bare, signed, variable] {
+            assert_eq!(parse_file(&file).unwrap(), lists);
+            assert!(parse_file(&file[..file.len() - 1]).is_err());
+        }
+    }
+
+    #[test]
+    fn what_is_appended_is_what_is_not_there() {
+        let old = [SignatureList::sha256(OWNER_GUID, &[[1; 32], [2; 32]]), SignatureList::x509(X509, vec![1; 32])];
+        let more = [
+            SignatureList::sha256(OWNER_GUID, &[[2; 32], [3; 32]]),
+            SignatureList::sha256(OWNER_GUID, &[[1; 32]]),
+            // The same bytes by another owner, or of another type, are something else.
+            SignatureList::sha256(X509, &[[1; 32]]),
+            SignatureList::x509(OWNER_GUID, vec![1; 32]),
+        ];
+        let all = append(&old, &more);
+        assert_eq!(all[..2], old);
+        assert_eq!(all[2..], [SignatureList::sha256(OWNER_GUID, &[[3; 32]]), more[2].clone(), more[3].clone()]);
+        assert_eq!(append(&old, &old), old);
     }
 
     #[test]

@@ -158,6 +158,14 @@ impl Keyset {
         credentials::load_certificate(&self.dir.join(role.dir()))
     }
 
+    /// A certificate as it is encoded in DER: what signature lists hold and a firmware measures.
+    ///
+    /// # Errors
+    /// Those of [`credentials::load_certificate_der`].
+    pub fn certificate_der(&self, role: Role) -> Result<Vec<u8>> {
+        credentials::load_certificate_der(&self.dir.join(role.dir()))
+    }
+
     /// Who is the owner of a key's certificate in signature lists of UEFI.
     ///
     /// # Errors

@@ -1,0 +1,73 @@
+//! PK, KEK, db and dbx of a keyset's machines: the one place that says what is in them.
+
+use super::profile;
+use crate::{
+    error::Result,
+    host::{
+        format::signature_list::{Signature, SignatureList, X509},
+        keyset::{Keyset, Role},
+    },
+};
+use uuid::Uuid;
+
+/// Who verifies an image before it is started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Chain {
+    /// The firmware itself: its db holds the keys of the images
+    Direct,
+    /// A shim that the firmware starts: db holds the key of the shim, and the shim the keys of the images
+    Shim,
+}
+
+/// The certificates that images are signed for.
+const IMAGES: [Role; 3] = [Role::UkiProduction, Role::UkiLimited, Role::UkiTpm];
+
+/// The four variables, as lists in their order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Databases {
+    /// The platform key.
+    pub pk: Vec<SignatureList>,
+    /// Who may change db and dbx.
+    pub kek: Vec<SignatureList>,
+    /// What may be started.
+    pub db: Vec<SignatureList>,
+    /// What may not.
+    pub dbx: Vec<SignatureList>,
+}
+
+impl Databases {
+    /// Those of a keyset; without `dbx` that of [`profile`].
+    ///
+    /// # Errors
+    /// Those of reading the keyset.
+    pub fn of(keyset: &Keyset, chain: Chain, dbx: Option<&[SignatureList]>) -> Result<Self> {
+        let entry = |role| Ok(SignatureList::x509(keyset.guid(role)?, keyset.certificate_der(role)?));
+        let mut db = vec![entry(Role::UefiDb)?];
+        if chain == Chain::Direct {
+            for role in IMAGES {
+                db.push(entry(role)?);
+            }
+        }
+        Ok(Self {
+            pk: vec![entry(Role::UefiPk)?],
+            kek: vec![entry(Role::UefiKek)?],
+            db,
+            dbx: dbx.map_or_else(profile::dbx, <[_]>::to_vec),
+        })
+    }
+}
+
+/// What a shim for a keyset is built with: the keys of the images, without an owner.
+///
+/// # Errors
+/// Those of reading the keyset.
+pub fn vendor_db(keyset: &Keyset) -> Result<Vec<SignatureList>> {
+    IMAGES.iter().map(|role| Ok(SignatureList::x509(Uuid::nil(), keyset.certificate_der(*role)?))).collect()
+}
+
+/// The first entry that holds a certificate: what is measured when an image was verified with it.
+#[must_use]
+pub fn entry_of<'a>(lists: &'a [SignatureList], certificate: &[u8]) -> Option<&'a Signature> {
+    let certificates = lists.iter().filter(|list| list.kind == X509).flat_map(|list| &list.signatures);
+    certificates.into_iter().find(|entry| entry.data == certificate)
+}

@@ -1,0 +1,338 @@
+//! PCR 7 as `trust` predicts it, held against what real firmware and shims measured, and against shims that lie.
+
+use harness::Home;
+use std::{fs, path::Path};
+
+/// What `trust computePCR7` was asked, and what was measured.
+const MEASURED: [(&str, &str, &[&str]); 3] = [
+    ("direct-production", "uki-production", &[]),
+    ("direct-limited", "uki-limited", &["--chain", "direct"]),
+    ("direct-no-dbx-production", "uki-production", &["--dbx", "/dev/null"]),
+];
+/// The same, with a shim.
+const MEASURED_WITH_SHIM: [(&str, &str, &[&str]); 2] =
+    [("shim-tpm", "uki-tpm", &[]), ("shim-no-dbx-production", "uki-production", &["--dbx", "/dev/null"])];
+/// The level that shim 16.1 as Debian's source makes it sets by itself.
+const SBAT_LEVEL: &[u8] = b"sbat,1,2024040900\nshim,4\ngrub,4\ngrub.peimage,2\n";
+
+fn measured() -> std::path::PathBuf {
+    harness::workspace().join("tests/data/measured")
+}
+
+/// A home with keyset `k`, whose certificates were enrolled when the logs were made.
+fn home() -> Home {
+    let home = Home::new();
+    fs::create_dir_all(home.keys()).unwrap();
+    harness::run("cp", &["-r", text(&measured().join("keyset")), text(&home.keys().join("k"))]);
+    home
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// The certificate of one of the keyset's keys in DER.
+fn certificate(role: &str) -> Vec<u8> {
+    let cert = measured().join("keyset").join(role).join("cert.pem");
+    let output = std::process::Command::new("openssl")
+        .args(["x509", "-outform", "der", "-in"])
+        .arg(cert)
+        .output()
+        .expect("openssl is there");
+    assert!(output.status.success());
+    output.stdout
+}
+
+/// `computePCR7 k ARGS --json --explain` of one kind of image, as the logs have it: `TYPE DIGEST DATA`, then `PCR7 VALUE`.
+fn predicted(home: &Home, role: &str, args: &[&str]) -> Vec<String> {
+    let printed = home.ok(&[&["computePCR7", "k", "--json", "--explain"], args].concat());
+    let json: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    let mut lines: Vec<String> = Vec::new();
+    for event in json["events"][role].as_array().unwrap() {
+        let [kind, digest, data] = ["type", "digest", "data"].map(|key| event[key].as_str().unwrap());
+        lines.push(format!("{kind} {digest} {data}"));
+    }
+    lines.push(format!("PCR7 {}", json[role].as_str().unwrap()));
+    lines
+}
+
+fn expected(log: &str) -> Vec<String> {
+    let log = fs::read_to_string(measured().join(format!("{log}.events"))).unwrap();
+    log.lines().map(str::to_owned).collect()
+}
+
+/// A PE image with these sections, their names in the string table as linkers write them, and `ident` somewhere.
+fn image(sections: &[(&str, &[u8])]) -> Vec<u8> {
+    const HEADERS: usize = 0x400;
+    let count = u16::try_from(sections.len()).unwrap();
+    let mut strings = vec![0; 4];
+    let (mut table, mut data) = (Vec::new(), Vec::new());
+    for (index, (name, contents)) in sections.iter().enumerate() {
+        let mut short = format!("/{}", strings.len()).into_bytes();
+        short.resize(8, 0);
+        strings.extend_from_slice(name.as_bytes());
+        strings.push(0);
+        let raw = contents.len().next_multiple_of(0x200);
+        table.extend(short);
+        for field in [contents.len(), 0x1000 * (index + 1), raw, HEADERS + data.len(), 0, 0, 0, 0x4000_0040] {
+            table.extend(u32::try_from(field).unwrap().to_le_bytes());
+        }
+        data.extend_from_slice(contents);
+        data.resize(data.len().next_multiple_of(0x200), 0);
+    }
+    let mut image = vec![0; 0x40];
+    image[..2].copy_from_slice(b"MZ");
+    image[0x3c] = 0x40;
+    image.extend(b"PE\0\0");
+    image.extend(0x8664_u16.to_le_bytes());
+    image.extend(count.to_le_bytes());
+    for field in [0, HEADERS + data.len(), 0] {
+        image.extend(u32::try_from(field).unwrap().to_le_bytes());
+    }
+    image.extend(240_u16.to_le_bytes());
+    image.extend(0x0206_u16.to_le_bytes());
+    let optional = image.len();
+    image.resize(optional + 240, 0);
+    let mut put = |at: usize, bytes: &[u8]| image[optional + at..optional + at + bytes.len()].copy_from_slice(bytes);
+    put(0, &0x20b_u16.to_le_bytes());
+    put(32, &0x1000_u32.to_le_bytes());
+    put(36, &0x200_u32.to_le_bytes());
+    put(56, &(0x1000 * u32::from(count + 1)).to_le_bytes());
+    put(60, &u32::try_from(HEADERS).unwrap().to_le_bytes());
+    put(68, &10_u16.to_le_bytes());
+    put(108, &16_u32.to_le_bytes());
+    image.extend(table);
+    image.resize(HEADERS, 0);
+    let length = u32::try_from(strings.len()).unwrap();
+    strings[..4].copy_from_slice(&length.to_le_bytes());
+    [image, data, strings].concat()
+}
+
+/// The section `.vendor_cert` with this allowed.
+fn vendor_cert(allowed: &[u8]) -> Vec<u8> {
+    let size = u32::try_from(allowed.len()).unwrap();
+    let header: Vec<_> = [size, 0, 16, 16 + size].iter().flat_map(|field| field.to_le_bytes()).collect();
+    [&header, allowed].concat()
+}
+
+/// The section `.sbatlevel`.
+fn sbat_level(automatic: &[u8]) -> Vec<u8> {
+    let latest = 9 + u32::try_from(automatic.len()).unwrap();
+    let header: Vec<_> = [0, 8, latest].iter().flat_map(|field: &u32| field.to_le_bytes()).collect();
+    [&header, automatic, b"\0sbat,1,2099010100\nshim,9\n\0"].concat()
+}
+
+/// Signature lists of the three keys of images, without owners.
+fn vendor_db() -> Vec<u8> {
+    const X509: [u8; 16] =
+        [0xa1, 0x59, 0xc0, 0xa5, 0xe4, 0x94, 0xa7, 0x4a, 0x87, 0xb5, 0xab, 0x15, 0x5c, 0x2b, 0xf0, 0x72];
+    let list = |role| {
+        let certificate = certificate(role);
+        let size = u32::try_from(certificate.len()).unwrap();
+        let sizes: Vec<_> = [44 + size, 0, 16 + size].iter().flat_map(|field| field.to_le_bytes()).collect();
+        [&X509[..], &sizes, &[0; 16], &certificate].concat()
+    };
+    ["uki-production", "uki-limited", "uki-tpm"].map(list).concat()
+}
+
+fn ident(version: &str) -> Vec<u8> {
+    format!("UEFI SHIM\n$Version: {version} $\n$BuildMachine: Linux x86_64 $\n").into_bytes()
+}
+
+fn shim(version: &str, vendor: &[u8], level: Option<&[u8]>) -> Vec<u8> {
+    let (ident, vendor, level) = (ident(version), vendor_cert(vendor), level.map(sbat_level));
+    let mut sections = vec![(".data.ident", ident.as_slice()), (".vendor_cert", &vendor)];
+    sections.extend(level.as_deref().map(|level| (".sbatlevel", level)));
+    image(&sections)
+}
+
+#[test]
+fn firmware_measures_what_was_predicted() {
+    let home = home();
+    for (log, role, args) in MEASURED {
+        assert_eq!(predicted(&home, role, args), expected(log), "{log}");
+    }
+}
+
+#[test]
+fn a_shim_measures_what_was_predicted() {
+    let home = home();
+    let file = home.path().join("shim.efi");
+    fs::write(&file, shim("16.1", &vendor_db(), Some(SBAT_LEVEL))).unwrap();
+    for (log, role, args) in MEASURED_WITH_SHIM {
+        assert_eq!(predicted(&home, role, &[&["--shim", text(&file)], args].concat()), expected(log), "{log}");
+    }
+}
+
+#[test]
+fn names_of_events_by_version_of_shim() {
+    let home = home();
+    let events = |file: &[u8]| -> Vec<String> {
+        fs::write(home.path().join("shim.efi"), file).unwrap();
+        let printed = home.ok(&["computePCR7", "k", "--shim", "shim.efi", "--json", "--explain"]);
+        let json: serde_json::Value = serde_json::from_str(&printed).unwrap();
+        let events = json["events"]["uki-tpm"].as_array().unwrap().iter().skip(6);
+        events.map(|event| event["variable"].as_str().unwrap().to_owned()).collect()
+    };
+    let old = ["db", "SbatLevel", "MokListTrusted", "vendor_db"];
+    assert_eq!(events(&shim("15.6", &vendor_db(), None)), old);
+    assert_eq!(events(&shim("15.7", &vendor_db(), Some(b"sbat,1,2021030218\n"))), old);
+    assert_eq!(events(&shim("15.8", &vendor_db(), Some(SBAT_LEVEL))), ["db", "SbatLevel", "vendor_db"]);
+    assert_eq!(events(&shim("17", &vendor_db(), Some(SBAT_LEVEL))), ["db", "SbatLevel", "vendor_db"]);
+    // The values of 15.6 are those of the boot kit.
+    fs::write(home.path().join("shim.efi"), shim("15.6", &vendor_db(), None)).unwrap();
+    let given = home.ok(&["computePCR7", "k", "--shim", "shim.efi"]);
+    assert_eq!(home.ok(&["computePCR7", "k", "--chain", "shim"]), given);
+    // A level that the machine has instead.
+    fs::write(home.path().join("level"), b"sbat,1,2099010100\n").unwrap();
+    let newer = home.ok(&["computePCR7", "k", "--shim", "shim.efi", "--sbat-level", "level"]);
+    assert_ne!(newer, given);
+    fs::write(home.path().join("level"), b"sbat,1,2021030218\n").unwrap();
+    assert_eq!(home.ok(&["computePCR7", "k", "--shim", "shim.efi", "--sbat-level", "level"]), given);
+}
+
+#[test]
+fn a_real_shim_that_holds_other_keys() {
+    let home = home();
+    let shim = harness::assets::path("usr/lib/shim/shimx64.efi");
+    let complaint = home.refuses(&["computePCR7", "k", "--shim", text(&shim)]);
+    assert!(complaint.contains("does not hold its certificate"), "{complaint}");
+}
+
+#[test]
+fn one_key_in_a_real_shim() {
+    let home = home();
+    let mut shim = fs::read(harness::assets::path("usr/lib/shim/shimx64.efi")).unwrap();
+    // Debian's certificate makes room for a shorter one; what the shim denies may lie elsewhere.
+    let at = shim.windows(12).position(|window| window == [0x30, 0x82, 3, 0x9e, 0x30, 0x82, 2, 0x86, 0xa0, 3, 2, 1]);
+    let at = at.expect("Debian's certificate is in its shim");
+    let certificate = certificate("uki-production");
+    let length = u32::try_from(certificate.len()).unwrap();
+    shim[at - 16..at - 12].copy_from_slice(&length.to_le_bytes());
+    shim[at..at + certificate.len()].copy_from_slice(&certificate);
+    fs::write(home.path().join("shim.efi"), shim).unwrap();
+    // The other two are not started, and it says so.
+    let complaint = home.refuses(&["computePCR7", "k", "--shim", "shim.efi"]);
+    assert!(complaint.contains("uki-limited"), "{complaint}");
+}
+
+#[test]
+fn a_dbx_in_any_form_and_its_updates() {
+    let home = home();
+    // The default, written down.
+    let hash = "2616c4c14c509240aca941f9369343284c0000000000000030000000a3a8baa01d04a848bc87c36d121b5e3d\
+                e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    let esl: Vec<u8> =
+        (0..hash.len()).step_by(2).map(|at| u8::from_str_radix(&hash[at..at + 2], 16).unwrap()).collect();
+    let write = |name: &str, bytes: &[u8]| fs::write(home.path().join(name), bytes).unwrap();
+    write("dbx.esl", &esl);
+    write("dbx.var", &[&[0x27, 0, 0, 0], &esl[..]].concat());
+    let mut other = esl.clone();
+    other[44] ^= 1;
+    write("update.esl", &other);
+    write("both.esl", &[esl.clone(), other.clone()].concat());
+    let value = |args: &[&str]| home.ok(&[&["computePCR7", "k"], args].concat());
+    let default = value(&[]);
+    assert_eq!(value(&["--dbx", "dbx.esl"]), default);
+    assert_eq!(value(&["--dbx", "dbx.var"]), default);
+    let updated = value(&["--dbx", "dbx.esl", "--dbx", "update.esl"]);
+    assert_ne!(updated, default);
+    assert_eq!(value(&["--dbx", "both.esl"]), updated);
+    // What is there already is not appended again.
+    assert_eq!(value(&["--dbx", "both.esl", "--dbx", "update.esl", "--dbx", "dbx.var"]), updated);
+    // Sizes that lie.
+    for (name, bytes) in [("short", &esl[..75]), ("long", &[&esl[..], &[0]].concat()), ("text", b"dbx")] {
+        write(name, bytes);
+        let complaint = home.fails(&["computePCR7", "k", "--dbx", name], 14);
+        assert!(complaint.contains(name) && complaint.contains("esl"), "{complaint}");
+    }
+    home.refuses(&["computePCR7", "k", "--dbx", "missing"]);
+}
+
+#[test]
+fn shims_that_are_none() {
+    let home = home();
+    let db = vendor_db();
+    let (ident, vendor, level) = (ident("16.1"), vendor_cert(&db), sbat_level(SBAT_LEVEL));
+    let with = |ident: &[u8], vendor: &[u8], level: &[u8]| {
+        image(&[(".data.ident", ident), (".vendor_cert", vendor), (".sbatlevel", level)])
+    };
+    let lying = |at: usize, value: u32| {
+        let mut lying = vendor.clone();
+        lying[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        lying
+    };
+    let sound = with(&ident, &vendor, &level);
+    let cases: [(&str, Vec<u8>); 14] = [
+        ("empty", Vec::new()),
+        ("three bytes", b"MZ\0".to_vec()),
+        ("text", b"UEFI SHIM\n$Version: 16.1 $\n".to_vec()),
+        ("cut off", sound[..sound.len() / 2].to_vec()),
+        ("no version", with(b"UEFI SHIM", &vendor, &level)),
+        ("no number", with(b"UEFI SHIM\n$Version: new $", &vendor, &level)),
+        ("no certificates", image(&[(".data.ident", &ident), (".sbatlevel", &level)])),
+        ("short table", with(&ident, &vendor[..15], &level)),
+        ("size beyond the end", with(&ident, &lying(0, u32::MAX), &level)),
+        ("offset beyond the end", with(&ident, &lying(8, u32::MAX), &level)),
+        ("lists cut off", with(&ident, &lying(0, u32::try_from(db.len()).unwrap() - 1), &level)),
+        ("a level of another format", with(&ident, &vendor, &[&[1], &level[1..]].concat())),
+        ("a level beyond the end", with(&ident, &vendor, &[&level[..4], &[0xff; 8], &level[12..]].concat())),
+        ("a level without an end", with(&ident, &vendor, &level[..20])),
+    ];
+    for (name, file) in cases {
+        fs::write(home.path().join("shim.efi"), file).unwrap();
+        let complaint = home.fails(&["computePCR7", "k", "--shim", "shim.efi"], 14);
+        assert!(complaint.contains("shim.efi"), "{name}: {complaint}");
+    }
+    fs::write(home.path().join("shim.efi"), sound).unwrap();
+    home.ok(&["computePCR7", "k", "--shim", "shim.efi"]);
+    for version in ["15.5", "15", "0.9", "12.100"] {
+        fs::write(home.path().join("shim.efi"), shim(version, &db, None)).unwrap();
+        let complaint = home.refuses(&["computePCR7", "k", "--shim", "shim.efi"]);
+        assert!(complaint.contains("15.6"), "{complaint}");
+    }
+}
+
+#[test]
+fn options_that_contradict_each_other_and_keysets_that_are_not_whole() {
+    let home = home();
+    fs::write(home.path().join("level"), b"sbat,1,2099010100\n").unwrap();
+    home.refuses(&["computePCR7", "k", "--chain", "direct", "--sbat-level", "level"]);
+    home.refuses(&["computePCR7", "k", "--chain", "both"]);
+    home.refuses(&["computePCR7", "missing"]);
+    let guid = home.keys().join("k/uki-limited/guid");
+    let sound = fs::read(&guid).unwrap();
+    fs::write(&guid, "no GUID").unwrap();
+    let complaint = home.fails(&["computePCR7", "k"], 14);
+    assert!(complaint.contains("uki-limited/guid"), "{complaint}");
+    fs::remove_file(&guid).unwrap();
+    let complaint = home.refuses(&["computePCR7", "k"]);
+    assert!(complaint.contains("uki-limited/guid"), "{complaint}");
+    // With a shim nobody needs it.
+    home.ok(&["computePCR7", "k", "--chain", "shim"]);
+    fs::write(&guid, sound).unwrap();
+    home.ok(&["computePCR7", "k"]);
+}
+
+#[test]
+fn values_are_written_for_others_and_explained() {
+    let home = home();
+    let printed = home.ok(&["compute-pcr7", "k", "--output", "some/where"]);
+    for (name, file) in
+        [("uki-production", "pcr_prod.bin"), ("uki-limited", "pcr_limited.bin"), ("uki-tpm", "pcr_tpm.bin")]
+    {
+        let value = fs::read(home.path().join("some/where").join(file)).unwrap();
+        assert!(printed.contains(&format!("{name}: {}\n", harness::hex(&value))), "{name}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&home.ok(&["computePCR7", "k", "--json"])).unwrap();
+    let values: Vec<_> =
+        json.as_object().unwrap().iter().map(|(name, value)| format!("{name}: {}", value.as_str().unwrap())).collect();
+    let mut lines: Vec<_> = printed.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(values, lines);
+    let explained = home.ok(&["computePCR7", "k", "--explain"]);
+    for line in lines {
+        assert!(explained.contains(line), "{explained}");
+    }
+    assert!(explained.contains("EV_EFI_VARIABLE_DRIVER_CONFIG SecureBoot, 53 bytes"), "{explained}");
+}
