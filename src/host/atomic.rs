@@ -23,6 +23,8 @@ const DIRECTORY: u32 = 0o700;
 const UNFINISHED: &str = ".new-";
 /// Larger files are not what they should be.
 const MAX_FILE: u64 = 1024 * 1024;
+/// What the 32-bit offsets of a PE image can reach.
+const MAX_IMAGE: u64 = u32::MAX as u64;
 
 /// A failure to do `what` to `path`, with a remedy for the usual reasons.
 pub fn cannot(what: &str, path: &Path, why: &io::Error) -> Error {
@@ -50,11 +52,23 @@ pub fn make_dirs(path: &Path) -> Result<()> {
 /// # Errors
 /// [`Kind::Usage`] when there is none, [`Kind::Corrupt`] when it is larger than 1 MiB, else [`Kind::System`].
 pub fn read(path: &Path) -> Result<Vec<u8>> {
+    read_up_to(path, MAX_FILE, "1 MiB")
+}
+
+/// Reads a whole file that holds an image: a program, a kernel, an initrd.
+///
+/// # Errors
+/// As [`read`], but for the size: 4 GiB.
+pub fn read_image(path: &Path) -> Result<Vec<u8>> {
+    read_up_to(path, MAX_IMAGE, "4 GiB")
+}
+
+fn read_up_to(path: &Path, most: u64, said: &str) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let size = File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes));
+    let size = File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes));
     match size {
-        Ok(size) if size as u64 > MAX_FILE => {
-            Err(Error::new(Kind::Corrupt, format!("read {}", path.display()), "it is larger than 1 MiB")
+        Ok(size) if size as u64 > most => {
+            Err(Error::new(Kind::Corrupt, format!("read {}", path.display()), format!("it is larger than {said}"))
                 .remedy("check the name"))
         }
         Ok(_) => Ok(bytes),
@@ -74,8 +88,12 @@ pub fn create(path: &Path, mode: u32, contents: &[u8]) -> Result<()> {
 /// Writes a file, in the place of an old one if there is one: whoever reads it sees all of either.
 ///
 /// # Errors
-/// [`Kind::System`]; the old one is then still there.
+/// [`Kind::Usage`]: what is there is no file; else [`Kind::System`]. The old one is then still there.
 pub fn replace(path: &Path, mode: u32, contents: &[u8]) -> Result<()> {
+    if path.symlink_metadata().is_ok_and(|there| !there.is_file() && !there.is_symlink()) {
+        let why = "there is something that is no regular file";
+        return Err(Error::new(Kind::Usage, format!("write {}", path.display()), why).remedy("choose another name"));
+    }
     let unfinished = path.with_file_name(unfinished_name());
     let written = create(&unfinished, mode, contents).and_then(|()| {
         sync(&unfinished)?;

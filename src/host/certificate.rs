@@ -83,6 +83,21 @@ pub fn to_pem(certificate: &Certificate) -> Result<String> {
     certificate.to_pem(LineEnding::LF).map_err(|e| failed(&e.into()))
 }
 
+/// Reads a certificate in DER, which its encoding must be to the last byte: what is written again later has to be the
+/// same, or its signature is lost.
+///
+/// # Errors
+/// [`Kind::Corrupt`] when it is none.
+pub fn from_der(der: &[u8]) -> Result<Certificate> {
+    use der::Decode;
+    let bad = |why: String| Error::new(Kind::Corrupt, "read a certificate", why).remedy("give an X.509 certificate");
+    let certificate = Certificate::from_der(der).map_err(|e| bad(e.to_string()))?;
+    match certificate.to_der() {
+        Ok(again) if again == der => Ok(certificate),
+        _ => Err(bad("it is not in DER".into())),
+    }
+}
+
 /// Whether `key` is the one that `certificate` speaks of.
 #[must_use]
 pub fn is_for(certificate: &Certificate, key: &PublicKey) -> bool {

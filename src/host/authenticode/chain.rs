@@ -16,7 +16,9 @@ use der::{
     asn1::BitString,
     oid::{
         AssociatedOid, ObjectIdentifier,
-        db::rfc5912::{ID_CE_EXT_KEY_USAGE, ID_CE_SUBJECT_ALT_NAME},
+        db::rfc5912::{
+            ID_CE_CERTIFICATE_POLICIES, ID_CE_CRL_DISTRIBUTION_POINTS, ID_CE_EXT_KEY_USAGE, ID_CE_SUBJECT_ALT_NAME,
+        },
     },
 };
 use std::time::{Duration, SystemTime};
@@ -29,10 +31,18 @@ use x509_cert::{
 const MAX_INTERMEDIATES: usize = 8;
 /// Signatures of certificates that are looked at in search of a chain, at most.
 const MAX_CHECKS: usize = 200;
-/// Extensions that may be critical: those that are looked at here, and those that only narrow down what firmware
-/// does not ask for.
-const KNOWN: [ObjectIdentifier; 4] =
-    [BasicConstraints::OID, KeyUsage::OID, ID_CE_EXT_KEY_USAGE, ID_CE_SUBJECT_ALT_NAME];
+/// Netscape's certificate type.
+const NETSCAPE_CERT_TYPE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.113730.1.1");
+/// Extensions that may be critical: those that are looked at here, and those that say what firmware does not ask.
+const KNOWN: [ObjectIdentifier; 7] = [
+    BasicConstraints::OID,
+    KeyUsage::OID,
+    ID_CE_CERTIFICATE_POLICIES,
+    ID_CE_CRL_DISTRIBUTION_POINTS,
+    ID_CE_EXT_KEY_USAGE,
+    ID_CE_SUBJECT_ALT_NAME,
+    NETSCAPE_CERT_TYPE,
+];
 
 /// A certificate and the bytes that it came as.
 #[derive(Clone, Debug)]
@@ -97,34 +107,33 @@ impl Link {
         }
     }
 
-    /// Whether `issuer` has issued this: its name, its right to with so many CAs in between, its signature.
-    fn is_issued_by(&self, issuer: &Self, between: usize, checks: &mut usize) -> bool {
-        if self.certificate.tbs_certificate().issuer() != issuer.certificate.tbs_certificate().subject()
-            || !issuer.may_issue(between)
-            || *checks == 0
-        {
-            return false;
-        }
-        *checks -= 1;
-        issuer.key().is_ok_and(|key| self.is_signed_by(&key))
+    /// Whether this says that `issuer` has issued it.
+    fn names(&self, issuer: &Self) -> bool {
+        self.certificate.tbs_certificate().issuer() == issuer.certificate.tbs_certificate().subject()
     }
 
-    /// RFC 5280, sections 4.2.1.3 and 4.2.1.9.
-    fn may_issue(&self, between: usize) -> bool {
+    /// Why it cannot issue a certificate, with so many CAs between that and the signer's (RFC 5280, sections 4.2.1.3
+    /// and 4.2.1.9).
+    fn unfit(&self, between: usize) -> Option<&'static str> {
         let tbs = self.certificate.tbs_certificate();
-        let Ok(Some((_, constraints))) = tbs.get_extension::<BasicConstraints>() else { return false };
-        let usage = match tbs.get_extension::<KeyUsage>() {
-            Ok(usage) => usage.is_none_or(|(_, usage)| usage.key_cert_sign()),
-            Err(_) => false,
-        };
-        let length = constraints.path_len_constraint.is_none_or(|most| between <= usize::from(most));
-        constraints.ca && usage && length && self.is_understood()
+        let constraints = tbs.get_extension::<BasicConstraints>().ok().flatten().map(|(_, constraints)| constraints);
+        let Some(constraints) = constraints.filter(|constraints| constraints.ca) else { return Some("it is no CA") };
+        match tbs.get_extension::<KeyUsage>() {
+            Ok(None) => {}
+            Ok(Some((_, usage))) if usage.key_cert_sign() => {}
+            _ => return Some("its key is not for signing certificates"),
+        }
+        if constraints.path_len_constraint.is_some_and(|most| between > usize::from(most)) {
+            return Some("there are more CAs between it and the signer than it allows");
+        }
+        self.unknown()
     }
 
-    /// Whether nothing critical in it is unknown.
-    fn is_understood(&self) -> bool {
-        let extensions = self.certificate.tbs_certificate().extensions().into_iter().flatten();
-        extensions.into_iter().all(|extension| !extension.critical || KNOWN.contains(&extension.extn_id))
+    /// Something critical in it that is not understood here.
+    fn unknown(&self) -> Option<&'static str> {
+        let extensions = self.certificate.tbs_certificate().extensions().map(Vec::as_slice).unwrap_or_default();
+        let unknown = extensions.iter().any(|extension| extension.critical && !KNOWN.contains(&extension.extn_id));
+        unknown.then_some("it has a critical extension of a kind that is not known")
     }
 
     /// Over the bytes that it came as.
@@ -145,22 +154,19 @@ impl Link {
 /// # Errors
 /// [`Kind::Refused`], which says where the way ends.
 pub fn find<'a>(signer: &'a Link, embedded: &'a [Link], anchors: &'a [Link]) -> Result<Vec<&'a Link>> {
-    let mut path = vec![signer];
-    let mut search = Search { embedded, anchors, checks: MAX_CHECKS, furthest: signer };
-    if !signer.is_understood() {
-        return Err(refused(format!(
-            "the certificate of {} has a critical extension of unknown kind",
-            signer.subject()
-        )));
+    if let Some(why) = signer.unknown() {
+        return Err(refused(format!("the certificate of {} does not count: {why}", signer.subject())));
     }
+    let mut path = vec![signer];
+    let mut search = Search { embedded, anchors, checks: MAX_CHECKS, furthest: signer, obstacle: None };
     if search.extend(&mut path) {
         return Ok(path);
     }
     let end = search.furthest;
-    Err(refused(if end.certificate.tbs_certificate().issuer() == end.certificate.tbs_certificate().subject() {
-        format!("its chain ends at {}, which is not a certificate given", end.subject())
-    } else {
-        format!("there is no certificate of {}, which should have issued that of {}", end.issuer(), end.subject())
+    Err(refused(match search.obstacle {
+        Some(obstacle) => obstacle,
+        None if end.names(end) => format!("its chain ends at {}, which is no certificate given", end.subject()),
+        None => format!("there is no certificate of {}, which should have issued {}", end.issuer(), end.subject()),
     }))
 }
 
@@ -170,6 +176,8 @@ struct Search<'a> {
     checks: usize,
     /// Where the longest way ended.
     furthest: &'a Link,
+    /// Why a certificate that has the right name is not the next one.
+    obstacle: Option<String>,
 }
 
 impl<'a> Search<'a> {
@@ -181,7 +189,7 @@ impl<'a> Search<'a> {
         }
         let between = path.len() - 1;
         for anchor in self.anchors {
-            if last.is_issued_by(anchor, between, &mut self.checks) {
+            if self.has_issued(anchor, last, between) {
                 path.push(anchor);
                 return true;
             }
@@ -190,15 +198,34 @@ impl<'a> Search<'a> {
             return false;
         }
         for next in self.embedded {
-            if path.iter().all(|link| link.der != next.der) && last.is_issued_by(next, between, &mut self.checks) {
+            if path.iter().all(|link| link.der != next.der) && self.has_issued(next, last, between) {
                 path.push(next);
-                self.furthest = next;
+                (self.furthest, self.obstacle) = (next, None);
                 if self.extend(path) {
                     return true;
                 }
                 path.pop();
             }
         }
+        false
+    }
+
+    fn has_issued(&mut self, issuer: &Link, certificate: &Link, between: usize) -> bool {
+        if !certificate.names(issuer) || self.checks == 0 {
+            return false;
+        }
+        self.checks -= 1;
+        let why = match (issuer.unfit(between), issuer.key()) {
+            (Some(why), _) => why.to_owned(),
+            (None, Err(why)) => why.why().to_owned(),
+            (None, Ok(key)) if certificate.is_signed_by(&key) => return true,
+            (None, Ok(_)) => "it has not signed that".to_owned(),
+        };
+        self.obstacle = Some(format!(
+            "the certificate of {} at hand has not issued {}: {why}",
+            issuer.subject(),
+            certificate.subject()
+        ));
         false
     }
 }

@@ -13,6 +13,8 @@ use spki::AlgorithmIdentifierRef;
 
 /// `SPC_PE_IMAGE_DATAOBJ`.
 const SPC_PE_IMAGE_DATA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.311.2.1.15");
+/// What pesign says in its place: that the signer is a person.
+const SPC_INDIVIDUAL_SP_KEY_PURPOSE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.311.2.1.21");
 /// Contents of a `SpcPeImageData` that says nothing: no flags, and as file an empty string.
 const NOTHING_TO_SAY: [u8; 9] = [0x03, 0x01, 0x00, 0xa0, 0x04, 0xa2, 0x02, 0x80, 0x00];
 
@@ -59,8 +61,8 @@ pub fn encode(hash: Hash, digest: &[u8]) -> Result<Vec<u8>> {
 pub fn decode<'a>(content: &Tlv<'a>) -> Result<(Hash, &'a [u8])> {
     let parts = content.parts(Tag::Sequence, 2)?;
     let [data, message_digest] = parts.as_slice() else { return Err(bad("SpcIndirectDataContent is not complete")) };
-    let kind = data.parts(Tag::Sequence, 2)?;
-    if kind.first().map(Tlv::decode::<ObjectIdentifier>).transpose()? != Some(SPC_PE_IMAGE_DATA) {
+    let kind = data.parts(Tag::Sequence, 2)?.first().map(Tlv::decode).transpose()?;
+    if kind != Some(SPC_PE_IMAGE_DATA) && kind != Some(SPC_INDIVIDUAL_SP_KEY_PURPOSE) {
         return Err(bad("it is for something other than a PE image"));
     }
     let DigestInfo { algorithm, digest } = message_digest.decode()?;

@@ -51,6 +51,12 @@ enum Command {
     /// Compute the policies for two PCR 7 values, unsigned
     #[command(name = "tpm-policy-gen")]
     TpmPolicyGen(policy::TpmPolicyGen),
+    /// Sign for Secure Boot
+    #[command(subcommand)]
+    Sign(efi::Sign),
+    /// Verify what is signed for Secure Boot
+    #[command(subcommand)]
+    Verify(efi::Verify),
     /// Disks: headers of LUKS2 volumes that nobody else can change
     #[command(subcommand)]
     Luks(luks::Luks),
@@ -96,6 +102,8 @@ impl Command {
             Self::Sudi(command) => command.run(),
             Self::ComputePcr7(command) => command.run(),
             Self::TpmPolicyGen(command) => command.run(),
+            Self::Sign(command) => command.run(),
+            Self::Verify(command) => command.run(),
             Self::Luks(command) => command.run(),
             Self::Man(command) => command.run(definition()),
             Self::Completions(command) => command.run(definition()),

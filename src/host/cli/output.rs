@@ -3,9 +3,31 @@
 use crate::error::{Error, Result};
 use serde::Serialize;
 use std::{
+    env,
     fmt::Display,
-    io::{ErrorKind, Write},
+    io::{ErrorKind, IsTerminal, Write},
 };
+
+/// What a word is to whoever looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// As it should be: green.
+    Good,
+    /// Not to be missed: red.
+    Bad,
+}
+
+/// Gives words a colour, on terminals, unless `NO_COLOR` (no-color.org) is set.
+pub fn coloured(tone: Tone, text: &str) -> String {
+    if !std::io::stdout().is_terminal() || env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) {
+        return text.to_owned();
+    }
+    let colour = match tone {
+        Tone::Good => 32,
+        Tone::Bad => 31,
+    };
+    format!("\x1b[{colour}m{text}\x1b[0m")
+}
 
 /// One line; whoever has stopped reading is not told.
 ///
