@@ -9,6 +9,7 @@ mod machine;
 mod manual;
 mod output;
 mod pcr7;
+mod pcr7data;
 mod policy;
 mod project;
 mod target;
