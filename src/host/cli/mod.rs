@@ -3,6 +3,7 @@
 mod arguments;
 mod efi;
 mod enroll;
+mod keys;
 mod keyset;
 mod luks;
 mod machine;
