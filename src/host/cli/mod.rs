@@ -3,14 +3,12 @@
 mod arguments;
 mod efi;
 mod enroll;
-mod keys;
 mod keyset;
 mod luks;
 mod machine;
 mod manual;
 mod output;
 mod pcr7;
-mod pcr7data;
 mod policy;
 mod project;
 mod target;
@@ -59,6 +57,9 @@ enum Command {
     /// Verify what is signed for Secure Boot
     #[command(subcommand)]
     Verify(efi::Verify),
+    /// Unified kernel images: build, measure, look into
+    #[command(subcommand)]
+    Uki(uki::Ukis),
     /// Disks: headers of LUKS2 volumes that nobody else can change
     #[command(subcommand)]
     Luks(luks::Luks),
@@ -106,6 +107,7 @@ impl Command {
             Self::TpmPolicyGen(command) => command.run(),
             Self::Sign(command) => command.run(),
             Self::Verify(command) => command.run(),
+            Self::Uki(command) => command.run(),
             Self::Luks(command) => command.run(),
             Self::Man(command) => command.run(definition()),
             Self::Completions(command) => command.run(definition()),
