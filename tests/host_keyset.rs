@@ -114,6 +114,21 @@ fn a_keyset_has_its_files_with_their_modes_and_nothing_else() {
             expected.insert(format!("{role}/guid 640"));
         }
     }
+    // What its machines will measure, with the policies signed for it.
+    for line in home.ok(&["computePCR7", "k"]).lines() {
+        let (role, value) = line.split_once(": ").unwrap();
+        let swapped: String = (0..64).map(|at| &value[at ^ 2..(at ^ 2) + 1]).collect();
+        let dir = format!("pcr7data/policy-2/{}", &swapped[..2]);
+        expected.insert(format!("{dir} 700"));
+        let dir = format!("{dir}/{}", &swapped[2..]);
+        expected.extend([format!("{dir} 700"), format!("{dir}/info.json 640")]);
+        let files: &[&str] = match role {
+            "uki-production" => &["tpm_luks.policy.signed"],
+            "uki-tpm" => &["tpm_passwd.policy.signed"],
+            _ => &["pcr_limited.bin", "pcr_prod.bin", "pcr_tpm.bin"],
+        };
+        expected.extend(files.iter().map(|file| format!("{dir}/{file} 640")));
+    }
     assert_eq!(tree(&home.keys().join("k")), expected);
     for dir in home.keys().ancestors().take_while(|dir| *dir != home.path()) {
         assert_eq!(fs::metadata(dir).unwrap().permissions().mode() & 0o7777, 0o700, "{}", dir.display());

@@ -1,7 +1,15 @@
 //! PCR 7 as `trust` predicts it, held against what real firmware and shims measured, and against shims that lie.
 
-use harness::Home;
-use std::{fs, path::Path};
+use harness::{Digest, Home, luks_policy, openssl, pcr_policy};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+use trust::{
+    layout::Signer,
+    policy::pcr7data::{KeyType, Pcr7Data},
+};
 
 /// What `trust computePCR7` was asked, and what was measured.
 const MEASURED: [(&str, &str, &[&str]); 3] = [
@@ -15,7 +23,7 @@ const MEASURED_WITH_SHIM: [(&str, &str, &[&str]); 2] =
 /// The level that shim 16.1 as Debian's source makes it sets by itself.
 const SBAT_LEVEL: &[u8] = b"sbat,1,2024040900\nshim,4\ngrub,4\ngrub.peimage,2\n";
 
-fn measured() -> std::path::PathBuf {
+fn measured() -> PathBuf {
     harness::workspace().join("tests/data/measured")
 }
 
@@ -247,6 +255,82 @@ fn a_dbx_in_any_form_and_its_updates() {
         assert!(complaint.contains(name) && complaint.contains("esl"), "{complaint}");
     }
     home.refuses(&["computePCR7", "k", "--dbx", "missing"]);
+}
+
+/// The files of a keyset's pcr7data with what they hold.
+fn pcr7data(home: &Home) -> BTreeMap<PathBuf, Vec<u8>> {
+    let dir = home.keys().join("k/pcr7data/policy-2");
+    let files = harness::run("find", &[text(&dir), "-type", "f"]);
+    files.lines().map(|file| (PathBuf::from(file), fs::read(file).unwrap())).collect()
+}
+
+/// Checks that pcr7data has entries for what `computePCR7 k ARGS` prints, and that their signatures are good.
+fn has_signed(home: &Home, args: &[&str]) {
+    let data = Pcr7Data::open(&home.keys().join("k/pcr7data")).unwrap();
+    let printed = home.ok(&[&["computePCR7", "k"], args].concat());
+    let value = |role: &str| -> Digest {
+        let line = printed.lines().find(|line| line.starts_with(role)).unwrap();
+        let hex = line.split_once(": ").unwrap().1;
+        std::array::from_fn(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap())
+    };
+    let [production, limited, tpm] = ["uki-production", "uki-limited", "uki-tpm"].map(value);
+    let signed = [
+        (production, KeyType::Production, Signer::Luks, "tpmpol-luks", luks_policy(&production, "0001")),
+        (tpm, KeyType::Tpm, Signer::TpmPass, "tpmpol-admin", pcr_policy(&tpm)),
+    ];
+    for (value, kind, signer, key, policy) in signed {
+        let entry = data.find(&value).unwrap();
+        assert_eq!(entry.info.key_type, kind);
+        let write = |name: &str, bytes: &[u8]| fs::write(home.path().join(name), bytes).unwrap();
+        write("signature", &entry.signature(signer).unwrap());
+        write("policy", &policy);
+        let key = home.keys().join("k").join(key).join("privkey.pem");
+        let [signature, policy] = ["signature", "policy"].map(|name| home.path().join(name));
+        openssl(&["dgst", "-sha256", "-prverify", text(&key), "-signature", text(&signature), text(&policy)]);
+    }
+    assert_eq!(data.find(&limited).unwrap().info.key_type, KeyType::Limited);
+}
+
+#[test]
+fn a_new_keyset_has_policies_for_what_its_machines_will_measure() {
+    has_signed(&Home::with_keyset(), &[]);
+    let home = Home::new();
+    home.ok(&["keyset", "add", "k", "--chain", "direct", "--chain", "shim"]);
+    has_signed(&home, &["--chain", "direct"]);
+    has_signed(&home, &["--chain", "shim"]);
+    home.refuses(&["keyset", "add", "other", "--chain", "none"]);
+}
+
+#[test]
+fn a_change_of_dbx_or_shim_is_prepared_beforehand() {
+    let home = Home::with_keyset();
+    let first = pcr7data(&home);
+    home.ok(&["keyset", "pcr7data", "k", "--dbx", "/dev/null"]);
+    has_signed(&home, &["--dbx", "/dev/null"]);
+    home.ok(&["keyset", "pcr7data", "k", "--chain", "shim", "--comment", "the old shim"]);
+    has_signed(&home, &["--chain", "shim"]);
+    has_signed(&home, &[]);
+    let all = pcr7data(&home);
+    assert_eq!(first.iter().filter(|(path, bytes)| all.get(*path) != Some(*bytes)).count(), 0);
+    // Each time two entries with one signature, and one with three values, and their info.json.
+    assert_eq!(all.len(), first.len() + 2 * 8);
+    let comments: Vec<_> = all
+        .iter()
+        .filter(|(path, _)| path.ends_with("info.json"))
+        .map(|(_, json)| serde_json::from_slice::<serde_json::Value>(json).unwrap()["comment"].clone())
+        .collect();
+    for comment in ["verified by the firmware", "verified by the firmware, dbx as given", "the old shim"] {
+        assert_eq!(comments.iter().filter(|given| *given == comment).count(), 3, "{comments:?}");
+    }
+    // Once more is nothing new.
+    home.ok(&["keyset", "pcr7data", "k"]);
+    assert_eq!(pcr7data(&home).len(), all.len());
+    // Values and what to compute them from.
+    home.ok(&["computePCR7", "k", "--output", "."]);
+    let files = ["--pcr7-prod", "pcr_prod.bin", "--pcr7-limited", "pcr_limited.bin", "--pcr7-tpm", "pcr_tpm.bin"];
+    home.ok(&[&["keyset", "pcr7data", "k"], &files[..]].concat());
+    home.refuses(&[&["keyset", "pcr7data", "k", "--chain", "shim"], &files[..]].concat());
+    home.refuses(&[&["keyset", "pcr7data", "k"], &files[..4]].concat());
 }
 
 #[test]

@@ -49,6 +49,12 @@ impl Databases {
 }
 
 impl Options {
+    /// Whether any of them is given.
+    pub fn given(&self) -> bool {
+        let Self { databases: Databases { chain, dbx }, shim, sbat_level } = self;
+        chain.is_some() || !dbx.is_empty() || shim.is_some() || sbat_level.is_some()
+    }
+
     /// The file of its shim, if that is given.
     pub fn shim(&self) -> Option<&Path> {
         self.shim.as_deref()

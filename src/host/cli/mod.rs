@@ -3,12 +3,14 @@
 mod arguments;
 mod efi;
 mod enroll;
+mod keys;
 mod keyset;
 mod luks;
 mod machine;
 mod manual;
 mod output;
 mod pcr7;
+mod pcr7data;
 mod policy;
 mod project;
 mod target;

@@ -1,6 +1,6 @@
 //! How a keyset is made.
 
-use super::{GUID, Role, fit, path_of};
+use super::{GUID, Keyset, Role, fit, path_of};
 use crate::{
     error::{Error, Kind, Result},
     host::{
@@ -8,9 +8,12 @@ use crate::{
         credentials::Credentials,
         key::{KeyType, PrivateKey},
         key_maker,
+        pcr7::{self, databases::Chain, profile::Machine},
         profile::{self, Owner, Valid},
-        project, signed_policy,
+        project,
+        signed_policy::{self, Policies},
     },
+    layout::POLICY_VERSION,
 };
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
@@ -54,11 +57,12 @@ fn lost() -> Error {
     Error::new(Kind::System, "make a keyset", "a key is missing")
 }
 
-/// Makes a keyset, all or nothing, and returns where it is.
+/// Makes a keyset, all or nothing, with signed policies for machines that verify images in these ways, and returns
+/// where it is.
 ///
 /// # Errors
 /// [`Kind::Usage`]: the name is taken or impossible, or a key does not fit its role; else [`Kind::System`]. Nothing is left then.
-pub fn create(owner: &Owner, keys: Keys) -> Result<PathBuf> {
+pub fn create(owner: &Owner, keys: Keys, chains: &[Chain]) -> Result<PathBuf> {
     let staging = Staging::begin(path_of(&owner.keyset)?)?;
     let dir = staging.path();
     let (mut keys, project_key) = keys.complete()?;
@@ -78,11 +82,18 @@ pub fn create(owner: &Owner, keys: Keys) -> Result<PathBuf> {
     save(Role::UkiTpm, &|key| signer("UKI TPM", key))?;
     let admin = save(Role::TpmpolAdmin, &|key| signer("TPM Policy Admin", key))?;
     let luks = save(Role::TpmpolLuks, &|key| signer("TPM Policy LUKS", key))?;
+    signed_policy::publish_keys(&dir.join("pcr7data"), &owner.keyset, luks.key.public(), admin.key.public())?;
 
     let project = dir.join("manifest").join(DEFAULT_PROJECT);
     atomic::make_dirs(&project)?;
     project::fill(&project, project_key, &manifest_ca)?;
-    signed_policy::publish_keys(&dir.join("pcr7data"), &owner.keyset, luks.key.public(), admin.key.public())?;
+
+    let keyset = Keyset { name: owner.keyset.clone(), dir: dir.to_owned() };
+    for chain in chains {
+        let machine = Machine::new(*chain);
+        let values = pcr7::predict(&keyset, &machine)?.values();
+        signed_policy::add(&keyset, &values, &Policies::of(&values, POLICY_VERSION), &machine.to_string())?;
+    }
     staging.finish()
 }
 

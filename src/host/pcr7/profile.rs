@@ -13,6 +13,7 @@ use crate::{
     },
     policy::digest,
 };
+use std::fmt;
 use uuid::Uuid;
 
 /// The owner of what the tools that enroll keys in OVMF put into dbx.
@@ -53,6 +54,18 @@ impl Machine {
             shim.sbat_level.clone_from(level);
         }
         Ok(Some(shim))
+    }
+}
+
+impl fmt::Display for Machine {
+    /// As info.json comments on its PCR 7 values.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.chain, &self.shim) {
+            (Chain::Direct, _) => "verified by the firmware",
+            (Chain::Shim, None) => "verified by the boot kit's shim",
+            (Chain::Shim, Some(_)) => "verified by a shim",
+        })?;
+        f.write_str(if self.dbx.is_some() { ", dbx as given" } else { "" })
     }
 }
 

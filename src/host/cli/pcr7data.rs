@@ -1,0 +1,86 @@
+//! `trust keyset pcr7data`.
+
+use super::{arguments, machine};
+use crate::{
+    error::{Error, Kind, Result},
+    host::{
+        keyset::Keyset,
+        pcr7,
+        signed_policy::{self, Policies, Values},
+    },
+};
+use clap::Args;
+use std::path::PathBuf;
+
+pub const HELP: &str = "Examples:\n  trust keyset pcr7data acme --dbx dbx.esl --dbx update.auth\n  \
+    trust keyset pcr7data acme --chain shim --shim shimx64.efi\n  \
+    trust keyset pcr7data acme --pcr7-tpm tpm.bin --pcr7-prod prod.bin --pcr7-limited limited.bin\n\n\
+    What is there stays valid: build images with the new pcr7data before dbx, shim or firmware change on the\n\
+    machines, and both the old and the new PCR 7 read the secrets.";
+
+/// `trust keyset pcr7data`
+#[derive(Args)]
+pub struct Pcr7Data {
+    /// Name of the keyset
+    name: String,
+    /// PCR 7 of TPM administration boots, 32 bytes [default: computed]
+    #[arg(long, value_name = "FILE", requires_all = ["pcr7_prod", "pcr7_limited"])]
+    pcr7_tpm: Option<PathBuf>,
+    /// PCR 7 of production boots, 32 bytes [default: computed]
+    #[arg(long, value_name = "FILE", alias = "pcr7-production", requires_all = ["pcr7_tpm", "pcr7_limited"])]
+    pcr7_prod: Option<PathBuf>,
+    /// PCR 7 of limited boots, 32 bytes [default: computed]
+    #[arg(long, value_name = "FILE", requires_all = ["pcr7_tpm", "pcr7_prod"])]
+    pcr7_limited: Option<PathBuf>,
+    #[command(flatten)]
+    machine: machine::Options,
+    /// Sign this policy for the TPM admin password [default: the one for PCR 7]
+    #[arg(long = "passwdPolicy", value_name = "FILE", alias = "passwd-policy")]
+    passwd_policy: Option<PathBuf>,
+    /// Sign this policy for the machine's secrets [default: the one for PCR 7 and the policy version]
+    #[arg(long = "luksPolicy", value_name = "FILE", alias = "luks-policy")]
+    luks_policy: Option<PathBuf>,
+    /// What the policy version of a TPM must be for the production policy to hold: four digits
+    #[arg(long, value_name = "DIGITS", default_value = "0001", value_parser = arguments::policy_version)]
+    policy_version: [u8; 4],
+    /// What info.json says about the values [default: what machines they are computed for]
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    comment: String,
+}
+
+impl Pcr7Data {
+    pub(super) fn run(self) -> Result<()> {
+        let keyset = Keyset::open(&self.name)?;
+        let (values, comment) = self.values(&keyset)?;
+        let computed = Policies::of(&values, self.policy_version);
+        let policies = Policies {
+            luks: self.luks_policy.as_deref().map_or(Ok(computed.luks), arguments::digest)?,
+            passwd: self.passwd_policy.as_deref().map_or(Ok(computed.passwd), arguments::digest)?,
+            version: self.policy_version,
+        };
+        signed_policy::add(&keyset, &values, &policies, &comment)
+    }
+
+    /// Those of the files, or those of the machine, and what to say of them.
+    fn values(&self, keyset: &Keyset) -> Result<(Values, String)> {
+        let (Some(production), Some(limited), Some(tpm)) = (&self.pcr7_prod, &self.pcr7_limited, &self.pcr7_tpm) else {
+            let machine = self.machine.machine()?;
+            let comment = if self.comment.is_empty() { machine.to_string() } else { self.comment.clone() };
+            return Ok((pcr7::predict(keyset, &machine)?.values(), comment));
+        };
+        if self.machine.given() {
+            return Err(Error::new(
+                Kind::Usage,
+                "add PCR 7 values",
+                "they are given, and what to compute them from too",
+            )
+            .remedy("give files of values, or --chain, --shim, --dbx and --sbat-level"));
+        }
+        let values = Values {
+            production: arguments::digest(production)?,
+            limited: arguments::digest(limited)?,
+            tpm: arguments::digest(tpm)?,
+        };
+        Ok((values, self.comment.clone()))
+    }
+}
