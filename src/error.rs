@@ -112,6 +112,15 @@ impl Error {
         self
     }
 
+    /// Adds what has been found out about the reason.
+    #[must_use]
+    pub fn because(mut self, more: &str) -> Self {
+        if !more.is_empty() {
+            self.why = format!("{}: {more}", self.why).into();
+        }
+        self
+    }
+
     /// What and why without the remedy, for an error that has its own.
     #[must_use]
     pub fn cause(&self) -> String {

@@ -41,6 +41,18 @@ pub fn read(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Reads a file of the kernel's that does not say how large it is, but for what lies behind `limit`.
+///
+/// # Errors
+/// Those of opening and reading.
+pub fn read_to_end(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let mut bytes = Vec::new();
+    file.take(limit as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Whether something is mounted at `directory`; where there is no directory, there is nothing.
 ///
 /// # Errors

@@ -22,6 +22,8 @@ pub mod commands;
 pub mod console;
 mod early;
 pub mod error;
+pub mod event_log;
+pub mod explain;
 mod files;
 pub mod guard;
 #[cfg(feature = "host")]

@@ -43,8 +43,11 @@ fn options(text: &str) -> BTreeSet<String> {
 
 /// A page as a terminal shows it, without bold and underlined; no complaint of the formatter.
 fn formatted(page: &Path) -> String {
-    let output =
-        Command::new("groff").args(["-man", "-Tascii", "-ww", "-P-cbou", "-rLL=200n"]).arg(page).output().unwrap();
+    let output = Command::new("groff")
+        .args(["-man", "-Kutf8", "-Tutf8", "-ww", "-P-cbou", "-rLL=200n"])
+        .arg(page)
+        .output()
+        .unwrap();
     assert!(
         output.status.success() && output.stderr.is_empty(),
         "{page:?}: {}",

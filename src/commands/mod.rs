@@ -12,11 +12,15 @@ mod setup;
 use crate::{
     console,
     error::{Error, Kind, Result},
-    guard, memory,
+    explain, files, guard, memory,
+    policy::pcr7data::Pcr7Data,
     tpm::{Tpm, TpmStore},
 };
 use options::{Options, Request};
 use std::{ffi::OsString, process::ExitCode};
+
+/// More is no event log.
+const MAX_EVENT_LOG: usize = 1 << 20;
 
 /// A command of the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,8 +133,8 @@ impl Command {
     #[inline(never)]
     fn run(self, options: &Options) -> Result<()> {
         match self {
-            Self::Setup => setup::run(options),
-            Self::Preinit => preinit::run(options),
+            Self::Setup => explained(setup::run(options), options),
+            Self::Preinit => explained(preinit::run(options), options),
             Self::Provision => provision::run(options),
             Self::Lock => lock::run(options),
             Self::LuksOpen => luks_open::run(options),
@@ -191,6 +195,18 @@ fn overview(program: &str) -> String {
 fn print(text: &str) {
     use std::io::Write;
     let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// Has the firmware's event log say why this boot was refused. The store is locked by now.
+fn explained(outcome: Result<()>, options: &Options) -> Result<()> {
+    outcome.map_err(|error| {
+        if error.kind() != Kind::Refused {
+            return error;
+        }
+        let log = files::read_to_end(&options.event_log, MAX_EVENT_LOG).unwrap_or_default();
+        let lists = Pcr7Data::open(&options.pcr7data).map(|data| data.events()).unwrap_or_default();
+        error.because(&explain::explain(&log, &lists))
+    })
 }
 
 /// Opens the store that the options name. Sends nothing yet.

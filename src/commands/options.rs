@@ -58,6 +58,12 @@ pub const SPECS: &[Spec] = &[
         commands: &[Command::Setup, Command::Preinit, Command::Provision, Command::Lock, Command::Finish],
     },
     Spec {
+        name: "--event-log",
+        value: "FILE",
+        help: "where the firmware's event log is, which explains a refusal (/sys/kernel/security/tpm0/binary_bios_measurements)",
+        commands: PUBLISHING,
+    },
+    Spec {
         name: "--secrets-dir",
         value: "DIR",
         help: "where the tmpfs with certificate and key is attached (/priv/factory/secure)",
@@ -106,6 +112,7 @@ pub struct Options {
     pub pcr7data: PathBuf,
     pub on_lock_failure: OnLockFailure,
     pub verbose: bool,
+    pub event_log: PathBuf,
     pub secrets_dir: PathBuf,
     pub manifest_ca: PathBuf,
     pub also_as: Vec<String>,
@@ -126,6 +133,7 @@ impl Default for Options {
             pcr7data: "/pcr7data".into(),
             on_lock_failure: OnLockFailure::default(),
             verbose: false,
+            event_log: "/sys/kernel/security/tpm0/binary_bios_measurements".into(),
             secrets_dir: "/priv/factory/secure".into(),
             manifest_ca: "/manifestCA.pem".into(),
             also_as: Vec::new(),
@@ -206,6 +214,7 @@ fn set(options: &mut Options, spec: &Spec, value: OsString) -> Option<()> {
             };
         }
         "--verbose" => options.verbose = true,
+        "--event-log" => options.event_log = value.into(),
         "--secrets-dir" => options.secrets_dir = value.into(),
         "--manifest-ca" => options.manifest_ca = value.into(),
         "--also-as" => options.also_as.push(text().filter(|text| !text.is_empty())?.to_owned()),

@@ -42,6 +42,15 @@ pub struct Policies {
     pub version: [u8; 4],
 }
 
+/// What else is said of values, for people.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Note<'a> {
+    /// What info.json says about them.
+    pub comment: &'a str,
+    /// The events of production boots, if they are known: lets a machine explain why it is not in one.
+    pub events: Option<&'a str>,
+}
+
 impl Policies {
     /// Those of a policy version; machines are provisioned with [`crate::layout::POLICY_VERSION`].
     #[must_use]
@@ -54,7 +63,7 @@ impl Policies {
 ///
 /// # Errors
 /// [`Kind::Usage`]: the values are not different, or one is there with another meaning; else those of reading the keyset and writing.
-pub fn add(keyset: &Keyset, values: &Values, policies: &Policies, comment: &str) -> Result<()> {
+pub fn add(keyset: &Keyset, values: &Values, policies: &Policies, note: Note<'_>) -> Result<()> {
     if values.production == values.limited || values.limited == values.tpm || values.tpm == values.production {
         return Err(Error::new(Kind::Usage, "add PCR 7 values", "two of them are the same")
             .remedy("give the values of three kinds of images"));
@@ -63,8 +72,11 @@ pub fn add(keyset: &Keyset, values: &Values, policies: &Policies, comment: &str)
     check_fit(Role::TpmpolLuks, luks.public())?;
     check_fit(Role::TpmpolAdmin, admin.public())?;
     let dir = publish_keys(&keyset.pcr7data(), keyset.name(), luks.public(), admin.public())?;
+    let mut production =
+        Entry::signed(&values.production, KeyType::Production, "tpm_luks.policy.signed", &luks, &policies.luks)?;
+    production.files.extend(note.events.map(|events| (pcr7data::EVENTS, events.into())));
     let entries = [
-        Entry::signed(&values.production, KeyType::Production, "tpm_luks.policy.signed", &luks, &policies.luks)?,
+        production,
         Entry::signed(&values.tpm, KeyType::Tpm, "tpm_passwd.policy.signed", &admin, &policies.passwd)?,
         Entry::limited(values),
     ];
@@ -74,7 +86,7 @@ pub fn add(keyset: &Keyset, values: &Values, policies: &Policies, comment: &str)
     // Ctrl-C waits: three entries or none.
     interrupt::defer();
     for entry in &entries {
-        entry.write(&dir, keyset.name(), &policies.version, comment)?;
+        entry.write(&dir, keyset.name(), &policies.version, note.comment)?;
     }
     Ok(())
 }

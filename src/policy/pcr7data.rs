@@ -24,6 +24,9 @@ const MAX_FILE: usize = 64 * 1024;
 /// Opening brackets that an info.json may hold.
 const MAX_BRACKETS: usize = 64;
 
+/// Beside the policy of a production boot: its events, for [`crate::explain`]. May be missing.
+pub const EVENTS: &str = "pcr7.events";
+
 /// What a PCR 7 value stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyType {
@@ -126,8 +129,7 @@ pub fn path_of(pcr7: &Digest) -> String {
 }
 
 /// The PCR 7 value of a directory `XX/Y…Y`, if it is one.
-#[must_use]
-pub fn value_of(xx: &str, rest: &str) -> Option<Digest> {
+fn value_of(xx: &str, rest: &str) -> Option<Digest> {
     let hex = format!("{xx}{rest}");
     if xx.len() != 2 || hex.len() != 64 || !hex.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return None;
@@ -202,6 +204,13 @@ impl Pcr7Data {
         }
         let hex: String = pcr7.iter().map(|b| format!("{b:02x}")).collect();
         Error::new(Kind::Refused, what, format!("none of {} is for PCR 7 = {hex}", self.policy.display()))
+    }
+
+    /// The lists of events that production policies were signed for, where they have any.
+    #[must_use]
+    pub fn events(&self) -> Vec<String> {
+        let read = |value| files::read(&self.policy.join(path_of(value)).join(EVENTS), MAX_FILE).ok();
+        self.values().iter().filter_map(read).filter_map(|text| String::from_utf8(text).ok()).collect()
     }
 
     /// The PCR 7 values that have an entry.

@@ -6,7 +6,7 @@ use crate::{
     host::{
         keyset::Keyset,
         pcr7,
-        signed_policy::{self, Policies, Values},
+        signed_policy::{self, Note, Policies, Values},
     },
 };
 use clap::Args;
@@ -51,22 +51,23 @@ pub struct Pcr7Data {
 impl Pcr7Data {
     pub(super) fn run(self) -> Result<()> {
         let keyset = Keyset::open(&self.name)?;
-        let (values, comment) = self.values(&keyset)?;
+        let (values, comment, events) = self.values(&keyset)?;
         let computed = Policies::of(&values, self.policy_version);
         let policies = Policies {
             luks: self.luks_policy.as_deref().map_or(Ok(computed.luks), arguments::digest)?,
             passwd: self.passwd_policy.as_deref().map_or(Ok(computed.passwd), arguments::digest)?,
             version: self.policy_version,
         };
-        signed_policy::add(&keyset, &values, &policies, &comment)
+        signed_policy::add(&keyset, &values, &policies, Note { comment: &comment, events: events.as_deref() })
     }
 
     /// Those of the files, or those of the machine, and what to say of them.
-    fn values(&self, keyset: &Keyset) -> Result<(Values, String)> {
+    fn values(&self, keyset: &Keyset) -> Result<(Values, String, Option<String>)> {
         let (Some(production), Some(limited), Some(tpm)) = (&self.pcr7_prod, &self.pcr7_limited, &self.pcr7_tpm) else {
             let machine = self.machine.machine()?;
             let comment = if self.comment.is_empty() { machine.to_string() } else { self.comment.clone() };
-            return Ok((pcr7::predict(keyset, &machine)?.values(), comment));
+            let prediction = pcr7::predict(keyset, &machine)?;
+            return Ok((prediction.values(), comment, Some(prediction.production_events())));
         };
         if self.machine.given() {
             return Err(Error::new(
@@ -81,6 +82,6 @@ impl Pcr7Data {
             limited: arguments::digest(limited)?,
             tpm: arguments::digest(tpm)?,
         };
-        Ok((values, self.comment.clone()))
+        Ok((values, self.comment.clone(), None))
     }
 }

@@ -11,7 +11,7 @@ use crate::{
         pcr7::{self, databases::Chain, profile::Machine},
         profile::{self, Owner, Valid},
         project,
-        signed_policy::{self, Policies},
+        signed_policy::{self, Note, Policies},
     },
     layout::POLICY_VERSION,
 };
@@ -91,8 +91,10 @@ pub fn create(owner: &Owner, keys: Keys, chains: &[Chain]) -> Result<PathBuf> {
     let keyset = Keyset { name: owner.keyset.clone(), dir: dir.to_owned() };
     for chain in chains {
         let machine = Machine::new(*chain);
-        let values = pcr7::predict(&keyset, &machine)?.values();
-        signed_policy::add(&keyset, &values, &Policies::of(&values, POLICY_VERSION), &machine.to_string())?;
+        let prediction = pcr7::predict(&keyset, &machine)?;
+        let (values, comment, events) = (prediction.values(), machine.to_string(), prediction.production_events());
+        let note = Note { comment: &comment, events: Some(&events) };
+        signed_policy::add(&keyset, &values, &Policies::of(&values, POLICY_VERSION), note)?;
     }
     staging.finish()
 }

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind, Result},
+    explain,
     policy::digest::{self, Digest},
 };
 use databases::Databases;
@@ -79,6 +80,17 @@ impl Prediction {
     #[must_use]
     pub const fn values(&self) -> Values {
         Values { production: self.production.pcr7, limited: self.limited.pcr7, tpm: self.tpm.pcr7 }
+    }
+
+    /// The events of a production boot as [`crate::explain`] reads them: a line `NAME DIGEST [SIGNER]` for each.
+    #[must_use]
+    pub fn production_events(&self) -> String {
+        let line = |event: &Event| {
+            let signer = explain::signer_of(&event.data).filter(|_| event.kind == EventType::Authority);
+            let digest: String = event.digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("{} {digest} {}", event.name, signer.unwrap_or_default()).trim_end().to_owned() + "\n"
+        };
+        self.common.iter().chain([&self.production]).map(line).collect()
     }
 }
 
