@@ -1,0 +1,28 @@
+//! A PE image, its digests and its signatures: nothing that is not signed by the anchor is accepted.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use trust::host::{
+    authenticode,
+    format::pe::Image,
+    key::Hash,
+    uki::measure,
+};
+
+/// A certificate whose key has signed nothing.
+const ANCHOR: &[u8] = include_bytes!("../anchor.der");
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(image) = Image::parse(bytes) else { return };
+    for hash in [Hash::Sha256, Hash::Sha384] {
+        let _ = authenticode::digest(&image, hash);
+    }
+    if let Some((_, version)) = measure::stub_version(&image) {
+        for profile in 0..measure::profiles(&image, version).min(4) {
+            let _ = measure::sections(&image, version, profile);
+        }
+    }
+    if let Ok(report) = authenticode::verify(bytes, &[ANCHOR]) {
+        assert!(!report.is_accepted());
+    }
+});
