@@ -52,7 +52,7 @@ pub fn make_dirs(path: &Path) -> Result<()> {
 /// # Errors
 /// [`Kind::Usage`] when there is none, [`Kind::Corrupt`] when it is larger than 1 MiB, else [`Kind::System`].
 pub fn read(path: &Path) -> Result<Vec<u8>> {
-    read_up_to(path, MAX_FILE, "1 MiB")
+    read_up_to(path, MAX_FILE)
 }
 
 /// Reads a whole file that holds an image: a program, a kernel, an initrd.
@@ -60,16 +60,23 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 /// # Errors
 /// As [`read`], but for the size: 4 GiB.
 pub fn read_image(path: &Path) -> Result<Vec<u8>> {
-    read_up_to(path, MAX_IMAGE, "4 GiB")
+    read_up_to(path, MAX_IMAGE)
 }
 
-fn read_up_to(path: &Path, most: u64, said: &str) -> Result<Vec<u8>> {
+/// Reads a whole file of at most so many bytes.
+///
+/// # Errors
+/// As [`read`], but for the size.
+pub fn read_up_to(path: &Path, most: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let size = File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes));
     match size {
         Ok(size) if size as u64 > most => {
-            Err(Error::new(Kind::Corrupt, format!("read {}", path.display()), format!("it is larger than {said}"))
-                .remedy("check the name"))
+            let why = match most.div_ceil(1 << 20) {
+                mib if mib < 1024 => format!("it is larger than {mib} MiB"),
+                mib => format!("it is larger than {} GiB", mib >> 10),
+            };
+            Err(Error::new(Kind::Corrupt, format!("read {}", path.display()), why).remedy("check the name"))
         }
         Ok(_) => Ok(bytes),
         Err(e) => Err(cannot("read", path, &e)),

@@ -3,13 +3,14 @@
 use super::{
     atomic,
     certificate::{self, Issuer, Template},
-    key::PrivateKey,
+    key::{PrivateKey, PublicKey},
 };
 use crate::error::{Error, Kind, Result};
 use std::path::Path;
 use x509_cert::Certificate;
 
-const KEY: &str = "privkey.pem";
+/// The file of the private key.
+pub const KEY: &str = "privkey.pem";
 const CERTIFICATE: &str = "cert.pem";
 
 /// A private key and its certificate.
@@ -45,8 +46,10 @@ impl Credentials {
     /// # Errors
     /// Those of reading; [`Kind::Corrupt`] when the certificate is for another key.
     pub fn load(dir: &Path) -> Result<Self> {
-        let key = load_key(dir)?;
         let certificate = load_certificate(dir)?;
+        let public = PublicKey::from_info(certificate.tbs_certificate().subject_public_key_info());
+        let public = public.map_err(|e| in_file(&dir.join(CERTIFICATE), e))?;
+        let key = load(dir, Some(&public))?;
         if !certificate::is_for(&certificate, key.public()) {
             return Err(corrupt(dir, "the certificate is for another private key"));
         }
@@ -68,9 +71,16 @@ impl Credentials {
 /// # Errors
 /// Those of reading and of [`PrivateKey::from_pem`].
 pub fn load_key(dir: &Path) -> Result<PrivateKey> {
+    let certificate = load_certificate(dir).ok();
+    let public = certificate.and_then(|c| PublicKey::from_info(c.tbs_certificate().subject_public_key_info()).ok());
+    load(dir, public.as_ref())
+}
+
+/// `public` is what the certificate says, for a token that keeps no public keys.
+fn load(dir: &Path, public: Option<&PublicKey>) -> Result<PrivateKey> {
     let path = dir.join(KEY);
     let pem = zeroize::Zeroizing::new(atomic::read(&path)?);
-    PrivateKey::from_pem(&pem).map_err(|e| in_file(&path, e))
+    PrivateKey::certified(&pem, public).map_err(|e| in_file(&path, e))
 }
 
 /// Reads the certificate from a directory.

@@ -129,7 +129,8 @@ pub fn path_of(pcr7: &Digest) -> String {
 }
 
 /// The PCR 7 value of a directory `XX/Y…Y`, if it is one.
-fn value_of(xx: &str, rest: &str) -> Option<Digest> {
+#[must_use]
+pub fn value_of(xx: &str, rest: &str) -> Option<Digest> {
     let hex = format!("{xx}{rest}");
     if xx.len() != 2 || hex.len() != 64 || !hex.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return None;

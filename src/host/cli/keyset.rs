@@ -1,14 +1,12 @@
 //! `trust initkeyset`, `trust keyset …`.
 
-use super::{output, pcr7data};
+use super::{
+    keys::{NewKeys, UseKey},
+    output, pcr7data,
+};
 use crate::{
     error::Result,
-    host::{
-        key::KeyType,
-        keyset::{self, Keys},
-        pcr7::databases::Chain,
-        profile::Owner,
-    },
+    host::{keyset, pcr7::databases::Chain, profile::Owner},
 };
 use clap::{Args, Subcommand};
 
@@ -41,6 +39,8 @@ pub enum Keysets {
     /// Sign the policies for three PCR 7 values and add them to those that the keyset has
     #[command(name = "pcr7data", after_help = pcr7data::HELP)]
     Pcr7Data(pcr7data::Pcr7Data),
+    /// Use a key in a token in place of the one in the keyset's file
+    UseKey(UseKey),
 }
 
 /// What a new keyset is like.
@@ -49,9 +49,8 @@ pub struct New {
     /// Organization in the certificates' names; may be repeated
     #[arg(long, value_name = "ORG", aliases = ["Org", "organization"])]
     org: Vec<String>,
-    /// Kind of the keys. Those that a firmware verifies are RSA in any case, those that a TPM verifies RSA 2048
-    #[arg(long, value_name = "KIND", value_enum, default_value_t)]
-    key_type: KeyType,
+    #[command(flatten)]
+    keys: NewKeys,
     /// Who verifies the images of its machines: their PCR 7 is computed and policies signed for it; may be repeated
     #[arg(long, value_name = "CHAIN", default_value = "direct")]
     chain: Vec<Chain>,
@@ -65,11 +64,8 @@ impl InitKeyset {
 
 impl New {
     fn make(self, keyset: String) -> Result<()> {
-        let dir = keyset::create(
-            &Owner { keyset, organizations: self.org },
-            Keys { kind: self.key_type, given: Vec::new() },
-            &self.chain,
-        )?;
+        let keys = self.keys.open()?;
+        let dir = keyset::create(&Owner { keyset, organizations: self.org }, keys, &self.chain)?;
         output::line(dir.display())
     }
 }
@@ -81,6 +77,7 @@ impl Keysets {
             Self::List { json: true } => output::json(&keyset::list()?),
             Self::List { json: false } => output::lines(keyset::list()?),
             Self::Pcr7Data(command) => command.run(),
+            Self::UseKey(command) => command.run(),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     },
 };
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Who verifies the images, and what its dbx holds.
 #[derive(Args)]
@@ -53,6 +53,11 @@ impl Options {
     pub fn given(&self) -> bool {
         let Self { databases: Databases { chain, dbx }, shim, sbat_level } = self;
         chain.is_some() || !dbx.is_empty() || shim.is_some() || sbat_level.is_some()
+    }
+
+    /// The file of its shim, if that is given.
+    pub fn shim(&self) -> Option<&Path> {
+        self.shim.as_deref()
     }
 
     /// The machine that they describe.

@@ -3,6 +3,7 @@
 mod arguments;
 mod efi;
 mod enroll;
+mod keys;
 mod keyset;
 mod luks;
 mod machine;
@@ -58,6 +59,9 @@ enum Command {
     /// Verify what is signed for Secure Boot
     #[command(subcommand)]
     Verify(efi::Verify),
+    /// Unified kernel images: build, measure, look into
+    #[command(subcommand)]
+    Uki(uki::Ukis),
     /// Disks: headers of LUKS2 volumes that nobody else can change
     #[command(subcommand)]
     Luks(luks::Luks),
@@ -105,6 +109,7 @@ impl Command {
             Self::TpmPolicyGen(command) => command.run(),
             Self::Sign(command) => command.run(),
             Self::Verify(command) => command.run(),
+            Self::Uki(command) => command.run(),
             Self::Luks(command) => command.run(),
             Self::Man(command) => command.run(definition()),
             Self::Completions(command) => command.run(definition()),

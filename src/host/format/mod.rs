@@ -5,6 +5,8 @@ pub mod bytes;
 pub mod cms;
 pub mod cpio;
 pub mod pe;
+pub mod pkcs11_uri;
+pub mod provider_uri;
 pub mod signature_list;
 pub mod variable;
 pub mod variable_store;

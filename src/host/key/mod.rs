@@ -1,4 +1,4 @@
-//! Private and public keys: RSA, and ECDSA on P-256.
+//! Private and public keys: RSA, and ECDSA on P-256; in files, and in tokens (PKCS#11).
 //!
 //! Whatever held a private key is wiped: by AWS-LC in its memory, by the
 //! allocator ([`crate::memory`]) in ours.
@@ -7,24 +7,38 @@ mod kind;
 mod pem;
 mod public;
 mod software;
+mod token;
 
 pub use kind::{Family, Hash, KeyType};
 pub use public::PublicKey;
 
-use super::atomic;
+use super::{
+    atomic,
+    format::{
+        pkcs11_uri::{self, Uri},
+        provider_uri,
+    },
+};
 use crate::error::{Error, Kind, Result};
-use pem::Block;
+use pem::{Block, PROVIDER_URI};
 use software::Software;
 use spki::{AlgorithmIdentifierOwned, DynSignatureAlgorithmIdentifier, SignatureBitStringEncoding};
 use std::path::Path;
+use token::TokenKey;
 use zeroize::Zeroizing;
 
 /// A private key that can sign.
 ///
 /// It cannot be cloned, compared or printed.
 pub struct PrivateKey {
-    source: Software,
+    source: Source,
     public: PublicKey,
+}
+
+/// Where it is.
+enum Source {
+    Memory(Software),
+    Token(Box<TokenKey>),
 }
 
 impl PrivateKey {
@@ -36,38 +50,71 @@ impl PrivateKey {
         Self::new(Software::generate(kind)?)
     }
 
-    /// Opens what `--key` names: a file in PEM.
+    /// Opens what `--key` names: a file in PEM, or a key in a token (`pkcs11:…`).
     ///
     /// # Errors
-    /// Those of reading and of [`Self::from_pem`].
+    /// Those of reading, of [`Self::from_pem`] and of [`Self::in_token`].
     pub fn open(place: &str) -> Result<Self> {
+        if pkcs11_uri::is_uri(place) {
+            return Self::in_token(Uri::parse(place)?, None);
+        }
         let path = Path::new(place);
         let pem = Zeroizing::new(atomic::read(path)?);
         Self::from_pem(&pem).map_err(|e| e.within(format!("use {}", path.display())))
     }
 
-    /// Reads PKCS#8, PKCS#1 or SEC 1 in PEM.
+    /// Reads PKCS#8, PKCS#1 or SEC 1 in PEM, or opens the key in a token that the PEM names.
     ///
     /// # Errors
-    /// [`Kind::Corrupt`]: no key; [`Kind::Usage`]: one that is encrypted or of a kind that is not for us.
+    /// [`Kind::Corrupt`]: no key; [`Kind::Usage`]: one that is encrypted or of a kind that is not for us;
+    /// those of [`Self::in_token`].
     pub fn from_pem(pem: &[u8]) -> Result<Self> {
+        Self::certified(pem, None)
+    }
+
+    /// As [`Self::from_pem`], with the public key for a token that keeps none.
+    ///
+    /// # Errors
+    /// As [`Self::from_pem`].
+    pub fn certified(pem: &[u8], public: Option<&PublicKey>) -> Result<Self> {
         match Block::find(pem)? {
             Block::Key(key) => Self::new(Software::decode(&key)?),
-            Block::Elsewhere => Err(Error::new(Kind::Usage, "read a private key", "it lies in a token")),
+            Block::Elsewhere(der) => Self::in_token(Uri::parse(provider_uri::decode(&der)?)?, public),
         }
     }
 
-    fn new(source: Software) -> Result<Self> {
-        let public = source.public()?;
-        Ok(Self { source, public })
+    /// Opens a key in a token: loads the module, logs in, finds the key. `public` is for a token that keeps none.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`]: no such module, token or key, or several, or the PIN is wrong; [`Kind::System`]: the token fails.
+    pub fn in_token(uri: Uri, public: Option<&PublicKey>) -> Result<Self> {
+        let (key, public) = TokenKey::open(uri, public)?;
+        Ok(Self { source: Source::Token(Box::new(key)), public })
     }
 
-    /// The key as PKCS#8 in PEM.
+    fn new(software: Software) -> Result<Self> {
+        let public = software.public()?;
+        Ok(Self { source: Source::Memory(software), public })
+    }
+
+    /// Where the key is, if it is in a token.
+    #[must_use]
+    pub fn uri(&self) -> Option<&Uri> {
+        match &self.source {
+            Source::Memory(_) => None,
+            Source::Token(key) => Some(key.uri()),
+        }
+    }
+
+    /// The key as PKCS#8 in PEM; of one in a token, what names it, as OpenSSL's pkcs11-provider reads it.
     ///
     /// # Errors
     /// [`Kind::System`] when there is no memory.
     pub fn to_pem(&self) -> Result<Zeroizing<String>> {
-        self.source.to_pem()
+        match &self.source {
+            Source::Memory(key) => key.to_pem(),
+            Source::Token(key) => pem::encode(PROVIDER_URI, &provider_uri::encode(key.uri().as_str())?),
+        }
     }
 
     /// The public half.
@@ -80,9 +127,18 @@ impl PrivateKey {
     /// ECDSA, r and s in DER (RFC 3279, section 2.2.3).
     ///
     /// # Errors
-    /// [`Kind::Usage`]: a hash that does not go with the key; [`Kind::System`] when AWS-LC refuses it.
+    /// [`Kind::Usage`]: a hash that does not go with the key; [`Kind::System`] when AWS-LC or the token refuses it;
+    /// [`Kind::Corrupt`]: the token has signed with another key.
     pub fn sign(&self, hash: Hash, message: &[u8]) -> Result<Vec<u8>> {
-        self.source.sign(hash, message)
+        // RFC 5480, section 4: the hash that goes with the curve; AWS-LC signs with no other.
+        if (self.public.family(), hash) == (Family::Ec, Hash::Sha384) {
+            return Err(Error::new(Kind::Usage, "sign", "a key on P-256 signs with SHA-256")
+                .remedy("choose SHA-256, or an RSA key"));
+        }
+        match &self.source {
+            Source::Memory(key) => key.sign(hash, message),
+            Source::Token(key) => key.sign(&self.public, hash, message),
+        }
     }
 }
 
@@ -114,5 +170,16 @@ impl SignatureBitStringEncoding for Signature {
 impl DynSignatureAlgorithmIdentifier for PrivateKey {
     fn signature_algorithm_identifier(&self) -> spki::Result<AlgorithmIdentifierOwned> {
         Ok(self.public.family().signature_algorithm(Hash::Sha256))
+    }
+}
+
+/// Where the key of a PEM file is, if it is in a token; the token is not asked.
+///
+/// # Errors
+/// As [`PrivateKey::from_pem`], but those of tokens.
+pub fn uri_in(pem: &[u8]) -> Result<Option<Uri>> {
+    match Block::find(pem)? {
+        Block::Key(_) => Ok(None),
+        Block::Elsewhere(der) => Uri::parse(provider_uri::decode(&der)?).map(Some),
     }
 }

@@ -8,6 +8,7 @@ use der::{
         db::rfc5912::{ID_EC_PUBLIC_KEY, RSA_ENCRYPTION, SECP_256_R_1},
     },
 };
+use pem_rfc7468::LineEnding;
 use zeroize::Zeroizing;
 
 /// The label of PKCS#8 (RFC 7468, section 10).
@@ -30,7 +31,7 @@ pub enum Block {
     /// The key.
     Key(Encoded),
     /// Where it is, as pkcs11-provider says it.
-    Elsewhere,
+    Elsewhere(Zeroizing<Vec<u8>>),
 }
 
 /// A private key in DER.
@@ -86,7 +87,7 @@ impl Block {
         let (_, der) = pem_rfc7468::decode_vec(block).map_err(|e| corrupt(e.to_string()))?;
         let der = Zeroizing::new(der);
         let format = match label {
-            PROVIDER_URI => return Ok(Self::Elsewhere),
+            PROVIDER_URI => return Ok(Self::Elsewhere(der)),
             PKCS1 => Format::Pkcs1,
             SEC1 => Format::Sec1,
             _ => Format::Pkcs8,
@@ -120,6 +121,16 @@ impl Encoded {
             _ => corrupt(format!("it is no RSA key ({why})")),
         }
     }
+}
+
+/// A block of this label.
+///
+/// # Errors
+/// [`Kind::System`] when it is too long.
+pub fn encode(label: &'static str, der: &[u8]) -> Result<Zeroizing<String>> {
+    pem_rfc7468::encode_string(label, LineEnding::LF, der)
+        .map(Zeroizing::new)
+        .map_err(|e| Error::new(Kind::System, "encode a private key", e.to_string()))
 }
 
 /// The label of the next block, the block, and what comes after it.

@@ -2,7 +2,7 @@
 
 use super::{
     Hash, KeyType, PublicKey,
-    pem::{Encoded, Format, PKCS8},
+    pem::{self, Encoded, Format, PKCS8},
 };
 use crate::error::{Error, Kind, Result};
 use aws_lc_rs::{
@@ -13,7 +13,6 @@ use aws_lc_rs::{
         ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RsaEncoding,
     },
 };
-use pem_rfc7468::LineEnding;
 use zeroize::Zeroizing;
 
 /// A key of one of the two families.
@@ -46,15 +45,15 @@ impl Software {
 
     /// PKCS#8 (RFC 5958) in PEM.
     pub fn to_pem(&self) -> Result<Zeroizing<String>> {
-        let encoded = |der: &[u8]| pem_rfc7468::encode_string(PKCS8, LineEnding::LF, der);
-        let pem = match self {
+        match self {
             Self::Rsa(pair) => {
                 let der: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| failed("encode a private key"))?;
-                encoded(der.as_ref())
+                pem::encode(PKCS8, der.as_ref())
             }
-            Self::Ec(pair) => encoded(pair.to_pkcs8v1().map_err(|_| failed("encode a private key"))?.as_ref()),
-        };
-        pem.map(Zeroizing::new).map_err(|e| Error::new(Kind::System, "encode a private key", e.to_string()))
+            Self::Ec(pair) => {
+                pem::encode(PKCS8, pair.to_pkcs8v1().map_err(|_| failed("encode a private key"))?.as_ref())
+            }
+        }
     }
 
     pub fn public(&self) -> Result<PublicKey> {
@@ -74,9 +73,8 @@ impl Software {
                 let signature = pair.sign(&SystemRandom::new(), message).map_err(|_| failed("sign"))?;
                 Ok(signature.as_ref().to_vec())
             }
-            // RFC 5480, section 4: the hash that goes with the curve; AWS-LC signs with no other.
-            (Self::Ec(_), Hash::Sha384) => Err(Error::new(Kind::Usage, "sign", "a key on P-256 signs with SHA-256")
-                .remedy("choose SHA-256, or an RSA key")),
+            // The caller has said why not.
+            (Self::Ec(_), Hash::Sha384) => Err(failed("sign")),
         }
     }
 }

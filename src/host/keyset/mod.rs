@@ -9,9 +9,11 @@
 
 mod create;
 mod fit;
+mod use_key;
 
 pub use create::{Keys, create};
 pub use fit::check as check_fit;
+pub use use_key::use_key;
 
 use super::{
     atomic,
@@ -87,6 +89,18 @@ impl Role {
             Self::TpmpolAdmin => "tpmpol-admin",
             Self::TpmpolLuks => "tpmpol-luks",
         }
+    }
+
+    /// The role of this directory.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`] when there is none.
+    pub fn named(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|role| role.dir() == name).ok_or_else(|| {
+            let roles = Self::ALL.map(Self::dir).join(", ");
+            Error::new(Kind::Usage, format!("use {name:?} as role of a key"), "there is no such role")
+                .remedy(format!("give one of {roles}"))
+        })
     }
 
     /// Whether it goes into signature lists of UEFI or a shim, whose entries name an owner by GUID.

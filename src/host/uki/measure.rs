@@ -48,7 +48,7 @@ const PROFILES_SINCE: u16 = 257;
 pub const PHASES: [&str; 4] = ["enter-initrd", "leave-initrd", "sysinit", "ready"];
 
 /// One of a TPM's banks of PCRs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Bank {
     /// SHA-1, on TPMs that still have it.
     Sha1,

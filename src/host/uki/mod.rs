@@ -2,11 +2,15 @@
 //!
 //! - [`assemble`]: sections put on a stub; [`kernel`]: what a kernel says of itself;
 //! - [`measure`]: what systemd-stub extends PCR 11 with, and what the firmware extends PCR 4 with;
-//! - [`initrd`]: a look into archives, compressed or not.
+//! - [`initrd`]: a look into archives, compressed or not; [`inspect`]: into a whole image.
 //!
-//! These are bytes in, value or error out.
+//! These are bytes in, value or error out. [`build`] reads what an image is
+//! made of, and [`additions`] what a keyset adds to it.
 
+pub mod additions;
 pub mod assemble;
+pub mod build;
 pub mod initrd;
+pub mod inspect;
 pub mod kernel;
 pub mod measure;

@@ -1,0 +1,233 @@
+//! `trust uki build`.
+
+use super::{digest, hex, in_file};
+use crate::{
+    console,
+    error::Result,
+    host::{
+        atomic,
+        authenticode::{self, Signer},
+        certificate,
+        cli::{machine, output},
+        credentials::Credentials,
+        format::pe::Image,
+        key::{Hash, PrivateKey},
+        keyset::{Keyset, Role},
+        pcr7::{self, databases::Chain},
+        signed_policy::Values,
+        uki::{
+            additions,
+            build::{self, Ingredients},
+            inspect,
+            measure::{self, Bank},
+        },
+    },
+    policy::{digest::Digest, pcr7data::KeyType},
+};
+use clap::{Args, ValueEnum};
+use serde_json::{Map, Value, json};
+use std::path::PathBuf;
+
+/// Who may read an image: everybody, as all of it lies on an open partition.
+const IMAGE: u32 = 0o644;
+
+pub const HELP: &str = "\
+The initrd gets a further archive with the keyset's public files: /pcr7data, /manifestCA.pem and, with --with-trust,
+/usr/bin/trust. The same input gives the same image.
+
+PCR 4 is for a boot with Secure Boot on whose firmware starts the image from a boot entry, with nothing in between.
+PCR 11 is that at the start of the kernel; `trust uki measure` has those after each phase.
+
+Example:
+  trust uki build --keyset acme --kind production --kernel /boot/vmlinuz-6.12 --initrd initrd.img --with-trust \\
+    --cmdline 'root=/dev/mapper/root ro quiet' --os-release root/usr/lib/os-release --output acme.efi";
+
+/// The kinds of images.
+#[derive(Clone, Copy, ValueEnum)]
+enum ImageKind {
+    /// May read the machine's secrets
+    Production,
+    /// May read nothing: installers, diagnostics
+    Limited,
+    /// May read the TPM admin password
+    Tpm,
+}
+
+impl ImageKind {
+    const fn role(self) -> Role {
+        match self {
+            Self::Production => Role::UkiProduction,
+            Self::Limited => Role::UkiLimited,
+            Self::Tpm => Role::UkiTpm,
+        }
+    }
+
+    /// As pcr7data calls it.
+    const fn key_type(self) -> KeyType {
+        match self {
+            Self::Production => KeyType::Production,
+            Self::Limited => KeyType::Limited,
+            Self::Tpm => KeyType::Tpm,
+        }
+    }
+
+    const fn value(self, values: &Values) -> Digest {
+        match self {
+            Self::Production => values.production,
+            Self::Limited => values.limited,
+            Self::Tpm => values.tpm,
+        }
+    }
+}
+
+/// `trust uki build`
+#[derive(Args)]
+pub struct Build {
+    /// Name of the keyset
+    #[arg(long, value_name = "NAME")]
+    keyset: String,
+    /// What the image may do, which decides who signs it
+    #[arg(long)]
+    kind: ImageKind,
+    /// The kernel, with an EFI stub
+    #[arg(long, value_name = "FILE")]
+    kernel: PathBuf,
+    /// The initrd; several are put one behind the other
+    #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
+    initrd: Vec<PathBuf>,
+    /// The kernel's command line, or a file that holds it
+    #[arg(long, value_name = "TEXT|@FILE", allow_hyphen_values = true)]
+    cmdline: Option<String>,
+    /// os-release(5) of the system that boots
+    #[arg(long, value_name = "FILE")]
+    os_release: Option<PathBuf>,
+    /// What `uname -r` will print [default: as the kernel says]
+    #[arg(long, value_name = "RELEASE")]
+    uname: Option<String>,
+    /// systemd-stub [default: /usr/lib/systemd/boot/efi/linuxARCH.efi.stub]
+    #[arg(long, value_name = "FILE")]
+    stub: Option<PathBuf>,
+    /// A picture to show meanwhile, BMP
+    #[arg(long, value_name = "FILE")]
+    splash: Option<PathBuf>,
+    /// Put the program into the initrd as /usr/bin/trust [default: trust-initrd beside this program]
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    #[allow(clippy::option_option, reason = "absent, without a value, with one")]
+    with_trust: Option<Option<PathBuf>>,
+    /// Sign with this private key and not with the keyset's: a file or a pkcs11: URI
+    #[arg(long, value_name = "KEY", requires = "cert")]
+    key: Option<String>,
+    /// The certificate of --key
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// Leave signing to `trust sign efi`, elsewhere
+    #[arg(long, conflicts_with_all = ["key", "cert"])]
+    unsigned: bool,
+    #[command(flatten)]
+    machine: machine::Options,
+    /// Where the image goes
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+    /// As a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Build {
+    pub(super) fn run(self) -> Result<()> {
+        let keyset = Keyset::open(&self.keyset)?;
+        let signer = self.signer(&keyset)?;
+        let pcr7 = self.pcr7(&keyset, signer.as_ref())?;
+        let (kernel, machine) = build::read_kernel(&self.kernel)?;
+        let program =
+            self.with_trust.as_ref().map(|given| additions::program(given.as_deref(), machine)).transpose()?;
+        let ingredients = Ingredients {
+            kernel,
+            initrds: self.initrd.clone(),
+            additions: additions::archive(&keyset, program)?,
+            cmdline: self.cmdline.clone(),
+            os_release: self.os_release.clone(),
+            uname: self.uname.clone(),
+            stub: self.stub.clone(),
+            splash: self.splash.clone(),
+        };
+        let mut image = build::build(&ingredients)?;
+        if let Some(Credentials { key, certificate }) = &signer {
+            let signer = Signer { key, certificate, intermediates: &[] };
+            image = authenticode::sign(&image, signer, Hash::Sha256)?;
+        }
+        let parsed = Image::parse(&image)?;
+        let pcrs = [(4, self.pcr4(&parsed)?), (7, pcr7.map(Vec::from)), (11, pcr11(&parsed)?)];
+        if let Some(pcr7) = &pcr7 {
+            self.expect_policy(&ingredients.additions, pcr7)?;
+        }
+        atomic::replace(&self.output, IMAGE, &image)?;
+        let mut pcrs = pcrs.into_iter().filter_map(|(index, value)| Some((index, hex(&value?))));
+        if self.json {
+            let pcrs: Map<_, _> = pcrs.map(|(index, value)| (index.to_string(), Value::from(value))).collect();
+            return output::json(&json!({ "output": self.output, "size": image.len(), "pcr": { "sha256": pcrs } }));
+        }
+        pcrs.try_for_each(|(index, value)| output::line(format_args!("PCR {index}: {value}")))
+    }
+
+    fn signer(&self, keyset: &Keyset) -> Result<Option<Credentials>> {
+        match (&self.key, &self.cert) {
+            _ if self.unsigned => Ok(None),
+            (Some(key), Some(cert)) => {
+                let certificate = certificate::from_pem(&atomic::read(cert)?).map_err(|e| e.within(in_file(cert)))?;
+                Ok(Some(Credentials { key: PrivateKey::open(key)?, certificate }))
+            }
+            _ => keyset.credentials(self.kind.role()).map(Some),
+        }
+    }
+
+    /// What the machines of the keyset measure, if it is its certificate that vouches for the image.
+    fn pcr7(&self, keyset: &Keyset, signer: Option<&Credentials>) -> Result<Option<Digest>> {
+        let prediction = pcr7::predict(keyset, &self.machine.machine()?)?;
+        let own = keyset.certificate(self.kind.role())?;
+        if signer.is_some_and(|signer| signer.certificate != own) {
+            console::note("--cert is not the keyset's certificate: PCR 7 cannot be predicted");
+            return Ok(None);
+        }
+        Ok(Some(self.kind.value(&prediction.values())))
+    }
+
+    fn pcr4(&self, image: &Image<'_>) -> Result<Option<Vec<u8>>> {
+        let mut started = Vec::new();
+        if self.machine.machine()?.chain == Chain::Shim {
+            let Some(shim) = self.machine.shim() else {
+                console::note("without --shim PCR 4 cannot be predicted");
+                return Ok(None);
+            };
+            let shim = atomic::read_image(shim)?;
+            started.push(digest(&Image::parse(&shim)?));
+        }
+        started.push(digest(image));
+        Ok(Some(measure::pcr4(&started, Bank::Sha256).value().to_vec()))
+    }
+
+    /// Says so if trust on the machine would not know this boot.
+    fn expect_policy(&self, additions: &[u8], pcr7: &Digest) -> Result<()> {
+        let known = inspect::look_into(additions)?.policies;
+        let expected = |policy: &inspect::Policy| policy.pcr7 == *pcr7 && policy.info.key_type == self.kind.key_type();
+        if !known.iter().any(expected) {
+            console::note(&format!(
+                "the keyset has no policy for PCR 7 = {}: this boot will be allowed nothing; \
+                 sign one with `trust keyset pcr7data {}` and build the image again",
+                hex(pcr7),
+                self.keyset
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// PCR 11 when the kernel starts, if the stub is systemd's.
+fn pcr11(image: &Image<'_>) -> Result<Option<Vec<u8>>> {
+    let Some((_, version)) = measure::stub_version(image) else {
+        console::note("the stub does not say that it is systemd's: PCR 11 cannot be predicted");
+        return Ok(None);
+    };
+    let sections = measure::sections(image, version, 0)?;
+    Ok(Some(measure::pcr11(&sections, Bank::Sha256).value().to_vec()))
+}

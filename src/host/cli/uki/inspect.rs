@@ -1,0 +1,161 @@
+//! `trust uki inspect`.
+
+use super::{hex, parse, read};
+use crate::{
+    error::Result,
+    host::{
+        authenticode,
+        cli::output,
+        format::pe::Image,
+        uki::{additions, inspect},
+    },
+};
+use clap::Args;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// `trust uki inspect`
+#[derive(Args)]
+pub struct Inspect {
+    /// The image
+    file: PathBuf,
+    /// List all files of the initrd
+    #[arg(long)]
+    files: bool,
+    /// As a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Inspect {
+    pub(super) fn run(self) -> Result<()> {
+        let bytes = read(&self.file)?;
+        let image = parse(&self.file, &bytes)?;
+        let contents = inspect::inspect(&image);
+        let report = authenticode::verify(&bytes, &[[0; 0]; 0])?;
+        let signers: Vec<_> = report
+            .signatures
+            .iter()
+            .map(|signature| signature.signer.clone().unwrap_or_else(|| "a signature that cannot be read".to_owned()))
+            .collect();
+        if self.json {
+            return output::json(&self.to_json(&image, &contents, &signers));
+        }
+        self.show(&image, &contents, &signers)
+    }
+
+    fn to_json(&self, image: &Image<'_>, contents: &inspect::Contents, signers: &[String]) -> Value {
+        let sections = image.sections().iter().map(|section| {
+            let (size, digest) = inspect::size_and_digest(section);
+            json!({ "name": section.name(), "size": size, "sha256": hex(&digest) })
+        });
+        json!({
+            "stub": contents.stub,
+            "profiles": contents.profiles,
+            "sections": sections.collect::<Vec<_>>(),
+            "signers": signers,
+            "cmdline": contents.cmdline,
+            "os_release": contents.os_release,
+            "uname": contents.uname,
+            "initrd": contents.initrd.as_ref().map(|initrd| match initrd {
+                Ok(initrd) => self.initrd_to_json(initrd),
+                Err(why) => json!({ "error": why }),
+            }),
+        })
+    }
+
+    fn initrd_to_json(&self, initrd: &inspect::Initrd) -> Value {
+        let parts = initrd.parts.iter().map(|part| {
+            let compression = part.compression.map(|compression| compression.name());
+            json!({ "offset": part.start, "compression": compression, "looked_into": part.seen })
+        });
+        let policies = initrd.policies.iter().map(|policy| {
+            json!({ "pcr7": hex(&policy.pcr7), "kind": policy.info.key_type.as_str(), "keyset": policy.info.keyset })
+        });
+        let files = initrd.files.iter().map(|(path, file)| {
+            let (uid, gid) = file.owner;
+            let mode = format!("{:o}", file.mode);
+            json!({ "path": path, "mode": mode, "uid": uid, "gid": gid, "size": file.size })
+        });
+        json!({
+            "archives": parts.collect::<Vec<_>>(),
+            "count": initrd.files.len(),
+            "files": self.files.then(|| files.collect::<Vec<_>>()),
+            "pcr7data": policies.collect::<Vec<_>>(),
+            "manifest_ca": initrd.manifest_ca,
+            "trust": initrd.program,
+        })
+    }
+
+    fn show(&self, image: &Image<'_>, contents: &inspect::Contents, signers: &[String]) -> Result<()> {
+        for section in image.sections() {
+            let (size, digest) = inspect::size_and_digest(section);
+            let name = section.name().escape_debug().to_string();
+            output::line(format_args!("{name:<9}{size:>12}  {}", hex(&digest)))?;
+        }
+        let known =
+            |text: &Option<String>| text.as_ref().map_or("none".to_owned(), |text| text.escape_debug().to_string());
+        output::line(format_args!(
+            "stub: {}",
+            contents
+                .stub
+                .as_deref()
+                .map_or("unknown".into(), |version| format!("systemd-stub {}", version.escape_debug()))
+        ))?;
+        for signer in signers {
+            output::line(format_args!("signer: {signer}"))?;
+        }
+        if signers.is_empty() {
+            output::line("signer: none")?;
+        }
+        output::line(format_args!("command line: {}", known(&contents.cmdline)))?;
+        output::line(format_args!("uname: {}", known(&contents.uname)))?;
+        match &contents.os_release {
+            None => output::line("os-release: none")?,
+            Some(text) => output::lines(text.lines().map(|line| format!("os-release: {}", line.escape_debug())))?,
+        }
+        if contents.profiles > 1 {
+            output::line(format_args!("profiles: {}", contents.profiles))?;
+        }
+        match &contents.initrd {
+            None => output::line("initrd: none"),
+            Some(Err(why)) => output::line(format_args!("initrd: {why}")),
+            Some(Ok(initrd)) => self.show_initrd(initrd),
+        }
+    }
+
+    fn show_initrd(&self, initrd: &inspect::Initrd) -> Result<()> {
+        for part in &initrd.parts {
+            let compression = part.compression.map_or("not compressed", |compression| compression.name());
+            let seen = if part.seen { "" } else { ", not looked into" };
+            output::line(format_args!("initrd: archive at byte {}, {compression}{seen}", part.start))?;
+        }
+        output::line(format_args!("initrd: {} files", initrd.files.len()))?;
+        if self.files {
+            for (path, file) in &initrd.files {
+                let (uid, gid) = file.owner;
+                output::line(format_args!(
+                    "  {:>6o} {uid}:{gid} {:>10} /{}",
+                    file.mode,
+                    file.size,
+                    path.escape_debug()
+                ))?;
+            }
+        }
+        let there = |there: bool| if there { "there" } else { "not there" };
+        output::line(format_args!("/{}: {}", additions::PROGRAM, there(initrd.program)))?;
+        output::line(format_args!("/{}: {}", additions::MANIFEST_CA, there(initrd.manifest_ca)))?;
+        for policy in &initrd.policies {
+            let (kind, keyset) = (policy.info.key_type.as_str(), &policy.info.keyset);
+            output::line(format_args!(
+                "/{}: {kind} of keyset {keyset} at PCR 7 {}",
+                additions::PCR7DATA,
+                hex(&policy.pcr7)
+            ))?;
+        }
+        if initrd.policies.is_empty() {
+            output::line(format_args!("/{}: not there", additions::PCR7DATA))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,99 @@
+//! What a keyset adds to an initrd: a further archive.
+//!
+//! ```text
+//! /pcr7data/policy-N/…   what trust finds its policies in
+//! /manifestCA.pem        what a machine's services check their peers with
+//! /usr/bin/trust         the program, if wanted
+//! ```
+
+use crate::{
+    error::{Error, Kind, Result},
+    host::{
+        atomic, certificate,
+        format::cpio::Archive,
+        keyset::{Keyset, Role},
+    },
+};
+use std::path::{Path, PathBuf};
+
+/// Where the signed policies lie in an initrd.
+pub const PCR7DATA: &str = "pcr7data";
+/// Where the certificate of the manifest CA lies.
+pub const MANIFEST_CA: &str = "manifestCA.pem";
+/// Where the program lies.
+pub const PROGRAM: &str = "usr/bin/trust";
+/// What the program is called beside the one that is running.
+const PROGRAM_HERE: &str = "trust-initrd";
+
+/// Readable by everybody: nothing in there is secret.
+const PUBLIC: u32 = 0o644;
+const EXECUTABLE: u32 = 0o755;
+/// A program of 64 MiB is none for an initrd.
+const MAX_PROGRAM: u64 = 64 << 20;
+
+/// The archive: the keyset's public files, and the program if there is one.
+///
+/// # Errors
+/// Those of reading the keyset.
+pub fn archive(keyset: &Keyset, program: Option<Vec<u8>>) -> Result<Vec<u8>> {
+    let mut archive = Archive::new();
+    add_tree(&mut archive, PCR7DATA, &keyset.pcr7data())?;
+    let manifest_ca = certificate::to_pem(&keyset.certificate(Role::ManifestCa)?)?;
+    archive.file(MANIFEST_CA, PUBLIC, manifest_ca.into_bytes())?;
+    if let Some(program) = program {
+        archive.file(PROGRAM, EXECUTABLE, program)?;
+    }
+    archive.to_bytes()
+}
+
+/// Reads the program for an initrd on this architecture: the one given, or
+/// `trust-initrd` beside the running one. `machine` is the kernel's, as PE images say it.
+///
+/// # Errors
+/// Those of reading; [`Kind::Usage`] when it is none.
+pub fn program(given: Option<&Path>, machine: u16) -> Result<Vec<u8>> {
+    let beside = || Some(std::env::current_exe().ok()?.parent()?.join(PROGRAM_HERE));
+    let path: PathBuf = given.map(Path::to_owned).or_else(beside).unwrap_or_else(|| PROGRAM_HERE.into());
+    let bytes = atomic::read_up_to(&path, MAX_PROGRAM).map_err(|e| {
+        if given.is_some() { e } else { e.remedy("name the program for the initrd: --with-trust=FILE") }
+    })?;
+    // e_machine (System V ABI, ELF header).
+    let found = bytes.get(18..20).and_then(|bytes| bytes.try_into().ok()).map(u16::from_le_bytes);
+    let why = match elf_machine(machine) {
+        _ if !bytes.starts_with(b"\x7fELF") => "it is no program",
+        Some(wanted) if found != Some(wanted) => "it is for another architecture than the kernel",
+        _ => return Ok(bytes),
+    };
+    let what = format!("put {} into the initrd", path.display());
+    Err(Error::new(Kind::Usage, what, why).remedy("give trust-initrd as it was built for the target"))
+}
+
+/// The `e_machine` of ELF programs that run where PE images with this `Machine` do.
+const fn elf_machine(machine: u16) -> Option<u16> {
+    match machine {
+        0x8664 => Some(62),
+        0xaa64 => Some(183),
+        0x5064 => Some(243),
+        0x6264 => Some(258),
+        _ => None,
+    }
+}
+
+/// Adds what is below a directory, but for what is unfinished.
+fn add_tree(archive: &mut Archive, path: &str, dir: &Path) -> Result<()> {
+    archive.directory(path)?;
+    for name in atomic::list(dir)? {
+        let (path, file) = (format!("{path}/{name}"), dir.join(&name));
+        let kind = file.symlink_metadata().map_err(|e| atomic::cannot("look at", &file, &e))?.file_type();
+        if kind.is_dir() {
+            add_tree(archive, &path, &file)?;
+        } else if kind.is_file() {
+            archive.file(&path, PUBLIC, atomic::read(&file)?)?;
+        } else {
+            let what = format!("put {} into the initrd", file.display());
+            return Err(Error::new(Kind::Usage, what, "it is neither file nor directory")
+                .remedy("remove it: nothing in a keyset's pcr7data is one"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! A unified kernel image from files, not signed.
+
+use super::{
+    assemble::{self, Section},
+    initrd, kernel,
+};
+use crate::{
+    error::{Error, Kind, Result},
+    host::{atomic, format::cpio},
+};
+use std::path::{Path, PathBuf};
+
+/// Where systemd's stubs are.
+const STUBS: &str = "/usr/lib/systemd/boot/efi";
+/// What the kernel has room for, the NUL at the end included: `COMMAND_LINE_SIZE`.
+const MAX_CMDLINE: usize = 2048;
+
+const MAX_KERNEL: u64 = 512 << 20;
+const MAX_INITRD: u64 = 2 << 30;
+const MAX_STUB: u64 = 16 << 20;
+const MAX_SPLASH: u64 = 64 << 20;
+
+/// What an image is made of.
+#[derive(Debug)]
+pub struct Ingredients {
+    /// The kernel; see [`Self::read_kernel`].
+    pub kernel: Vec<u8>,
+    /// Archives, compressed or not, in the order in which they are unpacked.
+    pub initrds: Vec<PathBuf>,
+    /// A further archive.
+    pub additions: Vec<u8>,
+    /// The command line, or `@` and the name of a file that holds it.
+    pub cmdline: Option<String>,
+    /// os-release(5).
+    pub os_release: Option<PathBuf>,
+    /// What `uname -r` will print, if the kernel does not say it.
+    pub uname: Option<String>,
+    /// The stub, if not systemd's for the kernel's architecture.
+    pub stub: Option<PathBuf>,
+    /// A picture, BMP.
+    pub splash: Option<PathBuf>,
+}
+
+/// Reads a kernel and says for which architecture it is, as UEFI calls it by a number.
+///
+/// # Errors
+/// Those of reading; [`Kind::Corrupt`] when no firmware can start it.
+pub fn read_kernel(path: &Path) -> Result<(Vec<u8>, u16)> {
+    let bytes = atomic::read_up_to(path, MAX_KERNEL)?;
+    let machine = kernel::parse(&bytes).map_err(|e| e.within(in_file(path)))?.headers().machine;
+    Ok((bytes, machine))
+}
+
+/// The image: the same ingredients give the same bytes.
+///
+/// # Errors
+/// Those of reading, and of [`assemble::assemble`]; [`Kind::Usage`] for what no boot could use.
+pub fn build(ingredients: &Ingredients) -> Result<Vec<u8>> {
+    let kernel = &ingredients.kernel;
+    let stub_path = match &ingredients.stub {
+        Some(path) => path.clone(),
+        None => default_stub(kernel::parse(kernel)?.headers().machine),
+    };
+    let stub = atomic::read_up_to(&stub_path, MAX_STUB).map_err(|e| {
+        if ingredients.stub.is_some() { e } else { e.remedy("install systemd-boot-efi, or name a stub: --stub FILE") }
+    })?;
+    let os_release = ingredients.os_release.as_deref().map(read_os_release).transpose()?;
+    let cmdline = ingredients.cmdline.as_deref().map(command_line).transpose()?;
+    let uname = ingredients.uname.clone().or_else(|| kernel::release(kernel));
+    let splash = ingredients.splash.as_deref().map(read_splash).transpose()?;
+    let initrd = read_initrds(&ingredients.initrds, &ingredients.additions)?;
+    let sections = [
+        (".osrel", os_release.as_deref()),
+        (".cmdline", cmdline.as_deref().map(str::as_bytes)),
+        (".uname", uname.as_deref().map(str::as_bytes)),
+        (".splash", splash.as_deref()),
+        (".initrd", Some(initrd.as_slice())),
+    ];
+    // What is empty says nothing.
+    let sections = sections.into_iter().filter_map(|(name, data)| data.map(|data| Section { name, data }));
+    let sections: Vec<_> = sections.filter(|section| !section.data.is_empty()).collect();
+    assemble::assemble(&stub, kernel, &sections).map_err(|e| e.within(format!("build on {}", stub_path.display())))
+}
+
+/// systemd's stub for an architecture.
+fn default_stub(machine: u16) -> PathBuf {
+    Path::new(STUBS).join(format!("linux{}.efi.stub", assemble::machine_name(machine)))
+}
+
+/// A command line as it was given, or the lines of a file in one.
+fn command_line(given: &str) -> Result<String> {
+    let text = match given.strip_prefix('@') {
+        Some(path) => String::from_utf8(atomic::read(Path::new(path))?).map_err(|_| unusable("it is not UTF-8"))?,
+        None => given.to_owned(),
+    };
+    let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let line = lines.join(" ");
+    if line.contains(char::is_control) {
+        return Err(unusable("it holds control characters"));
+    }
+    if line.len() >= MAX_CMDLINE {
+        return Err(unusable("it is longer than 2047 bytes, and the kernel would cut it off"));
+    }
+    Ok(line)
+}
+
+fn unusable(why: &'static str) -> Error {
+    Error::new(Kind::Usage, "use the command line", why).remedy("give a shorter line of text, or @FILE")
+}
+
+fn read_os_release(path: &Path) -> Result<Vec<u8>> {
+    let bytes = atomic::read(path)?;
+    match std::str::from_utf8(&bytes) {
+        Ok(text) if text.lines().any(|line| line.starts_with("ID=")) => Ok(bytes),
+        _ => Err(Error::new(Kind::Usage, in_file(path), "it has no line that begins with ID=")
+            .remedy("give the os-release of the system that boots, see os-release(5)")),
+    }
+}
+
+fn read_splash(path: &Path) -> Result<Vec<u8>> {
+    let bytes = atomic::read_up_to(path, MAX_SPLASH)?;
+    if bytes.starts_with(b"BM") {
+        return Ok(bytes);
+    }
+    Err(Error::new(Kind::Usage, in_file(path), "it is no BMP picture").remedy("convert it: the stub shows only those"))
+}
+
+/// All initrds one behind the other, each found to be one, and the further archive last: what it holds counts.
+fn read_initrds(paths: &[PathBuf], additions: &[u8]) -> Result<Vec<u8>> {
+    let mut joined = Vec::new();
+    for path in paths {
+        let bytes = atomic::read_up_to(path, MAX_INITRD)?;
+        let parts = initrd::walk(&bytes, MAX_INITRD as usize, &mut |_| ()).map_err(|e| e.within(in_file(path)))?;
+        if parts.is_empty() {
+            return Err(Error::new(Kind::Usage, in_file(path), "it is empty")
+                .remedy("give an initrd as mkinitramfs, dracut or mkosi makes it"));
+        }
+        cpio::append(&mut joined, &bytes);
+    }
+    cpio::append(&mut joined, additions);
+    Ok(joined)
+}
+
+fn in_file(path: &Path) -> String {
+    format!("use {}", path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_line_is_one_line() {
+        assert_eq!(command_line(" quiet\nro  rw \n\n").unwrap(), "quiet ro  rw");
+        assert_eq!(command_line("").unwrap(), "");
+        assert!(command_line("a\0b").is_err());
+        assert!(command_line("a\u{1b}[0m").is_err());
+        assert!(command_line(&"x".repeat(2047)).is_ok());
+        assert!(command_line(&"x".repeat(2048)).is_err());
+        assert!(command_line("@/does/not/exist").is_err());
+    }
+
+    #[test]
+    fn stubs_have_the_names_that_systemd_gives_them() {
+        assert_eq!(default_stub(0x8664), Path::new("/usr/lib/systemd/boot/efi/linuxx64.efi.stub"));
+        assert_eq!(default_stub(0xaa64), Path::new("/usr/lib/systemd/boot/efi/linuxaa64.efi.stub"));
+    }
+}
