@@ -31,11 +31,13 @@ pub struct Keys {
 }
 
 impl Keys {
+    /// Refuses those that their roles cannot use.
+    fn check(&self) -> Result<()> {
+        self.given.iter().try_for_each(|(role, key)| fit::check(*role, key.public()))
+    }
+
     /// Makes those that are not given, and one for the first project.
     fn complete(mut self) -> Result<(Self, PrivateKey)> {
-        for (role, key) in &self.given {
-            fit::check(*role, key.public())?;
-        }
         let missing: Vec<_> =
             Role::ALL.into_iter().filter(|role| self.given.iter().all(|(given, _)| given != role)).collect();
         fit::explain(&missing, self.kind);
@@ -63,6 +65,7 @@ fn lost() -> Error {
 /// # Errors
 /// [`Kind::Usage`]: the name is taken or impossible, or a key does not fit its role; else [`Kind::System`]. Nothing is left then.
 pub fn create(owner: &Owner, keys: Keys, chains: &[Chain]) -> Result<PathBuf> {
+    keys.check()?;
     let staging = Staging::begin(path_of(&owner.keyset)?)?;
     let dir = staging.path();
     let (mut keys, project_key) = keys.complete()?;

@@ -9,6 +9,7 @@
 //! - [`provision_with_tools`]: a TPM in layout 3, made with tpm2-tools alone;
 //! - [`Machine`]: all of these together, and the program under test;
 //! - [`Home`]: an administrator's home directory, and the host program at work in it;
+//! - [`Token`]: a PKCS#11 token of software;
 //! - [`Witness`]: a look into the memory of a process that is about to exit;
 //! - [`assets`]: firmware, kernel, boot loaders and their makers' tools.
 //!
@@ -26,6 +27,7 @@ mod machine;
 mod mounts;
 mod old;
 mod swtpm;
+mod token;
 mod tools;
 mod wire;
 mod witness;
@@ -39,6 +41,7 @@ pub use machine::Machine;
 pub use mounts::keep_mounts_in;
 pub use old::{Layout, provision_with_tools, read_with_tools, satisfy_policy};
 pub use swtpm::{Banks, PowerSwitch, Raw, State, Swtpm};
+pub use token::Token;
 pub use tools::{Tools, run};
 pub use wire::{Command, Response, cc, rc};
 pub use witness::{Remains, Witness, find};

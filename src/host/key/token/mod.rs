@@ -103,7 +103,8 @@ fn these(session: &Session, keys: &[ObjectHandle]) -> String {
         }
         words.join(" ")
     };
-    let names: Vec<_> = keys.iter().take(ENOUGH).map(name).collect();
+    let mut names: Vec<_> = keys.iter().take(ENOUGH).map(name).collect();
+    names.sort();
     match (names.is_empty(), keys.len() > ENOUGH) {
         (true, _) => "no private key".into(),
         (false, true) => format!("{}, …", names.join(", ")),

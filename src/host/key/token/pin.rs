@@ -8,7 +8,7 @@ use crate::{
     },
 };
 use cryptoki::types::AuthPin;
-use std::path::Path;
+use std::{io::ErrorKind, path::Path};
 use zeroize::Zeroizing;
 
 /// The PIN of the token called `label`. Whatever held it on the way is wiped.
@@ -39,7 +39,10 @@ fn from_file(path: &Path) -> Result<Zeroizing<String>> {
 fn ask(label: &str) -> Result<Zeroizing<String>> {
     let asked = rpassword::prompt_password(format!("PIN of token {label:?}: "));
     asked.map(Zeroizing::new).map_err(|e| {
-        Error::new(Kind::Usage, "ask for the PIN", format!("there is no terminal ({e})"))
-            .remedy("add ?pin-source=/FILE to the URI")
+        let why = match e.kind() {
+            ErrorKind::Interrupted | ErrorKind::UnexpectedEof => "it was not given".to_owned(),
+            _ => format!("there is no terminal ({e})"),
+        };
+        Error::new(Kind::Usage, "ask for the PIN", why).remedy("give it, or add ?pin-source=/FILE to the URI")
     })
 }

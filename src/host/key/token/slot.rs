@@ -118,5 +118,7 @@ fn is(wanted: &Option<String>, field: &str) -> bool {
 /// Tokens, for a message.
 fn these(infos: &[TokenInfo]) -> String {
     let name = |info: &TokenInfo| format!("token {:?} serial {:?}", info.label(), info.serial_number());
-    if infos.is_empty() { "no token".into() } else { infos.iter().map(name).collect::<Vec<_>>().join(", ") }
+    let mut names: Vec<_> = infos.iter().map(name).collect();
+    names.sort();
+    if names.is_empty() { "no token".into() } else { names.join(", ") }
 }

@@ -1,0 +1,457 @@
+//! Private keys in tokens: SoftHSM2 holds them, `trust` uses them, openssl judges.
+
+use harness::{Home, Token, assets, openssl, tree};
+use std::{
+    fs::{self, File},
+    io::{Read, Seek, Write},
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// An administrator with a token.
+struct Desk {
+    home: Home,
+    token: Token,
+}
+
+impl Desk {
+    fn new() -> Self {
+        Self { home: Home::new(), token: Token::new() }
+    }
+
+    fn with_keyset() -> Self {
+        Self { home: Home::with_keyset(), token: Token::new() }
+    }
+
+    /// Without a terminal to ask on.
+    fn command(&self, args: &[&str]) -> Command {
+        let inner = self.home.command(args);
+        let mut command = Command::new("setsid");
+        command.arg("--wait").arg(inner.get_program()).args(inner.get_args()).current_dir(self.home.path());
+        for (name, value) in inner.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        let (name, value) = self.token.environment();
+        command.env(name, value).stdin(Stdio::null());
+        command
+    }
+
+    fn output(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    #[track_caller]
+    fn ok(&self, args: &[&str]) -> String {
+        let output = self.output(args);
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// What it complained of; nothing has changed.
+    #[track_caller]
+    fn fails(&self, args: &[&str], status: i32) -> String {
+        let before = tree(self.home.path());
+        let output = self.output(args);
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(status), "{args:?}: {complaint}");
+        assert!(output.stdout.is_empty() && !complaint.contains(Token::PIN), "{complaint}");
+        assert_eq!(tree(self.home.path()), before);
+        complaint
+    }
+
+    fn keyset(&self) -> PathBuf {
+        self.home.keys().join("k")
+    }
+
+    /// A new key, in a file and in the token.
+    fn key(&self, label: &str, id: &str, options: &[&str]) -> PathBuf {
+        let file = self.home.path().join(format!("{label}.pem"));
+        openssl(&[&["genpkey", "-quiet", "-out", text(&file)], options].concat());
+        self.token.import(&file, label, id);
+        file
+    }
+}
+
+const RSA: [&str; 4] = ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"];
+const EC: [&str; 4] = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"];
+
+fn public_of(key: &Path) -> String {
+    openssl(&["pkey", "-in", text(key), "-pubout"])
+}
+
+fn certified(dir: &Path) -> String {
+    openssl(&["x509", "-in", text(&dir.join("cert.pem")), "-noout", "-pubkey"])
+}
+
+fn verifies(ca: &Path, dir: &Path) {
+    let (ca, cert) = (ca.join("cert.pem"), dir.join("cert.pem"));
+    openssl(&["verify", "-x509_strict", "-no-CApath", "-CAfile", text(&ca), text(&cert)]);
+}
+
+/// The signed policies below a directory, by name.
+fn policies(dir: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in tree(dir) {
+        let (name, _) = entry.rsplit_once(' ').unwrap();
+        if name.ends_with(".policy.signed") {
+            found.push((name.to_owned(), fs::read(dir.join(name)).unwrap()));
+        }
+    }
+    found
+}
+
+/// Three different values in files, and the command that signs policies for them.
+fn pcr7data(home: &Home) -> Vec<String> {
+    let mut args: Vec<String> = ["keyset", "pcr7data", "k"].map(String::from).into();
+    for (kind, byte) in [("tpm", 1), ("prod", 2), ("limited", 3)] {
+        let file = home.path().join(kind);
+        fs::write(&file, [byte; 32]).unwrap();
+        args.extend([format!("--pcr7-{kind}"), text(&file).to_owned()]);
+    }
+    args
+}
+
+fn strs(args: &[String]) -> Vec<&str> {
+    args.iter().map(String::as_str).collect()
+}
+
+#[test]
+fn a_keyset_is_made_with_keys_that_never_leave_their_token() {
+    let desk = Desk::new();
+    let roles = ["uefi-pk", "uefi-db", "uki-production", "tpmpol-admin", "tpmpol-luks", "manifest-ca", "sudi-ca"];
+    let mut args: Vec<String> = ["initkeyset", "--keysetname", "k"].map(String::from).into();
+    for (number, role) in roles.iter().enumerate() {
+        let options = if role.ends_with("-ca") { EC } else { RSA };
+        desk.key(role, &format!("{number:02x}"), &options);
+        args.extend(["--key".into(), format!("{role}={}", desk.token.uri(role))]);
+    }
+    desk.ok(&strs(&args));
+    let keyset = desk.keyset();
+    for role in roles {
+        let file = fs::read_to_string(keyset.join(role).join("privkey.pem")).unwrap();
+        assert!(file.starts_with("-----BEGIN PKCS#11 PROVIDER URI-----\n"), "{file}");
+        assert_eq!(certified(&keyset.join(role)), public_of(&desk.home.path().join(format!("{role}.pem"))), "{role}");
+    }
+    assert!(fs::read_to_string(keyset.join("uki-limited/privkey.pem")).unwrap().contains("BEGIN PRIVATE KEY"));
+
+    // Everything that signs works as with files.
+    desk.ok(&["project", "add", "k", "other"]);
+    desk.ok(&["sudi", "add", "k", "other", "SN"]);
+    desk.ok(&strs(&pcr7data(&desk.home)));
+    verifies(&keyset.join("manifest-ca"), &keyset.join("manifest/default"));
+    verifies(&keyset.join("manifest-ca"), &keyset.join("manifest/other"));
+    verifies(&keyset.join("sudi-ca"), &keyset.join("manifest/other/sudi/SN"));
+    verifies(&keyset.join("uefi-pk"), &keyset.join("uefi-kek"));
+    for role in ["uefi-pk", "uefi-db", "uki-production", "manifest-ca"] {
+        verifies(&keyset.join(role), &keyset.join(role));
+    }
+    let key = fs::read_to_string(keyset.join("manifest/other/sudi/SN/privkey.pem")).unwrap();
+    assert!(key.contains("BEGIN PRIVATE KEY"), "what is made is a file: {key}");
+    let shown = openssl(&["asn1parse", "-in", text(&keyset.join("uefi-db/privkey.pem"))]);
+    assert!(shown.contains("VISIBLESTRING     :PKCS#11 Provider URI v1.0"), "{shown}");
+    assert!(shown.contains(&format!("UTF8STRING        :{}", desk.token.uri("uefi-db"))), "{shown}");
+}
+
+#[test]
+fn signatures_are_those_of_the_same_key_in_a_file() {
+    let mut desk = Desk::with_keyset();
+    // One token without RSA mechanisms that hash: then it is told the hash.
+    for token in [Token::new(), Token::without("CKM_SHA256_RSA_PKCS,CKM_SHA384_RSA_PKCS")] {
+        desk.token = token;
+        let with_files = desk.home.copy();
+        let with_token = Desk { home: desk.home.copy(), token: Token::new() };
+        let with_token = Desk { token: std::mem::take(&mut desk.token), ..with_token };
+        for (number, role) in ["tpmpol-luks", "tpmpol-admin", "uefi-db", "uki-production"].into_iter().enumerate() {
+            let file = with_token.keyset().join(role).join("privkey.pem");
+            with_token.token.import(&file, role, &format!("{number:02x}"));
+            let printed = with_token.ok(&["keyset", "use-key", "k", role, &with_token.token.uri(role)]);
+            assert_eq!(printed.trim_end(), text(&file));
+        }
+        with_files.ok(&strs(&pcr7data(&with_files)));
+        with_token.ok(&strs(&pcr7data(&with_token.home)));
+        let signed = policies(&with_token.keyset());
+        assert!(signed.len() >= 2);
+        assert_eq!(signed, policies(&with_files.keys().join("k")));
+
+        let image = assets::path("usr/lib/systemd/boot/efi/linuxx64.efi.stub");
+        let (cert, output) = (with_files.keys().join("k/uefi-db/cert.pem"), with_files.path().join("signed.efi"));
+        let key = with_files.keys().join("k/uefi-db/privkey.pem");
+        let sign = |key: &str, output: &Path| {
+            ["sign", "efi", text(&image), "--key", key, "--cert", text(&cert), "--output", text(output)]
+                .map(String::from)
+        };
+        with_files.ok(&strs(&sign(text(&key), &output)));
+        let by_uri = with_token.home.path().join("by-uri.efi");
+        with_token.ok(&strs(&sign(&with_token.token.uri("uefi-db"), &by_uri)));
+        // The file that names the token serves as well.
+        let by_file = with_token.home.path().join("by-file.efi");
+        with_token.ok(&strs(&sign(text(&with_token.keyset().join("uefi-db/privkey.pem")), &by_file)));
+        for signed in [&by_uri, &by_file] {
+            harness::run("sbverify", &["--cert", text(&cert), text(signed)]);
+            assert!(fs::read(signed).unwrap() == fs::read(&output).unwrap(), "{}", signed.display());
+        }
+    }
+}
+
+#[test]
+fn a_key_that_may_sign_hashes_alone_signs() {
+    let desk = Desk::with_keyset();
+    let file = desk.keyset().join("tpmpol-luks/privkey.pem");
+    let der = desk.home.path().join("key.der");
+    openssl(&["pkcs8", "-topk8", "-nocrypt", "-in", text(&file), "-outform", "DER", "-out", text(&der)]);
+    let object = ["--write-object", text(&der), "--type", "privkey", "--label", "luks", "--id", "01", "--usage-sign"];
+    desk.token.tool(&[&object[..], &["--allowed-mechanisms", "RSA-PKCS"]].concat());
+    desk.ok(&["keyset", "use-key", "k", "tpmpol-luks", &desk.token.uri("luks")]);
+    desk.ok(&strs(&pcr7data(&desk.home)));
+}
+
+#[test]
+fn a_key_moves_into_a_token_and_its_file_is_overwritten() {
+    let desk = Desk::with_keyset();
+    let file = desk.keyset().join("uefi-pk/privkey.pem");
+    desk.token.import(&file, "pk", "01");
+    let before = tree(&desk.keyset());
+    let mut old = File::open(&file).unwrap();
+    desk.ok(&["keyset", "use-key", "k", "uefi-pk", &desk.token.uri("pk")]);
+    assert_eq!(tree(&desk.keyset()), before, "names and modes stay");
+    let mut left = Vec::new();
+    old.rewind().unwrap();
+    old.read_to_end(&mut left).unwrap();
+    assert!(left.len() > 1000 && left.iter().all(|byte| *byte == 0));
+    // Again, with another way to say the same.
+    let again = format!("pkcs11:id=%01?module-name=softhsm2&pin-source={}", desk.token.pin_file().display());
+    desk.ok(&["keyset", "use-key", "k", "uefi-pk", &again]);
+    let shown = openssl(&["asn1parse", "-in", text(&file)]);
+    assert!(shown.contains(&again), "{shown}");
+}
+
+#[test]
+fn a_file_with_two_names_is_left_to_the_other() {
+    let desk = Desk::with_keyset();
+    let (file, backup) = (desk.keyset().join("uefi-db/privkey.pem"), desk.home.path().join("backup.pem"));
+    desk.token.import(&file, "db", "01");
+    fs::hard_link(&file, &backup).unwrap();
+    let output = desk.output(&["keyset", "use-key", "k", "uefi-db", &desk.token.uri("db")]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && said.contains("has another name"), "{said}");
+    assert_eq!(public_of(&backup), certified(&desk.keyset().join("uefi-db")));
+}
+
+#[test]
+fn another_key_than_the_certificates_is_refused() {
+    let desk = Desk::with_keyset();
+    desk.key("rsa", "01", &RSA);
+    desk.key("ec", "02", &EC);
+    let before = fs::read(desk.keyset().join("uefi-db/privkey.pem")).unwrap();
+    for key in ["rsa", "ec"] {
+        let complaint = desk.fails(&["keyset", "use-key", "k", "uefi-db", &desk.token.uri(key)], 2);
+        assert!(complaint.contains("it is not the one of the certificate; import the key"), "{complaint}");
+    }
+    let complaint = desk.fails(&["keyset", "use-key", "k", "uefi-dbx", &desk.token.uri("rsa")], 2);
+    assert!(complaint.contains("no such role; give one of manifest-ca, "), "{complaint}");
+    assert_eq!(fs::read(desk.keyset().join("uefi-db/privkey.pem")).unwrap(), before);
+    let link = desk.keyset().join("uefi-db/privkey.pem");
+    desk.token.import(&link, "db", "03");
+    let elsewhere = desk.home.path().join("elsewhere.pem");
+    fs::rename(&link, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &link).unwrap();
+    desk.fails(&["keyset", "use-key", "k", "uefi-db", &desk.token.uri("db")], 15);
+    assert_eq!(fs::read(&elsewhere).unwrap(), before);
+}
+
+/// A private key alone, as some tokens keep it.
+fn import_private(desk: &Desk, key: &Path, label: &str) {
+    let der = desk.home.path().join("private.der");
+    openssl(&["pkey", "-in", text(key), "-outform", "DER", "-out", text(&der)]);
+    desk.token.tool(&[
+        "--write-object",
+        text(&der),
+        "--type",
+        "privkey",
+        "--label",
+        label,
+        "--id",
+        "aa",
+        "--usage-sign",
+    ]);
+}
+
+#[test]
+fn a_token_without_the_public_key_needs_the_certificate() {
+    let desk = Desk::new();
+    desk.ok(&["initkeyset", "--keysetname", "k", "--key-type", "ec-p256"]);
+    let ca = desk.keyset().join("sudi-ca");
+    import_private(&desk, &ca.join("privkey.pem"), "ca");
+    let choice = format!("sudi-ca={}", desk.token.uri("ca"));
+    let complaint = desk.fails(&["initkeyset", "--keysetname", "k2", "--key", &choice], 2);
+    assert!(complaint.contains("cannot find its public key: the token has none"), "{complaint}");
+    desk.ok(&["keyset", "use-key", "k", "sudi-ca", &desk.token.uri("ca")]);
+    desk.ok(&["sudi", "add", "k", "default", "SN"]);
+    verifies(&ca, &desk.keyset().join("manifest/default/sudi/SN"));
+
+    // With the certificate in the token, nothing is missing.
+    let der = desk.home.path().join("cert.der");
+    openssl(&["x509", "-in", text(&ca.join("cert.pem")), "-outform", "DER", "-out", text(&der)]);
+    desk.token.tool(&["--write-object", text(&der), "--type", "cert", "--label", "ca", "--id", "aa"]);
+    desk.ok(&["initkeyset", "--keysetname", "k2", "--key", &choice]);
+    assert_eq!(certified(&desk.home.keys().join("k2/sudi-ca")), certified(&ca));
+}
+
+#[test]
+fn a_token_that_signs_with_another_key_than_it_says_is_not_believed() {
+    let desk = Desk::with_keyset();
+    let [mine, other] = ["mine", "other"].map(|name| desk.home.path().join(name));
+    for key in [&mine, &other] {
+        openssl(&[&["genpkey", "-quiet", "-out", text(key)], &EC[..]].concat());
+    }
+    import_private(&desk, &mine, "ca");
+    let der = desk.home.path().join("public.der");
+    openssl(&["pkey", "-in", text(&other), "-pubout", "-outform", "DER", "-out", text(&der)]);
+    desk.token.tool(&["--write-object", text(&der), "--type", "pubkey", "--label", "ca", "--id", "aa"]);
+    let choice = format!("sudi-ca={}", desk.token.uri("ca"));
+    let complaint = desk.fails(&["initkeyset", "--keysetname", "k2", "--key", &choice], 14);
+    assert!(complaint.contains("its signature is not one of its public key"), "{complaint}");
+}
+
+#[test]
+fn what_is_wrong_is_said_with_a_remedy() {
+    let desk = Desk::with_keyset();
+    let file = desk.keyset().join("uefi-db/privkey.pem");
+    desk.token.import(&file, "db", "01");
+    desk.key("db2", "02", &RSA);
+    let module = Token::module();
+    let pin = format!("module-path={module}&pin-value={}", Token::PIN);
+    let source = format!("module-path={module}&pin-source={}", desk.token.pin_file().display());
+    let wrong = desk.home.path().join("wrong-pin");
+    fs::write(&wrong, "0000000").unwrap();
+    let empty = desk.home.path().join("empty-pin");
+    fs::write(&empty, "\n").unwrap();
+    for (uri, why) in [
+        (
+            format!("pkcs11:token=Fleet;object=none?{pin}"),
+            "the token has object \"db\" id %01, object \"db2\" id %02; check object",
+        ),
+        (
+            format!("pkcs11:token=Fleet?{source}"),
+            "several match: object \"db\" id %01, object \"db2\" id %02; add object=",
+        ),
+        (format!("pkcs11:token=Float;object=db?{pin}"), "there is token \"Fleet\" serial"),
+        (format!("pkcs11:slot-id=1;object=db?{pin}"), "there is token \"Fleet\" serial"),
+        (format!("pkcs11:library-version=9.9;object=db?{pin}"), "; check the library"),
+        (format!("pkcs11:object=db;type=cert?{pin}"), "its type is not private; write type=private"),
+        (
+            format!("pkcs11:object=db?module-path={module}&pin-source={}", wrong.display()),
+            "the PIN is wrong; check it before",
+        ),
+        (format!("pkcs11:object=db?module-path={module}&pin-value=1"), "the PIN"),
+        (format!("pkcs11:object=db?module-path={module}&pin-source={}", empty.display()), "the PIN is empty"),
+        (format!("pkcs11:object=db?module-path={module}&pin-source=/none"), "cannot read /none"),
+        (format!("pkcs11:object=db?module-path={module}"), "there is no terminal"),
+        ("pkcs11:object=db?module-path=/none.so".into(), "cannot load /none.so"),
+        ("pkcs11:object=db?module-path=none.so".into(), "its module-path is not absolute"),
+        ("pkcs11:object=db?module-path=/etc/passwd".into(), "cannot load /etc/passwd"),
+        ("pkcs11:object=db?module-path=/usr/lib/os-release".into(), "cannot load /usr/lib/os-release"),
+        ("pkcs11:object=db?module-name=no-such-module".into(), "there is no no-such-module.so; install it"),
+        (format!("pkcs11:objekt=db?{pin}"), "not known here: \"objekt\""),
+        ("http://db".into(), "it does not begin with pkcs11:"),
+    ] {
+        let complaint = desk.fails(&["keyset", "use-key", "k", "uefi-db", &uri], 2);
+        assert!(complaint.contains(why), "{uri}: {complaint}");
+    }
+    // Two tokens: the PIN of one is not for the other.
+    desk.token.add_token("Fleet 2");
+    let complaint = desk.fails(&["keyset", "use-key", "k", "uefi-db", &format!("pkcs11:object=db?{source}")], 2);
+    assert!(complaint.contains("several match: token \"Fleet"), "{complaint}");
+    assert!(complaint.contains("token \"Fleet 2\"") && complaint.contains("add token=LABEL"), "{complaint}");
+    desk.ok(&["keyset", "use-key", "k", "uefi-db", &format!("pkcs11:token=Fleet;object=db?{source}")]);
+
+    // The token is gone, or its key: the keyset says so when it needs it.
+    fs::remove_file(desk.token.environment().1).unwrap();
+    let image = assets::path("usr/lib/systemd/boot/efi/linuxx64.efi.stub");
+    let (cert, output) = (desk.keyset().join("uefi-db/cert.pem"), desk.home.path().join("signed.efi"));
+    let sign = ["sign", "efi", text(&image), "--key", text(&file), "--cert", text(&cert), "--output", text(&output)];
+    let complaint = String::from_utf8(desk.output(&sign).stderr).unwrap();
+    assert!(complaint.contains("uefi-db/privkey.pem") && complaint.contains("PKCS#11 module"), "{complaint}");
+}
+
+#[test]
+fn keys_that_a_role_cannot_use_are_refused_before_anything_is_made() {
+    let desk = Desk::new();
+    desk.key("ec", "01", &EC);
+    desk.key("large", "02", &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:3072"]);
+    let choice = |role: &str, key: &str| format!("{role}={}", desk.token.uri(key));
+    for (role, key, why) in [
+        ("uefi-db", "ec", "sign with uefi-db: the key is EC P-256 with 256 bits; use an RSA key"),
+        ("tpmpol-luks", "ec", "sign with tpmpol-luks: the key is EC P-256"),
+        (
+            "tpmpol-admin",
+            "large",
+            "sign with tpmpol-admin: the key is RSA with 3072 bits; use an RSA key with 2048 bits",
+        ),
+        ("uki", "large", "there is no such role"),
+    ] {
+        let complaint = desk.fails(&["initkeyset", "--keysetname", "k", "--key", &choice(role, key)], 2);
+        assert!(complaint.contains(why), "{complaint}");
+    }
+    let twice = choice("uefi-db", "large");
+    let complaint = desk.fails(&["keyset", "add", "k", "--key", &twice, "--key", &twice], 2);
+    assert!(complaint.contains("uefi-db stands there twice"), "{complaint}");
+    let complaint = desk.fails(&["keyset", "add", "k", "--key", "uefi-db"], 2);
+    assert!(complaint.contains("it has no `=`"), "{complaint}");
+}
+
+#[test]
+fn a_key_in_a_file_can_be_given_too() {
+    let desk = Desk::new();
+    let file = desk.key("key", "01", &RSA);
+    desk.ok(&["keyset", "add", "k", "--key", &format!("uki-tpm={}", text(&file))]);
+    assert_eq!(public_of(&desk.keyset().join("uki-tpm/privkey.pem")), public_of(&file));
+    assert_eq!(certified(&desk.keyset().join("uki-tpm")), public_of(&file));
+}
+
+#[test]
+fn whoever_sits_there_is_asked_for_the_pin_once() {
+    let desk = Desk::new();
+    for (role, id) in [("uefi-db", "01"), ("tpmpol-luks", "02")] {
+        desk.key(role, id, &RSA);
+    }
+    let uri = |object: &str| format!("pkcs11:token=Fleet;object={object}?module-path={}", Token::module());
+    let trust = format!(
+        "tty; exec '{}' keyset add k --key 'uefi-db={}' --key 'tpmpol-luks={}'",
+        harness::trust_host().display(),
+        uri("uefi-db"),
+        uri("tpmpol-luks")
+    );
+    let (variable, value) = desk.token.environment();
+    let mut command = Command::new("script");
+    command.args(["--quiet", "--return", "--command", &trust, "/dev/null"]).env("HOME", desk.home.path());
+    command.env_remove("XDG_DATA_HOME").env(variable, value);
+    let mut script = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut shown = Vec::new();
+    let mut terminal = script.stdout.take().unwrap();
+    let mut typist = script.stdin.take().unwrap();
+    while !String::from_utf8_lossy(&shown).contains("PIN of token \"Fleet\": ") {
+        let mut byte = [0];
+        assert_eq!(terminal.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&shown));
+        shown.extend(byte);
+    }
+    // Nobody types as fast as this test: the terminal must be quiet first.
+    let name = String::from_utf8_lossy(&shown).lines().next().unwrap().to_owned();
+    while !harness::run("stty", &["-F", &name, "-a"]).contains(" -echo ") {
+        std::thread::yield_now();
+    }
+    typist.write_all(format!("{}\r", Token::PIN).as_bytes()).unwrap();
+    terminal.read_to_end(&mut shown).unwrap();
+    let shown = String::from_utf8_lossy(&shown);
+    assert!(script.wait().unwrap().success(), "{shown}");
+    assert_eq!(shown.matches("PIN of token").count(), 1, "{shown}");
+    assert!(!shown.contains(Token::PIN), "{shown}");
+    verifies(&desk.keyset().join("uefi-db"), &desk.keyset().join("uefi-db"));
+}
