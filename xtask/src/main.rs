@@ -30,7 +30,8 @@ cargo xtask SUBCOMMAND
   test [--fast] [FILTER]...
         checks everything: builds as dist does, format, lints, documentation,
         licences, all tests, and whether the same sources give the same bytes
-        --fast    leaves out documentation, licences and the second build
+        --fast    leaves out documentation, licences, the second build, and the tests
+                  that boot virtual machines
         FILTER    runs only the tests whose names contain it
   assets
         gets what tests need of other projects: firmware, kernel, boot loaders; into

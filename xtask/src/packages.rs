@@ -42,7 +42,10 @@ pub const RUN: &[Program] = &[
 
 /// For getting what other projects made, and running it.
 pub const ASSETS: &[Program] = &[
+    program("bzip2", "bzip2"),
     program("dpkg-deb", "dpkg"),
+    program("make", "make"),
+    program("objcopy", "binutils"),
     program("/usr/bin/python3", "python3"),
     // A module: found by its absolute path.
     program("/usr/lib/python3/dist-packages/cryptography/__init__.py", "python3-cryptography"),

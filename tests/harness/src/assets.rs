@@ -38,6 +38,12 @@ pub fn program(name: &str) -> Command {
     Command::new(file(&format!("bin/{name}")))
 }
 
+/// shim, compiled with room for a vendor database: [`crate::vm::shim_with`] fills it.
+#[must_use]
+pub fn shim() -> PathBuf {
+    file("shim/shimx64.efi")
+}
+
 /// A kernel of Debian 13 for virtual machines.
 #[derive(Clone, Debug)]
 pub struct Kernel {

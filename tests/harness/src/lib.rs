@@ -11,7 +11,8 @@
 //! - [`Home`]: an administrator's home directory, and the host program at work in it;
 //! - [`Token`]: a PKCS#11 token of software;
 //! - [`Witness`]: a look into the memory of a process that is about to exit;
-//! - [`assets`]: firmware, kernel, boot loaders and their makers' tools.
+//! - [`assets`]: firmware, kernel, boot loaders and their makers' tools;
+//! - [`vm`]: machines with a firmware that checks signatures.
 //!
 //! Everything that needs a namespace, a TPM or a tool fails with a message when
 //! it is not there. Nothing here is part of a shipped program.
@@ -29,6 +30,7 @@ mod old;
 mod swtpm;
 mod token;
 mod tools;
+pub mod vm;
 mod wire;
 mod witness;
 

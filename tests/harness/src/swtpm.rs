@@ -120,11 +120,7 @@ impl Swtpm {
 
     fn start(banks: Banks, tcp: bool) -> Self {
         let dir = TempDir::with_prefix("swtpm-").expect("a temporary directory");
-        let state = dir.path().join("state");
-        fs::create_dir(&state).expect("a writable directory");
-        for (name, bytes) in manufactured(banks) {
-            fs::write(state.join(name), bytes).expect("a writable directory");
-        }
+        State::new(banks).write(&dir.path().join("state"));
         let tcp = tcp.then(front::free_port);
         let upstream = match tcp {
             Some(port) => front::Upstream::Tcp(port),
@@ -175,15 +171,13 @@ impl Swtpm {
     /// A copy of what it keeps without power. It should be switched off.
     #[must_use]
     pub fn state(&self) -> State {
-        State(files(&self.dir.path().join("state")))
+        State::read(&self.dir.path().join("state"))
     }
 
     /// Puts it back, and switches it off.
     pub fn restore(&self, state: &State) {
         self.off();
-        for (name, bytes) in &state.0 {
-            fs::write(self.dir.path().join("state").join(name), bytes).expect("a writable directory");
-        }
+        state.write(&self.dir.path().join("state"));
     }
 
     /// Its power switch.
@@ -268,6 +262,26 @@ impl Swtpm {
             let log = || fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
             assert!(start.elapsed() < Duration::from_secs(30), "swtpm does not start: {}", log());
             thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+impl State {
+    /// That of a new TPM.
+    pub(crate) fn new(banks: Banks) -> Self {
+        Self(manufactured(banks))
+    }
+
+    /// That of the TPM that keeps it in `dir`.
+    pub(crate) fn read(dir: &Path) -> Self {
+        Self(files(dir))
+    }
+
+    /// Writes it for a TPM that keeps it in `dir`, which is made.
+    pub(crate) fn write(&self, dir: &Path) {
+        fs::create_dir_all(dir).expect("a writable directory");
+        for (name, bytes) in &self.0 {
+            fs::write(dir.join(name), bytes).expect("a writable directory");
         }
     }
 }

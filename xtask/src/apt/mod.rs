@@ -8,11 +8,15 @@ mod mirrors;
 use crate::sh;
 use anyhow::{Result, bail};
 use mirrors::Mirror;
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 /// apt with one suite of one mirror, and nothing of the system's but its proxy.
 pub struct Apt {
-    dir: std::path::PathBuf,
+    dir: PathBuf,
 }
 
 /// What a suite is looked through for.
@@ -26,6 +30,13 @@ enum Types {
 pub fn download_source(package: &str, suite: &str, dir: &Path) -> Result<()> {
     with_mirror(Types::Sources, suite, dir, |apt| {
         sh::run_quietly(apt.get().arg("-qq").args(["source", "--download-only", package]))
+    })
+}
+
+/// Downloads the archive of the source package of `package` in `suite` to `dir`, and nothing else of it.
+pub fn download_tar(package: &str, suite: &str, dir: &Path) -> Result<()> {
+    with_mirror(Types::Sources, suite, dir, |apt| {
+        sh::run_quietly(apt.get().arg("-qq").args(["source", "--download-only", "--tar-only", package]))
     })
 }
 

@@ -3,6 +3,8 @@
 //!
 //! They are unpacked there and not installed: the system's own packages stay as they are.
 
+mod shim;
+
 use crate::{
     apt::{self, Apt},
     packages, sh,
@@ -66,6 +68,9 @@ const SUITES: [Suite; 2] = [
     Suite { name: "bookworm", packages: &["systemd-boot-efi"] },
 ];
 
+/// The suite whose shim is compiled.
+const SHIM: &str = "trixie";
+
 /// Programs that need help to run where they were unpacked.
 const PROGRAMS: [(&str, &str); 3] = [
     (
@@ -107,6 +112,8 @@ pub fn prepare() -> Result<PathBuf> {
     for suite in &SUITES {
         unpack(suite, &work).with_context(|| missing(suite, &root))?;
     }
+    let shim = shim::build(SHIM, &work).with_context(|| format!("cannot compile shim of Debian {SHIM}"))?;
+    println!("{shim} is compiled");
     wrappers(&work.join("bin"))?;
     fs::write(work.join(STAMP), wanted())?;
     // The directory is complete or it is not there.
@@ -143,7 +150,8 @@ fn is_complete(root: &Path) -> bool {
 /// What is asked for, a line each: the stamp.
 fn wanted() -> String {
     let packages = SUITES.iter().flat_map(|suite| suite.packages.iter().map(|name| format!("{}/{name}\n", suite.name)));
-    packages.chain(PROGRAMS.iter().map(|(name, _)| format!("bin/{name}\n"))).collect()
+    let programs = PROGRAMS.iter().map(|(name, _)| format!("bin/{name}\n"));
+    packages.chain(programs).chain([format!("{}\n", shim::PROGRAM)]).collect()
 }
 
 fn unpack(suite: &Suite, work: &Path) -> Result<()> {

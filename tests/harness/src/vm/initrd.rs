@@ -1,0 +1,106 @@
+//! A small initrd: busybox, a script, and what else a test puts in.
+
+use crate::assets::Kernel;
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+use tempfile::TempDir;
+
+/// The first line that a guest says.
+pub(super) const BEGINNING: &str = "\nhere is the guest\n";
+/// The last thing that a guest says when all went well.
+pub(super) const ANNOUNCEMENT: &str = "announced";
+/// Mounts what it must, runs `/script` under `sh -eu`, announces its success, and switches off.
+const INIT: &str = include_str!("init.sh");
+
+/// A root file system in the making, packed into a cpio archive at last.
+///
+/// Its init mounts /dev, /proc, /sys, securityfs and efivarfs, and loads modules in the order in which they were added. Then it
+/// runs the script, with busybox for a shell, in which `say NAME VALUE` makes [`super::Report::value`].
+#[derive(Debug)]
+pub struct Initrd {
+    dir: TempDir,
+    modules: usize,
+}
+
+impl Initrd {
+    /// With this script, and the modules that every guest needs.
+    #[must_use]
+    pub fn new(script: &str) -> Self {
+        let mut initrd = Self { dir: TempDir::with_prefix("initrd-").expect("a temporary directory"), modules: 0 };
+        for directory in ["dev", "proc", "sys", "run", "tmp", "root", "modules"] {
+            fs::create_dir_all(initrd.root().join(directory)).expect("a writable directory");
+        }
+        initrd.add("bin/busybox", &busybox(), 0o755).write("init", INIT, 0o755).write("script", script, 0o644);
+        initrd.module("efivarfs").module("virtio_blk");
+        initrd
+    }
+
+    fn root(&self) -> PathBuf {
+        self.dir.path().join("root")
+    }
+
+    /// Adds a copy of a file.
+    pub fn add(&mut self, name: &str, file: &Path, mode: u32) -> &mut Self {
+        let content = fs::read(file).unwrap_or_else(|e| panic!("cannot read {}: {e}", file.display()));
+        self.write(name, content, mode)
+    }
+
+    /// Adds a copy of a directory and all that is below.
+    pub fn add_tree(&mut self, name: &str, dir: &Path) -> &mut Self {
+        for entry in fs::read_dir(dir).unwrap_or_else(|e| panic!("cannot read {}: {e}", dir.display())) {
+            let path = entry.expect("an entry").path();
+            let name = format!("{name}/{}", path.file_name().expect("a name").to_string_lossy());
+            if path.is_dir() {
+                self.add_tree(&name, &path);
+            } else {
+                self.add(&name, &path, 0o644);
+            }
+        }
+        self
+    }
+
+    /// Adds a file.
+    pub fn write(&mut self, name: &str, content: impl AsRef<[u8]>, mode: u32) -> &mut Self {
+        let path = self.root().join(name);
+        fs::create_dir_all(path.parent().expect("it is below the root")).expect("a writable directory");
+        fs::write(&path, content).expect("a writable directory");
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("our own file");
+        self
+    }
+
+    /// Adds a module of the kernel, without the ones that it needs.
+    pub fn module(&mut self, name: &str) -> &mut Self {
+        self.modules += 1;
+        // Loaded in the order of the names.
+        self.write(&format!("modules/{:02}-{name}.ko", self.modules), Kernel::new().module(name), 0o644)
+    }
+
+    /// The archive, compressed.
+    #[must_use]
+    pub fn pack(&self) -> PathBuf {
+        let archive = self.dir.path().join("initrd");
+        let script =
+            "find . | LC_ALL=C sort | cpio --quiet --create --format newc --owner 0:0 | zstd --quiet --force -o \"$0\"";
+        let status = Command::new("sh")
+            .args(["-c", script])
+            .arg(&archive)
+            .current_dir(self.root())
+            .stdin(Stdio::null())
+            .status();
+        assert!(status.expect("there is a shell").success(), "cpio or zstd failed (Debian: cpio, zstd)");
+        archive
+    }
+}
+
+/// The static one: it needs no libraries in the guest.
+fn busybox() -> PathBuf {
+    ["/bin/busybox", "/usr/bin/busybox"]
+        .map(PathBuf::from)
+        .into_iter()
+        .find(|path| path.is_file())
+        .expect("busybox is installed (Debian: busybox-static)")
+}

@@ -1,0 +1,218 @@
+//! Virtual machines with a firmware that checks signatures (OVMF), a TPM that it measures into, and disks.
+//!
+//! A machine keeps its variables, its TPM's state and its disks over its boots. Success is what the guest announces:
+//! silence is failure, and so is an end without an announcement.
+
+mod accelerator;
+mod disk;
+mod event_log;
+mod initrd;
+mod qemu;
+mod shim;
+mod slot;
+mod uki;
+
+pub use event_log::{Event, event_log};
+pub use initrd::Initrd;
+pub use shim::shim_with;
+pub use uki::ukify;
+
+use crate::{
+    assets,
+    swtpm::{Banks, State},
+    workspace,
+};
+use base64ct::{Base64, Encoding};
+use qemu::Qemu;
+use slot::Slot;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// A guest that has not said anything for so long hangs.
+const SILENCE: Duration = Duration::from_secs(90);
+/// However much it says.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// Words after which a firmware or boot loader waits for somebody who presses a key.
+const REFUSALS: [&str; 3] = ["No bootable option or device was found", "Security Violation", "Press any key"];
+
+/// A virtual machine, switched off.
+#[derive(Debug)]
+pub struct Vm {
+    dir: TempDir,
+}
+
+/// How a boot of a [`Vm`] ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The guest announced that it did all it was to do.
+    Announced,
+    /// The guest's script failed, or the kernel panicked, or somebody cut the power.
+    Died,
+    /// The firmware or a boot loader would not start what it was given.
+    Refused,
+    /// Nobody said anything any more.
+    Silent,
+}
+
+/// What a boot of a [`Vm`] left behind.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What came over the serial console: firmware, boot loaders, kernel, programs.
+    pub console: String,
+    /// The lines `NAME VALUE` that the guest's script said.
+    pub said: String,
+    /// The logs as they are, by name.
+    logs: Vec<(&'static str, String)>,
+}
+
+impl Vm {
+    /// A new machine: a copy of a firmware's variables, a new TPM, no disk.
+    #[must_use]
+    pub fn new(variables: &Path) -> Self {
+        let vm = Self { dir: TempDir::with_prefix("vm-").expect("a temporary directory") };
+        vm.set_variables(variables);
+        vm.set_tpm(&State::new(Banks::Sha256));
+        vm
+    }
+
+    /// Puts a copy of another firmware's variables in.
+    pub fn set_variables(&self, variables: &Path) {
+        fs::copy(variables, self.variables()).expect("a variable store, and a writable directory");
+    }
+
+    /// The file of its firmware's variables, as they are after the last boot.
+    #[must_use]
+    pub fn variables(&self) -> PathBuf {
+        self.dir.path().join("variables.fd")
+    }
+
+    /// Puts another TPM in.
+    pub fn set_tpm(&self, state: &State) {
+        let _ = fs::remove_dir_all(self.tpm_dir());
+        state.write(&self.tpm_dir());
+    }
+
+    /// What its TPM keeps without power.
+    #[must_use]
+    pub fn tpm(&self) -> State {
+        State::read(&self.tpm_dir())
+    }
+
+    fn tpm_dir(&self) -> PathBuf {
+        self.dir.path().join("tpm")
+    }
+
+    /// Gives it a new boot disk, an EFI system partition with these files: path and content.
+    pub fn set_boot_disk(&self, files: &[(&str, &Path)]) {
+        disk::vfat(&self.boot_disk(), files);
+    }
+
+    fn boot_disk(&self) -> PathBuf {
+        self.dir.path().join("boot.img")
+    }
+
+    /// Switches it on, and waits until it is off again, or can be switched off since nothing will come of it.
+    #[must_use]
+    pub fn boot(&self) -> Report {
+        let _slot = Slot::wait();
+        let mut qemu = Qemu::start(self.dir.path());
+        let (mut seen, mut last, start) = (0, Instant::now(), Instant::now());
+        let outcome = loop {
+            let ended = qemu.has_ended();
+            let report = self.report(Outcome::Died);
+            if ended {
+                break if report.announced() { Outcome::Announced } else { Outcome::Died };
+            }
+            if REFUSALS.iter().any(|text| report.console.contains(text)) {
+                break Outcome::Refused;
+            }
+            let length = report.console.len() + report.said.len();
+            if length != seen {
+                (seen, last) = (length, Instant::now());
+            }
+            if last.elapsed() > SILENCE || start.elapsed() > PATIENCE {
+                break Outcome::Silent;
+            }
+            thread::sleep(Duration::from_millis(50));
+        };
+        drop(qemu);
+        self.report(outcome)
+    }
+
+    fn report(&self, outcome: Outcome) -> Report {
+        let read =
+            |name| String::from_utf8_lossy(&fs::read(self.dir.path().join(name)).unwrap_or_default()).into_owned();
+        let logs: Vec<_> = qemu::LOGS.iter().map(|name| (*name, read(*name))).collect();
+        // The firmware speaks at every serial port.
+        let said = read(qemu::SAID).replace('\r', "");
+        let said = said.split_once(initrd::BEGINNING).map_or("", |(_, said)| said).to_owned();
+        Report { outcome, console: read(qemu::CONSOLE).replace('\r', ""), said, logs }
+    }
+}
+
+impl Report {
+    /// Whether the guest said that it was done.
+    fn announced(&self) -> bool {
+        self.said.lines().last() == Some(initrd::ANNOUNCEMENT)
+    }
+
+    /// Asserts that the guest did all it was to do.
+    #[track_caller]
+    pub fn ok(&self) -> &Self {
+        self.expect(self.outcome == Outcome::Announced, "the guest did not do what it was to do")
+    }
+
+    /// Asserts that firmware or boot loader would not start it, and said why in these words.
+    #[track_caller]
+    pub fn refused(&self, why: &str) -> &Self {
+        let refused = self.outcome == Outcome::Refused && self.said.is_empty() && self.console.contains(why);
+        self.expect(refused, &format!("nobody refused to boot with the words {why:?}"))
+    }
+
+    /// The value that the guest's script said in a line `NAME VALUE`.
+    #[track_caller]
+    pub fn value(&self, name: &str) -> &str {
+        let line = self.said.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        self.expect(line.is_some(), &format!("the guest said nothing of {name}"));
+        line.unwrap_or_default()
+    }
+
+    /// What a line `NAME BASE64` of the guest's script means.
+    #[track_caller]
+    pub fn bytes(&self, name: &str) -> Vec<u8> {
+        let bytes = Base64::decode_vec(self.value(name));
+        self.expect(bytes.is_ok(), &format!("{name} is no base64"));
+        bytes.unwrap_or_default()
+    }
+
+    /// Unless it is as it should be, keeps the logs and panics.
+    #[track_caller]
+    fn expect(&self, good: bool, what: &str) -> &Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        if !good {
+            let number = COUNT.fetch_add(1, Ordering::Relaxed);
+            let kept = workspace().join(format!("target/vm-logs/{}-{number}", std::process::id()));
+            let _ = fs::create_dir_all(&kept);
+            for (name, text) in &self.logs {
+                let _ = fs::write(kept.join(name), text);
+            }
+            let Self { outcome, console, said, .. } = self;
+            panic!("{what} ({outcome:?}; logs in {})\n-- console\n{console}\n-- said\n{said}", kept.display());
+        }
+        self
+    }
+}
+
+/// A firmware's variables as its maker ships them: no keys, Secure Boot off.
+#[must_use]
+pub fn empty_variables() -> PathBuf {
+    assets::path("usr/share/OVMF/OVMF_VARS_4M.fd")
+}

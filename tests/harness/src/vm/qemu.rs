@@ -1,0 +1,104 @@
+//! The processes of a virtual machine: QEMU and its TPM.
+
+use super::accelerator::Accelerator;
+use crate::assets;
+use std::{
+    fs,
+    path::Path,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// The first serial port: the console of firmware and kernel.
+pub(super) const CONSOLE: &str = "console.log";
+/// The second serial port: what the guest's script says.
+pub(super) const SAID: &str = "said.log";
+/// What tells why a boot went wrong.
+pub(super) const LOGS: [&str; 5] = [CONSOLE, SAID, "qemu.log", "qemu.command", "swtpm.log"];
+
+/// A machine that is on. Dropping it cuts the power.
+pub(super) struct Qemu {
+    qemu: Process,
+    _swtpm: Process,
+}
+
+/// A process that ends when it is dropped, or with us.
+struct Process(Child);
+
+impl Qemu {
+    /// Switches on the machine whose files are in `dir`.
+    pub(super) fn start(dir: &Path) -> Self {
+        for name in LOGS {
+            fs::write(dir.join(name), "").expect("a writable directory");
+        }
+        let swtpm = swtpm(dir);
+        let mut command = Command::new("qemu-system-x86_64");
+        firmware(&mut command, Accelerator::get(), &dir.join("variables.fd"));
+        command.args(["-m", "512", "-no-reboot"]);
+        command.arg("-chardev").arg(format!("socket,id=tpm,path={}", dir.join("tpm.socket").display()));
+        command.args(["-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-crb,tpmdev=tpm0"]);
+        for port in [CONSOLE, SAID] {
+            command.arg("-serial").arg(format!("file:{}", dir.join(port).display()));
+        }
+        let disk = dir.join("boot.img");
+        if disk.exists() {
+            command.arg("-drive").arg(format!("if=none,id=boot,format=raw,file={}", disk.display()));
+            command.args(["-device", "virtio-blk-pci,drive=boot,bootindex=1"]);
+        }
+        fs::write(dir.join("qemu.command"), format!("{command:?}\n")).expect("a writable directory");
+        Self { qemu: Process::start(&command, &dir.join("qemu.log")), _swtpm: swtpm }
+    }
+
+    /// Whether the guest has switched it off.
+    pub(super) fn has_ended(&mut self) -> bool {
+        self.qemu.0.try_wait().expect("QEMU can be waited for").is_some()
+    }
+}
+
+/// The options of a machine with this firmware and these variables, and nothing else.
+pub(super) fn firmware(command: &mut Command, accelerator: Accelerator, variables: &Path) {
+    let code = assets::path("usr/share/OVMF/OVMF_CODE_4M.secboot.fd");
+    // Only code in system management mode may write the variables.
+    command.args(["-machine", "q35,smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on"]);
+    command.args(["-accel", accelerator.name(), "-cpu", accelerator.processor(), "-smp", "1"]);
+    command.args(["-nodefaults", "-no-user-config", "-display", "none"]);
+    command.arg("-drive").arg(format!("if=pflash,unit=0,format=raw,readonly=on,file={}", code.display()));
+    command.arg("-drive").arg(format!("if=pflash,unit=1,format=raw,file={}", variables.display()));
+}
+
+fn swtpm(dir: &Path) -> Process {
+    let socket = dir.join("tpm.socket");
+    let _ = fs::remove_file(&socket);
+    let mut command = Command::new("swtpm");
+    command.args(["socket", "--tpm2", "--terminate"]);
+    command.arg("--tpmstate").arg(format!("dir={}", dir.join("tpm").display()));
+    command.arg("--ctrl").arg(format!("type=unixio,path={}", socket.display()));
+    let mut process = Process::start(&command, &dir.join("swtpm.log"));
+    let start = Instant::now();
+    while !socket.exists() {
+        let alive = process.0.try_wait().expect("swtpm can be waited for").is_none();
+        let log = || fs::read_to_string(dir.join("swtpm.log")).unwrap_or_default();
+        assert!(alive && start.elapsed() < Duration::from_secs(30), "swtpm does not start: {}", log());
+        thread::sleep(Duration::from_millis(2));
+    }
+    process
+}
+
+impl Process {
+    fn start(command: &Command, log: &Path) -> Self {
+        let log = fs::File::create(log).expect("a writable directory");
+        // A test that is killed takes its machines along.
+        let mut bound = Command::new("setpriv");
+        bound.args(["--pdeathsig", "KILL"]).arg(command.get_program()).args(command.get_args());
+        bound.stdin(Stdio::null()).stdout(log.try_clone().expect("a file")).stderr(log);
+        Self(bound.spawn().expect("setpriv is installed (Debian: util-linux)"))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

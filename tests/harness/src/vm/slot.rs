@@ -1,0 +1,32 @@
+//! How many virtual machines may be on at a time.
+
+use nix::unistd::Uid;
+use std::{env, fs::File, thread, time::Duration};
+
+/// More of them would starve each other, and the tests beside them.
+const SLOTS: u32 = 2;
+
+/// The right to run a virtual machine, among all test programs of this user. The kernel takes it back from the dead.
+pub(super) struct Slot(#[expect(dead_code, reason = "closing it gives the slot back")] File);
+
+impl Slot {
+    /// Waits for one.
+    pub(super) fn wait() -> Self {
+        let path = |number| env::temp_dir().join(format!("trust-vm-slot-{}-{number}", uid()));
+        let files: Vec<File> =
+            (0..SLOTS).map(|number| File::create(path(number)).expect("a writable temporary directory")).collect();
+        loop {
+            for file in &files {
+                if file.try_lock().is_ok() {
+                    return Self(file.try_clone().expect("a file"));
+                }
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+/// Whose tests these are.
+pub(super) fn uid() -> u32 {
+    Uid::effective().as_raw()
+}
