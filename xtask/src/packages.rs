@@ -62,6 +62,7 @@ pub const TEST: &[Program] = &[
     program("mcopy", "mtools"),
     program("mkfs.fat", "dosfstools"),
     program("osslsigncode", "osslsigncode"),
+    program("pesign", "pesign"),
     program("pkcs11-tool", "opensc"),
     program("qemu-system-x86_64", "qemu-system-x86"),
     program("readelf", "binutils"),

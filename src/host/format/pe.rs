@@ -172,14 +172,24 @@ impl<'a> Image<'a> {
     #[must_use]
     pub fn check_sum(&self) -> u32 {
         let field = self.headers.check_sum_field();
-        let counted = |at: usize, byte: u8| if field.contains(&at) { 0 } else { u64::from(byte) << (8 * (at & 1)) };
-        let mut sum: u64 = self.bytes.iter().enumerate().map(|(at, byte)| counted(at, *byte)).sum();
+        let (before, after) = (self.bytes.get(..field.start), self.bytes.get(field.end..));
+        let mut sum = sum_of_words(before, 0) + sum_of_words(after, field.end);
         while sum > 0xffff {
             sum = (sum & 0xffff) + (sum >> 16);
         }
         // No file that a PE header can describe is longer than 4 GiB: modulo 2^32 by definition.
         (sum as u32).wrapping_add(self.bytes.len() as u32)
     }
+}
+
+/// The sum of little-endian words of 16 bits, of bytes that begin at this place of a file.
+fn sum_of_words(bytes: Option<&[u8]>, at: usize) -> u64 {
+    let bytes = bytes.unwrap_or_default();
+    let (first, bytes) = bytes.split_at_checked(at & 1).unwrap_or_default();
+    let (words, last) = bytes.as_chunks::<2>();
+    let words: u64 = words.iter().map(|word| u64::from(u16::from_le_bytes(*word))).sum();
+    let [first, last] = [first, last].map(|end| end.first().copied().map_or(0, u64::from));
+    (first << 8) + words + last
 }
 
 impl<'a> Section<'a> {
@@ -528,5 +538,15 @@ pub mod tests {
         let field = Image::parse(&bytes).unwrap().headers().check_sum_field();
         bytes[field].copy_from_slice(&[0xff; 4]);
         assert_eq!(Image::parse(&bytes).unwrap().check_sum(), sum);
+    }
+
+    #[test]
+    fn check_sums_of_parts_add_up() {
+        let bytes: Vec<u8> = (1..=9).collect();
+        let whole = sum_of_words(Some(&bytes), 0);
+        assert_eq!(whole, 0x0201 + 0x0403 + 0x0605 + 0x0807 + 0x09);
+        for at in 0..=9 {
+            assert_eq!(sum_of_words(Some(&bytes[..at]), 0) + sum_of_words(Some(&bytes[at..]), at), whole, "{at}");
+        }
     }
 }
