@@ -98,8 +98,8 @@ fn flaw(image: &Image<'_>) -> Option<String> {
         return Some("there is something in the padding of its certificate table".to_owned());
     }
     let stated = image.headers().check_sum;
-    let sum = image.check_sum();
-    (stated != 0 && stated != sum).then(|| format!("its checksum is {stated:#x} and should be {sum:#x}"))
+    let sum = Some(stated).filter(|stated| *stated != 0).map(|_| image.check_sum())?;
+    (stated != sum).then(|| format!("its checksum is {stated:#x} and should be {sum:#x}"))
 }
 
 fn judge(image: &Image<'_>, certificate: &Certificate<'_>, anchors: &[Link]) -> Signature {
