@@ -74,6 +74,14 @@ pub fn from_pem(pem: &[u8]) -> Result<Certificate> {
     })
 }
 
+/// The DER of a certificate in PEM or DER, byte for byte; nothing if these bytes are none.
+#[must_use]
+pub fn der_of(bytes: &[u8]) -> Option<Vec<u8>> {
+    use der::Decode;
+    let der = pem_rfc7468::decode_vec(bytes).map_or_else(|_| bytes.to_vec(), |(_, der)| der);
+    Certificate::from_der(&der).is_ok().then_some(der)
+}
+
 /// Writes a certificate in PEM.
 ///
 /// # Errors

@@ -45,16 +45,7 @@ const MAX_IMAGE: u64 = 64 * 1024 * 1024;
 
 /// The whole of a file that may be larger than keys and certificates are.
 pub fn image(path: &Path) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_IMAGE + 1).read_to_end(&mut bytes));
-    match read {
-        Ok(size) if size as u64 > MAX_IMAGE => {
-            Err(Error::new(Kind::Usage, format!("use {}", path.display()), "it is larger than 64 MiB")
-                .remedy("check the name"))
-        }
-        Ok(_) => Ok(bytes),
-        Err(e) => Err(atomic::cannot("read", path, &e)),
-    }
+    atomic::read_up_to(path, MAX_IMAGE)
 }
 
 /// What a parser says of the file at `path`.

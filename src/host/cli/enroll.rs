@@ -1,1 +1,103 @@
 //! `trust enroll …`.
+
+use super::{arguments, machine, output};
+use crate::{
+    error::Result,
+    host::{
+        atomic::{self, Staging},
+        enroll::{signed, variables},
+        format::authentication::Time,
+        keyset::{Keyset, Role},
+        pcr7::databases::Databases,
+    },
+};
+use clap::Subcommand;
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+const VARS_HELP: &str = "Example:\n  trust enroll vars acme --vars-in OVMF_VARS_4M.fd --vars-out acme.fd\n\n\
+    PCR 7 will be what `trust computePCR7` says with the same --chain, --db and --dbx.";
+
+const AUTH_HELP: &str = "Examples:\n  trust enroll auth acme keys\n  \
+    trust enroll auth acme update --append-dbx dbxupdate.esl\n\n\
+    With the firmware in setup mode, enroll db, dbx and KEK first and PK last: that ends setup mode.\n\
+    PCR 7 will be what `trust computePCR7` says with the same --chain, --db and --dbx.\n\
+    noPK.auth takes the PK away again. With --chain shim, vendor_db.esl is what shim is built with (VENDOR_DB_FILE).";
+
+/// `trust enroll …`
+#[derive(Subcommand)]
+pub enum Enroll {
+    /// Put the keys into the variable store of a virtual machine and turn Secure Boot on
+    #[command(after_help = VARS_HELP)]
+    Vars {
+        /// Name of the keyset
+        keyset: String,
+        /// OVMF's variable store: a raw flash image, like OVMF_VARS_4M.fd
+        #[arg(long, value_name = "FILE")]
+        vars_in: PathBuf,
+        /// Where the new one goes; may be the same
+        #[arg(long, value_name = "FILE")]
+        vars_out: PathBuf,
+        #[command(flatten)]
+        databases: machine::Databases,
+    },
+    /// Write the keys as signed files (.auth) for real firmware, and as signature lists (.esl)
+    #[command(after_help = AUTH_HELP)]
+    Auth {
+        /// Name of the keyset
+        keyset: String,
+        /// The directory, which is made
+        dir: PathBuf,
+        #[command(flatten)]
+        databases: machine::Databases,
+        /// Write an update that appends to db and nothing else: a certificate, or signature lists; may be repeated
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["chain", "db", "dbx"])]
+        append_db: Vec<PathBuf>,
+        /// The same for dbx
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["chain", "db", "dbx"])]
+        append_dbx: Vec<PathBuf>,
+    },
+}
+
+impl Enroll {
+    pub(super) fn run(self) -> Result<()> {
+        match self {
+            Self::Vars { keyset, vars_in, vars_out, databases } => {
+                let keyset = Keyset::open(&keyset)?;
+                let databases = Databases::of(&keyset, databases.chain(), &databases.foreign(&keyset)?)?;
+                // The time is the same each time: so is the file.
+                let since = keyset.certificate(Role::UefiPk)?.tbs_certificate().validity().not_before;
+                let time = Time::of(since.to_date_time());
+                let image = arguments::parsed(&vars_in, |image| variables::enroll(image, &databases, time))?;
+                atomic::replace(&vars_out, mode_of(&vars_in)?, &image)
+            }
+            Self::Auth { keyset, dir, databases, append_db, append_dbx } => {
+                let keyset = Keyset::open(&keyset)?;
+                let time = Time::now()?;
+                let files = if append_db.is_empty() && append_dbx.is_empty() {
+                    let chain = databases.chain();
+                    let databases = Databases::of(&keyset, chain, &databases.foreign(&keyset)?)?;
+                    signed::take_over(&keyset, chain, &databases, time)?
+                } else {
+                    let [db, dbx] = [append_db, append_dbx].map(|paths| machine::entries(&paths, &keyset));
+                    signed::append(&keyset, &db?, &dbx?, time)?
+                };
+                let staging = Staging::begin(dir)?;
+                for (name, contents) in files {
+                    atomic::create(&staging.path().join(name), atomic::PUBLIC, &contents)?;
+                }
+                output::line(staging.finish()?.display())
+            }
+        }
+    }
+}
+
+/// The mode of a file, so that whoever could read it can read its successor.
+fn mode_of(path: &Path) -> Result<u32> {
+    fs::metadata(path)
+        .map(|metadata| metadata.permissions().mode() & 0o666)
+        .map_err(|e| atomic::cannot("read", path, &e))
+}

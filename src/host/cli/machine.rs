@@ -4,19 +4,29 @@ use super::arguments;
 use crate::{
     error::{Error, Kind, Result},
     host::{
+        certificate,
         format::signature_list::{self, SignatureList},
-        pcr7::{databases::Chain, profile::Machine, shim::Shim},
+        keyset::{Keyset, Role},
+        pcr7::{
+            databases::{Chain, Foreign},
+            profile::Machine,
+            shim::Shim,
+        },
     },
 };
 use clap::Args;
 use std::path::{Path, PathBuf};
 
-/// Who verifies the images, and what its dbx holds.
+/// Who verifies the images, and what db and dbx hold.
 #[derive(Args)]
 pub struct Databases {
     /// Who verifies the images [default: direct, or shim where --shim is given]
     #[arg(long, value_name = "CHAIN")]
     chain: Option<Chain>,
+    /// What db holds beside the keyset's certificates, like that of somebody whose option ROMs are to run: a certificate
+    /// or a file of signature lists; may be repeated
+    #[arg(long, value_name = "FILE")]
+    db: Vec<PathBuf>,
     /// What dbx holds: a file of signature lists, bare (.esl), signed (.auth) or from efivarfs, empty for no dbx; may be
     /// repeated for updates that are appended [default: the SHA-256 of nothing, as a freshly enrolled OVMF has]
     #[arg(long, value_name = "FILE")]
@@ -37,22 +47,36 @@ pub struct Options {
 }
 
 impl Databases {
-    /// What dbx holds, if that is said.
-    pub fn dbx(&self) -> Result<Option<Vec<SignatureList>>> {
+    /// Who verifies the images.
+    pub fn chain(&self) -> Chain {
+        self.chain.unwrap_or(Chain::Direct)
+    }
+
+    /// What they hold that is not the keyset's.
+    pub fn foreign(&self, keyset: &Keyset) -> Result<Foreign> {
         let mut dbx: Option<Vec<_>> = None;
         for path in &self.dbx {
             let lists = arguments::parsed(path, signature_list::parse_file)?;
             dbx = Some(dbx.map_or_else(|| lists.clone(), |dbx| signature_list::append(&dbx, &lists)));
         }
-        Ok(dbx)
+        Ok(Foreign { db: entries(&self.db, keyset)?, dbx })
     }
 }
 
 impl Options {
     /// Whether any of them is given.
     pub fn given(&self) -> bool {
-        let Self { databases: Databases { chain, dbx }, shim, sbat_level } = self;
-        chain.is_some() || !dbx.is_empty() || shim.is_some() || sbat_level.is_some()
+        let Self { databases: Databases { chain, db, dbx }, shim, sbat_level } = self;
+        chain.is_some() || !db.is_empty() || !dbx.is_empty() || shim.is_some() || sbat_level.is_some()
+    }
+
+    /// Who verifies the images.
+    pub fn chain(&self) -> Chain {
+        self.databases.chain.unwrap_or(if self.about_shim() { Chain::Shim } else { Chain::Direct })
+    }
+
+    fn about_shim(&self) -> bool {
+        self.shim.is_some() || self.sbat_level.is_some()
     }
 
     /// The file of its shim, if that is given.
@@ -60,16 +84,33 @@ impl Options {
         self.shim.as_deref()
     }
 
-    /// The machine that they describe.
-    pub fn machine(&self) -> Result<Machine> {
-        let about_shim = self.shim.is_some() || self.sbat_level.is_some();
-        let chain = self.databases.chain.unwrap_or(if about_shim { Chain::Shim } else { Chain::Direct });
-        if chain == Chain::Direct && about_shim {
+    /// The machine of a keyset that they describe.
+    pub fn machine(&self, keyset: &Keyset) -> Result<Machine> {
+        let chain = self.chain();
+        if chain == Chain::Direct && self.about_shim() {
             return Err(Error::new(Kind::Usage, "use --shim and --sbat-level", "the chain is direct, without a shim")
                 .remedy("give --chain shim, or none of them"));
         }
         let shim = self.shim.as_ref().map(|path| arguments::parsed(path, Shim::parse)).transpose()?;
         let sbat_level = self.sbat_level.as_ref().map(|path| arguments::image(path)).transpose()?;
-        Ok(Machine { chain, dbx: self.databases.dbx()?, shim, sbat_level })
+        Ok(Machine { chain, foreign: self.databases.foreign(keyset)?, shim, sbat_level })
     }
+}
+
+/// The entries in these files for db or dbx; certificates get the owner of the keyset's own.
+pub fn entries(paths: &[PathBuf], keyset: &Keyset) -> Result<Vec<SignatureList>> {
+    let mut lists = Vec::new();
+    for path in paths {
+        let owner = keyset.guid(Role::UefiDb)?;
+        let more = arguments::parsed(path, |bytes| match certificate::der_of(bytes) {
+            Some(der) => Ok(vec![SignatureList::x509(owner, der)]),
+            None => signature_list::parse_file(bytes),
+        })?;
+        if more.is_empty() {
+            return Err(Error::new(Kind::Usage, format!("use {}", path.display()), "there is nothing in it")
+                .remedy("give a certificate, or a file of signature lists"));
+        }
+        lists = signature_list::append(&lists, &more);
+    }
+    Ok(lists)
 }

@@ -62,6 +62,9 @@ enum Command {
     /// Unified kernel images: build, measure, look into
     #[command(subcommand)]
     Uki(uki::Ukis),
+    /// Put a keyset's keys into a firmware
+    #[command(subcommand)]
+    Enroll(enroll::Enroll),
     /// Disks: headers of LUKS2 volumes that nobody else can change
     #[command(subcommand)]
     Luks(luks::Luks),
@@ -110,6 +113,7 @@ impl Command {
             Self::Sign(command) => command.run(),
             Self::Verify(command) => command.run(),
             Self::Uki(command) => command.run(),
+            Self::Enroll(command) => command.run(),
             Self::Luks(command) => command.run(),
             Self::Man(command) => command.run(definition()),
             Self::Completions(command) => command.run(definition()),

@@ -36,7 +36,8 @@ pub struct ComputePcr7 {
 
 impl ComputePcr7 {
     pub(super) fn run(self) -> Result<()> {
-        let prediction = pcr7::predict(&Keyset::open(&self.name)?, &self.machine.machine()?)?;
+        let keyset = Keyset::open(&self.name)?;
+        let prediction = pcr7::predict(&keyset, &self.machine.machine(&keyset)?)?;
         if let Some(dir) = &self.output {
             atomic::make_dirs(dir)?;
             let values = prediction.values();

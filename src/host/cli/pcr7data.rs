@@ -64,7 +64,7 @@ impl Pcr7Data {
     /// Those of the files, or those of the machine, and what to say of them.
     fn values(&self, keyset: &Keyset) -> Result<(Values, String, Option<String>)> {
         let (Some(production), Some(limited), Some(tpm)) = (&self.pcr7_prod, &self.pcr7_limited, &self.pcr7_tpm) else {
-            let machine = self.machine.machine()?;
+            let machine = self.machine.machine(keyset)?;
             let comment = if self.comment.is_empty() { machine.to_string() } else { self.comment.clone() };
             let prediction = pcr7::predict(keyset, &machine)?;
             return Ok((prediction.values(), comment, Some(prediction.production_events())));
@@ -75,7 +75,7 @@ impl Pcr7Data {
                 "add PCR 7 values",
                 "they are given, and what to compute them from too",
             )
-            .remedy("give files of values, or --chain, --shim, --dbx and --sbat-level"));
+            .remedy("give files of values, or --chain, --shim, --db, --dbx and --sbat-level"));
         }
         let values = Values {
             production: arguments::digest(production)?,

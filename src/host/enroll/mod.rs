@@ -1,1 +1,7 @@
-//! Secure Boot keys for a firmware: a variable store for OVMF, signed updates for others.
+//! How a firmware gets the keys of a keyset.
+//!
+//! - [`variables`]: into the variable store of a virtual machine;
+//! - [`signed`]: as signed files for a real one.
+
+pub mod signed;
+pub mod variables;

@@ -8,7 +8,7 @@ use super::{
     variable::{Variable, guid},
 };
 use crate::error::{Error, Kind, Result};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use uuid::Uuid;
 
 /// `EFI_CERT_TYPE_PKCS7_GUID`.
@@ -37,6 +37,16 @@ impl Time {
     #[must_use]
     pub const fn of(time: der::DateTime) -> Self {
         Self(time)
+    }
+
+    /// A second later.
+    ///
+    /// # Errors
+    /// [`Kind::System`]: the last one of the year 9999.
+    pub fn next(self) -> Result<Self> {
+        let later = self.0.unix_duration().saturating_add(Duration::from_secs(1));
+        let later = der::DateTime::from_unix_duration(later);
+        later.map(Self).map_err(|e| Error::new(Kind::System, "tell the time", e.to_string()).remedy("set the clock"))
     }
 
     /// The structure.

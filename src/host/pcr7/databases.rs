@@ -4,7 +4,7 @@ use super::profile;
 use crate::{
     error::Result,
     host::{
-        format::signature_list::{Signature, SignatureList, X509},
+        format::signature_list::{self, Signature, SignatureList, X509},
         keyset::{Keyset, Role},
     },
 };
@@ -35,12 +35,21 @@ pub struct Databases {
     pub dbx: Vec<SignatureList>,
 }
 
+/// What of them is not a keyset's.
+#[derive(Clone, Debug, Default)]
+pub struct Foreign {
+    /// What db holds behind the keyset's certificates.
+    pub db: Vec<SignatureList>,
+    /// What dbx holds, if not what that of [`profile`] does.
+    pub dbx: Option<Vec<SignatureList>>,
+}
+
 impl Databases {
-    /// Those of a keyset; without `dbx` that of [`profile`].
+    /// Those of a keyset.
     ///
     /// # Errors
     /// Those of reading the keyset.
-    pub fn of(keyset: &Keyset, chain: Chain, dbx: Option<&[SignatureList]>) -> Result<Self> {
+    pub fn of(keyset: &Keyset, chain: Chain, foreign: &Foreign) -> Result<Self> {
         let entry = |role| Ok(SignatureList::x509(keyset.guid(role)?, keyset.certificate_der(role)?));
         let mut db = vec![entry(Role::UefiDb)?];
         if chain == Chain::Direct {
@@ -51,8 +60,8 @@ impl Databases {
         Ok(Self {
             pk: vec![entry(Role::UefiPk)?],
             kek: vec![entry(Role::UefiKek)?],
-            db,
-            dbx: dbx.map_or_else(profile::dbx, <[_]>::to_vec),
+            db: signature_list::append(&db, &foreign.db),
+            dbx: foreign.dbx.clone().unwrap_or_else(profile::dbx),
         })
     }
 }

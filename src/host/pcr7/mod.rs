@@ -99,7 +99,7 @@ impl Prediction {
 /// # Errors
 /// [`Kind::Usage`] when such a machine would not start these images; else those of reading the keyset.
 pub fn predict(keyset: &Keyset, machine: &Machine) -> Result<Prediction> {
-    let databases = Databases::of(keyset, machine.chain, machine.dbx.as_deref())?;
+    let databases = Databases::of(keyset, machine.chain, &machine.foreign)?;
     let mut log = Log::default();
     log.variable(EventType::DriverConfig, SECURE_BOOT, &[1]);
     for (variable, lists) in [(PK, &databases.pk), (KEK, &databases.kek), (DB, &databases.db), (DBX, &databases.dbx)] {

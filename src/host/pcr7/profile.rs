@@ -2,7 +2,7 @@
 //! earlier keysets were used with (shim 15.6, whose `vendor_db` was made without owners).
 
 use super::{
-    databases::{self, Chain},
+    databases::{self, Chain, Foreign},
     shim::{Shim, Vendor},
 };
 use crate::{
@@ -26,8 +26,8 @@ pub const ORIGINAL_SBAT_LEVEL: &[u8] = b"sbat,1,2021030218\n";
 pub struct Machine {
     /// Who verifies the images.
     pub chain: Chain,
-    /// What its dbx holds, if not that of [`dbx`].
-    pub dbx: Option<Vec<SignatureList>>,
+    /// What is in its databases beside the keyset's.
+    pub foreign: Foreign,
     /// Its shim, if not that of the boot kit; of no meaning for [`Chain::Direct`].
     pub shim: Option<Shim>,
     /// What its SbatLevel is, if not what its shim sets.
@@ -37,8 +37,8 @@ pub struct Machine {
 impl Machine {
     /// With nothing special.
     #[must_use]
-    pub const fn new(chain: Chain) -> Self {
-        Self { chain, dbx: None, shim: None, sbat_level: None }
+    pub fn new(chain: Chain) -> Self {
+        Self { chain, foreign: Foreign::default(), shim: None, sbat_level: None }
     }
 
     /// The shim of a machine that has one.
@@ -65,7 +65,7 @@ impl fmt::Display for Machine {
             (Chain::Shim, None) => "verified by the boot kit's shim",
             (Chain::Shim, Some(_)) => "verified by a shim",
         })?;
-        f.write_str(if self.dbx.is_some() { ", dbx as given" } else { "" })
+        f.write_str(if self.foreign.dbx.is_some() { ", dbx as given" } else { "" })
     }
 }
 
@@ -81,6 +81,6 @@ fn boot_kit(keyset: &Keyset) -> Result<Shim> {
         sbat_level: ORIGINAL_SBAT_LEVEL.to_vec(),
         measures_mok_list_trusted: true,
         vendor: Vendor::Db(databases::vendor_db(keyset)?),
-        signatures: Vec::new(),
+        signed: None,
     })
 }

@@ -18,11 +18,14 @@
 use super::{databases, profile};
 use crate::{
     error::{Error, Kind, Result},
-    host::format::{
-        bytes::Reader,
-        pe::{Image, Section},
-        signature_list::{self, Signature, SignatureList},
-        variable::{DB, SECURITY_DATABASE, SHIM_LOCK, Variable},
+    host::{
+        authenticode,
+        format::{
+            bytes::Reader,
+            pe::{Image, Section},
+            signature_list::{self, Signature, SignatureList, X509},
+            variable::{DB, SECURITY_DATABASE, SHIM_LOCK, Variable},
+        },
     },
 };
 
@@ -46,8 +49,8 @@ pub struct Shim {
     pub measures_mok_list_trusted: bool,
     /// Whom it trusts beside the firmware's db.
     pub vendor: Vendor,
-    /// What it is signed with: `SignedData` in DER; none for a shim that is still to be signed.
-    pub signatures: Vec<Vec<u8>>,
+    /// Its file, if it is signed; one that is not will be, with the keyset's uefi-db.
+    pub signed: Option<Vec<u8>>,
 }
 
 /// The keys that are built into a shim.
@@ -89,17 +92,26 @@ impl Shim {
             sbat_level,
             measures_mok_list_trusted: version < WITHOUT_MOK_LIST_TRUSTED,
             vendor: Vendor::read(vendor, version)?,
-            signatures: image.certificates().iter().map(|entry| entry.content.to_vec()).collect(),
+            signed: (!image.certificates().is_empty()).then(|| file.to_vec()),
         })
     }
 
-    /// What the firmware verifies it with: the entry of db.
+    /// What the firmware measures when it has verified this shim: the entry of db that one of its signatures leads to.
     ///
     /// # Errors
-    /// [`Kind::Usage`] when the firmware would not start it.
+    /// [`Kind::Usage`] when the firmware would not start it; else those of [`authenticode::verify`].
     pub fn firmware_authority(&self, db: &[SignatureList]) -> Result<(Variable<'static>, Vec<u8>)> {
-        let entry: Option<&Signature> = db.iter().flat_map(|list| &list.signatures).next();
-        entry.map(|entry| (DB, entry.to_bytes())).ok_or_else(|| bad("db is empty"))
+        let mut entries = db.iter().filter(|list| list.kind == X509).flat_map(|list| &list.signatures);
+        let Some(file) = &self.signed else {
+            return entries.next().map(|entry| (DB, entry.to_bytes())).ok_or_else(|| foreign("db is empty"));
+        };
+        for entry in entries {
+            let report = authenticode::verify(file, &[&entry.data])?;
+            if report.is_accepted() {
+                return Ok((DB, entry.to_bytes()));
+            }
+        }
+        Err(foreign("none of its signatures leads to the keyset's uefi-db"))
     }
 
     /// The variables that it measures before it verifies anything.
@@ -149,6 +161,11 @@ impl Vendor {
             Self::CertificateInMokList(certificate)
         })
     }
+}
+
+fn foreign(why: &'static str) -> Error {
+    Error::new(Kind::Usage, "start this shim with Secure Boot", why)
+        .remedy("sign it with `trust sign efi` and the keyset's uefi-db")
 }
 
 fn bad(why: &'static str) -> Error {

@@ -183,7 +183,7 @@ impl Build {
 
     /// What the machines of the keyset measure, if it is its certificate that vouches for the image.
     fn pcr7(&self, keyset: &Keyset, signer: Option<&Credentials>) -> Result<Option<Digest>> {
-        let prediction = pcr7::predict(keyset, &self.machine.machine()?)?;
+        let prediction = pcr7::predict(keyset, &self.machine.machine(keyset)?)?;
         let own = keyset.certificate(self.kind.role())?;
         if signer.is_some_and(|signer| signer.certificate != own) {
             console::note("--cert is not the keyset's certificate: PCR 7 cannot be predicted");
@@ -194,7 +194,7 @@ impl Build {
 
     fn pcr4(&self, image: &Image<'_>) -> Result<Option<Vec<u8>>> {
         let mut started = Vec::new();
-        if self.machine.machine()?.chain == Chain::Shim {
+        if self.machine.chain() == Chain::Shim {
             let Some(shim) = self.machine.shim() else {
                 console::note("without --shim PCR 4 cannot be predicted");
                 return Ok(None);
