@@ -1,9 +1,12 @@
 //! X.509 certificates (RFC 5280): issued, and read back as issuers.
 
 use super::key::{Hash, PrivateKey, PublicKey};
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    pem,
+};
 use der::{
-    Encode,
+    Decode, Encode,
     asn1::{BitString, ObjectIdentifier},
     pem::LineEnding,
 };
@@ -63,15 +66,26 @@ pub fn self_sign(template: &Template, key: &PrivateKey) -> Result<Certificate> {
     build(Contents { template, issued_by: None }, key.public(), key)
 }
 
-/// Reads a certificate in PEM.
+/// Reads the first certificate in a text with PEM.
 ///
 /// # Errors
-/// [`Kind::Corrupt`] when it is none.
-pub fn from_pem(pem: &[u8]) -> Result<Certificate> {
-    use der::DecodePem;
-    Certificate::from_pem(pem).map_err(|e| {
-        Error::new(Kind::Corrupt, "read a certificate", e.to_string()).remedy("give an X.509 certificate in PEM")
-    })
+/// [`Kind::Corrupt`] when there is none, or it is broken.
+pub fn from_pem(text: &[u8]) -> Result<Certificate> {
+    Certificate::from_der(&der_from_pem(text)?).map_err(|e| no_certificate(e.to_string()))
+}
+
+/// The first certificate in a text with PEM as it is encoded, byte for byte.
+///
+/// # Errors
+/// [`Kind::Corrupt`] when there is none.
+pub fn der_from_pem(text: &[u8]) -> Result<Vec<u8>> {
+    let block = pem::blocks(text).find(|block| block.label == "CERTIFICATE");
+    let der = block.and_then(|block| block.der).map(|der| der.to_vec());
+    der.ok_or_else(|| no_certificate("it holds no CERTIFICATE in PEM".into()))
+}
+
+fn no_certificate(why: String) -> Error {
+    Error::new(Kind::Corrupt, "read a certificate", why).remedy("give an X.509 certificate in PEM")
 }
 
 /// The DER of a certificate in PEM or DER, byte for byte; nothing if these bytes are none.

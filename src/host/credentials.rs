@@ -100,7 +100,7 @@ pub fn load_certificate_der(dir: &Path) -> Result<Vec<u8>> {
     let path = dir.join(CERTIFICATE);
     let pem = atomic::read(&path)?;
     certificate::from_pem(&pem).map_err(|e| in_file(&path, e))?;
-    pem_rfc7468::decode_vec(&pem).map(|(_, der)| der).map_err(|e| corrupt(&path, &e.to_string()))
+    certificate::der_from_pem(&pem).map_err(|e| in_file(&path, e))
 }
 
 fn in_file(path: &Path, why: Error) -> Error {

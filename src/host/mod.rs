@@ -2,22 +2,25 @@
 //!
 //! - [`cli`]: the command line, and which function does what;
 //! - [`keyset`]: what a keyset holds, and how one is made;
-//! - [`project`]: products of a keyset and their machines;
+//! - [`project`], [`bulk`]: products of a keyset and their machines, one by one and by the thousand;
 //! - [`signed_policy`]: pcr7data, as [`crate::policy::pcr7data`] reads it;
 //! - [`key`], [`certificate`], [`profile`], [`credentials`]: private keys, certificates, what ours say, and the two as files;
+//! - [`facts`], [`purpose`]: what any certificate says, and whether that is what it is for;
 //! - [`key_maker`]: many keys at once;
 //! - [`format`]: what others have laid down: PE, CMS, cpio, signature lists, variables;
 //! - [`authenticode`], [`uki`]: images signed, verified, built, measured;
 //! - [`pcr7`], [`enroll`]: what a firmware measures, and how it gets its keys;
 //! - [`luks`]: headers sealed;
-//! - [`atomic`], [`interrupt`], [`progress`]: all or nothing on disk, Ctrl-C, and what to look at meanwhile.
+//! - [`atomic`], [`xdg`], [`interrupt`], [`progress`]: all or nothing on disk, where that is, Ctrl-C, and what to look at meanwhile.
 
 pub mod atomic;
 pub mod authenticode;
+pub mod bulk;
 pub mod certificate;
 pub mod cli;
 pub mod credentials;
 pub mod enroll;
+pub mod facts;
 pub mod format;
 pub mod interrupt;
 pub mod key;
@@ -28,5 +31,7 @@ pub mod pcr7;
 pub mod profile;
 pub mod progress;
 pub mod project;
+pub mod purpose;
 pub mod signed_policy;
 pub mod uki;
+pub mod xdg;

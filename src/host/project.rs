@@ -5,7 +5,7 @@ use super::{
     credentials::Credentials,
     key::{KeyType, PrivateKey},
     keyset::{Keyset, Role, check_name},
-    profile,
+    profile, xdg,
 };
 use crate::error::{Error, Kind, Result};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,9 @@ use uuid::Uuid;
 /// Name of the file that holds the product's UUID.
 const PRODUCT: &str = "uuid";
 /// Name of the directory that holds its machines.
-const MACHINES: &str = "sudi";
+pub(super) const MACHINES: &str = "sudi";
+/// Where products are, in the user's configuration, that belong to no project.
+const PRODUCTS: &str = "machine/trust/manifest";
 /// Longest serial number, in bytes: that of a commonName (RFC 5280, `ub-common-name`).
 const MAX_SERIAL: usize = 64;
 
@@ -22,12 +24,29 @@ const MAX_SERIAL: usize = 64;
 ///
 /// # Errors
 /// [`Kind::Usage`]: the name is taken or impossible; else those of reading the keyset and writing.
-pub fn add(keyset: &Keyset, name: &str) -> Result<PathBuf> {
+pub fn add(keyset: &Keyset, name: &str, kind: Option<KeyType>) -> Result<PathBuf> {
     check_name("project", name)?;
     let staging = Staging::begin(keyset.projects().join(name))?;
     let manifest_ca = keyset.credentials(Role::ManifestCa)?;
-    fill(staging.path(), PrivateKey::generate(KeyType::like(manifest_ca.key.public()))?, &manifest_ca)?;
+    fill(staging.path(), new_key(kind, &manifest_ca)?, &manifest_ca)?;
     staging.finish()
+}
+
+/// Makes a product of a keyset in the user's configuration, and returns its UUID and where it is.
+///
+/// # Errors
+/// Those of reading the keyset and writing.
+pub fn new_product(keyset: &Keyset, kind: Option<KeyType>) -> Result<(Uuid, PathBuf)> {
+    let product = Uuid::new_v4();
+    let staging = Staging::begin(xdg::config()?.join(PRODUCTS).join(product.to_string()))?;
+    let manifest_ca = keyset.credentials(Role::ManifestCa)?;
+    certify(staging.path(), &product, new_key(kind, &manifest_ca)?, &manifest_ca)?;
+    Ok((product, staging.finish()?))
+}
+
+/// Makes a key: of the kind asked for, or of that of the authority.
+fn new_key(kind: Option<KeyType>, authority: &Credentials) -> Result<PrivateKey> {
+    PrivateKey::generate(kind.unwrap_or_else(|| KeyType::like(authority.key.public())))
 }
 
 /// Writes a new project into an empty directory.
@@ -35,34 +54,48 @@ pub fn add(keyset: &Keyset, name: &str) -> Result<PathBuf> {
 /// # Errors
 /// [`Kind::System`].
 pub(super) fn fill(dir: &Path, key: PrivateKey, manifest_ca: &Credentials) -> Result<()> {
-    let product = Uuid::new_v4();
-    Credentials::issued(key, &profile::manifest(&product)?, manifest_ca)?.save(dir)?;
-    atomic::create(&dir.join(PRODUCT), atomic::PUBLIC, product.to_string().as_bytes())?;
+    certify(dir, &Uuid::new_v4(), key, manifest_ca)?;
     atomic::make_dirs(&dir.join(MACHINES))
+}
+
+/// Writes a product's key, certificate and UUID into an empty directory.
+fn certify(dir: &Path, product: &Uuid, key: PrivateKey, manifest_ca: &Credentials) -> Result<()> {
+    Credentials::issued(key, &profile::manifest(product)?, manifest_ca)?.save(dir)?;
+    atomic::create(&dir.join(PRODUCT), atomic::PUBLIC, product.to_string().as_bytes())
 }
 
 /// Adds a machine to a project and returns where its credentials are.
 ///
 /// # Errors
 /// [`Kind::Usage`]: no such project, or the serial number is taken or impossible; else those of reading the keyset and writing.
-pub fn add_machine(keyset: &Keyset, project: &str, serial: &str) -> Result<PathBuf> {
-    check_name("machine", serial)?;
-    if serial.len() > MAX_SERIAL {
-        return Err(Error::new(
-            Kind::Usage,
-            "add a machine",
-            format!("its serial number is longer than {MAX_SERIAL} bytes"),
-        )
-        .remedy("give a shorter one"));
-    }
+pub fn add_machine(keyset: &Keyset, project: &str, serial: &str, kind: Option<KeyType>) -> Result<PathBuf> {
+    check_serial(serial)?;
     let dir = open(keyset, project)?;
     let product = product(&dir)?;
     let staging = Staging::begin(dir.join(MACHINES).join(serial))?;
     let sudi_ca = keyset.credentials(Role::SudiCa)?;
-    let key = PrivateKey::generate(KeyType::like(sudi_ca.key.public()))?;
+    let key = new_key(kind, &sudi_ca)?;
     let template = profile::sudi(&product, serial, key.public().family())?;
     Credentials::issued(key, &template, &sudi_ca)?.save(staging.path())?;
     staging.finish()
+}
+
+/// Refuses what cannot be the serial number of a machine: a directory's name, and a commonName.
+///
+/// # Errors
+/// [`Kind::Usage`].
+pub fn check_serial(serial: &str) -> Result<()> {
+    check_name("machine", serial)?;
+    let no = |why: String, remedy| {
+        Err(Error::new(Kind::Usage, format!("use {serial:?} as name of a machine"), why).remedy(remedy))
+    };
+    if serial.len() > MAX_SERIAL {
+        return no(format!("its serial number is longer than {MAX_SERIAL} bytes"), "give a shorter one");
+    }
+    if serial.trim() != serial {
+        return no("it begins or ends with white space".into(), "give it without");
+    }
+    Ok(())
 }
 
 /// The names of a keyset's projects.
@@ -83,7 +116,7 @@ pub fn machines(keyset: &Keyset, project: &str) -> Result<Vec<String>> {
 }
 
 /// Finds a project.
-fn open(keyset: &Keyset, name: &str) -> Result<PathBuf> {
+pub(super) fn open(keyset: &Keyset, name: &str) -> Result<PathBuf> {
     check_name("project", name)?;
     let dir = keyset.projects().join(name);
     if dir.is_dir() {
@@ -95,9 +128,13 @@ fn open(keyset: &Keyset, name: &str) -> Result<PathBuf> {
 }
 
 /// The UUID of the product in this directory.
-fn product(dir: &Path) -> Result<Uuid> {
-    let path = dir.join(PRODUCT);
-    let text = atomic::read(&path)?;
+pub(super) fn product(dir: &Path) -> Result<Uuid> {
+    read_uuid(&dir.join(PRODUCT))
+}
+
+/// A UUID, or GUID, in a file.
+pub(super) fn read_uuid(path: &Path) -> Result<Uuid> {
+    let text = atomic::read(path)?;
     Uuid::try_parse_ascii(text.trim_ascii()).map_err(|e| {
         Error::new(Kind::Corrupt, format!("use {}", path.display()), e.to_string())
             .remedy("restore the keyset from a backup")

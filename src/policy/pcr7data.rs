@@ -214,8 +214,9 @@ impl Pcr7Data {
         self.values().iter().filter_map(read).filter_map(|text| String::from_utf8(text).ok()).collect()
     }
 
-    /// The PCR 7 values that have an entry.
-    fn values(&self) -> Vec<Digest> {
+    /// The PCR 7 values that have an entry, in no order.
+    #[must_use]
+    pub fn values(&self) -> Vec<Digest> {
         let list = |dir: &Path| -> Vec<String> {
             let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
             entries.filter_map(|e| e.file_name().into_string().ok()).collect()

@@ -1,14 +1,27 @@
 //! `trust initkeyset`, `trust keyset …`.
 
 use super::{
+    check,
     keys::{NewKeys, UseKey},
-    output, pcr7data,
+    output, pcr7data, show,
 };
 use crate::{
     error::Result,
-    host::{keyset, pcr7::databases::Chain, profile::Owner},
+    host::{
+        keyset::{self, Keyset},
+        pcr7::databases::Chain,
+        profile::Owner,
+    },
 };
 use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+/// Where an exported keyset can be used.
+const EXPORT_HELP: &str = "Examples:\n  trust keyset export-public acme ./public/acme\n  \
+    trust keyset check ./public/acme\n\n\
+    The directory is a keyset: commands that need no private key take its path, or its name\n\
+    when it lies in $XDG_DATA_HOME/machine/trust/keys.\n\
+    Certificates of machines are left out.";
 
 /// `trust initkeyset`
 #[derive(Args)]
@@ -35,6 +48,18 @@ pub enum Keysets {
         /// As a JSON array
         #[arg(long)]
         json: bool,
+    },
+    /// Show what a keyset holds: all of it, a key, or one file
+    Show(show::Show),
+    /// Look for what is missing, broken, expired or open to others
+    Check(check::Check),
+    /// Write what a build pipeline may have to a new directory: everything but private keys
+    #[command(name = "export-public", after_help = EXPORT_HELP)]
+    ExportPublic {
+        /// Name of the keyset, or its directory if that holds a slash
+        name: String,
+        /// The directory, which is made
+        dir: PathBuf,
     },
     /// Sign the policies for three PCR 7 values and add them to those that the keyset has
     #[command(name = "pcr7data", after_help = pcr7data::HELP)]
@@ -76,6 +101,11 @@ impl Keysets {
             Self::Add { name, new } => new.make(name),
             Self::List { json: true } => output::json(&keyset::list()?),
             Self::List { json: false } => output::lines(keyset::list()?),
+            Self::Show(command) => command.run(),
+            Self::Check(command) => command.run(),
+            Self::ExportPublic { name, dir } => {
+                output::line(keyset::export_public(&Keyset::open(&name)?, &dir)?.display())
+            }
             Self::Pcr7Data(command) => command.run(),
             Self::UseKey(command) => command.run(),
         }

@@ -1,6 +1,7 @@
 //! The command line of the administrator's side: one file for each group of commands.
 
 mod arguments;
+mod check;
 mod efi;
 mod enroll;
 mod keys;
@@ -13,6 +14,7 @@ mod pcr7;
 mod pcr7data;
 mod policy;
 mod project;
+mod show;
 mod target;
 mod uki;
 
@@ -34,9 +36,12 @@ enum Command {
     /// Make a keyset: authorities, Secure Boot keys, image and policy keys, a first project
     #[command(name = "initkeyset", after_help = "Example:\n  trust initkeyset --keysetname acme --org 'Acme Ltd'")]
     InitKeyset(keyset::InitKeyset),
-    /// Keysets: make, list, add signed policies
+    /// Keysets: make, list, show, check, export, add signed policies
     #[command(subcommand)]
     Keyset(keyset::Keysets),
+    /// Make a product: its UUID, and a key and certificate to sign its manifests with
+    #[command(name = "new-uuid", alias = "newuuid")]
+    NewUuid(project::NewUuid),
     /// Projects: the products of a keyset
     #[command(subcommand)]
     Project(project::Projects),
@@ -106,6 +111,7 @@ impl Command {
         match self {
             Self::InitKeyset(command) => command.run(),
             Self::Keyset(command) => command.run(),
+            Self::NewUuid(command) => command.run(),
             Self::Project(command) => command.run(),
             Self::Sudi(command) => command.run(),
             Self::ComputePcr7(command) => command.run(),

@@ -1,27 +1,45 @@
-//! `trust project …`, `trust sudi …`.
+//! `trust project …`, `trust sudi …`, `trust new-uuid`.
 
 use super::output;
 use crate::{
+    console,
     error::Result,
-    host::{keyset::Keyset, project},
+    host::{
+        bulk::{self, Tally},
+        key::KeyType,
+        keyset::{Keyset, show},
+        project,
+    },
 };
-use clap::Subcommand;
+use clap::{Args, Subcommand};
+use serde_json::json;
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::PathBuf,
+};
 use uuid::Uuid;
 
 /// `trust project …`
 #[derive(Subcommand)]
 pub enum Projects {
-    /// Add a project
+    /// Add a project: a product with its UUID, and the key that signs its manifests
+    #[command(after_help = "Example:\n  trust project add acme router")]
     Add {
-        /// Name of the keyset
+        /// Name of the keyset, or its directory if that holds a slash
         keyset: String,
         /// Name of the new project
         project: String,
+        #[command(flatten)]
+        key: Key,
     },
     /// List the projects
     List {
-        /// Name of the keyset
+        /// Name of the keyset, or its directory if that holds a slash
         keyset: String,
+        /// With UUID, end of the certificate and number of machines
+        #[arg(long, short)]
+        long: bool,
         /// As a JSON array
         #[arg(long)]
         json: bool,
@@ -31,19 +49,11 @@ pub enum Projects {
 /// `trust sudi …`
 #[derive(Subcommand)]
 pub enum Sudis {
-    /// Add a machine and print where its certificate and private key are
-    #[command(after_help = "Example:\n  trust sudi add acme default SN0042")]
-    Add {
-        /// Name of the keyset
-        keyset: String,
-        /// Name of the project
-        project: String,
-        /// Serial number of the machine [default: a random UUID]
-        serial: Option<String>,
-    },
+    /// Add machines and print where their certificates and private keys are
+    Add(AddSudis),
     /// List the machines
     List {
-        /// Name of the keyset
+        /// Name of the keyset, or its directory if that holds a slash
         keyset: String,
         /// Name of the project
         project: String,
@@ -53,11 +63,68 @@ pub enum Sudis {
     },
 }
 
+/// What a new key is like.
+#[derive(Args)]
+pub struct Key {
+    /// Kind of the new private key [default: that of the authority]
+    #[arg(long, value_name = "KIND", value_enum)]
+    key_type: Option<KeyType>,
+}
+
+/// `trust sudi add`
+#[derive(Args)]
+#[command(
+    after_help = "Examples:\n  trust sudi add acme default SN0042\n  trust sudi add acme default --count 1000\n  \
+    trust sudi add acme default --from serials.txt\n\n\
+    Whenever it is ended, each machine is whole or not there. Run again with the same list, it keeps those that\n\
+    exist and makes the others; with --count, it makes so many more."
+)]
+pub struct AddSudis {
+    /// Name of the keyset, or its directory if that holds a slash
+    keyset: String,
+    /// Name of the project
+    project: String,
+    /// Serial number of the machine [default: a random UUID]
+    #[arg(conflicts_with_all = ["count", "from"])]
+    serial: Option<String>,
+    /// Add so many new machines, with random UUIDs as serial numbers
+    #[arg(long, value_name = "N", conflicts_with = "from", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    count: Option<u32>,
+    /// Add the machines of this list, one serial number a line; - is standard input
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+    /// The paths as a JSON array
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    key: Key,
+}
+
+/// `trust new-uuid`
+#[derive(Args)]
+#[command(after_help = "Example:\n  trust new-uuid --keysetname acme")]
+pub struct NewUuid {
+    /// Name of the keyset whose manifest-ca signs, or its directory if that holds a slash
+    #[arg(long, value_name = "NAME", alias = "keyset-name")]
+    keysetname: String,
+    /// The UUID and the path as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    key: Key,
+}
+
 impl Projects {
     pub(super) fn run(self) -> Result<()> {
         match self {
-            Self::Add { keyset, project } => output::line(project::add(&Keyset::open(&keyset)?, &project)?.display()),
-            Self::List { keyset, json } => list(&project::list(&Keyset::open(&keyset)?)?, json),
+            Self::Add { keyset, project, key } => {
+                output::line(project::add(&Keyset::open(&keyset)?, &project, key.key_type)?.display())
+            }
+            Self::List { keyset, long: true, json } => {
+                let projects = show::projects(&Keyset::open(&keyset)?)?;
+                if json { output::json(&projects) } else { output::lines(super::show::table(&projects)) }
+            }
+            Self::List { keyset, long: false, json } => list(&project::list(&Keyset::open(&keyset)?)?, json),
         }
     }
 }
@@ -65,11 +132,75 @@ impl Projects {
 impl Sudis {
     pub(super) fn run(self) -> Result<()> {
         match self {
-            Self::Add { keyset, project, serial } => {
-                let serial = serial.unwrap_or_else(|| Uuid::new_v4().to_string());
-                output::line(project::add_machine(&Keyset::open(&keyset)?, &project, &serial)?.display())
-            }
+            Self::Add(command) => command.run(),
             Self::List { keyset, project, json } => list(&project::machines(&Keyset::open(&keyset)?, &project)?, json),
+        }
+    }
+}
+
+impl AddSudis {
+    fn run(self) -> Result<()> {
+        let keyset = Keyset::open(&self.keyset)?;
+        let serials = match (&self.from, self.count) {
+            (Some(from), _) => read_list(from)?,
+            (None, Some(count)) => bulk::random(usize::try_from(count).unwrap_or(usize::MAX)),
+            (None, None) => return self.one(&keyset),
+        };
+        let mut paths = Vec::new();
+        let mut tally = Tally::default();
+        let done = bulk::add_machines(&keyset, &self.project, &serials, self.key.key_type, &mut tally, |path| {
+            if !self.json {
+                return output::line(path.display());
+            }
+            paths.push(path.to_owned());
+            Ok(())
+        });
+        // What was made is made, however it ended.
+        let listed = if self.json { output::json(&paths) } else { Ok(()) };
+        if done.is_ok() || tally != Tally::default() {
+            console::note(&self.summary(&tally, serials.len()));
+        }
+        done.and(listed)
+    }
+
+    fn one(self, keyset: &Keyset) -> Result<()> {
+        let serial = self.serial.unwrap_or_else(|| Uuid::new_v4().to_string());
+        let path = project::add_machine(keyset, &self.project, &serial, self.key.key_type)?;
+        if self.json { output::json(&[path]) } else { output::line(path.display()) }
+    }
+
+    /// The closing line.
+    fn summary(&self, tally: &Tally, wanted: usize) -> String {
+        let Tally { made, kept } = tally;
+        let rest = wanted.saturating_sub(made + kept);
+        let kept = if *kept > 0 { format!(", {kept} were there") } else { String::new() };
+        match (rest, &self.from) {
+            (0, _) => format!("made {made} of {wanted} machines{kept}"),
+            (_, Some(_)) => format!("made {made} of {wanted} machines{kept}; run it again for the other {rest}"),
+            (_, None) => {
+                format!("made {made} of {wanted} machines; for the other {rest}, run it again with --count {rest}")
+            }
+        }
+    }
+}
+
+/// A list of serial numbers in a file, or from standard input.
+fn read_list(from: &PathBuf) -> Result<Vec<String>> {
+    let list: Box<dyn Read> = if from.as_os_str() == "-" {
+        Box::new(io::stdin())
+    } else {
+        Box::new(File::open(from).map_err(|e| crate::host::atomic::cannot("read", from, &e))?)
+    };
+    bulk::read_list(&from.display().to_string(), list)
+}
+
+impl NewUuid {
+    pub(super) fn run(self) -> Result<()> {
+        let (uuid, path) = project::new_product(&Keyset::open(&self.keysetname)?, self.key.key_type)?;
+        if self.json {
+            output::json(&json!({"uuid": uuid.to_string(), "path": path}))
+        } else {
+            output::line(path.display())
         }
     }
 }

@@ -1,7 +1,10 @@
 //! Public keys, and what they say to a signature.
 
 use super::{Family, Hash};
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    pem,
+};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA384_ASN1, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384,
     UnparsedPublicKey, VerificationAlgorithm,
@@ -57,6 +60,16 @@ impl PublicKey {
     /// As [`Self::from_info`].
     pub fn from_der(der: &[u8]) -> Result<Self> {
         Self::from_info(&SubjectPublicKeyInfoOwned::from_der(der).map_err(|e| corrupt(e.to_string()))?)
+    }
+
+    /// Takes over the first `SubjectPublicKeyInfo` in a text with PEM (RFC 7468, section 13).
+    ///
+    /// # Errors
+    /// As [`Self::from_info`].
+    pub fn from_pem(pem: &[u8]) -> Result<Self> {
+        let block = pem::blocks(pem).find(|block| block.label == PUBLIC);
+        let der = block.and_then(|block| block.der).ok_or_else(|| corrupt("it holds no PUBLIC KEY in PEM".into()))?;
+        Self::from_der(&der)
     }
 
     /// Its `SubjectPublicKeyInfo` (RFC 5280, section 4.1.2.7).

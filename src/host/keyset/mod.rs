@@ -7,25 +7,32 @@
 //!   pcr7data/
 //! ```
 
+pub mod check;
 mod create;
+mod export;
 mod fit;
+mod place;
+pub mod show;
 mod use_key;
 
 pub use create::{Keys, create};
+pub use export::export_public;
 pub use fit::check as check_fit;
+pub use place::{Item, Place};
 pub use use_key::use_key;
 
 use super::{
     atomic,
     credentials::{self, Credentials},
     key::PrivateKey,
+    xdg,
 };
 use crate::{
     error::{Error, Kind, Result},
     policy::pcr7data::is_keyset_name,
 };
 use std::{
-    env,
+    ffi::OsStr,
     path::{Path, PathBuf},
 };
 use uuid::Uuid;
@@ -121,11 +128,14 @@ pub struct Keyset {
 }
 
 impl Keyset {
-    /// Finds a keyset.
+    /// Finds a keyset by its name, or by its directory, which a slash tells from a name.
     ///
     /// # Errors
-    /// [`Kind::Usage`] when there is none of this name.
+    /// [`Kind::Usage`] when there is none of this name, or the directory holds none.
     pub fn open(name: &str) -> Result<Self> {
+        if name.contains('/') {
+            return Self::open_dir(name);
+        }
         let dir = path_of(name)?;
         if !dir.is_dir() {
             return Err(Error::new(
@@ -136,6 +146,26 @@ impl Keyset {
             .remedy(format!("create it with `trust initkeyset --keysetname {name}`")));
         }
         Ok(Self { name: name.to_owned(), dir })
+    }
+
+    fn open_dir(path: &str) -> Result<Self> {
+        let no = |why: String| {
+            Error::new(Kind::Usage, format!("open keyset {path:?}"), why)
+                .remedy("give the name of a keyset, or the directory of one")
+        };
+        let dir = Path::new(path).canonicalize().map_err(|e| no(e.to_string()))?;
+        if !Role::ALL.iter().any(|role| dir.join(role.dir()).is_dir()) {
+            return Err(no("it holds no directory of a key".into()));
+        }
+        let name = dir.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        check_name("keyset", name)?;
+        Ok(Self { name: name.to_owned(), dir })
+    }
+
+    /// Its directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.dir
     }
 
     /// Its name.
@@ -230,12 +260,7 @@ pub fn check_name(what: &str, name: &str) -> Result<()> {
         .remedy("give at most 100 bytes without `/`, `\\`, `\"` and control characters, not beginning with `.` or `-`"))
 }
 
-/// The directory of all keysets (XDG Base Directory Specification 0.8: a relative path is ignored).
+/// The directory of all keysets.
 fn root() -> Result<PathBuf> {
-    let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let data = absolute("XDG_DATA_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/share")));
-    data.map(|data| data.join(Path::new("machine/trust/keys"))).ok_or_else(|| {
-        Error::new(Kind::Usage, "find the keysets", "neither XDG_DATA_HOME nor HOME is an absolute path")
-            .remedy("set one of them")
-    })
+    Ok(xdg::data()?.join("machine/trust/keys"))
 }

@@ -1,13 +1,17 @@
 //! Files and directories: with their final mode from the first instant, whole or not at all.
 
-use super::interrupt;
+mod batch;
+mod staging;
+
+pub use batch::Batch;
+pub use staging::Staging;
+
 use crate::error::{Error, Kind, Result};
-use rustix::fs::{FlockOperation, flock};
 use std::{
     fs::{DirBuilder, File, OpenOptions},
     io::{self, ErrorKind, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::{Path, PathBuf},
+    path::Path,
 };
 use uuid::Uuid;
 
@@ -20,7 +24,7 @@ pub const SHARED: u32 = 0o644;
 /// Of every directory.
 const DIRECTORY: u32 = 0o700;
 /// What the names of unfinished files and directories begin with. No keyset, project or machine is called so.
-const UNFINISHED: &str = ".new-";
+pub(super) const UNFINISHED: &str = ".new-";
 /// Larger files are not what they should be.
 const MAX_FILE: u64 = 1024 * 1024;
 /// What the 32-bit offsets of a PE image can reach.
@@ -127,66 +131,6 @@ pub fn list(path: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// A directory that is not visible under its name until it is complete.
-///
-/// It is gone when this is dropped, or, had the program no time for that, when
-/// the next one is made beside it: nobody holds its lock then.
-pub struct Staging {
-    target: PathBuf,
-    unfinished: PathBuf,
-    /// Holds the lock.
-    _dir: File,
-}
-
-impl Staging {
-    /// Begins the directory `target`; from here on a Ctrl-C waits for [`interrupt::check`].
-    ///
-    /// # Errors
-    /// [`Kind::Usage`] when it exists, else [`Kind::System`].
-    pub fn begin(target: PathBuf) -> Result<Self> {
-        interrupt::defer();
-        let parent = parent_of(&target);
-        make_dirs(parent)?;
-        refuse_existing(&target)?;
-        let failed = |e| cannot("lock", parent, &e);
-        let parent_dir = File::open(parent).map_err(failed)?;
-        flock(&parent_dir, FlockOperation::LockExclusive).map_err(|e| failed(e.into()))?;
-        remove_abandoned(parent);
-        let unfinished = parent.join(unfinished_name());
-        make_dirs(&unfinished)?;
-        let dir = File::open(&unfinished).map_err(failed)?;
-        flock(&dir, FlockOperation::LockExclusive).map_err(|e| failed(e.into()))?;
-        Ok(Self { target, unfinished, _dir: dir })
-    }
-
-    /// Where to build it.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.unfinished
-    }
-
-    /// Makes it visible, with all that is in it on the disk.
-    ///
-    /// # Errors
-    /// [`Kind::Usage`] when somebody else was faster, else [`Kind::System`].
-    pub fn finish(self) -> Result<PathBuf> {
-        sync_tree(&self.unfinished)?;
-        interrupt::check()?;
-        refuse_existing(&self.target)?;
-        // Never replaces a directory that holds something: rename(2).
-        std::fs::rename(&self.unfinished, &self.target).map_err(|e| cannot("make", &self.target, &e))?;
-        sync(parent_of(&self.target))?;
-        Ok(self.target.clone())
-    }
-}
-
-impl Drop for Staging {
-    fn drop(&mut self) {
-        // Where it cannot be removed, it stays invisible.
-        let _ = std::fs::remove_dir_all(&self.unfinished);
-    }
-}
-
 /// The directory that a file or directory is in.
 fn parent_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
@@ -203,33 +147,6 @@ fn refuse_existing(target: &Path) -> Result<()> {
         Ok(_) => Err(Error::new(Kind::Usage, format!("make {}", target.display()), "it exists")
             .remedy("choose another name, or remove it if nothing depends on it")),
     }
-}
-
-/// Removes unfinished directories whose makers were killed; the caller holds the lock of `parent`.
-fn remove_abandoned(parent: &Path) {
-    for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
-        if entry.file_name().to_str().is_some_and(|name| name.starts_with(UNFINISHED))
-            && entry.file_type().is_ok_and(|kind| kind.is_dir())
-            && let Ok(dir) = File::open(entry.path())
-            && flock(&dir, FlockOperation::NonBlockingLockExclusive).is_ok()
-        {
-            let _ = std::fs::remove_dir_all(entry.path());
-        }
-    }
-}
-
-/// Brings a directory tree to the disk.
-fn sync_tree(dir: &Path) -> Result<()> {
-    let failed = |e| cannot("list", dir, &e);
-    for entry in std::fs::read_dir(dir).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        if entry.file_type().map_err(failed)?.is_dir() {
-            sync_tree(&entry.path())?;
-        } else {
-            sync(&entry.path())?;
-        }
-    }
-    sync(dir)
 }
 
 fn sync(path: &Path) -> Result<()> {

@@ -1,0 +1,293 @@
+//! Keys and certificates: whether they are there, belong together, were issued by whom they should, and hold.
+
+use super::{Findings, RESTORE, counted};
+use crate::host::{
+    certificate, credentials,
+    facts::{common_name, serial_number},
+    key::PublicKey,
+    keyset::{Item, Keyset, Place, Role, show::Whereabouts},
+    project,
+    purpose::Purpose,
+};
+use der::{DateTime, Encode};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+use uuid::Uuid;
+use x509_cert::Certificate;
+
+/// A certificate that ends within this time is worth a word.
+const SOON: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
+/// Looks at the keys of the keyset, its projects and their machines.
+pub fn check(keyset: &Keyset, findings: &mut Findings) {
+    let mut look = Look {
+        keyset,
+        findings,
+        kept: 0,
+        tokens: 0,
+        absent: Vec::new(),
+        guids: BTreeMap::new(),
+        keys: BTreeMap::new(),
+    };
+    for role in Role::ALL {
+        look.role(role);
+    }
+    look.projects();
+    look.sum_up();
+}
+
+/// On the way through a keyset's keys.
+struct Look<'a> {
+    keyset: &'a Keyset,
+    findings: &'a mut Findings,
+    /// How many private keys are in files.
+    kept: usize,
+    /// How many are in tokens.
+    tokens: usize,
+    /// Where one is missed. Those of machines are not: they go with the machines.
+    absent: Vec<PathBuf>,
+    guids: BTreeMap<Uuid, Role>,
+    /// By public key, in DER.
+    keys: BTreeMap<Vec<u8>, Role>,
+}
+
+/// What a certificate of the keyset is for.
+const fn purpose(role: Role) -> Purpose {
+    match role {
+        Role::ManifestCa | Role::SudiCa => Purpose::Authority,
+        Role::UefiPk => Purpose::PlatformKey,
+        Role::UefiKek => Purpose::UpdateSigner,
+        Role::UefiDb | Role::UkiProduction | Role::UkiLimited | Role::UkiTpm | Role::TpmpolAdmin | Role::TpmpolLuks => {
+            Purpose::CodeSigner
+        }
+    }
+}
+
+/// Who should have issued a certificate.
+enum IssuedBy<'a> {
+    Itself,
+    /// The certificate, if it could be read, and its name.
+    Role(Option<&'a Certificate>, &'static str),
+}
+
+impl Look<'_> {
+    fn role(&mut self, role: Role) {
+        let dir = Place::Role(role).path(self.keyset);
+        if !dir.is_dir() {
+            return self.findings.error(&dir, "is missing", RESTORE);
+        }
+        if let Some(found) = self.credentials(&dir) {
+            self.another(&dir, &found, role);
+            let pk = self.keyset.certificate(Role::UefiPk).ok();
+            let issuer = match role {
+                Role::UefiKek => IssuedBy::Role(pk.as_ref(), Role::UefiPk.dir()),
+                _ => IssuedBy::Itself,
+            };
+            self.issued(&dir, &found, &issuer);
+            self.purpose(&dir, &found, purpose(role));
+        }
+        self.miss_key(&dir);
+        if role.has_guid() {
+            self.guid(&dir, role);
+        }
+    }
+
+    /// The certificate of a directory; is the key its own, and how long does it hold?
+    fn credentials(&mut self, dir: &Path) -> Option<Certificate> {
+        let path = dir.join(Item::PrivateKey.file());
+        let whereabouts = Whereabouts::of(&path);
+        self.kept += usize::from(matches!(whereabouts, Whereabouts::File | Whereabouts::Unreadable));
+        self.tokens += usize::from(whereabouts == Whereabouts::Token);
+        let found = match credentials::load_certificate(dir) {
+            Ok(found) => found,
+            Err(e) => {
+                self.findings.failed(&dir.join(Item::Certificate.file()), &e);
+                return None;
+            }
+        };
+        if matches!(whereabouts, Whereabouts::File | Whereabouts::Unreadable) {
+            match credentials::load_key(dir) {
+                Ok(key) if certificate::is_for(&found, key.public()) => {}
+                Ok(_) => self.findings.error(&path, "is not the key of the certificate beside it", RESTORE),
+                Err(e) => self.findings.failed(&path, &e),
+            }
+        }
+        self.validity(&dir.join(Item::Certificate.file()), &found);
+        Some(found)
+    }
+
+    /// Whether each key is another: what one image may do, another would be able to.
+    fn another(&mut self, dir: &Path, certificate: &Certificate, role: Role) {
+        let key = certificate.tbs_certificate().subject_public_key_info().to_der().unwrap_or_default();
+        if let Some(other) = self.keys.insert(key, role) {
+            let what = format!("has the same key as {}, and so may do what that may", other.dir());
+            self.findings.error(&dir.join(Item::Certificate.file()), what, RESTORE);
+        }
+    }
+
+    fn miss_key(&mut self, dir: &Path) {
+        let path = dir.join(Item::PrivateKey.file());
+        if Whereabouts::of(&path) == Whereabouts::Absent {
+            self.absent.push(path);
+        }
+    }
+
+    fn validity(&mut self, path: &Path, certificate: &Certificate) {
+        let Ok(now) = DateTime::from_system_time(SystemTime::now()) else {
+            return;
+        };
+        let validity = certificate.tbs_certificate().validity();
+        let (from, until) = (validity.not_before.to_date_time(), validity.not_after.to_date_time());
+        if until < now {
+            self.findings.error(path, format!("has expired: it was valid until {until}"), "make a new one in time");
+        } else if until.unix_duration().saturating_sub(now.unix_duration()) < SOON {
+            self.findings.warning(path, format!("expires soon: it is valid until {until}"), "make its successor");
+        }
+        if from > now {
+            self.findings.warning(
+                path,
+                format!("is not valid before {from}"),
+                "wait, or set the clock of this machine",
+            );
+        }
+    }
+
+    /// Whether the signature is that of the issuer.
+    fn issued(&mut self, dir: &Path, certificate: &Certificate, by: &IssuedBy<'_>) {
+        let path = dir.join(Item::Certificate.file());
+        let (issuer, name) = match by {
+            IssuedBy::Itself => (certificate, "its own key"),
+            IssuedBy::Role(Some(issuer), name) => (*issuer, *name),
+            IssuedBy::Role(None, name) => {
+                let what = format!("was not issued by anyone who could be asked: {name} has no certificate");
+                return self.findings.warning(&path, what, RESTORE);
+            }
+        };
+        match PublicKey::from_info(issuer.tbs_certificate().subject_public_key_info()) {
+            Err(e) => self.findings.failed(&path, &e),
+            Ok(key) if certificate::is_signed_by(certificate, &key) => {
+                if certificate.tbs_certificate().issuer() != issuer.tbs_certificate().subject() {
+                    self.findings.error(
+                        &path,
+                        format!("names another issuer than {name}, which has signed it"),
+                        RESTORE,
+                    );
+                }
+            }
+            Ok(_) => self.findings.error(&path, format!("was not signed by {name}"), RESTORE),
+        }
+    }
+
+    fn purpose(&mut self, dir: &Path, certificate: &Certificate, purpose: Purpose) {
+        let path = dir.join(Item::Certificate.file());
+        for what in purpose.complaints(certificate) {
+            // A firmware minds neither, and so older keysets do without.
+            if purpose.is_enforced() {
+                self.findings.error(&path, what, "make a new one with `trust`");
+            } else {
+                self.findings.warning(&path, what, "see whether its consumers mind");
+            }
+        }
+    }
+
+    fn guid(&mut self, dir: &Path, role: Role) {
+        let path = dir.join(Item::Guid.file());
+        match self.keyset.guid(role) {
+            Err(e) => self.findings.failed(&path, &e),
+            Ok(guid) => {
+                if let Some(other) = self.guids.insert(guid, role) {
+                    let what = format!("is the GUID of {} too", other.dir());
+                    self.findings.warning(&path, what, "give each its own, unless this is meant");
+                }
+            }
+        }
+    }
+
+    fn projects(&mut self) {
+        let dir = self.keyset.projects();
+        if !dir.is_dir() {
+            return self.findings.error(&dir, "is missing", RESTORE);
+        }
+        let authorities = [Role::ManifestCa, Role::SudiCa].map(|role| self.keyset.certificate(role).ok());
+        match project::list(self.keyset) {
+            Ok(names) => names.iter().for_each(|name| self.project(name, &authorities)),
+            Err(e) => self.findings.failed(&dir, &e),
+        }
+    }
+
+    fn project(&mut self, name: &str, [manifest_ca, sudi_ca]: &[Option<Certificate>; 2]) {
+        let dir = Place::Project(name.to_owned()).path(self.keyset);
+        if !dir.is_dir() {
+            return;
+        }
+        let product = match project::product(&dir) {
+            Ok(product) => Some(product),
+            Err(e) => {
+                self.findings.failed(&dir.join(Item::Uuid.file()), &e);
+                None
+            }
+        };
+        if let Some(found) = self.credentials(&dir) {
+            self.issued(&dir, &found, &IssuedBy::Role(manifest_ca.as_ref(), Role::ManifestCa.dir()));
+            self.purpose(&dir, &found, Purpose::Manifest);
+            let subject = common_name(found.tbs_certificate().subject());
+            if let Some(product) = product
+                && subject != format!("manifest PRODUCT:{product}")
+            {
+                let what = format!("its commonName is {subject:?}, but the product is {product}");
+                self.findings.error(&dir.join(Item::Certificate.file()), what, RESTORE);
+            }
+        }
+        self.miss_key(&dir);
+        match project::machines(self.keyset, name) {
+            Ok(serials) => {
+                let keyless = serials.iter().filter(|serial| !self.machine(name, serial, product, sudi_ca.as_ref()));
+                let keyless = keyless.count();
+                if keyless > 0 {
+                    self.findings
+                        .note(&dir.join("sudi"), format!("{} without private key", counted(keyless, "machine")));
+                }
+            }
+            Err(e) => self.findings.failed(&dir.join("sudi"), &e),
+        }
+    }
+
+    /// Whether a machine has its private key, or nothing at all.
+    fn machine(&mut self, project: &str, serial: &str, product: Option<Uuid>, sudi_ca: Option<&Certificate>) -> bool {
+        let dir = Place::Machine(project.to_owned(), serial.to_owned()).path(self.keyset);
+        let Some(found) = self.credentials(&dir) else {
+            return true;
+        };
+        self.issued(&dir, &found, &IssuedBy::Role(sudi_ca, Role::SudiCa.dir()));
+        self.purpose(&dir, &found, Purpose::Sudi);
+        let subject = found.tbs_certificate().subject();
+        let (name, number) = (common_name(subject), serial_number(subject));
+        let expected = product.map(|product| format!("PID:{product} SN:{serial}"));
+        if name != serial || expected.is_some_and(|expected| number != expected) {
+            let what = format!("is for {name:?} with serialNumber {number:?}, which is another machine or product");
+            self.findings.error(&dir.join(Item::Certificate.file()), what, "remove it and add the machine again");
+        }
+        Whereabouts::of(&dir.join(Item::PrivateKey.file())) != Whereabouts::Absent
+    }
+
+    /// What private keys are not here.
+    fn sum_up(&mut self) {
+        let root = self.keyset.path();
+        if !self.absent.is_empty() && self.kept == 0 && self.tokens == 0 {
+            return self
+                .findings
+                .note(root, "holds no private key: nothing can be signed with it, nor was any compared");
+        }
+        for path in &self.absent {
+            let remedy = "restore it from a backup, unless it is kept elsewhere";
+            self.findings.warning(path, "is missing: what it signs cannot be made here", remedy);
+        }
+        if self.tokens > 0 {
+            let what = format!("{} in tokens: not compared with the certificates", counted(self.tokens, "private key"));
+            self.findings.note(root, what);
+        }
+    }
+}

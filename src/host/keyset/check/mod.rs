@@ -1,0 +1,132 @@
+//! Whether a keyset is whole and sound: looked at from all sides, whatever is missing.
+//!
+//! Needs no private key: what can be checked without one is.
+
+mod files;
+
+mod keys;
+mod policies;
+
+pub use files::{is_policy_file, is_private};
+
+use super::Keyset;
+use crate::error::{Error, Result};
+use serde::Serialize;
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Something will not work, or somebody else may read or change what is only for the owner.
+    Error,
+    /// Somebody should look at it.
+    Warning,
+    /// Good to know.
+    Note,
+}
+
+impl Severity {
+    /// As it is printed.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Note => "note",
+        }
+    }
+}
+
+/// Something that was found.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What it is about, relative to the keyset's directory; empty for the whole.
+    pub path: PathBuf,
+    /// What is wrong, as a clause without a full stop.
+    pub what: String,
+    /// What to do, or nothing.
+    pub remedy: String,
+}
+
+/// What was found, and how much of each.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// Name of the keyset.
+    pub name: String,
+    /// Its directory.
+    pub path: PathBuf,
+    /// How many findings are errors.
+    pub errors: usize,
+    /// How many are warnings.
+    pub warnings: usize,
+    /// The worst first, then by path.
+    pub findings: Vec<Finding>,
+}
+
+/// Looks at everything.
+///
+/// # Errors
+/// [`crate::error::Kind::System`] when the keyset's directory itself cannot be read.
+pub fn check(keyset: &Keyset) -> Result<Report> {
+    let mut findings = Findings { root: keyset.path().to_owned(), list: Vec::new() };
+    files::check(keyset, &mut findings)?;
+    keys::check(keyset, &mut findings);
+    policies::check(keyset, &mut findings);
+    let mut findings = findings.list;
+    findings.sort();
+    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+    Ok(Report {
+        name: keyset.name().to_owned(),
+        path: keyset.path().to_owned(),
+        errors: count(Severity::Error),
+        warnings: count(Severity::Warning),
+        findings,
+    })
+}
+
+/// What has been found so far.
+struct Findings {
+    root: PathBuf,
+    list: Vec<Finding>,
+}
+
+impl Findings {
+    fn error(&mut self, path: &Path, what: impl Into<String>, remedy: impl Into<String>) {
+        self.add(Severity::Error, path, what.into(), remedy.into());
+    }
+
+    fn warning(&mut self, path: &Path, what: impl Into<String>, remedy: impl Into<String>) {
+        self.add(Severity::Warning, path, what.into(), remedy.into());
+    }
+
+    fn note(&mut self, path: &Path, what: impl Into<String>) {
+        self.add(Severity::Note, path, what.into(), String::new());
+    }
+
+    /// Something that could not be read or understood.
+    fn failed(&mut self, path: &Path, why: &Error) {
+        match path.symlink_metadata() {
+            Err(e) if e.kind() == ErrorKind::NotFound => self.error(path, "is missing", RESTORE),
+            _ => self.error(path, why.cause(), RESTORE),
+        }
+    }
+
+    fn add(&mut self, severity: Severity, path: &Path, what: String, remedy: String) {
+        let path = path.strip_prefix(&self.root).unwrap_or(path).to_owned();
+        self.list.push(Finding { severity, path, what, remedy });
+    }
+}
+
+/// What to do where something is gone or broken.
+const RESTORE: &str = "restore it from a backup";
+
+/// `1 machine`, `2 machines`.
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}

@@ -1,0 +1,161 @@
+//! pcr7data: whether what is signed is what a target will ask for, and verifies.
+
+use super::{Findings, RESTORE};
+use crate::{
+    error::Kind,
+    host::{
+        atomic,
+        facts::hex,
+        key::{Hash, PublicKey},
+        keyset::{Keyset, Role},
+    },
+    layout::Signer,
+    policy::{
+        digest::{self, Digest},
+        pcr7data::{self, Entry, KeyType, Pcr7Data},
+    },
+};
+use std::path::{Path, PathBuf};
+
+/// Looks at the signed policies that count.
+pub fn check(keyset: &Keyset, findings: &mut Findings) {
+    let dir = keyset.pcr7data();
+    if !dir.is_dir() {
+        return findings.error(&dir, "is missing", RESTORE);
+    }
+    let data = match Pcr7Data::open(&dir) {
+        Ok(data) => data,
+        Err(e) => return findings.error(&dir, e.cause(), RESTORE),
+    };
+    for (role, prefix) in [(Role::TpmpolLuks, "luks"), (Role::TpmpolAdmin, "tpmpass")] {
+        published(keyset, &data.dir().join("pubkeys"), role, prefix, findings);
+    }
+    let values = data.values();
+    let known: Vec<_> = values.iter().filter_map(|pcr7| Some(data.find(pcr7).ok()?.info.key_type)).collect();
+    let kinds = [KeyType::Production, KeyType::Tpm, KeyType::Limited];
+    let missing: Vec<_> = kinds.iter().filter(|kind| !known.contains(kind)).map(|kind| kind.as_str()).collect();
+    if !missing.is_empty() {
+        let remedy = format!("add them with `trust keyset pcr7data {}`", keyset.name());
+        let what = format!("holds no PCR 7 value of kind {}", missing.join(", "));
+        findings.warning(data.dir(), what, remedy);
+    }
+    for pcr7 in &values {
+        Look { data: &data, pcr7, dir: data.dir().join(pcr7data::path_of(pcr7)), findings }.entry();
+    }
+}
+
+/// Whether the public key of a policy key is among those that a target checks signatures with.
+fn published(keyset: &Keyset, pubkeys: &Path, role: Role, prefix: &str, findings: &mut Findings) {
+    let Ok(certificate) = keyset.certificate(role) else {
+        // Said where the keys are looked at.
+        return;
+    };
+    let Ok(expected) = PublicKey::from_info(certificate.tbs_certificate().subject_public_key_info()) else {
+        return;
+    };
+    let names = atomic::list(pubkeys).unwrap_or_default();
+    let mut found = false;
+    for name in names.iter().filter(|name| name.starts_with(&format!("{prefix}-")) && name.ends_with(".pem")) {
+        let path = pubkeys.join(name);
+        match atomic::read(&path).and_then(|pem| PublicKey::from_pem(&pem)) {
+            Ok(key) if key == expected => found = true,
+            Ok(_) if *name == format!("{prefix}-{}.pem", keyset.name()) => {
+                findings.error(&path, format!("is not the public key of {}", role.dir()), RESTORE);
+            }
+            // A target may be allowed the policies of several keysets.
+            Ok(_) => {}
+            Err(e) => findings.failed(&path, &e),
+        }
+    }
+    if !found {
+        let what = format!("holds no public key of {}: targets refuse what it signs", role.dir());
+        let remedy = format!("`trust keyset pcr7data {}` writes it with the next values", keyset.name());
+        findings.error(pubkeys, what, remedy);
+    }
+}
+
+/// At the entry of one PCR 7 value.
+struct Look<'a> {
+    data: &'a Pcr7Data,
+    pcr7: &'a Digest,
+    dir: PathBuf,
+    findings: &'a mut Findings,
+}
+
+impl Look<'_> {
+    fn entry(&mut self) {
+        match self.data.find(self.pcr7) {
+            Ok(entry) => match entry.info.key_type {
+                KeyType::Production => {
+                    let policy = digest::luks(self.pcr7, &entry.info.policy_version);
+                    self.signature(&entry, Signer::Luks, "tpm_luks.policy.signed", &policy);
+                }
+                KeyType::Tpm => {
+                    let policy = digest::passwd(self.pcr7);
+                    self.signature(&entry, Signer::TpmPass, "tpm_passwd.policy.signed", &policy);
+                }
+                KeyType::Limited => self.limited(),
+            },
+            Err(e) if e.kind() == Kind::Refused => {
+                let remedy = "remove it, or add the value again with `trust keyset pcr7data`";
+                self.findings.warning(
+                    &self.dir,
+                    "has no info.json: it was not finished, and counts for nothing",
+                    remedy,
+                );
+            }
+            Err(e) => self.findings.failed(&self.dir.join("info.json"), &e),
+        }
+    }
+
+    /// Whether the policy of this value is signed, as TPM2_VerifySignature would see it.
+    fn signature(&mut self, entry: &Entry, signer: Signer, file: &str, policy: &Digest) {
+        let path = self.dir.join(file);
+        let prefix = if signer == Signer::Luks { "luks" } else { "tpmpass" };
+        let pubkey = self.data.dir().join("pubkeys").join(format!("{prefix}-{}.pem", entry.info.keyset));
+        // As a target reads it, and then for whoever verifies here.
+        let key = entry.public_key(signer).and_then(|_| PublicKey::from_pem(&atomic::read(&pubkey)?));
+        let key = match key {
+            Ok(key) => key,
+            Err(e) => return self.findings.failed(&pubkey, &e),
+        };
+        let signature = match entry.signature(signer) {
+            Ok(signature) => signature,
+            Err(e) => return self.findings.failed(&path, &e),
+        };
+        if !key.verify(Hash::Sha256, policy, &signature) {
+            let version = String::from_utf8_lossy(&entry.info.policy_version).into_owned();
+            let of = if signer == Signer::Luks { format!(" and policy version {version}") } else { String::new() };
+            let what = format!("is no signature of the policy of this PCR 7 value{of}: a TPM refuses it");
+            self.findings.error(&path, what, "sign it again with `trust keyset pcr7data`");
+        }
+    }
+
+    /// Whether the three values that it names are what they are said to be.
+    fn limited(&mut self) {
+        for (file, kind) in [
+            ("pcr_limited.bin", KeyType::Limited),
+            ("pcr_tpm.bin", KeyType::Tpm),
+            ("pcr_prod.bin", KeyType::Production),
+        ] {
+            let path = self.dir.join(file);
+            let value = match atomic::read(&path) {
+                Ok(bytes) => Digest::try_from(bytes),
+                Err(e) => {
+                    self.findings.failed(&path, &e);
+                    continue;
+                }
+            };
+            let Ok(value) = value else {
+                self.findings.error(&path, "does not hold 32 bytes", RESTORE);
+                continue;
+            };
+            if kind == KeyType::Limited && value != *self.pcr7 {
+                self.findings.error(&path, format!("is {} and not the value of this entry", hex(&value)), RESTORE);
+            } else if !self.data.find(&value).is_ok_and(|entry| entry.info.key_type == kind) {
+                let what = format!("is {}, which has no entry of kind {}", hex(&value), kind.as_str());
+                self.findings.error(&path, what, "add the three values again with `trust keyset pcr7data`");
+            }
+        }
+    }
+}

@@ -1,0 +1,480 @@
+//! `trust keyset check`: every damage is found, named and has a remedy; what is sound is left alone.
+
+use harness::{Boot, Home, openssl, run};
+use serde_json::Value;
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+
+/// A keyset `k` with a machine `SN1` and signed policies; a copy of one that is made once.
+fn home() -> (Home, PathBuf) {
+    static MADE: OnceLock<Home> = OnceLock::new();
+    let made = MADE.get_or_init(|| {
+        let home = Home::with_keyset();
+        home.ok(&["sudi", "add", "k", "default", "SN1"]);
+        for boot in [Boot::Production, Boot::Limited, Boot::Tpm] {
+            fs::write(home.path().join(boot.name()), boot.pcr7()).unwrap();
+        }
+        fs::remove_dir_all(home.keys().join("k/pcr7data")).unwrap();
+        let values = ["--pcr7-tpm", "tpm", "--pcr7-prod", "production", "--pcr7-limited", "limited"];
+        home.ok(&[&["keyset", "pcr7data", "k"][..], &values].concat());
+        home
+    });
+    let home = made.copy();
+    let keyset = home.keys().join("k");
+    (home, keyset)
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// The exit status and the findings: severity, path and what.
+fn findings(home: &Home) -> (i32, Vec<[String; 3]>) {
+    let output = home.output(&["keyset", "check", "k", "--json"]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let list = report["findings"].as_array().unwrap().iter().map(|finding| {
+        let part = |name: &str| finding[name].as_str().unwrap().to_owned();
+        assert!(part("severity") == "note" || !part("remedy").is_empty(), "{finding}");
+        [part("severity"), part("path"), part("what")]
+    });
+    let list: Vec<_> = list.collect();
+    let count = |severity: &str| list.iter().filter(|finding| finding[0] == severity).count();
+    assert_eq!(report["errors"], count("error"));
+    assert_eq!(report["warnings"], count("warning"));
+    let status = output.status.code().unwrap();
+    assert_eq!(status, if count("error") > 0 { 14 } else { 0 }, "{list:?}");
+    let ranks = ["error", "warning", "note"].map(String::from);
+    assert!(list.is_sorted_by_key(|finding| ranks.iter().position(|rank| *rank == finding[0])), "{list:?}");
+    (status, list)
+}
+
+/// There is one finding, and it is this.
+#[track_caller]
+fn one(home: &Home, severity: &str, path: &str, what: &str) {
+    let (_, list) = findings(home);
+    assert_eq!(list.len(), 1, "{list:#?}");
+    assert!(list[0][0] == severity && list[0][1] == path && list[0][2].contains(what), "{list:?}");
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// Signs a certificate in the keyset anew with openssl; `ca` is a directory, or nothing for itself.
+fn certify(keyset: &Path, dir: &str, ca: Option<&str>, subject: &str, more: &[&str]) {
+    let cert = keyset.join(dir).join("cert.pem");
+    let key = keyset.join(dir).join("privkey.pem");
+    let mut args = vec!["req", "-x509", "-utf8", "-key", text(&key), "-subj", subject, "-out", text(&cert)];
+    let paths = ca.map(|ca| (keyset.join(ca).join("cert.pem"), keyset.join(ca).join("privkey.pem")));
+    if let Some((ca, key)) = &paths {
+        args.extend(["-CA", text(ca), "-CAkey", text(key)]);
+    }
+    openssl(&[&args[..], more].concat());
+}
+
+/// Signs a certificate with dates, which only `openssl ca` of older versions can.
+fn certify_for(keyset: &Path, dir: &str, [from, until]: [&str; 2]) {
+    let scratch = tempfile::TempDir::new().unwrap();
+    let file = |name: &str, contents: &str| {
+        let path = scratch.path().join(name);
+        fs::write(&path, contents).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (index, request, key) = (file("index", ""), file("request", ""), keyset.join(dir).join("privkey.pem"));
+    let config = format!(
+        "[ca]\ndefault_ca=a\n[a]\ndatabase={index}\nnew_certs_dir={}\nrand_serial=yes\ndefault_md=sha256\npolicy=p\n\
+        x509_extensions=e\n[p]\ncommonName=supplied\n[e]\nbasicConstraints=critical,CA:FALSE\n\
+        keyUsage=digitalSignature\nextendedKeyUsage=codeSigning\n",
+        scratch.path().display()
+    );
+    let config = file("config", &config);
+    openssl(&["req", "-new", "-key", text(&key), "-subj", "/CN=db", "-out", &request]);
+    let cert = keyset.join(dir).join("cert.pem");
+    let sign = ["ca", "-batch", "-notext", "-selfsign", "-config", &config, "-keyfile", text(&key), "-in", &request];
+    openssl(&[&sign[..], &["-startdate", from, "-enddate", until, "-out", text(&cert)]].concat());
+}
+
+const LEAF: [&str; 2] = ["-addext", "basicConstraints=critical,CA:FALSE"];
+
+#[test]
+fn a_sound_keyset_has_no_findings() {
+    let (home, _) = home();
+    assert_eq!(home.ok(&["keyset", "check", "k"]), "k: no errors, no warnings\n");
+    assert_eq!(findings(&home), (0, vec![]));
+}
+
+#[test]
+fn a_fresh_keyset_has_no_findings() {
+    assert_eq!(findings(&Home::with_keyset()), (0, vec![]));
+}
+
+#[test]
+fn a_keyset_without_values_lacks_them() {
+    let (home, keyset) = home();
+    fs::remove_dir_all(keyset.join("pcr7data")).unwrap();
+    one(&home, "error", "pcr7data", "is missing");
+    fs::create_dir(keyset.join("pcr7data")).unwrap();
+    set_mode(&keyset.join("pcr7data"), 0o700);
+    one(&home, "error", "pcr7data", "policy-N");
+}
+
+#[test]
+fn what_is_missing_is_missed() {
+    let (whole, keyset) = home();
+    let files = run("find", &[text(&keyset), "-type", "f"]);
+    for file in files.lines() {
+        let path = Path::new(file).strip_prefix(&keyset).unwrap();
+        let home = whole.copy();
+        fs::remove_file(home.keys().join("k").join(path)).unwrap();
+        let (status, list) = findings(&home);
+        let limited = path.parent().unwrap().ends_with(trust::policy::pcr7data::path_of(&Boot::Limited.pcr7()));
+        let expected = match path.file_name().unwrap().to_str().unwrap() {
+            // It may be kept elsewhere.
+            "privkey.pem" => 0,
+            // Then there is no value, and whoever names it is wrong.
+            "info.json" if limited => 0,
+            _ => 14,
+        };
+        assert_eq!(status, expected, "{path:?} {list:?}");
+        let near = |finding: &[String; 3]| Path::new(&finding[1]).starts_with(path.parent().unwrap().parent().unwrap());
+        assert!(list.iter().any(near), "{path:?}: {list:?}");
+    }
+    for dir in run("find", &[text(&keyset), "-mindepth", "1", "-type", "d"]).lines() {
+        let path = Path::new(dir).strip_prefix(&keyset).unwrap();
+        let home = whole.copy();
+        fs::remove_dir_all(home.keys().join("k").join(path)).unwrap();
+        // A machine, or all of them, or a project, may well be gone.
+        let gone = path.starts_with("manifest/default");
+        assert_eq!(findings(&home).1.is_empty(), gone, "{path:?}");
+    }
+}
+
+#[test]
+fn half_a_keyset_is_looked_at_to_the_end() {
+    let (home, keyset) = home();
+    for dir in ["manifest-ca", "sudi-ca", "uefi-pk", "uefi-db", "tpmpol-luks"] {
+        fs::remove_dir_all(keyset.join(dir)).unwrap();
+    }
+    fs::write(keyset.join("uki-tpm/cert.pem"), "").unwrap();
+    set_mode(&keyset.join("tpmpol-admin/privkey.pem"), 0o644);
+    let (status, list) = findings(&home);
+    assert_eq!(status, 14);
+    for (severity, path, what) in [
+        ("error", "manifest-ca", "is missing"),
+        ("error", "sudi-ca", "is missing"),
+        ("error", "uefi-pk", "is missing"),
+        ("error", "uefi-db", "is missing"),
+        ("error", "tpmpol-luks", "is missing"),
+        ("error", "uki-tpm/cert.pem", "cannot read a certificate"),
+        ("error", "tpmpol-admin/privkey.pem", "mode 0644"),
+        ("warning", "uefi-kek/cert.pem", "uefi-pk has no certificate"),
+        ("warning", "manifest/default/cert.pem", "manifest-ca has no certificate"),
+        ("warning", "manifest/default/sudi/SN1/cert.pem", "sudi-ca has no certificate"),
+    ] {
+        let is_it = |finding: &&[String; 3]| finding[0] == severity && finding[1] == path && finding[2].contains(what);
+        assert_eq!(list.iter().filter(is_it).count(), 1, "{path}: {what}: {list:#?}");
+    }
+    assert_eq!(list.len(), 10, "{list:#?}");
+    // People are told the same, each on a line, and what to do.
+    let output = home.output(&["keyset", "check", "k"]);
+    let lines = String::from_utf8(output.stdout).unwrap();
+    assert!(lines.lines().all(|line| line.contains("; ")), "{lines}");
+    assert_eq!(lines.lines().count(), 10);
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert!(complaint.contains("7 errors, 3 warnings"), "{complaint}");
+}
+
+#[test]
+fn files_that_others_can_reach() {
+    let (home, keyset) = home();
+    let key = keyset.join("uefi-pk/privkey.pem");
+    for mode in [0o640, 0o604, 0o660, 0o601] {
+        set_mode(&key, mode);
+        one(&home, "error", "uefi-pk/privkey.pem", &format!("mode {mode:04o}"));
+    }
+    set_mode(&key, 0o400);
+    assert_eq!(findings(&home), (0, vec![]));
+    set_mode(&keyset.join("uefi-db/cert.pem"), 0o660);
+    one(&home, "error", "uefi-db/cert.pem", "writable by others");
+    set_mode(&keyset.join("uefi-db/cert.pem"), 0o644);
+    one(&home, "warning", "uefi-db/cert.pem", "others may look into it:");
+    set_mode(&keyset.join("uefi-db"), 0o750);
+    set_mode(&keyset, 0o755);
+    one(&home, "warning", "", "others may look into it, and 2 more");
+    let remedy = home.ok(&["keyset", "check", "k"]);
+    let remedy = remedy.lines().next().unwrap().rsplit_once("; ").unwrap().1;
+    run("sh", &["-c", remedy]);
+    assert_eq!(findings(&home), (0, vec![]));
+    set_mode(&keyset.join("manifest/default/sudi"), 0o770);
+    one(&home, "error", "manifest/default/sudi", "writable by others");
+}
+
+#[test]
+fn an_owner_who_is_another() {
+    let (home, keyset) = home();
+    run("chown", &["4711", text(&keyset.join("uki-tpm/cert.pem"))]);
+    one(&home, "error", "uki-tpm/cert.pem", "uid 4711");
+}
+
+#[test]
+fn what_does_not_belong_there() {
+    let (home, keyset) = home();
+    fs::write(keyset.join("notes"), "").unwrap();
+    fs::create_dir_all(keyset.join(".git/objects")).unwrap();
+    fs::create_dir(keyset.join("manifest/default/sudi/.new-1")).unwrap();
+    fs::rename(keyset.join("uefi-db/guid"), keyset.join("uefi-db/id")).unwrap();
+    symlink("id", keyset.join("uefi-db/guid")).unwrap();
+    fs::copy(keyset.join("uefi-db/privkey.pem"), keyset.join("uefi-db/privkey.pem~")).unwrap();
+    run("mkfifo", &[text(&keyset.join("pcr7data/pipe"))]);
+    let (status, list) = findings(&home);
+    let found: Vec<_> = list.iter().map(|finding| (finding[0].as_str(), finding[1].as_str())).collect();
+    assert_eq!(status, 14);
+    assert_eq!(
+        found,
+        [
+            ("error", "uefi-db/privkey.pem~"),
+            ("warning", ".git"),
+            ("warning", "manifest/default/sudi/.new-1"),
+            ("warning", "notes"),
+            ("warning", "pcr7data/pipe"),
+            ("warning", "uefi-db/guid"),
+            ("warning", "uefi-db/id"),
+        ],
+        "{list:#?}"
+    );
+}
+
+#[test]
+fn names_that_could_play_with_a_terminal() {
+    let (home, keyset) = home();
+    fs::write(keyset.join("a\n\u{1b}[2Jerror"), "").unwrap();
+    let printed = home.ok(&["keyset", "check", "k"]);
+    assert!(!printed.contains('\u{1b}') && printed.lines().count() == 2, "{printed:?}");
+}
+
+#[test]
+fn keys_that_are_another() {
+    let (home, keyset) = home();
+    for dir in ["uefi-db", "manifest/default", "manifest/default/sudi/SN1"] {
+        let key = keyset.join(dir).join("privkey.pem");
+        let sound = fs::read(&key).unwrap();
+        fs::copy(keyset.join("uefi-pk/privkey.pem"), &key).unwrap();
+        one(&home, "error", text(&Path::new(dir).join("privkey.pem")), "not the key of the certificate");
+        fs::write(&key, "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\n").unwrap();
+        one(&home, "error", text(&Path::new(dir).join("privkey.pem")), "");
+        fs::write(&key, sound).unwrap();
+    }
+    assert_eq!(findings(&home), (0, vec![]));
+}
+
+#[test]
+fn chains_that_lead_elsewhere() {
+    let (home, keyset) = home();
+    // By a stranger with the same name.
+    let product = fs::read_to_string(keyset.join("manifest/default/uuid")).unwrap();
+    let subject = |dir: &str| {
+        let cert = keyset.join(dir).join("cert.pem");
+        let subject = openssl(&["x509", "-in", text(&cert), "-noout", "-subject", "-nameopt", "compat"]);
+        subject.trim_end().trim_start_matches("subject=").to_owned()
+    };
+    let stranger = keyset.join("uefi-db");
+    let authority = subject("manifest-ca");
+    let sound = fs::read(stranger.join("cert.pem")).unwrap();
+    certify(&keyset, "uefi-db", None, &authority, &["-days", "3650"]);
+    let manifest = keyset.join("manifest/default/cert.pem");
+    let good = fs::read(&manifest).unwrap();
+    let usage =
+        [&LEAF[..], &["-addext", "keyUsage=digitalSignature", "-addext", "extendedKeyUsage=codeSigning"]].concat();
+    let usage = [&usage[..], &["-days", "3650"]].concat();
+    certify(&keyset, "manifest/default", Some("uefi-db"), &format!("/CN=manifest PRODUCT:{product}"), &usage);
+    fs::write(stranger.join("cert.pem"), sound).unwrap();
+    one(&home, "error", "manifest/default/cert.pem", "was not signed by manifest-ca");
+
+    // With a broken signature.
+    let broken = |path: &Path, der: &mut Vec<u8>| {
+        *der.last_mut().unwrap() ^= 1;
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), &*der).unwrap();
+        openssl(&["x509", "-inform", "DER", "-in", text(file.path()), "-out", text(path)]);
+    };
+    fs::write(&manifest, &good).unwrap();
+    for (dir, by) in [("manifest/default", "manifest-ca"), ("uefi-kek", "uefi-pk"), ("uki-tpm", "its own key")] {
+        let cert = keyset.join(dir).join("cert.pem");
+        let sound = fs::read(&cert).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        openssl(&["x509", "-in", text(&cert), "-outform", "DER", "-out", text(file.path())]);
+        broken(&cert, &mut fs::read(file.path()).unwrap());
+        one(&home, "error", text(&Path::new(dir).join("cert.pem")), &format!("was not signed by {by}"));
+        fs::write(&cert, sound).unwrap();
+    }
+    assert_eq!(findings(&home), (0, vec![]));
+}
+
+#[test]
+fn certificates_that_end_or_have_not_begun() {
+    let (home, keyset) = home();
+    let usage = ["-addext", "keyUsage=digitalSignature", "-addext", "extendedKeyUsage=codeSigning"];
+    let with = |dates: &[&str]| {
+        certify(&keyset, "uefi-db", None, "/CN=db", &[&LEAF[..], &usage, dates].concat());
+        findings(&home).1
+    };
+    let list = with(&["-days", "3650"]);
+    assert!(list.is_empty(), "{list:?}");
+    let list = with(&["-days", "89"]);
+    assert!(list.len() == 1 && list[0][0] == "warning" && list[0][2].contains("expires soon"), "{list:?}");
+    let list = with(&["-days", "91"]);
+    assert!(list.is_empty(), "{list:?}");
+    certify_for(&keyset, "uefi-db", ["20200101000000Z", "20210101000000Z"]);
+    let list = findings(&home).1;
+    assert!(list.len() == 1 && list[0][0] == "error" && list[0][2].contains("has expired"), "{list:?}");
+    certify_for(&keyset, "uefi-db", ["20900101000000Z", "20910101000000Z"]);
+    let list = findings(&home).1;
+    assert!(list.len() == 1 && list[0][0] == "warning" && list[0][2].contains("not valid before"), "{list:?}");
+}
+
+#[test]
+fn certificates_that_say_they_are_something_else() {
+    let (home, keyset) = home();
+    let machine = "manifest/default/sudi/SN1";
+    let product = fs::read_to_string(keyset.join("manifest/default/uuid")).unwrap();
+    let name = format!("/serialNumber=PID:{product} SN:SN1/CN=SN1");
+    let usage = "keyUsage=digitalSignature,keyEncipherment,dataEncipherment";
+    let both = "extendedKeyUsage=serverAuth,clientAuth";
+    let days = ["-days", "3650"];
+    let with = |subject: &str, extensions: &[&str]| {
+        let extensions: Vec<_> = extensions.iter().flat_map(|extension| ["-addext", extension]).collect();
+        certify(&keyset, machine, Some("sudi-ca"), subject, &[&days[..], &extensions].concat());
+        findings(&home).1
+    };
+    let leaf = "basicConstraints=critical,CA:FALSE";
+    assert!(with(&name, &[leaf, usage, both]).is_empty());
+    for (extensions, what) in [
+        (&["basicConstraints=CA:TRUE", usage, both][..], "may issue certificates"),
+        (&[leaf, "keyUsage=digitalSignature,keyEncipherment", both], "keyUsage lacks dataEncipherment"),
+        (&[leaf, usage, "extendedKeyUsage=serverAuth"], "extendedKeyUsage lacks clientAuth"),
+        (&[leaf, usage], "has no extendedKeyUsage"),
+        (&[leaf, both], "has no keyUsage"),
+    ] {
+        let list = with(&name, extensions);
+        assert!(list.len() == 1 && list[0][0] == "error" && list[0][2].contains(what), "{what}: {list:?}");
+    }
+    for subject in ["/CN=SN2".to_owned(), format!("/serialNumber=PID:{product} SN:SN2/CN=SN1"), "/CN=SN1".to_owned()] {
+        let list = with(&subject, &[leaf, usage, both]);
+        assert!(list.len() == 1 && list[0][0] == "error" && list[0][2].contains("another machine"), "{list:?}");
+    }
+    assert!(with(&name, &[leaf, usage, both]).is_empty());
+    // An authority that may not issue is an error; a firmware does not mind.
+    certify(&keyset, "uefi-db", None, "/CN=db", &["-days", "3650"]);
+    one(&home, "warning", "uefi-db/cert.pem", "may issue certificates, and need not");
+}
+
+#[test]
+fn numbers_that_should_tell_things_apart() {
+    let (home, keyset) = home();
+    let guid = keyset.join("uefi-kek/guid");
+    let sound = fs::read(&guid).unwrap();
+    fs::copy(keyset.join("uefi-pk/guid"), &guid).unwrap();
+    one(&home, "warning", "uefi-kek/guid", "the GUID of uefi-pk too");
+    fs::write(&guid, "12345").unwrap();
+    one(&home, "error", "uefi-kek/guid", "holds no GUID");
+    fs::write(&guid, [&sound[..], b"\n"].concat()).unwrap();
+    assert_eq!(findings(&home), (0, vec![]));
+    fs::write(keyset.join("manifest/default/uuid"), "11111111-2222-4333-8444-555555555555").unwrap();
+    let (_, list) = findings(&home);
+    let paths: Vec<_> = list.iter().map(|finding| finding[1].as_str()).collect();
+    assert_eq!(paths, ["manifest/default/cert.pem", "manifest/default/sudi/SN1/cert.pem"], "{list:?}");
+}
+
+#[test]
+fn policies_that_a_target_would_refuse() {
+    let (home, keyset) = home();
+    let data = keyset.join("pcr7data/policy-2");
+    let entry = |boot: Boot| {
+        let path = trust::policy::pcr7data::path_of(&boot.pcr7());
+        (data.join(&path), format!("pcr7data/policy-2/{path}"))
+    };
+    let with = |file: &Path, contents: &[u8]| {
+        let sound = fs::read(file).unwrap();
+        fs::write(file, contents).unwrap();
+        let list = findings(&home).1;
+        fs::write(file, sound).unwrap();
+        list
+    };
+    let ((production, in_production), (tpm, in_tpm), (limited, in_limited)) =
+        (entry(Boot::Production), entry(Boot::Tpm), entry(Boot::Limited));
+    let luks = production.join("tpm_luks.policy.signed");
+    let passwd = tpm.join("tpm_passwd.policy.signed");
+    for (file, path, contents) in [
+        (&luks, &in_production, fs::read(&passwd).unwrap()),
+        (&passwd, &in_tpm, fs::read(&luks).unwrap()),
+        (&luks, &in_production, Vec::new()),
+        (&luks, &in_production, vec![0; 256]),
+    ] {
+        let list = with(file, &contents);
+        assert!(list.len() == 1 && list[0][0] == "error" && list[0][1].starts_with(path.as_str()), "{list:?}");
+        assert!(list[0][2].contains("no signature of the policy of this PCR 7 value"), "{list:?}");
+    }
+    // The version is part of what is signed.
+    let info = production.join("info.json");
+    let other = fs::read_to_string(&info).unwrap().replace("\"0001\"", "\"0002\"");
+    let list = with(&info, other.as_bytes());
+    assert!(list.len() == 1 && list[0][2].contains("policy version 0002"), "{list:?}");
+    for contents in ["", "{", "{\"key\":\"../k\",\"key_type\":\"production\"}"] {
+        let list = with(&info, contents.as_bytes());
+        assert!(list.iter().any(|finding| finding[1] == format!("{in_production}/info.json")), "{list:?}");
+    }
+    for (file, value, what) in [
+        ("pcr_limited.bin", Boot::Tpm.pcr7(), "not the value of this entry"),
+        ("pcr_tpm.bin", Boot::Production.pcr7(), "no entry of kind tpm"),
+        ("pcr_prod.bin", [7; 32], "no entry of kind production"),
+    ] {
+        let list = with(&limited.join(file), &value);
+        assert!(list.len() == 1 && list[0][1] == format!("{in_limited}/{file}"), "{list:?}");
+        assert!(list[0][2].contains(what), "{list:?}");
+    }
+    let list = with(&limited.join("pcr_tpm.bin"), &[1; 31]);
+    assert!(list.len() == 1 && list[0][2].contains("32 bytes"), "{list:?}");
+    // The public key of somebody else.
+    let foreign = openssl(&["x509", "-in", text(&keyset.join("uefi-db/cert.pem")), "-noout", "-pubkey"]);
+    let list = with(&data.join("pubkeys/luks-k.pem"), foreign.as_bytes());
+    let whats: Vec<_> = list.iter().map(|finding| finding[2].as_str()).collect();
+    assert!(whats.iter().any(|what| what.contains("not the public key of tpmpol-luks")), "{list:?}");
+    assert!(whats.iter().any(|what| what.contains("a TPM refuses it")), "{list:?}");
+    // Unfinished.
+    fs::remove_file(tpm.join("info.json")).unwrap();
+    let (_, list) = findings(&home);
+    assert!(list.iter().any(|finding| finding[0] == "warning" && finding[2].contains("not finished")), "{list:?}");
+}
+
+#[test]
+fn without_private_keys_the_rest_is_checked() {
+    let (home, keyset) = home();
+    let machine = keyset.join("manifest/default/sudi/SN1/privkey.pem");
+    fs::remove_file(machine).unwrap();
+    one(&home, "note", "manifest/default/sudi", "1 machine without private key");
+    fs::remove_file(keyset.join("uefi-pk/privkey.pem")).unwrap();
+    let (status, list) = findings(&home);
+    assert!(status == 0 && list.len() == 2, "{list:?}");
+    assert_eq!(list[0][..2], ["warning".to_owned(), "uefi-pk/privkey.pem".to_owned()]);
+    run("find", &[text(&keyset), "-name", "privkey.pem", "-delete"]);
+    let (status, list) = findings(&home);
+    assert!(status == 0 && list.len() == 2 && list.iter().all(|finding| finding[0] == "note"), "{list:?}");
+    fs::copy(keyset.join("uki-production/cert.pem"), keyset.join("uki-limited/cert.pem")).unwrap();
+    let (status, list) = findings(&home);
+    assert!(status == 14 && list[0][2].contains("has the same key as uki-"), "{list:?}");
+}
+
+#[test]
+fn keys_in_tokens_are_left_there() {
+    let (home, keyset) = home();
+    // Nothing that could be asked for a PIN is opened.
+    let pem = "-----BEGIN PKCS#11 PROVIDER URI-----\nMEEaHFBLQ1MjMTE=\n-----END PKCS#11 PROVIDER URI-----\n";
+    fs::write(keyset.join("uefi-pk/privkey.pem"), pem).unwrap();
+    one(&home, "note", "", "1 private key in tokens");
+    let shown = home.ok(&["keyset", "show", "k"]);
+    assert!(shown.lines().any(|line| line.contains("uefi-pk") && line.contains("in a token")), "{shown}");
+}
