@@ -54,6 +54,7 @@ pub const ASSETS: &[Program] = &[
 /// For watching them in the tests, booting them, and checking what they make.
 pub const TEST: &[Program] = &[
     program("mkfs.ext4", "e2fsprogs"),
+    program("bsdtar", "libarchive-tools"),
     program("busybox", "busybox-static"),
     program("cert-to-efi-sig-list", "efitools"),
     program("cpio", "cpio"),
@@ -61,6 +62,7 @@ pub const TEST: &[Program] = &[
     program("groff", "groff-base"),
     program("mcopy", "mtools"),
     program("mkfs.fat", "dosfstools"),
+    program("objcopy", "binutils"),
     program("osslsigncode", "osslsigncode"),
     program("pesign", "pesign"),
     program("pkcs11-tool", "opensc"),

@@ -1,0 +1,680 @@
+//! Unified kernel images, built by `trust` and looked at with ukify, systemd-measure, objdump, sbverify, cpio and
+//! bsdtar; built by ukify and looked at with `trust`.
+
+use harness::{Home, assets, run};
+use serde_json::Value;
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::OnceLock,
+};
+
+const CMDLINE: &str = "console=ttyS0 quiet panic=-1";
+
+/// What an image is made of, in a home with keyset `k`.
+struct Kitchen(Home);
+
+impl Kitchen {
+    fn new() -> Self {
+        let kitchen = Self(Home::with_keyset());
+        let initrd =
+            kitchen.write("initrd.img", &archive(&[("init", "#!/bin/sh\n"), ("usr/bin/trust", "of the initrd")]));
+        run("gzip", &["--keep", "--no-name", text(&initrd)]);
+        kitchen.write("os-release", b"ID=test\nVERSION_ID=7\n");
+        // Enough of a program for this architecture.
+        let mut program = b"\x7fELF\x02\x01\x01".to_vec();
+        program.resize(64, 0);
+        program[18] = 62;
+        kitchen.write("program", &program);
+        kitchen
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, contents: &[u8]) -> PathBuf {
+        fs::write(self.path(name), contents).unwrap();
+        self.path(name)
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        serde_json::from_str(&self.0.ok(&[args, &["--json"]].concat())).unwrap()
+    }
+
+    /// `trust uki build ARGS` with the kernel, the stub and one initrd, to the file `output`.
+    fn build(&self, output: &str, args: &[&str]) -> Value {
+        self.build_on(&stub(), output, args)
+    }
+
+    /// The same on another stub.
+    fn build_on(&self, stub: &Path, output: &str, args: &[&str]) -> Value {
+        let kernel = kernel();
+        let all = [&["uki", "build", "--keyset", "k", "--kernel", text(&kernel), "--stub", text(stub)], args];
+        self.json(&[&all.concat()[..], &["--output", output]].concat())
+    }
+
+    /// A section of an image, by objcopy.
+    fn section(&self, image: &str, name: &str) -> Vec<u8> {
+        let dumped = self.path("dumped");
+        let dump = format!("{name}={}", text(&dumped));
+        let copy = self.path("copy");
+        run("objcopy", &["--dump-section", &dump, text(&self.path(image)), text(&copy)]);
+        let mut bytes = fs::read(dumped).unwrap();
+        // objcopy pads; the table knows better.
+        let table = run("objdump", &["--section-headers", text(&self.path(image))]);
+        let mut rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let row = rows.find(|row| row.get(1) == Some(&name)).unwrap();
+        bytes.truncate(usize::from_str_radix(row[2], 16).unwrap());
+        bytes
+    }
+
+    /// What systemd-measure 257 says of these sections: phase, bank, value.
+    fn systemd_measure(&self, sections: &[(&str, Vec<u8>)], banks: &[&str]) -> Vec<(String, String, String)> {
+        let mut command = assets::program("systemd-measure");
+        command.args(["calculate", "--json=short"]);
+        for (name, data) in sections {
+            let file = self.write(&format!("section{name}"), data);
+            command.arg(format!("--{}={}", name.trim_start_matches('.'), text(&file)));
+        }
+        command.args(banks.iter().map(|bank| format!("--bank={bank}")));
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let mut values = Vec::new();
+        for bank in banks {
+            for value in json[bank].as_array().unwrap() {
+                let [phase, hash] = ["phase", "hash"].map(|key| value[key].as_str().unwrap().to_owned());
+                values.push((phase, (*bank).to_owned(), hash));
+            }
+        }
+        values
+    }
+}
+
+/// An image of kind `production` with everything, that tests only look at, and what was said when it was built.
+fn sample() -> (&'static Kitchen, &'static Value) {
+    static SAMPLE: OnceLock<(Kitchen, Value)> = OnceLock::new();
+    let (kitchen, said) = SAMPLE.get_or_init(|| {
+        let kitchen = Kitchen::new();
+        kitchen.write("splash.bmp", b"BM and a picture");
+        let said = kitchen.build(
+            "sample.efi",
+            &[
+                "--kind",
+                "production",
+                "--initrd",
+                "initrd.img.gz",
+                "--cmdline",
+                CMDLINE,
+                "--os-release",
+                "os-release",
+                "--splash",
+                "splash.bmp",
+                "--with-trust=program",
+            ],
+        );
+        (kitchen, said)
+    });
+    (kitchen, said)
+}
+
+/// PCR 11 as `uki measure` says it, after the phases.
+fn after_phases(profile: &Value) -> Vec<(String, String, String)> {
+    let values = profile["pcr11"].as_array().unwrap().iter();
+    let values = values.map(|value| ["phase", "bank", "hash"].map(|key| value[key].as_str().unwrap().to_owned()));
+    values.filter(|[phase, ..]| !phase.is_empty()).map(|[phase, bank, hash]| (phase, bank, hash)).collect()
+}
+
+fn kernel() -> PathBuf {
+    assets::Kernel::new().image
+}
+
+fn stub() -> PathBuf {
+    assets::path("usr/lib/systemd/boot/efi/linuxx64.efi.stub")
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// What cpio makes of some files.
+fn archive(files: &[(&str, &str)]) -> Vec<u8> {
+    let dir = tempfile::TempDir::new().unwrap();
+    for (name, contents) in files {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, contents).unwrap();
+    }
+    let script = "find . | LC_ALL=C sort | cpio --create --format=newc --quiet --reproducible --owner=0:0";
+    let output = Command::new("sh").args(["-c", script]).current_dir(dir.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+/// Runs a program with this as its standard input.
+fn pipe(input: &[u8], program: &str, args: &[&str], dir: &Path) -> String {
+    let mut command = Command::new(program);
+    command.args(args).current_dir(dir).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap_or_else(|e| panic!("cannot run {program}: {e}"));
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn ukify_and_objdump_find_what_was_put_in() {
+    let (kitchen, _) = sample();
+    let image = kitchen.path("sample.efi");
+    let output = assets::program("ukify").args(["inspect", text(&image), "--json=short"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found[".cmdline"]["text"], CMDLINE);
+    assert_eq!(found[".osrel"]["text"], "ID=test\nVERSION_ID=7\n");
+    assert_eq!(found[".uname"]["text"], assets::Kernel::new().release.as_str());
+    assert_eq!(found[".linux"]["size"], fs::metadata(kernel()).unwrap().len());
+    let ours = kitchen.json(&["uki", "inspect", "sample.efi"]);
+    for section in ours["sections"].as_array().unwrap() {
+        // ukify shows only what it knows.
+        if let Some(theirs) = found.get(section["name"].as_str().unwrap()) {
+            assert_eq!((&section["size"], &section["sha256"]), (&theirs["size"], &theirs["sha256"]), "{section}");
+        }
+    }
+    assert_eq!(kitchen.section("sample.efi", ".linux"), fs::read(kernel()).unwrap());
+    assert_eq!(kitchen.section("sample.efi", ".splash"), b"BM and a picture");
+    let table = run("objdump", &["--section-headers", text(&image)]);
+    let last = table.lines().rfind(|line| line.contains(".linux")).unwrap();
+    assert!(table.ends_with(table.split_at(table.find(last).unwrap()).1), "{table}");
+    assert_eq!(image.metadata().unwrap().permissions().mode() & 0o777, 0o644);
+}
+
+#[test]
+fn each_kind_is_signed_by_its_key() {
+    let kitchen = Kitchen::new();
+    for kind in ["production", "limited", "tpm"] {
+        kitchen.build("image.efi", &["--kind", kind, "--initrd", "initrd.img"]);
+        for other in ["production", "limited", "tpm"] {
+            let cert = kitchen.0.keys().join(format!("k/uki-{other}/cert.pem"));
+            let verify = Command::new("sbverify")
+                .args(["--cert", text(&cert), "image.efi"])
+                .current_dir(kitchen.0.path())
+                .output();
+            assert_eq!(verify.unwrap().status.success(), kind == other, "{kind} {other}");
+        }
+        let cn = match kind {
+            "tpm" => "UKI TPM",
+            "limited" => "UKI Limited",
+            _ => "UKI Production",
+        };
+        let signers = &kitchen.json(&["uki", "inspect", "image.efi"])["signers"];
+        assert!(signers[0].as_str().unwrap().contains(cn) && signers.get(1).is_none(), "{signers}");
+    }
+    kitchen.build("unsigned.efi", &["--kind", "tpm", "--initrd", "initrd.img", "--unsigned"]);
+    assert_eq!(kitchen.json(&["uki", "inspect", "unsigned.efi"])["signers"], serde_json::json!([]));
+    // Signing it elsewhere comes to the same.
+    let dir = kitchen.0.keys().join("k/uki-tpm");
+    let (key, cert) = (dir.join("privkey.pem"), dir.join("cert.pem"));
+    kitchen.0.ok(&[
+        "sign",
+        "efi",
+        "unsigned.efi",
+        "--key",
+        text(&key),
+        "--cert",
+        text(&cert),
+        "--output",
+        "signed.efi",
+    ]);
+    assert!(fs::read(kitchen.path("signed.efi")).unwrap() == fs::read(kitchen.path("image.efi")).unwrap());
+}
+
+#[test]
+fn another_key_signs_with_its_own_certificate_only() {
+    let kitchen = Kitchen::new();
+    let of = |role: &str, file: &str| kitchen.0.keys().join("k").join(role).join(file);
+    let (key, cert, other) = (of("uefi-db", "privkey.pem"), of("uefi-db", "cert.pem"), of("uki-tpm", "cert.pem"));
+    let said = kitchen.build(
+        "image.efi",
+        &["--kind", "production", "--initrd", "initrd.img", "--key", text(&key), "--cert", text(&cert)],
+    );
+    run("sbverify", &["--cert", text(&cert), text(&kitchen.path("image.efi"))]);
+    // Whoever verifies it is not what the keyset's machines are known to measure.
+    assert!(said["pcr"]["sha256"].get("7").is_none(), "{said}");
+    let (kernel, stub) = (kernel(), stub());
+    let complaint = kitchen.0.refuses(&[
+        "uki",
+        "build",
+        "--keyset",
+        "k",
+        "--kind",
+        "production",
+        "--kernel",
+        text(&kernel),
+        "--stub",
+        text(&stub),
+        "--initrd",
+        "initrd.img",
+        "--key",
+        text(&key),
+        "--cert",
+        text(&other),
+        "--output",
+        "other.efi",
+    ]);
+    assert!(complaint.contains("certificate"), "{complaint}");
+    assert!(!kitchen.path("other.efi").exists());
+}
+
+#[test]
+fn the_keyset_goes_into_the_initrd_as_cpio_and_bsdtar_unpack_it() {
+    let (kitchen, _) = sample();
+    let found = kitchen.json(&["uki", "inspect", "sample.efi", "--files"])["initrd"].take();
+    assert_eq!((&found["trust"], &found["manifest_ca"]), (&Value::from(true), &Value::from(true)));
+    let archives = found["archives"].as_array().unwrap();
+    let kinds: Vec<_> = archives.iter().map(|archive| archive["compression"].as_str()).collect();
+    assert_eq!(kinds, [Some("gzip"), None]);
+
+    let initrd = kitchen.section("sample.efi", ".initrd");
+    let (first, second) = initrd.split_at(archives[1]["offset"].as_u64().unwrap() as usize);
+    let given = fs::read(kitchen.path("initrd.img.gz")).unwrap();
+    assert!(first.starts_with(&given));
+    // LZ4 would need four zeros to end with, and the kernel begins at multiples of four.
+    let zeros = &first[given.len()..];
+    assert!(zeros.len() >= 4 && zeros.iter().all(|byte| *byte == 0) && first.len() % 4 == 0, "{zeros:?}");
+
+    let dir = tempfile::TempDir::new().unwrap();
+    let listed = pipe(second, "cpio", &["--list", "--quiet"], dir.path());
+    assert_eq!(pipe(second, "bsdtar", &["-tf", "-"], dir.path()), listed);
+    pipe(second, "cpio", &["--extract", "--make-directories", "--quiet"], dir.path());
+    let mode = |path: &str| dir.path().join(path).metadata().unwrap().permissions().mode() & 0o7777;
+    assert_eq!((mode("usr/bin/trust"), mode("usr/bin"), mode("manifestCA.pem")), (0o755, 0o755, 0o644));
+    assert_eq!(fs::read(dir.path().join("usr/bin/trust")).unwrap(), fs::read(kitchen.path("program")).unwrap());
+    let keyset = kitchen.0.keys().join("k");
+    let same =
+        |ours: &str, theirs: &str| run("diff", &["-r", text(&dir.path().join(ours)), text(&keyset.join(theirs))]);
+    same("pcr7data", "pcr7data");
+    same("manifestCA.pem", "manifest-ca/cert.pem");
+
+    let files = found["files"].as_array().unwrap();
+    let program = files.iter().find(|file| file["path"] == "usr/bin/trust").unwrap();
+    // The last one counts, as when the kernel unpacks them.
+    assert_eq!((&program["mode"], &program["size"]), (&Value::from("100755"), &Value::from(64)));
+    assert!(files.iter().any(|file| file["path"] == "init"));
+    assert!(listed.lines().all(|path| files.iter().any(|file| file["path"] == path)), "{listed}");
+}
+
+#[test]
+fn policies_in_the_initrd_are_told_by_their_boots() {
+    let kitchen = Kitchen::new();
+    let values = kitchen.0.ok(&["computePCR7", "k", "--output", "values"]);
+    let file = |name: &str| kitchen.path("values").join(name);
+    let (tpm, prod, limited) = (file("pcr_tpm.bin"), file("pcr_prod.bin"), file("pcr_limited.bin"));
+    kitchen.0.ok(&[
+        "keyset",
+        "pcr7data",
+        "k",
+        "--pcr7-tpm",
+        text(&tpm),
+        "--pcr7-prod",
+        text(&prod),
+        "--pcr7-limited",
+        text(&limited),
+    ]);
+    let said = kitchen.build("image.efi", &["--kind", "limited", "--initrd", "initrd.img"]);
+    let predicted =
+        |role: &str| values.lines().find_map(|line| line.strip_prefix(role)?.strip_prefix(": ")).unwrap().to_owned();
+    assert_eq!(said["pcr"]["sha256"]["7"], predicted("uki-limited"));
+    let policies = kitchen.json(&["uki", "inspect", "image.efi"])["initrd"]["pcr7data"].take();
+    let policies = policies.as_array().unwrap();
+    for (kind, role) in [("production", "uki-production"), ("limited", "uki-limited"), ("tpm", "uki-tpm")] {
+        let policy = serde_json::json!({ "kind": kind, "keyset": "k", "pcr7": predicted(role) });
+        assert!(policies.contains(&policy), "{policy} {policies:?}");
+    }
+    let shown = kitchen.0.ok(&["uki", "inspect", "image.efi"]);
+    assert!(
+        shown.contains(&format!("/pcr7data: limited of keyset k at PCR 7 {}", predicted("uki-limited"))),
+        "{shown}"
+    );
+    // Where the keyset knows the boot, there is nothing to say.
+    let (kernel, stub) = (kernel(), stub());
+    let build =
+        ["uki", "build", "--keyset", "k", "--kernel", text(&kernel), "--stub", text(&stub), "--initrd", "initrd.img"];
+    let known = kitchen.0.output(&[&build[..], &["--kind", "limited", "--output", "again.efi"]].concat());
+    assert_eq!(String::from_utf8_lossy(&known.stderr), "");
+    let unknown = ["--dbx", "/dev/null", "--kind", "limited", "--output", "again.efi"];
+    let unknown = kitchen.0.output(&[&build[..], &unknown].concat());
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("no policy for PCR 7"));
+    assert!(unknown.status.success());
+}
+
+#[test]
+fn systemd_measure_comes_to_the_same_for_stubs_of_each_version() {
+    let (kitchen, said) = sample();
+    let banks = ["sha1", "sha256", "sha384", "sha512"];
+    let banks_given = banks.map(|bank| format!("--bank={bank}"));
+    let all = [".linux", ".osrel", ".cmdline", ".initrd", ".splash", ".uname", ".sbat"];
+    let dumped = all.map(|name| (name, kitchen.section("sample.efi", name)));
+    for (version, sections) in [("252", &all[..5]), ("253", &all[..5]), ("254", &all), ("257", &all), ("258", &all)] {
+        let args = ["uki", "measure", "sample.efi", "--stub-version", version];
+        let args: Vec<_> = args.into_iter().chain(banks_given.iter().map(String::as_str)).collect();
+        let ours = kitchen.json(&args);
+        let theirs: Vec<_> = dumped.iter().filter(|(name, _)| sections.contains(name)).cloned().collect();
+        assert_eq!(after_phases(&ours["profiles"][0]), kitchen.systemd_measure(&theirs, &banks), "{version}");
+    }
+    let ours = kitchen.json(&["uki", "measure", "sample.efi"]);
+    assert_eq!(ours["stub_version"], 257);
+    let (pcrs, pcr11) = (&said["pcr"]["sha256"], &ours["profiles"][0]["pcr11"][0]);
+    assert_eq!((&pcr11["phase"], &pcr11["hash"]), (&Value::from(""), &pcrs["11"]));
+    assert_eq!(ours["pcr4"][0]["hash"], pcrs["4"]);
+    let shown = kitchen.0.ok(&["uki", "measure", "sample.efi"]);
+    assert!(shown.contains(&format!("PCR 11: {}\n", pcrs["11"].as_str().unwrap())), "{shown}");
+}
+
+#[test]
+fn images_of_ukify_with_profiles_are_measured_as_systemd_measure_does() {
+    let kitchen = Kitchen::new();
+    let (kernel, stub) = (kernel(), stub());
+    let ukify = |args: &[&str]| {
+        let output = assets::program("ukify").arg("build").args(args).current_dir(kitchen.0.path()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let addon = assets::path("usr/lib/systemd/boot/efi/addonx64.efi.stub");
+    ukify(&["--stub", text(&addon), "--profile", "ID=rescue\n", "--cmdline", "rescue", "--output", "rescue.efi"]);
+    ukify(&[
+        "--linux",
+        text(&kernel),
+        "--stub",
+        text(&stub),
+        "--initrd",
+        "initrd.img.gz",
+        "--cmdline",
+        "usual",
+        "--uname",
+        "6",
+        "--os-release",
+        "ID=x\n",
+        "--profile",
+        "ID=main\n",
+        "--join-profile",
+        "rescue.efi",
+        "--output",
+        "profiles.efi",
+    ]);
+    let ours = kitchen.json(&["uki", "measure", "profiles.efi"]);
+    let shared =
+        [".linux", ".osrel", ".initrd", ".uname", ".sbat"].map(|name| (name, kitchen.section("profiles.efi", name)));
+    for (index, (cmdline, profile)) in [("usual", "ID=main\n"), ("rescue", "ID=rescue\n")].iter().enumerate() {
+        let own = [(".cmdline", cmdline.as_bytes().to_vec()), (".profile", profile.as_bytes().to_vec())];
+        let sections = [&shared[..], &own].concat();
+        assert_eq!(
+            after_phases(&ours["profiles"][index]),
+            kitchen.systemd_measure(&sections, &["sha256"]),
+            "{profile}"
+        );
+    }
+    assert_eq!(ours["profiles"].as_array().unwrap().len(), 2);
+    assert_eq!(kitchen.json(&["uki", "inspect", "profiles.efi"])["profiles"], 2);
+}
+
+#[test]
+fn the_stub_of_debian_12_and_every_compression_do() {
+    let kitchen = Kitchen::new();
+    let stub = assets::bookworm("usr/lib/systemd/boot/efi/linuxx64.efi.stub");
+    for (program, suffix, args) in [("xz", "xz", &["--check=crc32"][..]), ("zstd", "zst", &["-q"])] {
+        run(program, &[args, &["--keep", text(&kitchen.path("initrd.img"))]].concat());
+        let initrd = format!("initrd.img.{suffix}");
+        let initrds = ["--initrd", "initrd.img", &initrd];
+        kitchen.build_on(&stub, "image.efi", &[&["--kind", "production"][..], &initrds].concat());
+        let found = kitchen.json(&["uki", "inspect", "image.efi"]);
+        assert!(found["stub"].as_str().unwrap().starts_with("252"), "{found}");
+        let archives: Vec<_> = found["initrd"]["archives"].as_array().unwrap().iter().collect();
+        let seen: Vec<_> = archives.iter().map(|archive| archive["looked_into"].as_bool().unwrap()).collect();
+        assert_eq!(seen, [true, program != "xz", true], "{found}");
+        // What comes after something that cannot be looked into is found all the same.
+        assert_eq!(found["initrd"]["manifest_ca"], true);
+    }
+    run(
+        "sbverify",
+        &["--cert", text(&kitchen.0.keys().join("k/uki-production/cert.pem")), text(&kitchen.path("image.efi"))],
+    );
+    let shown = kitchen.0.ok(&["uki", "inspect", "image.efi"]);
+    assert!(shown.contains("systemd-stub 252"), "{shown}");
+}
+
+#[test]
+fn the_same_input_gives_the_same_image() {
+    let kitchen = Kitchen::new();
+    let args = |initrds: [&'static str; 2]| ["--kind", "production", "--initrd", initrds[0], "--initrd", initrds[1]];
+    kitchen.build("one.efi", &args(["initrd.img", "initrd.img.gz"]));
+    // Neither the order of directories on the disk nor times and modes matter.
+    run(
+        "sh",
+        &[
+            "-c",
+            "cd \"$0\" && cp -r k l && rm -r k && mv l k && find k -exec touch {} + && chmod -R g-r k",
+            text(&kitchen.0.keys()),
+        ],
+    );
+    kitchen.build("two.efi", &args(["initrd.img", "initrd.img.gz"]));
+    kitchen.build("three.efi", &args(["initrd.img.gz", "initrd.img"]));
+    let read = |name: &str| fs::read(kitchen.path(name)).unwrap();
+    assert!(read("one.efi") == read("two.efi"));
+    assert!(read("one.efi") != read("three.efi"));
+}
+
+#[test]
+fn the_command_line_may_come_from_a_file() {
+    let kitchen = Kitchen::new();
+    kitchen.write("bare.img", &archive(&[("init", "#!/bin/sh\n")]));
+    kitchen.write("cmdline", b"  quiet\nro \n\nroot=LABEL=x\n");
+    kitchen
+        .build("image.efi", &["--kind", "limited", "--initrd", "bare.img", "--cmdline", "@cmdline", "--uname", "1.2"]);
+    assert_eq!(kitchen.section("image.efi", ".cmdline"), b"quiet ro root=LABEL=x");
+    assert_eq!(kitchen.section("image.efi", ".uname"), b"1.2");
+    // Nothing that was not asked for.
+    let found = kitchen.json(&["uki", "inspect", "image.efi"]);
+    assert_eq!((&found["os_release"], &found["initrd"]["trust"]), (&Value::Null, &Value::from(false)));
+}
+
+/// What `uki build` complains of when this is not as it should be; it leaves nothing.
+fn refused(kitchen: &Kitchen, what: &str, value: &str) -> String {
+    let (kernel, stub) = (kernel(), stub());
+    let usual = [
+        ("--keyset", "k"),
+        ("--kind", "production"),
+        ("--kernel", text(&kernel)),
+        ("--stub", text(&stub)),
+        ("--initrd", "initrd.img"),
+        ("--output", "refused.efi"),
+    ];
+    let mut args = vec!["uki", "build"];
+    for (option, given) in usual {
+        args.extend([option, if option == what { value } else { given }]);
+    }
+    let given = format!("{what}={value}");
+    if !usual.iter().any(|(option, _)| *option == what) {
+        args.push(&given);
+    }
+    let before = harness::tree(kitchen.0.path());
+    let output = kitchen.0.output(&args);
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert!(matches!(output.status.code(), Some(2 | 14 | 15)), "{given}: {:?} {complaint}", output.status);
+    assert!(output.stdout.is_empty(), "{given}");
+    assert_eq!(harness::tree(kitchen.0.path()), before, "{given}");
+    complaint
+}
+
+#[test]
+fn what_no_boot_could_use_is_refused() {
+    let kitchen = Kitchen::new();
+    let image = |path: &Path, change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = fs::read(path).unwrap();
+        change(&mut bytes);
+        bytes
+    };
+    kitchen.write("three", b"MZ\0");
+    kitchen.write("script", b"#!/bin/sh\nexit\n");
+    kitchen.write("empty", b"");
+    kitchen.write("half-kernel", &image(&kernel(), &|bytes| bytes.truncate(bytes.len() / 2)));
+    kitchen.write("gzip-kernel", b"\x1f\x8b\x08 and so on");
+    kitchen.write("half-stub", &image(&stub(), &|bytes| bytes.truncate(bytes.len() / 2)));
+    // Machine, at the fourth byte of the PE header.
+    let pe = |bytes: &[u8]| u32::from_le_bytes(bytes[0x3c..0x40].try_into().unwrap()) as usize;
+    kitchen.write(
+        "arm-stub",
+        &image(&stub(), &|bytes| {
+            let at = pe(bytes) + 4;
+            bytes[at..at + 2].copy_from_slice(&0xaa64_u16.to_le_bytes());
+        }),
+    );
+    // The second section where the first one is.
+    kitchen.write(
+        "overlap-stub",
+        &image(&stub(), &|bytes| {
+            let table = pe(bytes) + 24 + usize::from(bytes[pe(bytes) + 20]);
+            bytes.copy_within(table + 20..table + 24, table + 40 + 20);
+        }),
+    );
+    kitchen.write("half.gz", &image(&kitchen.path("initrd.img.gz"), &|bytes| bytes.truncate(bytes.len() - 9)));
+    kitchen
+        .write("lies.cpio", &image(&kitchen.path("initrd.img"), &|bytes| bytes[54..62].copy_from_slice(b"ffffffff")));
+    kitchen.write("upwards.cpio", &{
+        let (mut bytes, name) = (archive(&[("aaaa", "x")]), b"aaaa\0");
+        let at = bytes.windows(5).position(|window| window == name).unwrap();
+        bytes[at..at + 4].copy_from_slice(b"../a");
+        bytes
+    });
+    kitchen.write("long", "x".repeat(2048).as_bytes());
+    symlink("/dev/zero", kitchen.path("endless")).unwrap();
+    kitchen.build("unsigned.efi", &["--kind", "tpm", "--initrd", "initrd.img", "--cmdline", "x", "--unsigned"]);
+    kitchen.build("signed.efi", &["--kind", "tpm", "--initrd", "initrd.img"]);
+
+    for (option, value, expected) in [
+        ("--keyset", "nobody", "initkeyset"),
+        ("--kernel", "missing", "check the name"),
+        ("--kernel", "three", "CONFIG_EFI_STUB"),
+        ("--kernel", "script", "CONFIG_EFI_STUB"),
+        ("--kernel", "empty", "CONFIG_EFI_STUB"),
+        ("--kernel", "half-kernel", "beyond the end"),
+        ("--kernel", "gzip-kernel", "decompress it"),
+        ("--stub", "missing", "check the name"),
+        ("--stub", "three", "give systemd's"),
+        ("--stub", "half-stub", "beyond the end"),
+        ("--stub", "arm-stub", "aa64"),
+        ("--stub", "overlap-stub", "overlap"),
+        ("--stub", "unsigned.efi", "there already"),
+        ("--stub", "signed.efi", "is signed"),
+        ("--stub", "endless", "larger than 16 MiB"),
+        ("--initrd", "missing", "check the name"),
+        ("--initrd", "empty", "it is empty"),
+        ("--initrd", "script", "no cpio archive"),
+        ("--initrd", "half.gz", "decompress the initrd"),
+        ("--initrd", "lies.cpio", "middle of an entry"),
+        ("--initrd", "upwards.cpio", "no path of an initrd"),
+        ("--cmdline", "@long", "2047"),
+        ("--cmdline", "@missing", "check the name"),
+        ("--cmdline", "a\u{7}b", "control characters"),
+        ("--os-release", "script", "ID="),
+        ("--splash", "script", "BMP"),
+        ("--with-trust", "script", "no program"),
+        ("--with-trust", "missing", "check the name"),
+        ("--output", "missing/refused.efi", "check the name"),
+        ("--output", "/proc/refused.efi", "cannot write"),
+    ] {
+        let complaint = refused(&kitchen, option, value);
+        assert!(complaint.contains(expected), "{option} {value}: {complaint}");
+        assert!(complaint.starts_with("trust: cannot ") && complaint.contains("; "), "{complaint}");
+    }
+}
+
+#[test]
+fn a_full_disk_keeps_the_old_image() {
+    let kitchen = Kitchen::new();
+    let dir = tempfile::TempDir::new().unwrap();
+    // Room for the old one, and half of the new one.
+    let script = "mount -t tmpfs -o size=8m tmpfs \"$1\" && echo old > \"$1/image.efi\" && shift && \"$@\"; status=$?; \
+        cat \"$DIR/image.efi\"; ls -A \"$DIR\"; exit $status";
+    let (kernel, stub, output) = (kernel(), stub(), dir.path().join("image.efi"));
+    let mut command = Command::new("sh");
+    harness::keep_mounts_in(&mut command).args(["-c", script, "sh", text(dir.path())]).arg(harness::trust_host());
+    command.args([
+        "uki",
+        "build",
+        "--keyset",
+        "k",
+        "--kind",
+        "tpm",
+        "--initrd",
+        "initrd.img",
+        "--kernel",
+        text(&kernel),
+    ]);
+    command.args(["--stub", text(&stub), "--output", text(&output)]).env("DIR", dir.path());
+    command.env("HOME", kitchen.0.path()).env_remove("XDG_DATA_HOME").current_dir(kitchen.0.path());
+    let output = command.output().unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(15), "{complaint}");
+    assert!(complaint.contains("free some space"), "{complaint}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "old\nimage.efi\n");
+}
+
+#[test]
+fn the_program_is_looked_for_beside_this_one() {
+    let kitchen = Kitchen::new();
+    let alone = kitchen.path("alone/trust");
+    fs::create_dir(kitchen.path("alone")).unwrap();
+    fs::copy(harness::trust_host(), &alone).unwrap();
+    let (kernel, stub) = (kernel(), stub());
+    let build = || {
+        let mut command = Command::new(&alone);
+        command.args([
+            "uki",
+            "build",
+            "--keyset",
+            "k",
+            "--kind",
+            "tpm",
+            "--kernel",
+            text(&kernel),
+            "--stub",
+            text(&stub),
+        ]);
+        command.args(["--initrd", "initrd.img", "--with-trust", "--output", "image.efi"]);
+        command
+            .env("HOME", kitchen.0.path())
+            .env_remove("XDG_DATA_HOME")
+            .current_dir(kitchen.0.path())
+            .output()
+            .unwrap()
+    };
+    let missing = build();
+    let complaint = String::from_utf8_lossy(&missing.stderr).into_owned();
+    assert_eq!(missing.status.code(), Some(2), "{complaint}");
+    assert!(complaint.contains("alone/trust-initrd") && complaint.contains("--with-trust=FILE"), "{complaint}");
+    fs::copy(kitchen.path("program"), kitchen.path("alone/trust-initrd")).unwrap();
+    assert!(build().status.success());
+    assert_eq!(kitchen.json(&["uki", "inspect", "image.efi"])["initrd"]["trust"], true);
+}
+
+#[test]
+fn whatever_is_no_image_is_said_to_be_none() {
+    let kitchen = Kitchen::new();
+    kitchen.write("three", b"MZ\0");
+    for command in ["measure", "inspect"] {
+        for (file, status) in [("three", 14), ("initrd.img", 14), ("missing", 2)] {
+            let complaint = kitchen.0.fails(&["uki", command, file], status);
+            assert!(complaint.contains(file), "{complaint}");
+        }
+    }
+    // An image, but of nothing that says what it measures.
+    let kernel = kernel();
+    let complaint = kitchen.0.refuses(&["uki", "measure", text(&kernel)]);
+    assert!(complaint.contains("--stub-version"), "{complaint}");
+    let complaint = kitchen.0.refuses(&["uki", "measure", text(&kernel), "--stub-version", "251"]);
+    assert!(complaint.contains("252 or later"), "{complaint}");
+    assert!(kitchen.0.ok(&["uki", "inspect", text(&kernel)]).contains("initrd: none"));
+}
