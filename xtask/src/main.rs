@@ -6,10 +6,12 @@ mod bench;
 mod demo;
 mod dist;
 mod fetch;
+mod fuzz;
 mod inspect;
 mod packages;
 mod sh;
 mod test;
+mod tools;
 
 use anyhow::Result;
 use lexopt::{Arg, Parser, ValueExt};
@@ -33,6 +35,9 @@ cargo xtask SUBCOMMAND
         --fast    leaves out documentation, licences, the second build, and the tests
                   that boot virtual machines
         FILTER    runs only the tests whose names contain it
+  fuzz [--seconds N] [TARGET]...
+        feeds hostile input to what reads files from outside, each target for N
+        seconds (60), on one core; needs a nightly compiler
   assets
         gets what tests need of other projects: firmware, kernel, boot loaders; into
         $TRUST_ASSETS or a directory among your caches; test does so when needed
@@ -76,6 +81,7 @@ fn run() -> Result<ExitCode> {
             "dist" => {
                 dist::dist(&dist_options(args)?)?;
             }
+            "fuzz" => fuzz::fuzz(&fuzz_options(args)?)?,
             "fetch" => {
                 no_more(args)?;
                 packages::ensure(&[packages::BUILD])?;
@@ -124,6 +130,18 @@ fn test_options(mut args: Parser) -> Result<test::Options> {
         match arg {
             Arg::Long("fast") => options.fast = true,
             Arg::Value(name) => options.filter.push(name.string()?),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(options)
+}
+
+fn fuzz_options(mut args: Parser) -> Result<fuzz::Options> {
+    let mut options = fuzz::Options::default();
+    while let Some(arg) = args.next()? {
+        match arg {
+            Arg::Long("seconds") => options.seconds = args.value()?.parse()?,
+            Arg::Value(name) => options.targets.push(name.string()?),
             other => return Err(other.unexpected().into()),
         }
     }

@@ -3,22 +3,18 @@
 use crate::{
     assets,
     dist::{self, Build, Dist},
-    inspect, packages, sh,
+    inspect, packages, sh, tools,
 };
 use anyhow::{Context, Result, bail};
 use std::{
-    env,
     ffi::OsStr,
     fmt::Display,
     fs,
     io::{BufRead, BufReader},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
     time::Instant,
 };
-
-/// The version of cargo-deny that deny.toml is written for.
-const CARGO_DENY: &str = "0.20.2";
 
 /// How the names of the test programs begin that boot virtual machines.
 const MACHINES: &str = "vm_";
@@ -125,7 +121,7 @@ fn document() -> Result<()> {
 
 /// Licences, sources and bans always; advisories where their database can be had.
 fn deny(tally: &mut Tally) {
-    let Some(program) = tally.check("cargo-deny is there", cargo_deny) else {
+    let Some(program) = tally.check("cargo-deny is there", tools::cargo_deny) else {
         return;
     };
     let deny = |args: &[&str]| {
@@ -146,24 +142,6 @@ fn deny(tally: &mut Tally) {
         }
         Err(e) => tally.skip("no dependency has a known defect (the RustSec database)", &e),
     }
-}
-
-/// cargo-deny: compiled once, and kept beside other caches of this user.
-fn cargo_deny() -> Result<PathBuf> {
-    let caches = match env::var_os("XDG_CACHE_HOME").filter(|dir| Path::new(dir).is_absolute()) {
-        Some(dir) => PathBuf::from(dir),
-        None => env::home_dir().context("there is no home directory")?.join(".cache"),
-    };
-    let root = caches.join(format!("trust-xtask/cargo-deny-{CARGO_DENY}"));
-    let program = root.join("bin/cargo-deny");
-    if !program.is_file() {
-        println!("compiling cargo-deny {CARGO_DENY}, once, to {}; this takes some minutes", root.display());
-        let mut install = sh::cargo();
-        // Its own speed does not matter: without optimisation it is there sooner.
-        install.args(["install", "--quiet", "--locked", "--debug", "cargo-deny", "--version", CARGO_DENY, "--root"]);
-        sh::run(install.arg(&root).env("CARGO_PROFILE_DEV_DEBUG", "0"))?;
-    }
-    Ok(program)
 }
 
 /// All tests, or those that the filter names; every one of them counts.

@@ -1,0 +1,41 @@
+//! Tools of cargo's that are compiled once and kept beside other caches of this user.
+
+use crate::sh;
+use anyhow::{Context, Result};
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+/// The version of cargo-deny that deny.toml is written for.
+const CARGO_DENY: &str = "0.20.2";
+/// The version of cargo-fuzz that fuzz/ is written for.
+const CARGO_FUZZ: &str = "0.13.1";
+
+/// cargo-deny.
+pub fn cargo_deny() -> Result<PathBuf> {
+    install("cargo-deny", CARGO_DENY)
+}
+
+/// cargo-fuzz.
+pub fn cargo_fuzz() -> Result<PathBuf> {
+    install("cargo-fuzz", CARGO_FUZZ)
+}
+
+/// The program of this name and version, compiled if it is not there yet.
+fn install(name: &str, version: &str) -> Result<PathBuf> {
+    let caches = match env::var_os("XDG_CACHE_HOME").filter(|dir| Path::new(dir).is_absolute()) {
+        Some(dir) => PathBuf::from(dir),
+        None => env::home_dir().context("there is no home directory")?.join(".cache"),
+    };
+    let root = caches.join(format!("trust-xtask/{name}-{version}"));
+    let program = root.join("bin").join(name);
+    if !program.is_file() {
+        println!("compiling {name} {version}, once, to {}; this takes some minutes", root.display());
+        let mut install = sh::cargo();
+        // Its own speed does not matter: without optimisation it is there sooner.
+        install.args(["install", "--quiet", "--locked", "--debug", name, "--version", version, "--root"]);
+        sh::run(install.arg(&root).env("CARGO_PROFILE_DEV_DEBUG", "0"))?;
+    }
+    Ok(program)
+}
