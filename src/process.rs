@@ -2,7 +2,7 @@
 //! inherited that could look into it.
 
 use crate::error::{Error, Kind, Result};
-use nix::sys::signal::SigSet;
+use nix::{sys::signal::SigSet, unistd::execv};
 use rustix::{
     fs::Mode,
     io::Errno,
@@ -10,8 +10,9 @@ use rustix::{
     process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit, umask},
 };
 use std::{
-    ffi::OsString,
-    os::{fd::BorrowedFd, unix::process::CommandExt},
+    ffi::{CString, NulError, OsString},
+    io::{self, ErrorKind},
+    os::{fd::BorrowedFd, unix::ffi::OsStrExt},
 };
 
 /// What [`harden`] has changed for all programs that come after this one.
@@ -46,7 +47,7 @@ impl Before {
     /// Returns only when that fails. An argv must not be empty.
     #[must_use]
     pub fn exec(self, argv: &[OsString]) -> Error {
-        let Some((program, args)) = argv.split_first() else {
+        let Some(program) = argv.first() else {
             return Error::new(Kind::Usage, "start a program", "none is given");
         };
         if let Err(why) = setrlimit(Resource::Core, self.core) {
@@ -56,7 +57,12 @@ impl Before {
         if let Err(error) = unblock_signals() {
             return error;
         }
-        let why = std::process::Command::new(program).args(args).exec();
+        let words: std::result::Result<Vec<_>, NulError> =
+            argv.iter().map(|word| CString::new(word.as_bytes())).collect();
+        let why = match words.as_deref() {
+            Ok(words @ [program, ..]) => execv(program, words).map_or_else(io::Error::from, |never| match never {}),
+            _ => ErrorKind::InvalidInput.into(),
+        };
         Error::system(format!("start {}", program.display()), why).remedy("check that the initrd contains it")
     }
 }
