@@ -164,8 +164,11 @@ pub fn find<'a>(signer: &'a Link, embedded: &'a [Link], anchors: &'a [Link]) -> 
     }
     let end = search.furthest;
     Err(refused(match search.obstacle {
+        _ if end.names(end) && anchors.iter().any(|anchor| end.names(anchor)) => {
+            format!("its chain ends at {}, and the certificate of this name that was given is another", end.subject())
+        }
+        _ if end.names(end) => format!("its chain ends at {}, which is no certificate given", end.subject()),
         Some(obstacle) => obstacle,
-        None if end.names(end) => format!("its chain ends at {}, which is no certificate given", end.subject()),
         None => format!("there is no certificate of {}, which should have issued {}", end.issuer(), end.subject()),
     }))
 }
@@ -232,9 +235,21 @@ impl<'a> Search<'a> {
 
 /// What others have written, without what a terminal would obey.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    let shown = |c: char| matches!(c, '"' | '\'' | '\\') || c.escape_debug().len() == 1;
+    text.chars().map(|c| if shown(c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
 }
 
 fn refused(why: String) -> Error {
     Error::new(Kind::Refused, "accept a signature", why).remedy("give the certificate that should be trusted")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_shown_and_not_obeyed() {
+        assert_eq!(printable("CN=Zoé \"& Söhne\\,O=日本"), "CN=Zoé \"& Söhne\\,O=日本");
+        assert_eq!(printable("a\x1b[2Jb\n\u{202e}c\u{0}"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}c\u{fffd}");
+    }
 }

@@ -169,3 +169,6 @@ fn without_padding(content: &[u8]) -> Result<&[u8]> {
 fn bad(why: impl Into<std::borrow::Cow<'static, str>>) -> Error {
     Error::new(Kind::Refused, "accept a signature", why)
 }
+
+#[cfg(test)]
+mod tests;
