@@ -113,9 +113,10 @@ pub fn add_machines(
         missing += usize::from(!exists(keyset, project, serial, &maker.product)?);
     }
     let kind = kind.unwrap_or_else(|| KeyType::like(maker.sudi_ca.key.public()));
+    // First: what threads are started then leave signals alone.
+    let mut batch = Batch::begin(dir.join(project::MACHINES))?;
     let mut keys = key_maker::stream(kind, missing);
     let mut progress = Progress::new("machines", serials.len());
-    let mut batch = Batch::begin(dir.join(project::MACHINES))?;
     let mut published = Instant::now();
     let done = serials.iter().try_for_each(|serial| {
         let path = dir.join(project::MACHINES).join(serial);
