@@ -312,8 +312,8 @@ fn a_change_of_dbx_or_shim_is_prepared_beforehand() {
     has_signed(&home, &[]);
     let all = pcr7data(&home);
     assert_eq!(first.iter().filter(|(path, bytes)| all.get(*path) != Some(*bytes)).count(), 0);
-    // Each time two entries with one signature, and one with three values, and their info.json.
-    assert_eq!(all.len(), first.len() + 2 * 8);
+    // Each time two entries with a signature, one of them with events, one with three values, and their info.json.
+    assert_eq!(all.len(), first.len() + 2 * 9);
     let comments: Vec<_> = all
         .iter()
         .filter(|(path, _)| path.ends_with("info.json"))
