@@ -60,6 +60,7 @@ pub const TEST: &[Program] = &[
     program("cpio", "cpio"),
     program("fish", "fish"),
     program("groff", "groff-base"),
+    program("lz4", "lz4"),
     program("mcopy", "mtools"),
     program("mkfs.fat", "dosfstools"),
     program("objcopy", "binutils"),
