@@ -6,6 +6,7 @@
 mod accelerator;
 mod disk;
 mod event_log;
+mod fleet;
 mod initrd;
 mod qemu;
 mod shim;
@@ -13,6 +14,7 @@ mod slot;
 mod uki;
 
 pub use event_log::{Event, event_log};
+pub use fleet::{CMDLINE, Chain, Fleet};
 pub use initrd::Initrd;
 pub use shim::shim_with;
 pub use uki::ukify;

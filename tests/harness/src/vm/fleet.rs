@@ -1,0 +1,147 @@
+//! A keyset, and what its machines boot with: all of it made by `trust`.
+
+use super::{Initrd, Vm, empty_variables, shim_with};
+use crate::{Home, assets, assets::Kernel, run, trust_initrd};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+use tempfile::TempDir;
+
+/// What the kernel of every guest is told: where its console is, and that a panic is the end.
+pub const CMDLINE: &str = "console=ttyS0 quiet panic=-1";
+/// The keys that sign images.
+const SIGNERS: [&str; 3] = ["uki-production", "uki-limited", "uki-tpm"];
+
+/// Who checks the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chain {
+    /// The firmware.
+    Direct,
+    /// shim, which the firmware checks.
+    Shim,
+}
+
+/// A home directory with keyset `k`, whose policies know both chains, and a place for images.
+#[derive(Debug)]
+pub struct Fleet {
+    home: Home,
+    dir: TempDir,
+    /// As an argument.
+    shim: String,
+}
+
+impl Fleet {
+    /// A new one.
+    #[must_use]
+    pub fn new() -> Self {
+        let dir = TempDir::with_prefix("fleet-").expect("a temporary directory");
+        let shim = text(&dir.path().join("shimx64.efi"));
+        let fleet = Self { home: Home::with_keyset(), dir, shim };
+        fs::write(fleet.shim(), shim_with(&fleet.vendor_db())).expect("a writable directory");
+        fleet.sign("uefi-db", &fleet.shim());
+        fleet.trust(&[&["keyset", "pcr7data", "k"], &fleet.chain(Chain::Shim)[..]].concat());
+        fleet
+    }
+
+    /// Runs `trust ARGS`, which must succeed, and returns what it printed.
+    #[track_caller]
+    pub fn trust(&self, args: &[&str]) -> String {
+        self.home.ok(args)
+    }
+
+    /// A name for a file.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// A file of the keyset: `uefi-db`, `cert.pem`.
+    #[must_use]
+    pub fn key(&self, role: &str, item: &str) -> PathBuf {
+        self.home.keys().join("k").join(role).join(item)
+    }
+
+    /// shim with this keyset's certificates, signed by it.
+    #[must_use]
+    pub fn shim(&self) -> PathBuf {
+        PathBuf::from(&self.shim)
+    }
+
+    /// The options that say which chain is meant.
+    #[must_use]
+    pub fn chain(&self, chain: Chain) -> Vec<&str> {
+        match chain {
+            Chain::Direct => vec!["--chain", "direct"],
+            Chain::Shim => vec!["--chain", "shim", "--shim", &self.shim],
+        }
+    }
+
+    /// Makes the image of `kind` (`production`, `limited`, `tpm`) of this initrd, with the program of the initrd in it.
+    /// `options` are further ones of `trust uki build`. Returns what that printed.
+    pub fn build(&self, kind: &str, initrd: &Initrd, options: &[&str], output: &Path) -> String {
+        let kernel = Kernel::new();
+        let stub = assets::path("usr/lib/systemd/boot/efi/linuxx64.efi.stub");
+        let (kernel, stub, initrd, output) = (text(&kernel.image), text(&stub), text(&initrd.pack()), text(output));
+        let with_trust = format!("--with-trust={}", text(&program()));
+        let args = ["uki", "build", "--keyset", "k", "--kind", kind, "--kernel", &kernel, "--stub", &stub];
+        let more = ["--initrd", &initrd, "--cmdline", CMDLINE, "--output", &output, &with_trust];
+        self.trust(&[&args[..], &more, options].concat())
+    }
+
+    /// Signs an image in its place.
+    pub fn sign(&self, role: &str, image: &Path) {
+        let (key, cert, image) = (self.key(role, "privkey.pem"), self.key(role, "cert.pem"), text(image));
+        self.trust(&["sign", "efi", "--key", &text(&key), "--cert", &text(&cert), "--output", &image, &image]);
+    }
+
+    /// A firmware's variables with the keyset's keys for a chain, in a file of this name. `options` are further ones of
+    /// `trust enroll vars`.
+    #[must_use]
+    pub fn variables(&self, chain: Chain, options: &[&str], name: &str) -> PathBuf {
+        let store = self.file(name);
+        let (input, output) = (text(&empty_variables()), text(&store));
+        let chain = if chain == Chain::Shim { "shim" } else { "direct" };
+        let args = ["enroll", "vars", "k", "--vars-in", &input, "--vars-out", &output, "--chain", chain];
+        self.trust(&[&args[..], options].concat());
+        store
+    }
+
+    /// Puts an image on the machine's boot disk, behind shim if that is the chain.
+    pub fn install(&self, vm: &Vm, chain: Chain, image: &Path) {
+        match chain {
+            Chain::Direct => vm.set_boot_disk(&[("EFI/BOOT/BOOTX64.EFI", image)]),
+            Chain::Shim => vm.set_boot_disk(&[("EFI/BOOT/BOOTX64.EFI", &self.shim()), ("EFI/BOOT/grubx64.efi", image)]),
+        }
+    }
+
+    /// The certificates that sign images, as signature lists without an owner.
+    fn vendor_db(&self) -> Vec<u8> {
+        let list = |role: &&str| {
+            let list = self.file(&format!("{role}.esl"));
+            run("cert-to-efi-sig-list", &[&text(&self.key(role, "cert.pem")), &text(&list)]);
+            fs::read(list).expect("it wrote one")
+        };
+        SIGNERS.iter().map(list).collect::<Vec<_>>().concat()
+    }
+}
+
+impl Default for Fleet {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The program of the initrd, which runs in a guest without libraries.
+fn program() -> PathBuf {
+    let path = trust_initrd();
+    let bytes = fs::read(&path).expect("a readable file");
+    let loader = b"/ld-linux";
+    let dynamic = bytes.windows(loader.len()).any(|window| window == loader);
+    assert!(!dynamic, "{} is not static: `cargo xtask dist` builds one that is", path.display());
+    path
+}
+
+fn text(path: &Path) -> String {
+    path.to_str().expect("temporary paths are text").to_owned()
+}
