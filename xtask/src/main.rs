@@ -22,9 +22,11 @@ cargo xtask SUBCOMMAND
 
   demo
         shows the main job, for real, on a software TPM
-  bench [--json]
+  bench [--json] [--keyset]
         counts what one boot costs, beside tpm2-tools, clevis and systemd-creds on
-        the same software TPM, and checks the budget; takes some minutes
+        the same software TPM, and how long a keyset takes, beside openssl; checks
+        the budget; takes some minutes
+        --keyset  measures the keyset alone
   dist [--target TARGET] [--bless]
         builds the two programs into target/dist/ and checks the smaller one
         --target  of trust-initrd, such as aarch64-unknown-linux-musl
@@ -106,6 +108,7 @@ fn bench_options(mut args: Parser) -> Result<bench::Options> {
     while let Some(arg) = args.next()? {
         match arg {
             Arg::Long("json") => options.json = true,
+            Arg::Long("keyset") => options.keyset = true,
             other => return Err(other.unexpected().into()),
         }
     }

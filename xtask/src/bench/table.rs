@@ -4,6 +4,7 @@ use super::{
     Row,
     budget::Verdict,
     contestants::Contestant,
+    keyset::Race,
     latency::Models,
     measure::{Figures, Instructions},
 };
@@ -25,7 +26,19 @@ const COLUMNS: [&str; 10] = [
 ];
 
 /// The table for people.
-pub fn text(rows: &[Row], verdicts: &[Verdict], models: &Models) -> String {
+pub fn text(rows: &[Row], race: &Race, verdicts: &[Verdict], models: &Models) -> String {
+    let mut text = if rows.is_empty() { String::new() } else { boots(rows, models) };
+    text += &race.text();
+    text.push_str("\nBudget\n");
+    for verdict in verdicts {
+        let holds = if verdict.holds { "pass" } else { "FAIL" };
+        let _ = writeln!(text, "  {holds}  {}: {}", verdict.demand, verdict.found);
+    }
+    text
+}
+
+/// One line for each way to get a boot's secrets.
+fn boots(rows: &[Row], models: &Models) -> String {
     let mut header: Vec<String> = COLUMNS.map(str::to_owned).into();
     header.extend(models.iter().map(|model| format!("{}, ms", model.name)));
     let mut lines = vec![header];
@@ -65,16 +78,11 @@ pub fn text(rows: &[Row], verdicts: &[Verdict], models: &Models) -> String {
     if rows.iter().flat_map(|row| &row.figures).any(|figures| figures.instructions.is_some_and(|count| !count.whole)) {
         text.push_str(">: without what comes after a system call that this valgrind does not know.\n");
     }
-    text.push_str("\nBudget\n");
-    for verdict in verdicts {
-        let holds = if verdict.holds { "pass" } else { "FAIL" };
-        let _ = writeln!(text, "  {holds}  {}: {}", verdict.demand, verdict.found);
-    }
     text
 }
 
 /// The same for programs.
-pub fn json(rows: &[Row], verdicts: &[Verdict], models: &Models) -> Value {
+pub fn json(rows: &[Row], race: &Race, verdicts: &[Verdict], models: &Models) -> Value {
     let ours = ours(rows);
     let row = |row: &Row| match &row.figures {
         Err(why) => json!({ "name": row.contestant.name(), "not_measured": why }),
@@ -105,6 +113,7 @@ pub fn json(rows: &[Row], verdicts: &[Verdict], models: &Models) -> Value {
         |verdict: &Verdict| json!({ "demand": verdict.demand, "found": verdict.found, "holds": verdict.holds });
     json!({
         "runs": rows.iter().map(row).collect::<Vec<_>>(),
+        "keyset": race.json(),
         "budget": verdicts.iter().map(verdict).collect::<Vec<_>>(),
     })
 }
