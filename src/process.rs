@@ -28,17 +28,27 @@ pub struct Before {
 /// # Errors
 /// When the kernel does not allow one of these.
 pub fn harden() -> Result<Before> {
-    let step = |what| move |errno: Errno| Error::system(what, errno);
-    let core = getrlimit(Resource::Core);
-    // The hard limit stays: whoever may not raise it again could not give it back to the next program.
-    let none = Rlimit { current: Some(0), ..core };
-    setrlimit(Resource::Core, none).map_err(step("switch core dumps off"))?;
-    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(step("hide the process from others"))?;
-    mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE).map_err(step("lock the memory"))?;
+    let core = conceal()?;
+    mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE)
+        .map_err(|errno| Error::system("lock the memory", errno))?;
     let umask = umask(Mode::from_raw_mode(0o077));
     SigSet::all().thread_block().map_err(|e| Error::system("block signals", Errno::from_raw_os_error(e as i32)))?;
     close_inherited();
     Ok(Before { core, umask })
+}
+
+/// Keeps the memory to the process, no core dumps and no ptrace by others, and returns what the limit of core dumps was.
+///
+/// # Errors
+/// When the kernel does not allow one of these.
+pub fn conceal() -> Result<Rlimit> {
+    let core = getrlimit(Resource::Core);
+    // The hard limit stays: whoever may not raise it again could not give it back to the next program.
+    let none = Rlimit { current: Some(0), ..core };
+    setrlimit(Resource::Core, none).map_err(|errno| Error::system("switch core dumps off", errno))?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(|errno| Error::system("hide the process from others", errno))?;
+    Ok(core)
 }
 
 impl Before {

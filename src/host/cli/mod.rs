@@ -19,7 +19,7 @@ mod target;
 mod uki;
 
 use super::interrupt;
-use crate::{console, error::Result};
+use crate::{console, error::Result, process};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::{ffi::OsString, process::ExitCode};
 
@@ -91,7 +91,9 @@ fn definition() -> clap::Command {
 /// Does what the command line says.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let matches = definition().get_matches_from(args);
-    let done = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit()).command.run();
+    let command = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit()).command;
+    // Private keys and PINs will be in our memory.
+    let done = process::conceal().and_then(|_| command.run());
     if let Err(error) = &done {
         console::report(error);
     }
