@@ -22,12 +22,12 @@ use std::path::{Path, PathBuf};
 pub enum Sign {
     /// Sign an EFI program: Authenticode, as firmware and shim want it
     #[command(after_help = "\
-Signatures that are there stay, unless --replace is given; the same one is not added twice. With an RSA key
-the result is the same each time.
+Signatures that are there stay, unless --replace is given; the same one is not added twice. \
+With an RSA key the result is the same each time. sbverify and older firmware know SHA-256 alone.
 
 Examples:
   trust sign efi grubx64.efi --key db.key --cert db.crt --output grubx64.efi
-  trust sign efi linux.efi --key 'pkcs11:token=fleet;object=uki' --cert uki.pem --output linux.signed.efi")]
+  trust sign efi linux.efi --key 'pkcs11:token=fleet;object=uki' --cert uki.pem --output out.efi")]
     Efi(SignEfi),
 }
 
@@ -36,17 +36,18 @@ Examples:
 pub enum Verify {
     /// Verify an EFI program as strictly as a firmware could
     #[command(after_help = "\
-A program is accepted when one of its signatures is good: its digest is that of the program, its signer's key has
-made it, and its signer is one of the certificates given or has been issued by one, with every certificate in between
-at hand, entitled to issue others, and signed. SHA-256 and SHA-384 count, SHA-1 does not. Bytes that no signature
-covers have to be what they must be: the checksum right or 0, gaps and padding zero, the certificate table at the end.
-Firmware has no clock: certificates that have expired are noted, and not refused. It has dbx, which is not asked here.
+A program is accepted when one of its signatures is good: its digest is that of the program, the signer's key has made \
+it, and the signer is one of the certificates given or was issued by one, with every certificate in between at hand, \
+entitled to issue others, and signed. SHA-256 and SHA-384 count, SHA-1 does not. Bytes that no signature covers have \
+to be what they must be: the checksum right or 0, gaps and padding zero, the certificate table at the end.
+
+Firmware has no clock: certificates that have expired are noted and not refused. It has dbx, which is not asked here.
 
 Exit status: 0 accepted, 12 refused, 14 no EFI program, 2 usage.
 
 Examples:
   trust verify efi grubx64.efi --cert db.crt
-  trust verify efi --json shimx64.efi --cert microsoft-2011.crt --cert microsoft-2023.crt | jq .accepted")]
+  trust verify efi --json shimx64.efi --cert ms-2011.crt --cert ms-2023.crt | jq .accepted")]
     Efi(VerifyEfi),
 }
 

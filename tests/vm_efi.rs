@@ -1,0 +1,179 @@
+//! OVMF starts what `trust verify efi` accepts, and does not start what it refuses; where the two differ, a test says so.
+
+use harness::{
+    Home, assets, openssl, run,
+    vm::{self, Initrd, Outcome, Report, Vm},
+};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+
+/// Whose entries in db these are does not matter.
+const OWNER: &str = "a0baa8a3-041d-48a8-bc87-c36d121b5e3d";
+
+/// A machine's owner, whose keyset signs, and a program that says a word.
+struct Kit(Home);
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+impl Kit {
+    /// One for all tests: each writes files of its own.
+    fn get() -> &'static Self {
+        static KIT: OnceLock<Kit> = OnceLock::new();
+        KIT.get_or_init(|| {
+            let kit = Self(Home::with_keyset());
+            let initrd = Initrd::new("say started yes\n");
+            vm::ukify(&initrd.pack(), "console=ttyS0 quiet panic=-1", &kit.file("unsigned.efi"));
+            kit
+        })
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn item(&self, role: &str, item: &str) -> PathBuf {
+        self.0.keys().join("k").join(role).join(item)
+    }
+
+    fn db(&self) -> PathBuf {
+        self.item("uefi-db", "cert.pem")
+    }
+
+    fn sign_with(&self, key: &Path, cert: &Path, file: &Path, output: &Path, more: &[&str]) {
+        let args = ["sign", "efi", text(file), "--key", text(key), "--cert", text(cert), "--output", text(output)];
+        self.0.ok(&[&args, more].concat());
+    }
+
+    fn sign(&self, role: &str, file: &Path, output: &Path, more: &[&str]) {
+        self.sign_with(&self.item(role, "privkey.pem"), &self.item(role, "cert.pem"), file, output, more);
+    }
+
+    /// Whether it is accepted here.
+    fn accepts(&self, file: &Path, db: &Path) -> bool {
+        self.0.output(&["verify", "efi", text(file), "--cert", text(db)]).status.success()
+    }
+
+    /// A boot with Secure Boot on and one certificate in db.
+    fn boot(&self, file: &Path, db: &Path) -> Report {
+        let store = self.file(&format!("{}.fd", file.file_name().unwrap().display()));
+        let mut command = assets::program("virt-fw-vars");
+        command.arg("--input").arg(vm::empty_variables()).arg("--output").arg(&store).arg("--sb");
+        let [pk, kek] = ["uefi-pk", "uefi-kek"].map(|role| self.item(role, "cert.pem"));
+        for (option, cert) in [("--set-pk", pk.as_path()), ("--add-kek", kek.as_path()), ("--add-db", db)] {
+            command.args([option, OWNER, text(cert)]);
+        }
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let vm = Vm::new(&store);
+        vm.set_boot_disk(&[("EFI/BOOT/BOOTX64.EFI", file)]);
+        vm.boot()
+    }
+
+    #[track_caller]
+    fn both_accept(&self, file: &Path, db: &Path) {
+        assert!(self.accepts(file, db));
+        assert_eq!(self.boot(file, db).ok().value("started"), "yes");
+    }
+
+    #[track_caller]
+    fn both_refuse(&self, file: &Path, db: &Path) {
+        assert!(!self.accepts(file, db));
+        let report = self.boot(file, db);
+        assert_eq!(report.outcome, Outcome::Refused, "{}", report.console);
+    }
+}
+
+#[test]
+fn signatures_of_several_and_with_sha384() {
+    let kit = Kit::get();
+    let file = kit.file("several.efi");
+    kit.sign("uki-tpm", &kit.file("unsigned.efi"), &file, &[]);
+    kit.both_refuse(&file, &kit.db());
+    kit.sign("uefi-db", &file, &file, &["--digest", "sha384"]);
+    kit.both_accept(&file, &kit.db());
+}
+
+/// What follows the last section is signed as well, after padding.
+#[test]
+fn odd_lengths() {
+    let kit = Kit::get();
+    let (odd, file) = (kit.file("odd"), kit.file("odd.efi"));
+    fs::write(&odd, [fs::read(kit.file("unsigned.efi")).unwrap(), b"trail".to_vec()].concat()).unwrap();
+    kit.sign("uefi-db", &odd, &file, &[]);
+    kit.both_accept(&file, &kit.db());
+    let mut bytes = fs::read(&file).unwrap();
+    let at = fs::read(&odd).unwrap().len();
+    assert_eq!(&bytes[at - 5..=at], b"trail\0");
+    bytes[at - 1] ^= 1;
+    let changed = kit.file("odd-changed.efi");
+    fs::write(&changed, bytes).unwrap();
+    kit.both_refuse(&changed, &kit.db());
+}
+
+#[test]
+fn intermediates() {
+    let kit = Kit::get();
+    let config = "[req]\ndistinguished_name=dn\n[dn]\n[ca]\nbasicConstraints=critical,CA:TRUE\n[leaf]\nkeyUsage=digitalSignature\n";
+    fs::write(kit.file("cnf"), config).unwrap();
+    let config = kit.file("cnf");
+    let party = |name: &str, section: &str, by: Option<&str>| {
+        let [key, cert] = ["key", "pem"].map(|end| kit.file(&format!("{name}.{end}")));
+        let subject = format!("/CN={name}");
+        let new = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-config", text(&config)];
+        let what = ["-subj", &subject, "-extensions", section, "-keyout", text(&key), "-out", text(&cert)];
+        let by = by.map(|by| ["key", "pem"].map(|end| text(&kit.file(&format!("{by}.{end}"))).to_owned()));
+        let issuer = by.iter().flat_map(|[key, cert]| ["-CA", cert, "-CAkey", key]).collect::<Vec<_>>();
+        openssl(&[&new[..], &what, &issuer].concat());
+    };
+    party("root", "ca", None);
+    party("stranger", "ca", None);
+    party("middle", "ca", Some("root"));
+    party("leaf", "leaf", Some("middle"));
+    let bundle = kit.file("bundle.pem");
+    let read = |name: &str| fs::read_to_string(kit.file(name)).unwrap();
+    fs::write(&bundle, read("leaf.pem") + &read("middle.pem")).unwrap();
+    let file = kit.file("leaf.efi");
+    kit.sign_with(&kit.file("leaf.key"), &bundle, &kit.file("unsigned.efi"), &file, &[]);
+    for anchor in ["root.pem", "middle.pem"] {
+        kit.both_accept(&file, &kit.file(anchor));
+    }
+    // For whom sbverify 0.9.4 would be content with any certificate.
+    run("sbverify", &["--cert", text(&kit.file("stranger.pem")), text(&file)]);
+    kit.both_refuse(&file, &kit.file("stranger.pem"));
+}
+
+/// The premise of two rules: how firmware counts past a gap, and that it does not look into it.
+#[test]
+fn gaps() {
+    let kit = Kit::get();
+    let mut bytes = fs::read(kit.file("unsigned.efi")).unwrap();
+    let image = trust::host::format::pe::Image::parse(&bytes).unwrap();
+    let mut starts: Vec<_> = image.sections().iter().map(|s| s.raw.start).filter(|start| *start != 0).collect();
+    starts.sort_unstable();
+    let (gap, table) = (starts[2], image.headers().section_table);
+    // All sections from the third on move 4096 bytes away from the two before.
+    for index in 0..image.sections().len() {
+        let field = table + 40 * index + 20;
+        let start = u32::from_le_bytes(bytes[field..field + 4].try_into().unwrap());
+        if start as usize >= gap {
+            bytes[field..field + 4].copy_from_slice(&(start + 4096).to_le_bytes());
+        }
+    }
+    bytes.splice(gap..gap, [0; 4096]);
+    let (unsigned, file) = (kit.file("gap"), kit.file("gap.efi"));
+    fs::write(&unsigned, bytes).unwrap();
+    kit.sign("uefi-db", &unsigned, &file, &[]);
+    kit.both_accept(&file, &kit.db());
+
+    let smuggled = kit.file("smuggled.efi");
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[gap + 100] = 1;
+    fs::write(&smuggled, bytes).unwrap();
+    assert!(!kit.accepts(&smuggled, &kit.db()));
+    kit.boot(&smuggled, &kit.db()).ok();
+}
