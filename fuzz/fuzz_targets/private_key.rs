@@ -2,11 +2,17 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use trust::host::{certificate, key::PrivateKey};
+use trust::host::{
+    certificate,
+    key::{self, PrivateKey},
+};
 
 fuzz_target!(|bytes: &[u8]| {
     let _ = certificate::from_pem(bytes);
-    if let Ok(key) = PrivateKey::from_pem(bytes) {
+    // Where a key is in a token, opening it would load whatever module the bytes name.
+    if let Ok(None) = key::uri_in(bytes)
+        && let Ok(key) = PrivateKey::from_pem(bytes)
+    {
         let _ = key.public().to_info();
     }
 });
