@@ -359,3 +359,23 @@ fn updates_need_one_key_and_nothing_else() {
     home.ok(&["enroll", "auth", "k", "keys", "--dbx", "/dev/null"]);
     assert!(!home.path().join("keys/dbx.auth").exists() && home.path().join("keys/db.auth").exists());
 }
+
+#[test]
+fn a_key_in_a_token_signs_updates() {
+    let home = Home::with_keyset();
+    let token = harness::Token::new();
+    let key = home.keys().join("k/uefi-kek/privkey.pem");
+    token.import(&key, "kek", "01");
+    let run = |args: &[&str]| {
+        let (name, value) = token.environment();
+        let output = home.command(args).env(name, value).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    home.ok(&["enroll", "auth", "k", "keys"]);
+    run(&["keyset", "use-key", "k", "uefi-kek", &token.uri("kek")]);
+    assert!(!fs::read_to_string(&key).unwrap().contains("PRIVATE KEY"));
+    run(&["enroll", "auth", "k", "update", "--append-dbx", "keys/dbx.esl"]);
+    let signed = fs::read(home.path().join("update/append-dbx.auth")).unwrap();
+    let message = message("dbx", DATABASE, APPENDED, &signed);
+    assert!(openssl_verifies(&home, "uefi-kek", &message, parts(&signed).0));
+}

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use trust::{
+    host::pcr7::shim::Shim,
     layout::Signer,
     policy::pcr7data::{KeyType, Pcr7Data},
 };
@@ -347,7 +348,7 @@ fn shims_that_are_none() {
         lying
     };
     let sound = with(&ident, &vendor, &level);
-    let cases: [(&str, Vec<u8>); 14] = [
+    let cases: [(&str, Vec<u8>); 15] = [
         ("empty", Vec::new()),
         ("three bytes", b"MZ\0".to_vec()),
         ("text", b"UEFI SHIM\n$Version: 16.1 $\n".to_vec()),
@@ -355,6 +356,7 @@ fn shims_that_are_none() {
         ("no version", with(b"UEFI SHIM", &vendor, &level)),
         ("no number", with(b"UEFI SHIM\n$Version: new $", &vendor, &level)),
         ("no certificates", image(&[(".data.ident", &ident), (".sbatlevel", &level)])),
+        ("no level", image(&[(".data.ident", &ident), (".vendor_cert", &vendor)])),
         ("short table", with(&ident, &vendor[..15], &level)),
         ("size beyond the end", with(&ident, &lying(0, u32::MAX), &level)),
         ("offset beyond the end", with(&ident, &lying(8, u32::MAX), &level)),
@@ -419,4 +421,21 @@ fn values_are_written_for_others_and_explained() {
         assert!(explained.contains(line), "{explained}");
     }
     assert!(explained.contains("EV_EFI_VARIABLE_DRIVER_CONFIG SecureBoot, 53 bytes"), "{explained}");
+}
+
+#[test]
+fn no_byte_of_a_shim_makes_it_panic() {
+    let sound = shim("16.1", &vendor_db(), Some(SBAT_LEVEL));
+    Shim::parse(&sound).unwrap();
+    for at in 0..sound.len() {
+        for value in [0, 0x7f, 0xff] {
+            let mut damaged = sound.clone();
+            damaged[at] = value;
+            let _ = Shim::parse(&damaged);
+        }
+    }
+    for len in (0..sound.len()).step_by(7) {
+        // The end of the last section's name is nothing that counts.
+        assert!(Shim::parse(&sound[..len]).is_err() || len >= sound.len() - 1, "{len}");
+    }
 }

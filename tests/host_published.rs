@@ -49,6 +49,21 @@ fn it_is_listed() {
 }
 
 #[test]
+fn it_is_shown_with_whatever_else_lies_there() {
+    let home = home();
+    // Requests for certificates, as the old tool left them.
+    fs::write(home.keys().join("snakeoil/uki-tpm/csr"), "-----BEGIN CERTIFICATE REQUEST-----").unwrap();
+    let shown = home.ok(&["keyset", "show", "snakeoil"]);
+    for (name, _, path) in PUBLISHED {
+        let value = computed(&home).into_iter().find(|value| path_of(value) == path).unwrap();
+        assert!(shown.contains(name) && shown.contains(&harness::hex(&value)), "{shown}");
+    }
+    let guid = home.ok(&["keyset", "show", "snakeoil", "uki-tpm", "guid", "--value"]);
+    assert_eq!(guid.trim(), "617e599e-4f07-47fa-9504-fe4ae1616c83");
+    serde_json::from_str::<serde_json::Value>(&home.ok(&["keyset", "show", "snakeoil", "--json"])).unwrap();
+}
+
+#[test]
 fn its_values_come_out_the_same() {
     for (value, (name, _, path)) in computed(&home()).iter().zip(PUBLISHED) {
         assert_eq!(path_of(value), path, "{name}");
@@ -65,6 +80,19 @@ fn its_policies_are_found_by_them() {
 }
 
 #[test]
+fn another_key_does_not_take_the_place_of_the_published_one() {
+    let home = home();
+    let before = harness::tree(&home.keys());
+    let key = openssl(&["genrsa", "2048"]);
+    let path = home.keys().join("snakeoil/tpmpol-luks/privkey.pem");
+    fs::write(&path, key).unwrap();
+    let complaint = home.refuses(&["keyset", "pcr7data", "snakeoil", "--chain", "shim"]);
+    assert!(complaint.contains("luks-snakeoil.pem is another key"), "{complaint}");
+    fs::remove_file(path).unwrap();
+    assert_eq!(harness::tree(&home.keys()), before);
+}
+
+#[test]
 fn the_same_signature_is_made_again() {
     let home = home();
     let keyset = home.keys().join("snakeoil");
@@ -72,12 +100,13 @@ fn the_same_signature_is_made_again() {
     let key = openssl(&["genrsa", "-traditional", "2048"]);
     fs::write(keyset.join("tpmpol-luks/privkey.pem"), key).unwrap();
     fs::remove_dir_all(keyset.join("pcr7data")).unwrap();
-    home.ok(&["computePCR7", "snakeoil", "--chain", "shim", "--output", "values"]);
-    let [production, limited, tpm] = ["pcr_prod.bin", "pcr_limited.bin", "pcr_tpm.bin"].map(|f| format!("values/{f}"));
-    let values = ["--pcr7-prod", &production, "--pcr7-limited", &limited, "--pcr7-tpm", &tpm];
-    home.ok(&[&["keyset", "pcr7data", "snakeoil"], &values[..]].concat());
+    home.ok(&["keyset", "pcr7data", "snakeoil", "--chain", "shim"]);
     for (name, _, path) in PUBLISHED {
         assert!(keyset.join("pcr7data/policy-2").join(path).join("info.json").is_file(), "{name}");
+    }
+    for file in ["pcr_prod.bin", "pcr_limited.bin", "pcr_tpm.bin"] {
+        let file = Path::new("pcr7data/policy-2").join(PUBLISHED[1].2).join(file);
+        assert_eq!(fs::read(keyset.join(&file)).unwrap(), fs::read(published().join(&file)).unwrap());
     }
     let signature = |dir: &Path| {
         let (.., path) = PUBLISHED[2];

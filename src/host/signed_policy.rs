@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind, Result},
+    pem,
     policy::{
         digest::{self, Digest},
         pcr7data::{self, KeyType, Pcr7Data},
@@ -94,15 +95,33 @@ pub fn add(keyset: &Keyset, values: &Values, policies: &Policies, note: Note<'_>
 /// Writes the public keys that a target checks policies with, and returns the directory of the policies.
 ///
 /// # Errors
-/// [`Kind::System`].
+/// [`Kind::Usage`] when other keys are there, which have signed what is there; else [`Kind::System`].
 pub(super) fn publish_keys(pcr7data: &Path, keyset: &str, luks: &PublicKey, admin: &PublicKey) -> Result<PathBuf> {
     // Where there are several, the highest is the one that counts.
     let dir = Pcr7Data::open(pcr7data).map_or_else(|_| pcr7data.join(POLICY_DIR), |found| found.dir().to_owned());
     let keys = dir.join("pubkeys");
+    let files =
+        [("luks", luks), ("tpmpass", admin)].map(|(name, key)| (keys.join(format!("{name}-{keyset}.pem")), key));
+    for (path, key) in &files {
+        refuse_another(path, key)?;
+    }
     atomic::make_dirs(&keys)?;
-    atomic::replace(&keys.join(format!("luks-{keyset}.pem")), atomic::PUBLIC, luks.to_pem()?.as_bytes())?;
-    atomic::replace(&keys.join(format!("tpmpass-{keyset}.pem")), atomic::PUBLIC, admin.to_pem()?.as_bytes())?;
+    for (path, key) in &files {
+        atomic::replace(path, atomic::PUBLIC, key.to_pem()?.as_bytes())?;
+    }
     Ok(dir)
+}
+
+/// Refuses to publish a key where another one is: a target would no longer believe what that has signed.
+fn refuse_another(path: &Path, key: &PublicKey) -> Result<()> {
+    if !path.exists()
+        || pem::blocks(&atomic::read(path)?).any(|block| block.der.is_some_and(|der| *der == key.as_der()))
+    {
+        return Ok(());
+    }
+    let why = format!("{} is another key, which has signed what is there", path.display());
+    Err(Error::new(Kind::Usage, "add signed policies", why)
+        .remedy("use the private key that belongs to it, or move pcr7data away and sign everything anew"))
 }
 
 /// The contents of an info.json.

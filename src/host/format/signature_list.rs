@@ -266,6 +266,22 @@ mod tests {
     }
 
     #[test]
+    fn no_byte_makes_it_panic() {
+        let lists =
+            [SignatureList::sha256(OWNER_GUID, &[[1; 32], [2; 32]]), SignatureList::x509(OWNER_GUID, vec![3; 5])];
+        let sound = to_bytes(&lists).unwrap();
+        for at in 0..sound.len() {
+            for value in 0..=u8::MAX {
+                let mut damaged = sound.clone();
+                damaged[at] = value;
+                for lists in [parse(&damaged), parse_file(&damaged)].into_iter().flatten() {
+                    assert_eq!(parse(&to_bytes(&lists).unwrap()).unwrap(), lists);
+                }
+            }
+        }
+    }
+
+    #[test]
     fn signatures_of_another_size_than_their_list_are_not_written() {
         let mut list = SignatureList::sha256(OWNER_GUID, &[[1; 32]]);
         list.size = 31;

@@ -31,6 +31,8 @@ use crate::{
 
 /// The first version whose measurements are known.
 const OLDEST: Version = Version(15, 6);
+/// From here on there is a section `.sbatlevel`.
+const WITH_SBAT_LEVEL: Version = Version(15, 7);
 /// From here on `MokListTrusted` is not measured.
 const WITHOUT_MOK_LIST_TRUSTED: Version = Version(15, 8);
 /// From here on `MokListRT` is asked before the certificate built in.
@@ -84,7 +86,8 @@ impl Shim {
         }
         let sbat_level = match section(&image, ".sbatlevel") {
             Some(section) => automatic_level(content(section)).ok_or_else(|| bad("its .sbatlevel makes no sense"))?,
-            None => profile::ORIGINAL_SBAT_LEVEL.to_vec(),
+            None if version < WITH_SBAT_LEVEL => profile::ORIGINAL_SBAT_LEVEL.to_vec(),
+            None => return Err(bad("it has no section .sbatlevel")),
         };
         let table = section(&image, ".vendor_cert").ok_or_else(|| bad("it has no section .vendor_cert"))?;
         let vendor = authorized(content(table)).ok_or_else(|| bad("its .vendor_cert makes no sense"))?;
