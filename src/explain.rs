@@ -1,6 +1,9 @@
 //! Why a boot is not the one that production policies expect, told from the firmware's event log.
 
-use crate::event_log::{self, Event};
+use crate::{
+    event_log::{self, Event},
+    policy::digest::hex,
+};
 use der::{
     Decode, Reader, SliceReader, Tag, Tagged,
     asn1::{AnyRef, ObjectIdentifier},
@@ -143,8 +146,4 @@ fn elements(der: &[u8]) -> Option<Vec<AnyRef<'_>>> {
         elements.push(AnyRef::decode(&mut reader).ok()?);
     }
     Some(elements)
-}
-
-fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

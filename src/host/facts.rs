@@ -1,6 +1,7 @@
 //! What a certificate says (RFC 5280), in words for people and members for programs.
 
 use super::key::{Family, Hash, PublicKey};
+use crate::policy::digest::hex;
 use der::{
     Encode, Tag, Tagged,
     asn1::{BmpString, Ia5StringRef, PrintableStringRef, TeletexStringRef, Utf8StringRef},
@@ -99,10 +100,4 @@ fn text(attribute: &AttributeTypeAndValue) -> Option<String> {
 #[must_use]
 pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
-}
-
-/// Lower case, two digits a byte.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -88,7 +88,7 @@ fn copy_of(header: &Header) -> std::io::Result<File> {
 
 /// Has cryptsetup write the token.
 fn import(token: &Token, mac: [u8; 32], device: &Path, cryptsetup: &Path) -> Result<()> {
-    let digits: String = mac.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits = digest::hex(&mac);
     // In this order and form: `luks::header` looks for just this.
     let json = format!(r#"{{"type":"trust-seal","keyslots":[],"mac":"{digits}"}}"#);
     let id = token.id.to_string();

@@ -64,3 +64,9 @@ pub fn hash(parts: &[&[u8]]) -> Digest {
     }
     h.finalize().into()
 }
+
+/// Bytes in hexadecimal: lower case, two digits each.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

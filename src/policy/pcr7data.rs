@@ -203,7 +203,7 @@ impl Pcr7Data {
             return Error::new(Kind::Refused, what, "PCR 7 has already been locked in this boot")
                 .remedy("restart the machine; every boot can read the secrets once");
         }
-        let hex: String = pcr7.iter().map(|b| format!("{b:02x}")).collect();
+        let hex = digest::hex(pcr7);
         Error::new(Kind::Refused, what, format!("none of {} is for PCR 7 = {hex}", self.policy.display()))
     }
 

@@ -12,6 +12,7 @@ use crate::{
         certificate,
         key::{Hash, PrivateKey},
     },
+    policy::digest::hex,
 };
 use clap::{Args, Subcommand, ValueHint};
 use serde::Serialize;
@@ -236,8 +237,4 @@ const fn name(hash: Hash) -> &'static str {
         Hash::Sha256 => "sha256",
         Hash::Sha384 => "sha384",
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -85,7 +85,34 @@ enum Command {
 
 /// The whole command line, with the commands that `main` does not hand to this module.
 fn definition() -> clap::Command {
-    target::add_to(Cli::command())
+    flowing(target::add_to(Cli::command()))
+}
+
+/// Has paragraphs below the options flow into the width of the terminal: in the source they are broken at its own.
+fn flowing(command: clap::Command) -> clap::Command {
+    let below = command.get_after_help().map(|text| flow(&text.to_string()));
+    let command = command.mut_subcommands(flowing);
+    match below {
+        Some(below) => command.after_help(below),
+        None => command,
+    }
+}
+
+/// Joins the lines of a paragraph; examples are indented and stay.
+fn flow(text: &str) -> String {
+    let mut flowing = String::new();
+    for line in text.lines() {
+        let in_paragraph = !flowing.is_empty() && !flowing.ends_with('\n');
+        let stands_alone = line.is_empty() || line.starts_with(' ') || line.ends_with(':');
+        if in_paragraph {
+            flowing.push(if stands_alone { '\n' } else { ' ' });
+        }
+        flowing.push_str(line);
+        if stands_alone {
+            flowing.push('\n');
+        }
+    }
+    flowing
 }
 
 /// Does what the command line says.
@@ -126,5 +153,17 @@ impl Command {
             Self::Man(command) => command.run(definition()),
             Self::Completions(command) => command.run(definition()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paragraphs_flow_and_examples_stay() {
+        let text = "Examples:\n  one\n  two\n\nA paragraph\nof two lines.\n\nAnother.\n\nExample:\n  three";
+        let flowing = "Examples:\n  one\n  two\n\nA paragraph of two lines.\n\nAnother.\n\nExample:\n  three\n";
+        assert_eq!(flow(text), flowing);
     }
 }

@@ -8,6 +8,7 @@ use crate::{
         keyset::{Keyset, Role},
         pcr7::{self, Event, Prediction},
     },
+    policy::digest::hex,
 };
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -115,8 +116,4 @@ fn describe(event: &Event) -> Result<()> {
     }
     output::line(format_args!("    SHA-256  {}", hex(&event.digest)))?;
     output::line(format_args!("    PCR 7    {}", hex(&event.pcr7)))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -5,9 +5,10 @@ use crate::{
     error::{Error, Kind, Result},
     host::{
         atomic, credentials,
-        facts::{Facts, hex, printable},
+        facts::{Facts, printable},
         project,
     },
+    policy::digest::hex,
     policy::{
         digest::Digest,
         pcr7data::{self, Pcr7Data},

@@ -87,7 +87,7 @@ impl Prediction {
     pub fn production_events(&self) -> String {
         let line = |event: &Event| {
             let signer = explain::signer_of(&event.data).filter(|_| event.kind == EventType::Authority);
-            let digest: String = event.digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            let digest = digest::hex(&event.digest);
             format!("{} {digest} {}", event.name, signer.unwrap_or_default()).trim_end().to_owned() + "\n"
         };
         self.common.iter().chain([&self.production]).map(line).collect()

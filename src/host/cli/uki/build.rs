@@ -1,6 +1,6 @@
 //! `trust uki build`.
 
-use super::{digest, hex, in_file};
+use super::{digest, in_file};
 use crate::{
     console,
     error::Result,
@@ -22,6 +22,7 @@ use crate::{
             measure::{self, Bank},
         },
     },
+    policy::digest::hex,
     policy::{digest::Digest, pcr7data::KeyType},
 };
 use clap::{Args, ValueEnum};

@@ -1,6 +1,6 @@
 //! `trust uki inspect`.
 
-use super::{hex, parse, read};
+use super::{parse, read};
 use crate::{
     error::Result,
     host::{
@@ -9,6 +9,7 @@ use crate::{
         format::pe::Image,
         uki::{additions, inspect},
     },
+    policy::digest::hex,
 };
 use clap::Args;
 use serde_json::{Value, json};

@@ -1,12 +1,13 @@
 //! `trust uki measure`.
 
-use super::{digest, hex, parse, read};
+use super::{digest, parse, read};
 use crate::{
     error::{Error, Kind, Result},
     host::{
         cli::output,
         uki::measure::{self, Bank, Measured, Pcr},
     },
+    policy::digest::hex,
 };
 use clap::Args;
 use serde_json::{Value, json};

@@ -51,7 +51,3 @@ fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<Image<'a>> {
 fn in_file(path: &Path) -> String {
     format!("use {}", path.display())
 }
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}

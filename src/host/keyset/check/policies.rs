@@ -5,11 +5,11 @@ use crate::{
     error::Kind,
     host::{
         atomic,
-        facts::hex,
         key::{Hash, PublicKey},
         keyset::{Keyset, Role},
     },
     layout::Signer,
+    policy::digest::hex,
     policy::{
         digest::{self, Digest},
         pcr7data::{self, Entry, KeyType, Pcr7Data},
