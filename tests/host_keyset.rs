@@ -519,3 +519,20 @@ fn no_private_key_is_printed() {
         }
     }
 }
+
+#[test]
+fn what_scripts_for_the_old_tool_say_is_understood() {
+    let home = Home::new();
+    let add =
+        ["--debug", "keyset", "add", "--Org", "Acme", "--bootkit-version", "0.0.17", "--key-type", "ec-p256", "k"];
+    home.ok(&add);
+    home.ok(&["project", "add", "k", "p"]);
+    home.ok(&["sudi", "add", "k", "p", "SN1"]);
+    assert_eq!(home.ok(&["--debug", "sudi", "list", "k", "p"]), "SN1\n");
+    let keyset = home.keys().join("k");
+    let cert = keyset.join("manifest/p/cert.pem");
+    assert_eq!(home.ok(&["keyset", "show", "--path", "k", "manifest:p", "cert.pem"]).trim_end(), text(&cert));
+    let value = fs::read_to_string(&cert).unwrap();
+    assert_eq!(home.ok(&["keyset", "show", "--value", "k", "manifest:p", "cert.pem"]), value);
+    assert_eq!(home.ok(&["keyset", "show", "k", "manifest:p", "cert.pem"]), format!("{}\n{value}", text(&cert)));
+}

@@ -6,6 +6,7 @@ use super::{
     output, pcr7data, show,
 };
 use crate::{
+    console,
     error::Result,
     host::{
         keyset::{self, Keyset},
@@ -79,6 +80,9 @@ pub struct New {
     /// Who verifies the images of its machines: their PCR 7 is computed and policies signed for it; may be repeated
     #[arg(long, value_name = "CHAIN", default_value = "direct")]
     chain: Vec<Chain>,
+    /// Taken for the sake of old scripts: no boot kit is fetched
+    #[arg(long, value_name = "VERSION", hide = true)]
+    bootkit_version: Option<String>,
 }
 
 impl InitKeyset {
@@ -89,6 +93,9 @@ impl InitKeyset {
 
 impl New {
     fn make(self, keyset: String) -> Result<()> {
+        if self.bootkit_version.is_some() {
+            console::note("--bootkit-version does nothing: no boot kit is fetched or made");
+        }
         let keys = self.keys.open()?;
         let dir = keyset::create(&Owner { keyset, organizations: self.org }, keys, &self.chain)?;
         output::line(dir.display())

@@ -27,6 +27,9 @@ use std::{ffi::OsString, process::ExitCode};
 #[derive(Parser)]
 #[command(name = "trust", version, max_term_width = 100, arg_required_else_help = true)]
 struct Cli {
+    /// Taken for the sake of old scripts: messages say what there is to say
+    #[arg(long, global = true, hide = true)]
+    debug: bool,
     #[command(subcommand)]
     command: Command,
 }
