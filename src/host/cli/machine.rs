@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 /// Who verifies the images, and what db and dbx hold.
 #[derive(Args)]
 pub struct Databases {
-    /// Who verifies the images [default: direct, or shim where --shim is given]
+    /// Who verifies the images [default: direct, or shim where one is given]
     #[arg(long, value_name = "CHAIN")]
     chain: Option<Chain>,
     /// What db holds beside the keyset's certificates, like that of somebody whose option ROMs are to run: a certificate
