@@ -1,7 +1,7 @@
 //! Unified kernel images, built by `trust` and looked at with ukify, systemd-measure, objdump, sbverify, cpio and
 //! bsdtar; built by ukify and looked at with `trust`.
 
-use harness::{Home, assets, run};
+use harness::{Home, Token, assets, run};
 use serde_json::Value;
 use std::{
     fs,
@@ -267,6 +267,44 @@ fn another_key_signs_with_its_own_certificate_only() {
     ]);
     assert!(complaint.contains("certificate"), "{complaint}");
     assert!(!kitchen.path("other.efi").exists());
+}
+
+#[test]
+fn a_key_in_a_token_signs_the_same_image() {
+    let (kitchen, token) = (Kitchen::new(), Token::new());
+    let of = |item: &str| kitchen.0.keys().join("k/uki-limited").join(item);
+    token.import(&of("privkey.pem"), "uki", "01");
+    let (uri, cert, kernel, stub) = (token.uri("uki"), of("cert.pem"), kernel(), stub());
+    let said = kitchen.build("file.efi", &["--kind", "limited", "--initrd", "initrd.img"]);
+    let mut command = kitchen.0.command(&[
+        "uki",
+        "build",
+        "--keyset",
+        "k",
+        "--kind",
+        "limited",
+        "--kernel",
+        text(&kernel),
+        "--stub",
+        text(&stub),
+        "--initrd",
+        "initrd.img",
+        "--key",
+        &uri,
+        "--cert",
+        text(&cert),
+        "--output",
+        "token.efi",
+        "--json",
+    ]);
+    let (name, value) = token.environment();
+    let output = command.env(name, value).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let also: Value = serde_json::from_slice(&output.stdout).unwrap();
+    // The same certificate vouches for it: PCR 7 is known, too.
+    assert_eq!(also["pcr"], said["pcr"]);
+    assert!(also["pcr"]["sha256"].get("7").is_some(), "{also}");
+    assert!(fs::read(kitchen.path("file.efi")).unwrap() == fs::read(kitchen.path("token.efi")).unwrap());
 }
 
 #[test]
