@@ -211,8 +211,17 @@ fn each_kind_is_signed_by_its_key() {
             _ => "UKI Production",
         };
         let signers = &kitchen.json(&["uki", "inspect", "image.efi"])["signers"];
-        assert!(signers[0].as_str().unwrap().contains(cn) && signers.get(1).is_none(), "{signers}");
+        assert!(signers[0]["subject"].as_str().unwrap().contains(cn) && signers.get(1).is_none(), "{signers}");
     }
+    assert!(kitchen.0.ok(&["uki", "inspect", "image.efi"]).contains("signer: CN=UKI TPM,OU=Trust keyset k\n"));
+    // One byte of the kernel is another one.
+    let mut bytes = fs::read(kitchen.path("image.efi")).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    kitchen.write("flipped.efi", &bytes);
+    let shown = kitchen.0.ok(&["uki", "inspect", "flipped.efi"]);
+    assert!(shown.contains("signer: CN=UKI TPM,OU=Trust keyset k, of another image\n"), "{shown}");
+
     kitchen.build("unsigned.efi", &["--kind", "tpm", "--initrd", "initrd.img", "--unsigned"]);
     assert_eq!(kitchen.json(&["uki", "inspect", "unsigned.efi"])["signers"], serde_json::json!([]));
     // Signing it elsewhere comes to the same.

@@ -33,15 +33,17 @@ use std::path::PathBuf;
 const IMAGE: u32 = 0o644;
 
 pub const HELP: &str = "\
-The initrd gets a further archive with the keyset's public files: /pcr7data, /manifestCA.pem and, with --with-trust,
-/usr/bin/trust. The same input gives the same image.
+The initrd gets a further archive with the keyset's public files: /pcr7data, /manifestCA.pem
+and, with --with-trust, /usr/bin/trust. The same input gives the same image.
 
-PCR 4 is for a boot with Secure Boot on whose firmware starts the image from a boot entry, with nothing in between.
-PCR 11 is that at the start of the kernel; `trust uki measure` has those after each phase.
+PCR 4 is for a boot with Secure Boot on that goes from a boot entry of the firmware to the
+image, or to shim and then to the image. PCR 11 is that at the start of the kernel;
+`trust uki measure` has those after each phase.
 
 Example:
-  trust uki build --keyset acme --kind production --kernel /boot/vmlinuz-6.12 --initrd initrd.img --with-trust \\
-    --cmdline 'root=/dev/mapper/root ro quiet' --os-release root/usr/lib/os-release --output acme.efi";
+  trust uki build --keyset acme --kind production --output acme.efi \\
+    --kernel /boot/vmlinuz-6.12 --initrd initrd.img --with-trust \\
+    --cmdline 'root=/dev/mapper/root ro quiet' --os-release root/usr/lib/os-release";
 
 /// The kinds of images.
 #[derive(Clone, Copy, ValueEnum)]
@@ -124,14 +126,14 @@ pub struct Build {
     /// Leave signing to `trust sign efi`, elsewhere
     #[arg(long, conflicts_with_all = ["key", "cert"])]
     unsigned: bool,
-    #[command(flatten)]
-    machine: machine::Options,
     /// Where the image goes
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
     /// As a JSON object
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    machine: machine::Options,
 }
 
 impl Build {

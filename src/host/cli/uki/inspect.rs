@@ -7,6 +7,7 @@ use crate::{
         authenticode,
         cli::output,
         format::pe::Image,
+        key::Hash,
         uki::{additions, inspect},
     },
     policy::digest::hex,
@@ -14,6 +15,12 @@ use crate::{
 use clap::Args;
 use serde_json::{Value, json};
 use std::path::PathBuf;
+
+pub const HELP: &str = "\
+It shows who has signed the image; that the signatures are good, `trust verify efi` finds out.
+
+Example:
+  trust uki inspect acme.efi --files";
 
 /// `trust uki inspect`
 #[derive(Args)]
@@ -33,19 +40,14 @@ impl Inspect {
         let bytes = read(&self.file)?;
         let image = parse(&self.file, &bytes)?;
         let contents = inspect::inspect(&image);
-        let report = authenticode::verify(&bytes, &[[0; 0]; 0])?;
-        let signers: Vec<_> = report
-            .signatures
-            .iter()
-            .map(|signature| signature.signer.clone().unwrap_or_else(|| "a signature that cannot be read".to_owned()))
-            .collect();
+        let signers = signers(&image)?;
         if self.json {
             return output::json(&self.to_json(&image, &contents, &signers));
         }
         self.show(&image, &contents, &signers)
     }
 
-    fn to_json(&self, image: &Image<'_>, contents: &inspect::Contents, signers: &[String]) -> Value {
+    fn to_json(&self, image: &Image<'_>, contents: &inspect::Contents, signers: &[Signer]) -> Value {
         let sections = image.sections().iter().map(|section| {
             let (size, digest) = inspect::size_and_digest(section);
             json!({ "name": section.name(), "size": size, "sha256": hex(&digest) })
@@ -54,7 +56,7 @@ impl Inspect {
             "stub": contents.stub,
             "profiles": contents.profiles,
             "sections": sections.collect::<Vec<_>>(),
-            "signers": signers,
+            "signers": signers.iter().map(|signer| json!({ "subject": signer.subject, "of_this_image": signer.matches })).collect::<Vec<_>>(),
             "cmdline": contents.cmdline,
             "os_release": contents.os_release,
             "uname": contents.uname,
@@ -88,7 +90,7 @@ impl Inspect {
         })
     }
 
-    fn show(&self, image: &Image<'_>, contents: &inspect::Contents, signers: &[String]) -> Result<()> {
+    fn show(&self, image: &Image<'_>, contents: &inspect::Contents, signers: &[Signer]) -> Result<()> {
         for section in image.sections() {
             let (size, digest) = inspect::size_and_digest(section);
             let name = section.name().escape_debug().to_string();
@@ -104,7 +106,9 @@ impl Inspect {
                 .map_or("unknown".into(), |version| format!("systemd-stub {}", version.escape_debug()))
         ))?;
         for signer in signers {
-            output::line(format_args!("signer: {signer}"))?;
+            let subject = signer.subject.as_deref().unwrap_or("of a signature that cannot be read");
+            let doubt = if signer.matches { "" } else { ", of another image" };
+            output::line(format_args!("signer: {subject}{doubt}"))?;
         }
         if signers.is_empty() {
             output::line("signer: none")?;
@@ -155,8 +159,27 @@ impl Inspect {
             ))?;
         }
         if initrd.policies.is_empty() {
-            output::line(format_args!("/{}: not there", additions::PCR7DATA))?;
+            let what = if initrd.files.contains_key(additions::PCR7DATA) { "without policies" } else { "not there" };
+            output::line(format_args!("/{}: {what}", additions::PCR7DATA))?;
         }
         Ok(())
     }
+}
+
+/// Whose a signature is said to be.
+struct Signer {
+    subject: Option<String>,
+    /// Whether what was signed is the digest of this image.
+    matches: bool,
+}
+
+fn signers(image: &Image<'_>) -> Result<Vec<Signer>> {
+    const NOBODY: [&[u8]; 0] = [];
+    let signatures = authenticode::verify(image.bytes(), &NOBODY)?.signatures.into_iter();
+    let matches = |(hash, digest): &(Hash, Vec<u8>)| authenticode::digest(image, *hash) == *digest;
+    let signer = |found: authenticode::Signature| {
+        let matches = found.digest.as_ref().is_some_and(matches);
+        Signer { subject: found.signer, matches }
+    };
+    Ok(signatures.map(signer).collect())
 }

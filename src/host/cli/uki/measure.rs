@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 
 pub const HELP: &str = "\
-PCR 4 is for a boot with Secure Boot on whose firmware starts the image from a boot entry, with nothing in between.
-PCR 11 is without the sections that the machine chooses among several (.dtbauto, .efifw).
+PCR 4 is for a boot with Secure Boot on that goes from a boot entry of the firmware to the
+image. PCR 11 is without the sections that the machine chooses among several (.dtbauto, .efifw).
 
 Example:
   trust uki measure acme.efi --bank sha256 --bank sha384 --json";

@@ -21,7 +21,7 @@ pub enum Ukis {
     #[command(after_help = measure::HELP)]
     Measure(measure::Measure),
     /// Show what is in an image: sections, signers, command line, initrd
-    #[command(after_help = "Example:\n  trust uki inspect acme.efi --files")]
+    #[command(after_help = inspect::HELP)]
     Inspect(inspect::Inspect),
 }
 
