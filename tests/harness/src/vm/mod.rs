@@ -179,10 +179,13 @@ impl Report {
         self.expect(refused, &format!("nobody refused to boot with the words {why:?}"))
     }
 
-    /// The value that the guest's script said in a line `NAME VALUE`.
+    /// The value that the guest's script said in a line `NAME VALUE`, or `NAME` if it is empty.
     #[track_caller]
     pub fn value(&self, name: &str) -> &str {
-        let line = self.said.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let line = self.said.lines().find_map(|line| match line.strip_prefix(name)? {
+            "" => Some(""),
+            value => value.strip_prefix(' '),
+        });
         self.expect(line.is_some(), &format!("the guest said nothing of {name}"));
         line.unwrap_or_default()
     }
