@@ -6,7 +6,7 @@ use trust::host::{
     authenticode,
     format::pe::Image,
     key::Hash,
-    uki::measure,
+    uki::{inspect, measure},
 };
 
 /// A certificate whose key has signed nothing.
@@ -22,6 +22,7 @@ fuzz_target!(|bytes: &[u8]| {
             let _ = measure::sections(&image, version, profile);
         }
     }
+    let _ = inspect::inspect(&image);
     if let Ok(report) = authenticode::verify(bytes, &[ANCHOR]) {
         assert!(!report.is_accepted());
     }
