@@ -2,7 +2,10 @@
 //! inherited that could look into it.
 
 use crate::error::{Error, Kind, Result};
-use nix::{sys::signal::SigSet, unistd::execv};
+use nix::{
+    sys::signal::{SigHandler, SigSet, Signal, signal},
+    unistd::execv,
+};
 use rustix::{
     fs::Mode,
     io::Errno,
@@ -66,6 +69,11 @@ impl Before {
         rustix::process::umask(self.umask);
         if let Err(error) = unblock_signals() {
             return error;
+        }
+        // SAFETY: it is the default that is set, and no handler that could interrupt anything.
+        // Rust's runtime ignores SIGPIPE, and what is ignored stays so in the next program.
+        if let Err(errno) = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) } {
+            return Error::system("give SIGPIPE back", errno);
         }
         let words: std::result::Result<Vec<_>, NulError> =
             argv.iter().map(|word| CString::new(word.as_bytes())).collect();

@@ -1,6 +1,6 @@
 //! A small initrd: busybox, a script, and what else a test puts in.
 
-use crate::assets::Kernel;
+use crate::{assets::Kernel, tools::run};
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
@@ -69,6 +69,19 @@ impl Initrd {
         fs::create_dir_all(path.parent().expect("it is below the root")).expect("a writable directory");
         fs::write(&path, content).expect("a writable directory");
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("our own file");
+        self
+    }
+
+    /// Adds a program of this system, where it is here, with the libraries that it is linked with.
+    pub fn program(&mut self, path: &Path) -> &mut Self {
+        let path = path.to_str().expect("a path in text");
+        self.add(path.trim_start_matches('/'), Path::new(path), 0o755);
+        let linked = run("ldd", &[path]);
+        // `NAME => /PATH (ADDRESS)`, or `/PATH (ADDRESS)` for the loader; what the kernel brings has no path.
+        let libraries = linked.split_whitespace().filter(|word| word.starts_with('/'));
+        for library in libraries {
+            self.add(library.trim_start_matches('/'), Path::new(library), 0o755);
+        }
         self
     }
 

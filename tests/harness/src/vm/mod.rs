@@ -117,6 +117,12 @@ impl Vm {
         disk::vfat(&self.boot_disk(), files);
     }
 
+    /// The image of its second disk, `/dev/vdb`, which is there once a file is.
+    #[must_use]
+    pub fn data_disk(&self) -> PathBuf {
+        self.dir.path().join(qemu::DATA_DISK)
+    }
+
     fn boot_disk(&self) -> PathBuf {
         self.dir.path().join("boot.img")
     }

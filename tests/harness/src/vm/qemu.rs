@@ -17,6 +17,9 @@ pub(super) const SAID: &str = "said.log";
 /// What tells why a boot went wrong.
 pub(super) const LOGS: [&str; 5] = [CONSOLE, SAID, "qemu.log", "qemu.command", "swtpm.log"];
 
+/// The image of the second disk.
+pub(super) const DATA_DISK: &str = "data.img";
+
 /// A machine that is on. Dropping it cuts the power.
 pub(super) struct Qemu {
     qemu: Process,
@@ -45,6 +48,11 @@ impl Qemu {
         if disk.exists() {
             command.arg("-drive").arg(format!("if=none,id=boot,format=raw,file={}", disk.display()));
             command.args(["-device", "virtio-blk-pci,drive=boot,bootindex=1"]);
+        }
+        let disk = dir.join(DATA_DISK);
+        if disk.exists() {
+            command.arg("-drive").arg(format!("if=none,id=data,format=raw,file={}", disk.display()));
+            command.args(["-device", "virtio-blk-pci,drive=data"]);
         }
         fs::write(dir.join("qemu.command"), format!("{command:?}\n")).expect("a writable directory");
         Self { qemu: Process::start(&command, &dir.join("qemu.log")), _swtpm: swtpm }
