@@ -123,7 +123,7 @@ fn a_keyset_has_its_files_with_their_modes_and_nothing_else() {
         let dir = format!("{dir}/{}", &swapped[2..]);
         expected.extend([format!("{dir} 700"), format!("{dir}/info.json 640")]);
         let files: &[&str] = match role {
-            "uki-production" => &["tpm_luks.policy.signed"],
+            "uki-production" => &["pcr7.events", "tpm_luks.policy.signed"],
             "uki-tpm" => &["tpm_passwd.policy.signed"],
             _ => &["pcr_limited.bin", "pcr_prod.bin", "pcr_tpm.bin"],
         };

@@ -59,9 +59,10 @@ impl Kitchen {
 
     /// A section of an image, by objcopy.
     fn section(&self, image: &str, name: &str) -> Vec<u8> {
-        let dumped = self.path("dumped");
+        // Tests that look at the same image do so at the same time.
+        let dir = tempfile::TempDir::new().unwrap();
+        let (dumped, copy) = (dir.path().join("dumped"), dir.path().join("copy"));
         let dump = format!("{name}={}", text(&dumped));
-        let copy = self.path("copy");
         run("objcopy", &["--dump-section", &dump, text(&self.path(image)), text(&copy)]);
         let mut bytes = fs::read(dumped).unwrap();
         // objcopy pads; the table knows better.
@@ -76,8 +77,10 @@ impl Kitchen {
     fn systemd_measure(&self, sections: &[(&str, Vec<u8>)], banks: &[&str]) -> Vec<(String, String, String)> {
         let mut command = assets::program("systemd-measure");
         command.args(["calculate", "--json=short"]);
+        let dir = tempfile::TempDir::new().unwrap();
         for (name, data) in sections {
-            let file = self.write(&format!("section{name}"), data);
+            let file = dir.path().join(name.trim_start_matches('.'));
+            fs::write(&file, data).unwrap();
             command.arg(format!("--{}={}", name.trim_start_matches('.'), text(&file)));
         }
         command.args(banks.iter().map(|bank| format!("--bank={bank}")));

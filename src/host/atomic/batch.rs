@@ -69,10 +69,14 @@ impl Batch {
         }
         while let Some(name) = self.ready.front() {
             let (from, to) = (self.unfinished.path.join(name), self.parent.join(name));
-            let ours = to.symlink_metadata().is_err();
-            if ours {
-                std::fs::rename(&from, &to).map_err(|e| cannot("make", &to, &e))?;
-            }
+            let is_there = || to.symlink_metadata().is_ok();
+            // Between a look and the renaming somebody else may come; rename(2) never replaces a directory that holds something.
+            let ours = !is_there()
+                && match std::fs::rename(&from, &to) {
+                    Ok(()) => true,
+                    Err(_) if is_there() => false,
+                    Err(e) => return Err(cannot("make", &to, &e)),
+                };
             self.ready.pop_front();
             tell(&to, ours)?;
         }

@@ -42,8 +42,11 @@ impl Staging {
         sync_tree(self.path())?;
         interrupt::check()?;
         refuse_existing(&self.target)?;
-        // Never replaces a directory that holds something: rename(2).
-        std::fs::rename(self.path(), &self.target).map_err(|e| cannot("make", &self.target, &e))?;
+        // Never replaces a directory that holds something, should somebody else have made it just now: rename(2).
+        if let Err(e) = std::fs::rename(self.path(), &self.target) {
+            refuse_existing(&self.target)?;
+            return Err(cannot("make", &self.target, &e));
+        }
         sync(parent_of(&self.target))?;
         Ok(self.target.clone())
     }
