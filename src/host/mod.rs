@@ -7,7 +7,7 @@
 //! - [`key`], [`certificate`], [`profile`], [`credentials`]: private keys, certificates, what ours say, and the two as files;
 //! - [`facts`], [`purpose`]: what any certificate says, and whether that is what it is for;
 //! - [`key_maker`]: many keys at once;
-//! - [`format`]: what others have laid down: PE, CMS, cpio, signature lists, variables;
+//! - [`mod@format`]: what others have laid down: PE, CMS, cpio, signature lists, variables;
 //! - [`authenticode`], [`uki`]: images signed, verified, built, measured;
 //! - [`pcr7`], [`enroll`]: what a firmware measures, and how it gets its keys;
 //! - [`luks`]: headers sealed;

@@ -14,7 +14,7 @@ use std::ops::Range;
 
 /// The digest of an image: 32 or 48 bytes, of exactly what firmware hashes.
 ///
-/// Of the file as it is: [`super::sign`] appends zeros up to a multiple of eight bytes first, which then count.
+/// Of the file as it is: [`super::sign()`] appends zeros up to a multiple of eight bytes first, which then count.
 #[must_use]
 pub fn digest(image: &Image<'_>, hash: Hash) -> Vec<u8> {
     let ranges = covered(image);

@@ -40,7 +40,7 @@ pub fn line(line: impl Display) -> Result<()> {
 /// As they are.
 ///
 /// # Errors
-/// As [`line`].
+/// As [`line()`].
 pub fn bytes(bytes: &[u8]) -> Result<()> {
     match std::io::stdout().write_all(bytes) {
         Err(e) if e.kind() != ErrorKind::BrokenPipe => {
@@ -53,7 +53,7 @@ pub fn bytes(bytes: &[u8]) -> Result<()> {
 /// Each on its line.
 ///
 /// # Errors
-/// As [`line`].
+/// As [`line()`].
 pub fn lines(lines: impl IntoIterator<Item = impl Display>) -> Result<()> {
     lines.into_iter().try_for_each(line)
 }
@@ -61,7 +61,7 @@ pub fn lines(lines: impl IntoIterator<Item = impl Display>) -> Result<()> {
 /// One JSON value, indented: easy on whoever looks, and all the same to a program.
 ///
 /// # Errors
-/// As [`line`].
+/// As [`line()`].
 pub fn json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value).map_err(|e| Error::system("write JSON", e))?;
     line(text)

@@ -23,7 +23,7 @@ const MAX_SPLASH: u64 = 64 << 20;
 /// What an image is made of.
 #[derive(Debug)]
 pub struct Ingredients {
-    /// The kernel; see [`Self::read_kernel`].
+    /// The kernel; see [`read_kernel`].
     pub kernel: Vec<u8>,
     /// Archives, compressed or not, in the order in which they are unpacked.
     pub initrds: Vec<PathBuf>,
