@@ -1,6 +1,6 @@
 //! Keysets, projects and machines as `trust` makes them, looked at with the openssl command and the shell.
 
-use harness::{Home, openssl, tree, trust_host};
+use harness::{Home, ROLES, openssl, tree, trust_host};
 use std::{
     collections::BTreeSet,
     fs,
@@ -15,18 +15,6 @@ use std::{
 use tempfile::TempDir;
 use uuid_text::is_random_uuid;
 
-const ROLES: [&str; 10] = [
-    "manifest-ca",
-    "sudi-ca",
-    "uefi-pk",
-    "uefi-kek",
-    "uefi-db",
-    "uki-production",
-    "uki-limited",
-    "uki-tpm",
-    "tpmpol-admin",
-    "tpmpol-luks",
-];
 const SIGINT: i32 = 2;
 
 /// A keyset that tests only look at.

@@ -1,6 +1,6 @@
 //! What `trust keyset show`, `keyset export-public` and `new-uuid` print and write, compared with the files and the openssl command.
 
-use harness::{Boot, Home, openssl, run, tree};
+use harness::{Boot, Home, ROLES, openssl, run, tree};
 use serde_json::Value;
 use std::{
     collections::BTreeSet,
@@ -8,19 +8,6 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
-
-const ROLES: [&str; 10] = [
-    "manifest-ca",
-    "sudi-ca",
-    "uefi-pk",
-    "uefi-kek",
-    "uefi-db",
-    "uki-production",
-    "uki-limited",
-    "uki-tpm",
-    "tpmpol-admin",
-    "tpmpol-luks",
-];
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()

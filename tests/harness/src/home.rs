@@ -11,6 +11,20 @@ use std::{
 };
 use tempfile::TempDir;
 
+/// The directories of a keyset's own keys.
+pub const ROLES: [&str; 10] = [
+    "manifest-ca",
+    "sudi-ca",
+    "uefi-pk",
+    "uefi-kek",
+    "uefi-db",
+    "uki-production",
+    "uki-limited",
+    "uki-tpm",
+    "tpmpol-admin",
+    "tpmpol-luks",
+];
+
 /// An administrator's home directory, gone when it is dropped.
 #[derive(Debug)]
 pub struct Home(TempDir);

@@ -35,7 +35,7 @@ mod wire;
 mod witness;
 
 pub use cell::{Cell, End, Run};
-pub use home::{Home, tree};
+pub use home::{Home, ROLES, tree};
 pub use identity::{Identity, openssl};
 pub use interposer::{Action, Exchange, Front, Interposer};
 pub use keyset::{Boot, Digest, Keyset, extend, hex, luks_policy, pcr_policy, sha256};
