@@ -57,8 +57,18 @@ pub fn verify(device: &Path) -> Result<Verified> {
 /// # Errors
 /// Those of reading, but for the end of the device.
 pub fn read(device: &File, offset: usize) -> io::Result<Option<Header>> {
-    // As large as the largest header; what lies behind the end of a small device is zero.
-    let size = if offset == 0 { header::SIZES.last().copied().unwrap_or(0) } else { offset };
+    // Nearly every header is of the smallest size: a boot reads 16 KiB, and more only where that is not all.
+    let sizes = if offset == 0 { header::SIZES.to_vec() } else { vec![offset] };
+    for size in sizes {
+        if let Some(header) = Header::parse(&read_at(device, offset, size)?, offset) {
+            return Ok(Some(header));
+        }
+    }
+    Ok(None)
+}
+
+/// So many bytes; what lies behind the end of a small device is zero.
+fn read_at(device: &File, offset: usize, size: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; size];
     let mut filled = 0;
     while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
@@ -69,7 +79,7 @@ pub fn read(device: &File, offset: usize) -> io::Result<Option<Header>> {
             Err(e) => return Err(e),
         }
     }
-    Ok(Header::parse(&bytes, offset))
+    Ok(bytes)
 }
 
 impl Verified {
