@@ -259,6 +259,115 @@ fn seal_needs_a_passphrase_and_a_volume() {
     assert!(before == fs::read(machine.disk()).unwrap(), "the disk is as it was");
 }
 
+/// Functions for a machine whose block devices are files: `device NAME FILE` plugs one in, as kernel and devtmpfs do,
+/// and `waits NAME SECONDS DEVICE` opens one and says how, and what was handed to cryptsetup.
+const DEVICES: &str = r#"
+device() {
+    ln -s "$2" "/dev/$1"
+    mkdir -p "/sys/class/block/$1/holders"
+    echo 0:0 >"/sys/class/block/$1/dev"
+    echo 65536 >"/sys/class/block/$1/size"
+}
+foreign() {
+    truncate --size 32M /cell/foreign
+    printf %s attacker | format --uuid "$UUID" --label ours --key-file - /cell/foreign
+    cryptsetup token add --key-description machine:luks /cell/foreign
+}
+waits() { try "$1" env -i "$TRUST" luks open --wait "$2" --cryptsetup /cell/show "$3" name -- --test-passphrase; }
+UUID=6cb1e5ab-7a53-4ca1-9d0a-1d3b4ce2ae10
+printf '#!/bin/sh\nfor last; do before=$device device=$last; done; echo "opened $before"; exec cryptsetup "$@"\n' >/cell/show
+chmod +x /cell/show
+"#;
+
+fn with_devices(machine: &Sealed, script: &str) -> Run {
+    let run = machine.run(&format!("{DEVICES}{script}"));
+    println!("{}{}", run.stdout, run.stderr);
+    run
+}
+
+/// The lines in which a script said which devices it opened.
+fn opened(run: &Run) -> Vec<&str> {
+    run.stdout.lines().filter_map(|line| line.strip_prefix("opened ")).collect()
+}
+
+#[test]
+fn a_volume_is_found_by_the_names_in_its_header_whoever_else_has_them() {
+    let machine = Sealed::new();
+    let run = with_devices(
+        &machine,
+        r#"
+        cryptsetup config --label ours /cell/disk
+        seal /cell/disk
+        foreign
+        device sda /cell/foreign
+        : >/cell/nothing
+        device sdb /cell/nothing
+        device sdc /cell/script
+        device sdd1 /cell/disk
+        device sde /cell/foreign
+        # One whose node is another's, and one that has none.
+        device sdf /cell/disk; echo 8:0 >/sys/class/block/sdf/dev
+        device sdg /cell/missing
+        waits uuid 1 UUID=$UUID
+        waits upper 1 UUID=${UUID^^}
+        waits label 1 LABEL=ours
+        # What a mirror is made of comes last, and an empty one not at all.
+        mkdir /sys/class/block/sdd1/holders/md0
+        device vda /cell/disk
+        waits whole 1 LABEL=ours
+        echo 0 >/sys/class/block/vda/size
+        waits part 1 LABEL=ours
+        # Its first copy is broken.
+        dd if=/dev/zero of=/cell/disk bs=4096 count=1 conv=notrunc status=none
+        waits second 1 UUID=$UUID
+        waits beginning 1 UUID=${UUID%0}
+        waits none 1 LABEL=
+        waits unknown 1 PARTUUID=$UUID
+        waits path 1 /dev/sdd1
+        "#,
+    );
+    run.ok();
+    for name in ["uuid", "upper", "label", "whole", "part", "second", "path"] {
+        assert_eq!(run.value(name), "0", "{name}: {run:#?}");
+    }
+    let devices = ["/dev/sdd1", "/dev/sdd1", "/dev/sdd1", "/dev/vda", "/dev/sdd1", "/dev/sdd1", "/dev/sdd1"];
+    assert_eq!(opened(&run), devices, "{run:#?}");
+    assert_eq!((run.value("beginning"), run.value("none"), run.value("unknown")), ("15", "2", "2"));
+}
+
+#[test]
+fn a_volume_is_waited_for_and_another_one_in_its_place_refused() {
+    let machine = Sealed::new();
+    let run = with_devices(
+        &machine,
+        r#"
+        waits nowhere 1 UUID=$UUID
+        waits missing 1 /dev/sdb
+        foreign
+        device sda /cell/foreign
+        waits stranger 1 UUID=$UUID
+        # At a path there is nothing to wait for. That the disk does not appear later is what fails this test.
+        { sleep 1; rm /dev/sda; device sda /cell/disk; } & waits place 60 /dev/sda
+        wait
+        rm -r /dev/sda /sys/class/block/sda
+        device sda /cell/foreign
+        { sleep 1; device sdb /cell/disk; } & waits appears 60 UUID=$UUID
+        wait
+        rm /dev/sdb
+        { sleep 1; ln -s /cell/disk /dev/sdb; } & waits link 60 /dev/sdb
+        wait
+        keyctl clear @u
+        waits keyless 60 UUID=ffffffff
+        "#,
+    );
+    run.ok();
+    assert_eq!((run.value("nowhere"), run.value("missing"), run.value("stranger")), ("15", "15", "12"), "{run:#?}");
+    assert_eq!((run.value("place"), run.value("appears"), run.value("link")), ("12", "0", "0"), "{run:#?}");
+    assert_eq!((run.value("keyless"), opened(&run)), ("12", vec!["/dev/sdb", "/dev/sdb"]), "{run:#?}");
+    assert!(run.stderr.lines().all(|line| line.starts_with("trust: cannot ")), "{run:#?}");
+    assert!(run.stderr.contains("the LUKS2 header of /dev/sda is not the one"), "{run:#?}");
+}
+
 /// The file that stands for the volume of a whole disk may be larger than its header says, and smaller.
 #[test]
 fn sizes_of_headers() {

@@ -40,6 +40,12 @@ pub const SPECS: &[Spec] = &[
         commands: OF_THE_TPM,
     },
     Spec {
+        name: "--wait",
+        value: "SECONDS",
+        help: "wait at most so long for the volume to appear (10)",
+        commands: &[Command::LuksOpen],
+    },
+    Spec {
         name: "--pcr7data",
         value: "DIR",
         help: "the directory that holds policy-N with the signed policies (/pcr7data)",

@@ -4,8 +4,9 @@ use crate::{
     error::{Error, Kind, Result},
     luks::{
         device,
+        find::{Name, find},
         header::{Header, ROOM},
-        seal,
+        seal::Key,
     },
     policy::digest,
 };
@@ -18,6 +19,7 @@ use std::{
     os::{fd::AsRawFd, unix::fs::FileExt},
     path::Path,
     process::{Command, Stdio},
+    time::Duration,
 };
 
 /// How many tokens a header has room for.
@@ -37,9 +39,9 @@ pub fn seal_header(device: &Path, cryptsetup: &Path) -> Result<()> {
     import(&token, [0; 32], Path::new(&place), cryptsetup)?;
     let next = device::read(&copy, 0).map_err(|e| Error::system("read the LUKS2 header", e))?;
     let next = next.ok_or_else(|| Error::new(Kind::System, "seal the header", "cryptsetup made none"))?;
-    let mac = seal::mac(&next)?.finalize().into_bytes();
+    let mac = Key::from_keyring()?.mac(&next)?.finalize().into_bytes();
     import(&token, mac.into(), device, cryptsetup)?;
-    device::verify(device).map(|_| ())
+    find(Name::Path(device), Duration::ZERO).map(|_| ())
 }
 
 /// Which token is, or becomes, the seal.

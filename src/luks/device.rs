@@ -1,6 +1,6 @@
 //! A header read once, verified, and handed on where nobody can change it any more.
 
-use super::{header, header::Header, seal};
+use super::{header, header::Header};
 use crate::{
     error::{Error, Kind, Result},
     policy::digest,
@@ -11,60 +11,46 @@ use std::{
     io,
     ops::Range,
     os::{fd::OwnedFd, unix::fs::FileExt},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// A device whose header is sealed by this machine.
 pub struct Verified {
     header: Header,
     keyslots: Vec<Range<u64>>,
-    device: File,
+    device: Device,
 }
 
-/// Reads the header of `device` and verifies it.
-///
-/// Either copy will do: a power cut may have left the other one half written.
-///
-/// # Errors
-/// [`Kind::Refused`]: it is no LUKS2 device, or not sealed by this machine; [`Kind::System`]: it cannot be read.
-pub fn verify(device: &Path) -> Result<Verified> {
-    let refuse = |why: &'static str| {
-        Error::new(Kind::Refused, format!("open {}", device.display()), why)
-            .remedy("remove foreign disks; if this machine's own was changed on purpose, seal it with `trust luks seal` from an installer boot")
-    };
-    let file = File::open(device).map_err(|e| Error::system(format!("open {}", device.display()), e))?;
-    let mut found = false;
-    for offset in std::iter::once(0).chain(header::SIZES) {
-        let Some(header) = read(&file, offset).map_err(|e| Error::system(format!("read {}", device.display()), e))?
-        else {
-            continue;
-        };
-        found = true;
-        if header.mac().is_some() && seal::verify(&header)? {
-            let keyslots = header.keyslots().ok_or_else(|| refuse("its keyslots lie where none can be"))?;
-            return Ok(Verified { header, keyslots, device: file });
-        }
+/// A device that can be read.
+pub struct Device {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The same, opened.
+    pub file: File,
+}
+
+impl Device {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// Those of open(2).
+    pub fn open(path: PathBuf) -> io::Result<Self> {
+        File::open(&path).map(|file| Self { path, file })
     }
-    Err(refuse(if found {
-        "its LUKS2 header is not the one that this machine has sealed"
-    } else {
-        "it is no LUKS2 volume"
-    }))
 }
 
-/// The copy at `offset`, if there is one.
+/// The copy of its header that begins at `offset`, if there is one.
 ///
 /// # Errors
 /// Those of reading, but for the end of the device.
 pub fn read(device: &File, offset: usize) -> io::Result<Option<Header>> {
     // Nearly every header is of the smallest size: a boot reads 16 KiB, and more only where that is not all.
-    let sizes = if offset == 0 { header::SIZES.to_vec() } else { vec![offset] };
-    for size in sizes {
-        if let Some(header) = Header::parse(&read_at(device, offset, size)?, offset) {
-            return Ok(Some(header));
-        }
+    let [smallest, ..] = header::SIZES;
+    let bytes = read_at(device, offset, smallest)?;
+    match header::size_of(&bytes, offset) {
+        Some(size) if size > bytes.len() => Ok(Header::parse(&read_at(device, offset, size)?, offset)),
+        _ => Ok(Header::parse(&bytes, offset)),
     }
-    Ok(None)
 }
 
 /// So many bytes; what lies behind the end of a small device is zero.
@@ -83,6 +69,18 @@ fn read_at(device: &File, offset: usize, size: usize) -> io::Result<Vec<u8>> {
 }
 
 impl Verified {
+    /// A device with this header, which has been verified. `None`: its keyslots lie where none can be.
+    pub(super) fn new(header: Header, device: Device) -> Option<Self> {
+        let keyslots = header.keyslots()?;
+        Some(Self { header, keyslots, device })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.device.path
+    }
+
     /// A copy of header and keyslots in memory that can never change again (memfd_create(2), F_SEAL_WRITE).
     ///
     /// # Errors
@@ -107,7 +105,7 @@ impl Verified {
             while at < slot.end {
                 let size = usize::try_from(slot.end - at).unwrap_or(usize::MAX).min(buffer.len());
                 let chunk = buffer.get_mut(..size).unwrap_or_default();
-                self.device.read_exact_at(chunk, at)?;
+                self.device.file.read_exact_at(chunk, at)?;
                 memory.write_all_at(chunk, at)?;
                 at += size as u64;
             }

@@ -19,8 +19,10 @@ const MAGIC: Range<usize> = 0..6;
 const VERSION: Range<usize> = 6..8;
 const HEADER_SIZE: Range<usize> = 8..16;
 const SEQUENCE: Range<usize> = 16..24;
+const LABEL: Range<usize> = 24..72;
 const CHECKSUM_ALGORITHM: Range<usize> = 72..104;
 const SALT: Range<usize> = 104..168;
+const UUID: Range<usize> = 168..208;
 const OFFSET: Range<usize> = 256..264;
 const CHECKSUM: Range<usize> = 448..512;
 
@@ -42,15 +44,19 @@ impl Header {
     /// `None` when it is none, or of another version than 2.
     #[must_use]
     pub fn parse(bytes: &[u8], offset: usize) -> Option<Self> {
-        let magic = if offset == 0 { FIRST } else { SECOND };
-        if bytes.get(MAGIC)? != magic || bytes.get(VERSION)? != [0, 2] {
-            return None;
-        }
-        let size = usize::try_from(number(bytes, HEADER_SIZE)?).ok().filter(|size| SIZES.contains(size))?;
-        if offset != 0 && offset != size || number(bytes, OFFSET)? != offset as u64 {
-            return None;
-        }
-        bytes.get(..size).map(|bytes| Self(bytes.to_vec()))
+        bytes.get(..size_of(bytes, offset)?).map(|bytes| Self(bytes.to_vec()))
+    }
+
+    /// The name that somebody gave the volume; empty for none.
+    #[must_use]
+    pub fn label(&self) -> &[u8] {
+        self.text(LABEL)
+    }
+
+    /// The name that it was made with.
+    #[must_use]
+    pub fn uuid(&self) -> &[u8] {
+        self.text(UUID)
     }
 
     /// Size of this copy; the other one, and then the keyslots, follow.
@@ -114,6 +120,11 @@ impl Header {
             .collect()
     }
 
+    /// What stands in a field, up to the zero that ends it.
+    fn text(&self, field: Range<usize>) -> &[u8] {
+        self.0.get(field).and_then(|field| field.split(|byte| *byte == 0).next()).unwrap_or_default()
+    }
+
     /// Where the digits of the one seal are.
     fn mac_digits(&self) -> Option<Range<usize>> {
         let json = self.0.get(BINARY..)?;
@@ -124,6 +135,18 @@ impl Header {
         let whole = rest.get(MAC_DIGITS) == Some(&b'"') && digits.iter().all(u8::is_ascii_hexdigit);
         whole.then_some(start..start + MAC_DIGITS)
     }
+}
+
+/// How large the copy is that lies at `offset` of a device and of which `bytes` are the beginning, if it is one.
+#[must_use]
+pub fn size_of(bytes: &[u8], offset: usize) -> Option<usize> {
+    let magic = if offset == 0 { FIRST } else { SECOND };
+    if bytes.get(MAGIC)? != magic || bytes.get(VERSION)? != [0, 2] {
+        return None;
+    }
+    let size = usize::try_from(number(bytes, HEADER_SIZE)?).ok().filter(|size| SIZES.contains(size))?;
+    let here = number(bytes, OFFSET)? == offset as u64 && (offset == 0 || offset == size);
+    here.then_some(size)
 }
 
 /// What follows each occurrence of `what`.

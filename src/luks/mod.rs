@@ -6,5 +6,6 @@
 //! the header. Neither is the data: dm-crypt does not authenticate it.
 
 pub mod device;
+pub mod find;
 pub mod header;
 pub mod seal;

@@ -31,8 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// mounts, processes, System V IPC and keyrings of its own. A script in it has
 /// every capability (reboot(2) ends the machine and nothing else).
 ///
-/// Its `/dev`, `/run` and `/priv` are new with each boot, and so is its user
-/// keyring; `/cell` is [`Self::dir`], and stays.
+/// Its `/dev`, `/run` and `/priv` are new with each boot, and so are its user
+/// keyring and `/sys/class/block`, which is empty; `/cell` is [`Self::dir`], and stays.
 #[derive(Debug)]
 pub struct Cell {
     dir: TempDir,

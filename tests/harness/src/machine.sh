@@ -33,6 +33,8 @@ for name in console kmsg; do
     : >"$root/dev/$name"
     mount --bind "$cell/$name" "$root/dev/$name"
 done
+# Disks are what a script puts there.
+mount -t tmpfs -o mode=0755 block "$root/sys/class/block"
 capabilities=$CELL_CAPABILITIES uid=${CELL_UID:-}
 unset CELL_CAPABILITIES CELL_UID
 if [ -n "$uid" ]; then
