@@ -11,6 +11,7 @@
 //! - [`authenticode`], [`uki`]: images signed, verified, built, measured;
 //! - [`pcr7`], [`enroll`]: what a firmware measures, and how it gets its keys;
 //! - [`luks`]: headers sealed;
+//! - [`launch`]: virtual machines that live a machine's life;
 //! - [`atomic`], [`xdg`], [`interrupt`], [`progress`]: all or nothing on disk, where that is, Ctrl-C, and what to look at meanwhile.
 
 pub mod atomic;
@@ -26,6 +27,7 @@ pub mod interrupt;
 pub mod key;
 pub mod key_maker;
 pub mod keyset;
+pub mod launch;
 pub mod luks;
 pub mod pcr7;
 pub mod profile;

@@ -1,6 +1,9 @@
 //! How far a command is, for whoever looks at a terminal.
 
-use std::io::{IsTerminal, Write};
+use std::{
+    io::{IsTerminal, Write},
+    time::Instant,
+};
 
 /// A count that goes up, on one line of standard error; silent where that is no terminal.
 pub struct Progress {
@@ -30,6 +33,42 @@ impl Progress {
             let mut stderr = std::io::stderr();
             // To be looked at, and no more: a terminal that is gone stops nothing.
             let _ = write!(stderr, "\r{} {}/{}", self.what, self.done, self.total).and_then(|()| stderr.flush());
+        }
+    }
+}
+
+/// How long something has taken so far, in the same place.
+pub struct Waiting {
+    what: String,
+    start: Instant,
+    /// The second that is shown.
+    second: Option<u64>,
+}
+
+impl Waiting {
+    /// Begins to count.
+    #[must_use]
+    pub fn new(what: String) -> Self {
+        let mut waiting = Self { what, start: Instant::now(), second: None };
+        waiting.show();
+        waiting
+    }
+
+    /// Shows the time.
+    pub fn show(&mut self) {
+        let second = self.start.elapsed().as_secs();
+        let mut stderr = std::io::stderr();
+        if self.second != Some(second) && stderr.is_terminal() {
+            let _ = write!(stderr, "\r{} {second} s", self.what).and_then(|()| stderr.flush());
+            self.second = Some(second);
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if self.second.is_some() {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
         }
     }
 }

@@ -8,12 +8,15 @@
 //! - `unlock`: the signed policy that opens the indices;
 //! - `store`: [`Truststore`](crate::store::Truststore) on top of all that;
 //! - `dictionary_attack`: that power cuts do not lock a machine out;
+//! - `inspect`: what anybody can find out, for the host program;
 //! - `provision`: layout 3 written, in steps that can be cut off.
 
 mod connection;
 mod crypto;
 mod dictionary_attack;
 mod esys_resource;
+#[cfg(feature = "host")]
+mod inspect;
 mod nv;
 mod passphrase;
 mod pcr;

@@ -29,7 +29,7 @@ use tss_esapi::{
 };
 
 /// `TPMA_PERMANENT` (part 2, section 8.6).
-const OWNER_AUTH_SET: u32 = 1 << 0;
+pub(super) const OWNER_AUTH_SET: u32 = 1 << 0;
 const ENDORSEMENT_AUTH_SET: u32 = 1 << 1;
 const LOCKOUT_AUTH_SET: u32 = 1 << 2;
 const IN_LOCKOUT: u32 = 1 << 9;

@@ -7,7 +7,7 @@ use crate::{
         atomic::{self, Staging},
         enroll::{signed, variables},
         format::authentication::Time,
-        keyset::{Keyset, Role},
+        keyset::Keyset,
         pcr7::databases::Databases,
     },
 };
@@ -69,8 +69,7 @@ impl Enroll {
                 let keyset = Keyset::open(&keyset)?;
                 let databases = Databases::of(&keyset, databases.chain(), &databases.foreign(&keyset)?)?;
                 // The time is the same each time: so is the file.
-                let since = keyset.certificate(Role::UefiPk)?.tbs_certificate().validity().not_before;
-                let time = Time::of(since.to_date_time());
+                let time = variables::signed_at(&keyset)?;
                 let image = arguments::parsed(&vars_in, |image| variables::enroll(image, &databases, time))?;
                 atomic::replace(&vars_out, mode_of(&vars_in)?, &image)
             }

@@ -52,6 +52,11 @@ impl Databases {
         self.chain.unwrap_or(Chain::Direct)
     }
 
+    /// Who verifies the images, if that is given.
+    pub fn given_chain(&self) -> Option<Chain> {
+        self.chain
+    }
+
     /// What they hold that is not the keyset's.
     pub fn foreign(&self, keyset: &Keyset) -> Result<Foreign> {
         let mut dbx: Option<Vec<_>> = None;

@@ -96,6 +96,7 @@ fn more(page: &mut Vec<u8>) -> io::Result<()> {
     roff.control("SH", ["FILES"]);
     for (name, what) in [
         ("$XDG_DATA_HOME/machine/trust/keys/NAME", "the keysets (~/.local/share where XDG_DATA_HOME is not set)"),
+        ("$XDG_DATA_HOME/machine/trust/vms/NAME", "the machines of `trust launch`"),
         ("$XDG_CONFIG_HOME/machine/trust/manifest/UUID", "product keys of `trust new-uuid` (~/.config)"),
     ] {
         roff.control("TP", []).text([bold(name)]).text([roman(what)]);

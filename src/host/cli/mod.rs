@@ -6,6 +6,7 @@ mod efi;
 mod enroll;
 mod keys;
 mod keyset;
+mod launch;
 mod luks;
 mod machine;
 mod manual;
@@ -73,6 +74,9 @@ enum Command {
     /// Put a keyset's keys into a firmware
     #[command(subcommand)]
     Enroll(enroll::Enroll),
+    /// Run a virtual machine that lives a machine's life: provisioned, installed, booted
+    #[command(after_help = launch::HELP)]
+    Launch(launch::Launch),
     /// Disks: headers of LUKS2 volumes that nobody else can change
     #[command(subcommand)]
     Luks(luks::Luks),
@@ -152,6 +156,7 @@ impl Command {
             Self::Verify(command) => command.run(),
             Self::Uki(command) => command.run(),
             Self::Enroll(command) => command.run(),
+            Self::Launch(command) => command.run(),
             Self::Luks(command) => command.run(),
             Self::Man(command) => command.run(definition()),
             Self::Completions(command) => command.run(definition()),

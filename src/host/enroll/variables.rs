@@ -9,6 +9,7 @@ use crate::{
             variable::{AUTHENTICATED, BOOTSERVICE_ACCESS, DB, DBX, KEK, NON_VOLATILE, PK, Variable, guid},
             variable_store::VariableStore,
         },
+        keyset::{Keyset, Role},
         pcr7::databases::Databases,
     },
 };
@@ -38,4 +39,13 @@ pub fn enroll(image: &[u8], databases: &Databases, time: Time) -> Result<Vec<u8>
         store.set(variable, NON_VOLATILE | BOOTSERVICE_ACCESS, None, vec![on]);
     }
     store.to_image()
+}
+
+/// When the databases of a keyset were signed, as far as a firmware is concerned: the same each time.
+///
+/// # Errors
+/// Those of reading the keyset.
+pub fn signed_at(keyset: &Keyset) -> Result<Time> {
+    let since = keyset.certificate(Role::UefiPk)?.tbs_certificate().validity().not_before;
+    Ok(Time::of(since.to_date_time()))
 }

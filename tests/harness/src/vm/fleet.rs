@@ -45,6 +45,12 @@ impl Fleet {
         fleet
     }
 
+    /// Where its administrator is at home.
+    #[must_use]
+    pub const fn home(&self) -> &Home {
+        &self.home
+    }
+
     /// Runs `trust ARGS`, which must succeed, and returns what it printed.
     #[track_caller]
     pub fn trust(&self, args: &[&str]) -> String {

@@ -17,6 +17,7 @@ pub use event_log::{Event, event_log};
 pub use fleet::{CMDLINE, Chain, Fleet};
 pub use initrd::Initrd;
 pub use shim::shim_with;
+pub use slot::Slot;
 pub use uki::ukify;
 
 use crate::{
@@ -26,7 +27,6 @@ use crate::{
 };
 use base64ct::{Base64, Encoding};
 use qemu::Qemu;
-use slot::Slot;
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -7,11 +7,13 @@ use std::{env, fs::File, thread, time::Duration};
 const SLOTS: u32 = 2;
 
 /// The right to run a virtual machine, among all test programs of this user. The kernel takes it back from the dead.
-pub(super) struct Slot(#[expect(dead_code, reason = "closing it gives the slot back")] File);
+#[derive(Debug)]
+pub struct Slot(#[expect(dead_code, reason = "closing it gives the slot back")] File);
 
 impl Slot {
     /// Waits for one.
-    pub(super) fn wait() -> Self {
+    #[must_use]
+    pub fn wait() -> Self {
         let path = |number| env::temp_dir().join(format!("trust-vm-slot-{}-{number}", uid()));
         let files: Vec<File> =
             (0..SLOTS).map(|number| File::create(path(number)).expect("a writable temporary directory")).collect();

@@ -1,0 +1,279 @@
+//! `trust launch`.
+
+use super::{
+    machine,
+    output::{self, Tone},
+};
+use crate::{
+    error::{Error, Kind, Result},
+    host::{
+        keyset::{Keyset, check_name},
+        launch::{
+            accelerator::Accelerator,
+            boot::Sign,
+            facts::Images,
+            firmware::Firmware,
+            story::{self, New, Step, Told, Wish},
+        },
+        pcr7::databases::Chain,
+        progress::Waiting,
+        project,
+    },
+};
+use clap::{Args, ValueHint};
+use serde_json::json;
+use std::{
+    ffi::OsString,
+    path::{self, Path, PathBuf},
+    time::Duration,
+};
+
+pub const HELP: &str = "\
+The machine has a firmware that starts what the keyset has signed and nothing else, a TPM, and a disk, /dev/vda.
+It lives a machine's life: its identity (SUDI) is made in the project; the provisioning image stores it in the TPM;
+the installing image makes the disk; the production image is what it boots from then on.
+
+The provisioning image finds cert.pem and privkey.pem on a vfat disk with the label trust-data. It says that it is done
+by switching the machine off, and so does the installing image; a restart is a failure, and so is silence. Then the TPM
+must hold the certificate, and the disk a LUKS2 volume. What has been reached is kept: --again goes on from there.
+
+Without --console the machine runs until it switches itself off, or Ctrl-C presses its power button; what it says goes
+to console.log in its directory, $XDG_DATA_HOME/machine/trust/vms/NAME. With --console, Ctrl-A X switches it off and
+Ctrl-A H shows what else there is. It never outlives this command. Its directory stays: to remove the machine, remove that.
+
+Examples:
+  trust launch m1 --project acme:router --images build
+  trust launch m1 --again --console
+  trust launch m1 --again --image build/next.efi --until 'login:' --timeout 120
+  trust launch m2 --project acme:router --images build --skip-install -- -nic user,model=virtio-net-pci";
+
+/// `trust launch`
+#[derive(Args)]
+pub struct Launch {
+    /// Name of the machine
+    name: String,
+    /// The keyset that it belongs to, and the project that gives it its identity
+    #[arg(long, value_name = "KEYSET:PROJECT", required_unless_present = "again")]
+    project: Option<String>,
+    /// Start a machine that is there
+    #[arg(long, conflicts_with_all = ["project", "serial", "chain", "db", "dbx", "firmware", "variables", "disk_size"])]
+    again: bool,
+    /// Install its disk anew
+    #[arg(long, requires = "again", conflicts_with = "skip_install")]
+    reinstall: bool,
+    /// Serial number of the machine, which may be in the project already [default: a random UUID]
+    #[arg(long, value_name = "SERIAL")]
+    serial: Option<String>,
+    /// Where provision.efi, install.efi and production.efi are
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    images: Option<PathBuf>,
+    /// The image that provisions the TPM
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    provision_image: Option<PathBuf>,
+    /// The image that installs the disk
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    install_image: Option<PathBuf>,
+    /// The image that it runs [default: what it finds on its disk]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    image: Option<PathBuf>,
+    /// Leave the disk empty, now and later
+    #[arg(long)]
+    skip_install: bool,
+    #[command(flatten)]
+    databases: machine::Databases,
+    /// The shim that the firmware starts before each image, signed for the keyset's db
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    shim: Option<PathBuf>,
+    /// The firmware's code: OVMF with Secure Boot and SMM [default: that of this system]
+    #[arg(long, value_name = "FILE", requires = "variables", value_hint = ValueHint::FilePath)]
+    firmware: Option<PathBuf>,
+    /// Its variables, without keys
+    #[arg(long, value_name = "FILE", requires = "firmware", value_hint = ValueHint::FilePath)]
+    variables: Option<PathBuf>,
+    /// What runs it [default: kvm if a firmware answers with it, else tcg]
+    #[arg(long, value_name = "NAME")]
+    accelerator: Option<Accelerator>,
+    /// Its memory [default: 2048, or as before]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(128..=1_048_576))]
+    memory: Option<u32>,
+    /// How many processors it has [default: 1, or as before]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=255))]
+    processors: Option<u32>,
+    /// The size of its disk, which takes no room before it is written to
+    #[arg(long, value_name = "MIB", default_value = "10240", value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
+    disk_size: u64,
+    /// Have its console here
+    #[arg(long, conflicts_with = "json")]
+    console: bool,
+    /// Switch it off when its console shows this text; if it goes off before, that is a failure
+    #[arg(long, value_name = "TEXT")]
+    until: Option<String>,
+    /// How long each boot may take [default: 600 for provisioning and installing, no limit after that]
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u32>,
+    /// Each step as a JSON object on a line of its own
+    #[arg(long)]
+    json: bool,
+    /// Further options of QEMU, for this time
+    #[arg(last = true, value_name = "QEMU_OPTION")]
+    more: Vec<OsString>,
+}
+
+impl Launch {
+    pub(super) fn run(self) -> Result<()> {
+        let wish = Wish {
+            name: self.name.clone(),
+            images: self.images()?,
+            reinstall: self.reinstall,
+            skip_install: self.skip_install,
+            memory: self.memory,
+            processors: self.processors,
+            accelerator: self.accelerator,
+            terminal: self.console,
+            until: self.until.clone().filter(|text| !text.is_empty()),
+            patience: self.timeout.map(|seconds| Duration::from_secs(seconds.into())),
+            more: self.more.clone(),
+        };
+        let mut teller = Teller { json: self.json, terminal: self.console, step: None };
+        let mut tell = |told: Told<'_>| teller.tell(told);
+        match &self.project {
+            Some(project) => story::first(&self.new_machine(project)?, &wish, &mut tell),
+            None => story::again(&wish, &mut tell),
+        }
+    }
+
+    fn new_machine(&self, project: &str) -> Result<New> {
+        let usage = |what: &str, why: &str| Error::new(Kind::Usage, what.to_owned(), why.to_owned());
+        let (keyset, project) = project.rsplit_once(':').ok_or_else(|| {
+            usage(&format!("use --project {project}"), "it names a keyset and no project")
+                .remedy(format!("give --project {project}:default, or another project of the keyset"))
+        })?;
+        let keyset = Keyset::open(keyset)?;
+        check_name("virtual machine", &self.name)?;
+        if let Some(serial) = &self.serial {
+            project::check_serial(serial)?;
+        }
+        match (self.databases.given_chain(), &self.shim) {
+            (Some(Chain::Direct), Some(_)) => {
+                return Err(usage("use --shim", "the chain is direct, without a shim")
+                    .remedy("give --chain shim, or no --shim"));
+            }
+            (Some(Chain::Shim), None) => {
+                return Err(usage("launch a machine with a shim", "none is given").remedy("name it with --shim"));
+            }
+            _ => {}
+        }
+        let firmware = match (&self.firmware, &self.variables) {
+            (Some(code), Some(variables)) => Firmware { code: there(code)?, variables: there(variables)? },
+            _ => Firmware::installed()?,
+        };
+        Ok(New {
+            foreign: self.databases.foreign(&keyset)?,
+            keyset,
+            project: project.to_owned(),
+            serial: self.serial.clone(),
+            firmware,
+            disk: self.disk_size << 20,
+        })
+    }
+
+    /// The images that are given, one by one or in a directory.
+    fn images(&self) -> Result<Images> {
+        let find = |given: &Option<PathBuf>, name: &str| {
+            let in_dir = || Some(self.images.as_ref()?.join(name)).filter(|path| path.exists());
+            given.clone().or_else(in_dir).map(|path| absolute(&path)).transpose()
+        };
+        if let Some(dir) = self.images.as_ref().filter(|dir| !dir.is_dir()) {
+            return Err(Error::new(Kind::Usage, format!("use the images in {}", dir.display()), "it is no directory"));
+        }
+        Ok(Images {
+            provision: find(&self.provision_image, "provision.efi")?,
+            install: find(&self.install_image, "install.efi")?,
+            production: find(&self.image, "production.efi")?,
+            shim: self.shim.as_deref().map(absolute).transpose()?,
+        })
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    path::absolute(path).map_err(|e| crate::host::atomic::cannot("find", path, &e))
+}
+
+/// The absolute path of a file that exists.
+fn there(path: &Path) -> Result<PathBuf> {
+    path.canonicalize().map_err(|e| crate::host::atomic::cannot("use", path, &e))
+}
+
+/// Tells whoever looks, or a program, how it goes.
+struct Teller {
+    json: bool,
+    terminal: bool,
+    /// What is being done, and what is to be looked at meanwhile.
+    step: Option<(Step, String, Option<Waiting>)>,
+}
+
+impl Teller {
+    fn tell(&mut self, told: Told<'_>) -> Result<()> {
+        match told {
+            Told::Begun(step, what) => self.begun(step, what),
+            Told::Done(step) => self.done(step),
+            Told::Sign(Sign::Running) => {
+                if let Some((_, _, Some(waiting))) = &mut self.step {
+                    waiting.show();
+                }
+                Ok(())
+            }
+            Told::Sign(Sign::Restarted) if self.json => self.event("restarted"),
+            Told::Sign(Sign::Restarted) if self.terminal => Ok(()),
+            Told::Sign(Sign::Restarted) => output::line("it has started over"),
+        }
+    }
+
+    fn begun(&mut self, step: Step, what: &str) -> Result<()> {
+        // Nobody waits for the end of the last one.
+        let waits = step != Step::Run && !self.json && !self.terminal;
+        let waiting = waits.then(|| Waiting::new(format!("{} {what}", word(step))));
+        self.step = Some((step, what.to_owned(), waiting));
+        if self.json {
+            return self.event("begun");
+        }
+        if step != Step::Run {
+            return Ok(());
+        }
+        let leave = if self.terminal { "Ctrl-A X" } else { "Ctrl-C" };
+        output::line(format_args!("{:<12} {what}; {leave} switches it off", "runs"))
+    }
+
+    fn done(&mut self, step: Step) -> Result<()> {
+        if self.json {
+            return self.event("done");
+        }
+        let Some((_, what, _)) = self.step.take() else { return Ok(()) };
+        let (word, what) = match step {
+            Step::Make => ("made", what),
+            Step::Identity => ("identity", what),
+            Step::Provision => ("provisioned", what),
+            Step::Install => ("installed", what),
+            Step::Run => ("off", String::new()),
+        };
+        // Colours have no width.
+        let line = format!("{} {what}", output::coloured(Tone::Good, &format!("{word:<12}")));
+        output::line(line.trim_end())
+    }
+
+    fn event(&self, state: &str) -> Result<()> {
+        let Some((step, what, _)) = &self.step else { return Ok(()) };
+        output::line(json!({"step": word(*step), "state": state, "what": what}))
+    }
+}
+
+/// A step, for a program and while it is waited for.
+const fn word(step: Step) -> &'static str {
+    match step {
+        Step::Make => "make",
+        Step::Identity => "identity",
+        Step::Provision => "provision",
+        Step::Install => "install",
+        Step::Run => "run",
+    }
+}

@@ -1,0 +1,41 @@
+//! OVMF, built with Secure Boot and system management mode, where distributions have it.
+
+use crate::error::{Error, Kind, Result};
+use std::path::{Path, PathBuf};
+
+/// Code, and the variables that belong to it.
+const KNOWN: [(&str, &str); 5] = [
+    // Debian, Ubuntu.
+    ("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
+    ("/usr/share/OVMF/OVMF_CODE.secboot.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
+    // Fedora and its kin.
+    ("/usr/share/edk2/ovmf/OVMF_CODE.secboot.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"),
+    // Arch.
+    ("/usr/share/edk2/x64/OVMF_CODE.secboot.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"),
+    // openSUSE.
+    ("/usr/share/qemu/ovmf-x86_64-smm-code.bin", "/usr/share/qemu/ovmf-x86_64-smm-vars.bin"),
+];
+
+/// The files of a firmware.
+#[derive(Clone, Debug)]
+pub struct Firmware {
+    /// The code.
+    pub code: PathBuf,
+    /// Its variables as they are at first: no keys, Secure Boot off.
+    pub variables: PathBuf,
+}
+
+impl Firmware {
+    /// That of this system.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`] when there is none that is known.
+    pub fn installed() -> Result<Self> {
+        let there = KNOWN.iter().find(|(code, variables)| Path::new(code).is_file() && Path::new(variables).is_file());
+        let (code, variables) = there.ok_or_else(|| {
+            Error::new(Kind::Usage, "make a virtual machine", "no OVMF with Secure Boot is installed")
+                .remedy("install it (Debian, Ubuntu: ovmf), or name its files with --firmware and --variables")
+        })?;
+        Ok(Self { code: code.into(), variables: variables.into() })
+    }
+}

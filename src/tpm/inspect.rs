@@ -1,0 +1,28 @@
+//! What anybody can find out about a TPM, without a policy or a password.
+
+use super::{
+    connection::{PT_PERMANENT, Tpm},
+    nv::{Access, By, Nv},
+    provision::OWNER_AUTH_SET,
+};
+use crate::{error::Result, layout::Index, policy::digest};
+use tss_esapi::constants::SessionType;
+
+impl Tpm {
+    /// Whether `provision` has been through with it, for this certificate.
+    ///
+    /// # Errors
+    /// Those of a TPM that does not answer as it should.
+    pub fn is_provisioned_with(mut self, certificate: &[u8]) -> Result<bool> {
+        // Its owner's password is the last thing that `provision` sets.
+        let permanent = self.property("ask who owns the TPM", PT_PERMANENT)?.unwrap_or(0);
+        if permanent & OWNER_AUTH_SET == 0 {
+            return Ok(false);
+        }
+        let Some(nv) = self.find_nv(Index::CertificateDigest)?.filter(Nv::is_written) else { return Ok(false) };
+        let session = self.start_session(SessionType::Hmac)?;
+        let chunk = self.nv_buffer_size()?;
+        let known = self.read_nv(&nv, chunk, Access { by: By::Anyone, session }, |_| Ok(()))?;
+        Ok(*known.expose() == digest::hash(&[certificate]))
+    }
+}

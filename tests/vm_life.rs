@@ -1,0 +1,297 @@
+//! The life of a machine, from its keyset to its last boot, as `trust launch` tells it.
+
+use harness::{
+    assets, hex, sha256, trust_host,
+    vm::{self, Chain, Fleet, Initrd, Slot},
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Output,
+    sync::OnceLock,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// What the first process of each image does, but for its own work. A machine whose work failed starts over.
+const INIT: &str = r#"#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/usr/bin:/bin:/usr/sbin:/sbin
+mount -t devtmpfs dev /dev
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+exec </dev/null >/dev/console 2>&1
+for module in /modules/*.ko; do insmod "$module"; done
+mount -t securityfs security /sys/kernel/security
+mkdir -p /run/cryptsetup /mnt
+( set -eu; . /script ) || reboot -f
+[ ! -e /mnt/init ] || exec switch_root /mnt /init
+poweroff -f
+"#;
+
+const PROVISION: &str = r#"
+mount -o ro "$(findfs LABEL=trust-data)" /mnt
+trust provision --on-lock-failure=exit /mnt/cert.pem /mnt/privkey.pem
+"#;
+
+/// Makes a disk with a small system that counts its boots.
+const INSTALL: &str = r#"
+trust preinit --on-lock-failure=exit
+keyctl pipe "$(keyctl search @u user machine:luks)" >/run/passphrase
+cryptsetup luksFormat --batch-mode --type luks2 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 /dev/vda /run/passphrase
+cryptsetup token add --key-description machine:luks /dev/vda
+/usr/sbin/trust luks seal /dev/vda
+trust luks open /dev/vda root
+mkfs.ext4 -q /dev/mapper/root
+mount /dev/mapper/root /mnt
+mkdir -p /mnt/bin /mnt/dev /mnt/proc /mnt/sys
+cp /bin/busybox /mnt/bin
+cp /system /mnt/init
+umount /mnt
+cryptsetup close root
+trust finish
+"#;
+
+/// The first process of that system.
+const SYSTEM: &str = r#"#!/bin/busybox sh
+/bin/busybox mount -t proc proc /proc
+/bin/busybox grep -c . /boots 2>/dev/null
+echo boot >>/boots
+echo "it is up: boot $(/bin/busybox grep -c . /boots), $(/bin/busybox grep -c machine:luks /proc/keys) keys"
+/bin/busybox sync
+/bin/busybox poweroff -f
+"#;
+
+/// What it boots with: opens the disk, and goes over to it.
+const PRODUCTION: &str = r#"
+trust setup --on-lock-failure=exit
+echo "certificate $(sha256sum </priv/factory/secure/server.crt)"
+trust luks open /dev/vda root
+mount /dev/mapper/root /mnt
+trust finish
+umount /sys/kernel/security
+for dir in dev proc sys; do mount -o move /$dir /mnt/$dir; done
+echo "image $(cat /version)"
+"#;
+
+/// Has no disk, and stays.
+const DISKLESS: &str = r#"
+trust setup --on-lock-failure=exit
+echo "certificate $(sha256sum </priv/factory/secure/server.crt)"
+trust finish
+echo "it is up"
+exec sleep 3600
+"#;
+
+/// A keyset and its images.
+struct World(Fleet);
+
+fn world() -> &'static World {
+    static WORLD: OnceLock<World> = OnceLock::new();
+    WORLD.get_or_init(|| {
+        let fleet = Fleet::new();
+        fleet.trust(&["project", "add", "k", "router"]);
+        let image = |kind: &str, name: &str, initrd: &Initrd, options: &[&str]| {
+            drop(fleet.build(kind, initrd, options, &fleet.file(name)));
+        };
+        image("limited", "provision.efi", &initrd(PROVISION, &["nls_cp437", "nls_ascii", "fat", "vfat"]), &[]);
+        image("limited", "idle.efi", &initrd("echo nothing is done", &[]), &[]);
+        let mut install = with_disk(INSTALL);
+        install.program(&trust_host()).add("usr/sbin/trust", &trust_host(), 0o755).write("system", SYSTEM, 0o755);
+        install.program(Path::new("/usr/bin/keyctl")).program(Path::new("/sbin/mkfs.ext4"));
+        image("production", "install.efi", &install, &[]);
+        let mut production = with_disk(PRODUCTION);
+        image("production", "production.efi", production.write("version", "1", 0o644), &[]);
+        image("production", "unsigned.efi", &production, &["--unsigned"]);
+        image("production", "update.efi", production.write("version", "2", 0o644), &[]);
+        image("production", "diskless.efi", &initrd(DISKLESS, &[]), &[]);
+        World(fleet)
+    })
+}
+
+fn initrd(script: &str, modules: &[&str]) -> Initrd {
+    let mut initrd = Initrd::new(script);
+    initrd.write("init", INIT, 0o755);
+    for module in modules {
+        initrd.module(module);
+    }
+    initrd
+}
+
+fn with_disk(script: &str) -> Initrd {
+    let mut initrd = initrd(script, &["dm-mod", "dm-crypt", "xts", "af_alg", "algif_skcipher"]);
+    initrd.program(Path::new("/usr/sbin/cryptsetup"));
+    initrd
+}
+
+impl World {
+    fn directory(&self, name: &str) -> PathBuf {
+        self.0.home().path().join(".local/share/machine/trust/vms").join(name)
+    }
+
+    fn console(&self, name: &str) -> String {
+        let text = fs::read(self.directory(name).join("console.log")).unwrap_or_default();
+        String::from_utf8_lossy(&text).replace('\r', "")
+    }
+
+    /// `trust launch NAME ARGS`, for a machine that is new.
+    fn first(&self, name: &str, args: &[&str]) -> Output {
+        let code = assets::path("usr/share/OVMF/OVMF_CODE_4M.secboot.fd");
+        let firmware = ["--firmware", text(&code), "--variables", text(&vm::empty_variables())].map(str::to_owned);
+        let firmware: Vec<&str> = firmware.iter().map(String::as_str).collect();
+        let size = ["--project", "k:router", "--memory", "512", "--disk-size", "64"];
+        self.launch(name, &[&size[..], &firmware, args].concat())
+    }
+
+    /// `trust launch NAME --again ARGS`.
+    fn again(&self, name: &str, args: &[&str]) -> Output {
+        self.launch(name, &[&["--again"], args].concat())
+    }
+
+    fn launch(&self, name: &str, args: &[&str]) -> Output {
+        let _slot = Slot::wait();
+        self.0.home().output(&[&["launch", name, "--timeout", "300"], args].concat())
+    }
+
+    /// It ended well. Returns what it printed.
+    #[track_caller]
+    fn ok(&self, name: &str, output: &Output) -> String {
+        let (printed, complaint) = (lossy(&output.stdout), lossy(&output.stderr));
+        assert!(output.status.success(), "{printed}\n{complaint}\n{}", self.console(name));
+        printed
+    }
+
+    /// It ended with this status. Returns what it complained of: one message.
+    #[track_caller]
+    fn fails(&self, name: &str, output: &Output, status: i32) -> String {
+        let complaint = lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{complaint}\n{}", self.console(name));
+        assert_eq!(complaint.lines().count(), 1, "{complaint}");
+        assert!(complaint.starts_with("trust: cannot "), "{complaint}");
+        complaint
+    }
+
+    /// The certificate that a machine has in the project, as its console shows it.
+    fn certificate(&self, serial: &str) -> String {
+        let file = self.0.key("manifest", "router/sudi").join(serial).join("cert.pem");
+        format!("certificate {}", hex(&sha256(&[&fs::read(file).unwrap()])))
+    }
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// The processes that run in this directory.
+fn processes_in(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+    let inside = entries.filter(|path| fs::read_link(path.join("cwd")).is_ok_and(|cwd| cwd == dir));
+    inside.map(|path| fs::read_to_string(path.join("comm")).unwrap_or_default()).collect()
+}
+
+/// Waits until it is so.
+#[track_caller]
+fn wait_until(what: &str, so: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !so() {
+        assert!(start.elapsed() < Duration::from_secs(120), "not in two minutes: {what}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_machine_is_provisioned_installed_updated_and_installed_anew() {
+    let world = world();
+    let file = |name| world.0.file(name);
+    let images = file("provision.efi").parent().unwrap().to_owned();
+    let first = world.first("m1", &["--images", text(&images), "--serial", "SN1"]);
+    let told = world.ok("m1", &first);
+    let steps: Vec<_> = told.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(steps, ["made", "identity", "provisioned", "installed", "runs", "off"], "{told}");
+    let console = world.console("m1");
+    for line in [world.certificate("SN1").as_str(), "image 1", "it is up: boot 1, 0 keys"] {
+        assert!(console.contains(line), "{line}\n{console}");
+    }
+
+    // What is kept is the machine's, and nobody else's.
+    let dir = world.directory("m1");
+    assert_eq!(fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o700);
+    assert!(!dir.join("trust-data.img").exists());
+    let facts: serde_json::Value = serde_json::from_slice(&fs::read(dir.join("facts.json")).unwrap()).unwrap();
+    assert_eq!((&facts["keyset"], &facts["project"], &facts["serial"]), (&"k".into(), &"router".into(), &"SN1".into()));
+    assert_eq!(facts["images"]["install"], text(&file("install.efi")));
+    let taken = world.fails("m1", &world.first("m1", &["--images", text(&images)]), 2);
+    assert!(taken.contains("--again") && taken.contains(text(&dir)), "{taken}");
+
+    // Another image of the same key.
+    let update = world.again("m1", &["--image", text(&file("update.efi"))]);
+    assert_eq!(world.ok("m1", &update).lines().count(), 2);
+    let console = world.console("m1");
+    assert!(console.contains("image 2") && console.contains("it is up: boot 2, 0 keys"), "{console}");
+
+    // One of no key. It is what was last given, and stays it.
+    for args in [&["--image", text(&file("unsigned.efi"))][..], &[]] {
+        let refused = world.fails("m1", &world.again("m1", args), 12);
+        assert!(refused.contains("Access Denied") && refused.contains("trust uki build"), "{refused}");
+    }
+
+    // A new installation begins anew.
+    let anew = world.again("m1", &["--reinstall", "--image", text(&file("update.efi"))]);
+    let told = world.ok("m1", &anew);
+    assert!(told.contains("installed") && !told.contains("provisioned"), "{told}");
+    let console = world.console("m1");
+    assert!(console.contains("it is up: boot 1, 0 keys"), "{console}");
+}
+
+#[test]
+fn a_machine_behind_shim_goes_on_where_it_stopped_and_ends_with_its_command() {
+    let world = world();
+    let file = |name| world.0.file(name);
+    let shim = world.0.chain(Chain::Shim);
+    // Its first image does not do what it is for.
+    let idle = ["--provision-image", text(&file("idle.efi")), "--image", text(&file("diskless.efi")), "--skip-install"]
+        .map(str::to_owned);
+    let idle: Vec<&str> = idle.iter().map(String::as_str).collect();
+    let lie = world.fails("m2", &world.first("m2", &[&idle[..], &shim].concat()), 15);
+    assert!(lie.contains("does not hold the machine's certificate") && lie.contains("--again"), "{lie}");
+    assert!(!world.directory("m2").join("trust-data.img").exists());
+
+    let right = ["--provision-image", text(&file("provision.efi")), "--skip-install", "--until", "it is up", "--json"]
+        .map(str::to_owned);
+    let right: Vec<&str> = right.iter().map(String::as_str).collect();
+    let told = world.ok("m2", &world.again("m2", &right));
+    let steps: Vec<serde_json::Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let steps: Vec<_> = steps.iter().map(|step| format!("{} {}", step["step"], step["state"])).collect();
+    assert_eq!(steps.join(", ").replace('"', ""), "provision begun, provision done, run begun, run done");
+    let serial = fs::read_dir(world.0.key("manifest", "router/sudi")).unwrap().flatten();
+    let serial = serial.map(|entry| entry.file_name().into_string().unwrap()).find(|serial| serial != "SN1").unwrap();
+    let console = world.console("m2");
+    assert!(console.contains(&world.certificate(&serial)), "{console}");
+
+    // Behind shim it is shim that does not start it.
+    let refused = world.fails("m2", &world.again("m2", &["--image", text(&file("unsigned.efi"))]), 12);
+    assert!(refused.contains("Security Violation"), "{refused}");
+
+    // While it is on it is not switched on again; and it goes with its command, however that ends.
+    let _slot = Slot::wait();
+    let dir = world.directory("m2");
+    let running = world.0.home().command(&["launch", "m2", "--again"]).spawn().unwrap();
+    wait_until("the machine is on", || processes_in(&dir).len() == 2 && !world.console("m2").is_empty());
+    let twice = world.fails("m2", &world.0.home().output(&["launch", "m2", "--again"]), 2);
+    assert!(twice.contains("it is on already"), "{twice}");
+    let mut names = processes_in(&dir);
+    names.sort();
+    assert_eq!(names.concat(), "qemu-system-x86\nswtpm\n");
+    kill(Pid::from_raw(running.id().try_into().unwrap()), Signal::SIGKILL).unwrap();
+    assert!(!running.wait_with_output().unwrap().status.success());
+    wait_until("nothing of it is left", || processes_in(&dir).is_empty());
+}
