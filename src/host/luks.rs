@@ -41,7 +41,7 @@ pub fn seal_header(device: &Path, cryptsetup: &Path) -> Result<()> {
     let next = next.ok_or_else(|| Error::new(Kind::System, "seal the header", "cryptsetup made none"))?;
     let mac = Key::from_keyring()?.mac(&next)?.finalize().into_bytes();
     import(&token, mac.into(), device, cryptsetup)?;
-    find(Name::Path(device), Duration::ZERO).map(|_| ())
+    find(Name::path(device), Duration::ZERO).map(|_| ())
 }
 
 /// Which token is, or becomes, the seal.

@@ -5,10 +5,12 @@ use super::{
     header::{self, Header},
     seal::Key,
 };
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    files,
+};
 use rustix::fs::{major, minor};
 use std::{
-    borrow::Cow,
     ffi::OsStr,
     fs,
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
@@ -21,54 +23,71 @@ use std::{
 const LOOK_AGAIN: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(250)];
 /// Every block device of the kernel, partitions too.
 const BLOCK_DEVICES: &str = "/sys/class/block";
+/// More says none of their numbers.
+const MAX_ATTRIBUTE: usize = 32;
 
 /// How a device is named on the command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Name<'a> {
-    /// Where it is.
-    Path(&'a Path),
-    /// `UUID=`, of its header.
+#[derive(Clone, Copy)]
+pub struct Name<'a> {
+    text: &'a OsStr,
+    of: Of<'a>,
+}
+
+/// Whose name it is.
+#[derive(Clone, Copy)]
+enum Of<'a> {
+    /// A place.
+    Path,
+    /// A header, in its field for a UUID.
     Uuid(&'a [u8]),
-    /// `LABEL=`, of its header.
+    /// A header, in its field for a label.
     Label(&'a [u8]),
 }
 
 impl<'a> Name<'a> {
-    /// `None`: it is named in a way that is not known here.
+    /// A place, whatever it is called.
+    #[must_use]
+    pub fn path(path: &'a Path) -> Self {
+        Self { text: path.as_os_str(), of: Of::Path }
+    }
+
+    /// `UUID=…`, `LABEL=…` or a path. `None`: it is named in another way.
     #[must_use]
     pub fn parse(text: &'a OsStr) -> Option<Self> {
         let bytes = text.as_bytes();
-        let equals = bytes.iter().position(|byte| *byte == b'=');
-        let (tag, value) = equals.and_then(|at| bytes.split_at_checked(at)).unwrap_or((b"/", bytes));
-        match (tag, value.get(1..).unwrap_or_default()) {
-            (b"UUID" | b"LABEL", []) => None,
-            (b"UUID", uuid) => Some(Self::Uuid(uuid)),
-            (b"LABEL", label) => Some(Self::Label(label)),
-            _ => tag.contains(&b'/').then_some(Self::Path(Path::new(text))),
-        }
+        let of = match (bytes.strip_prefix(b"UUID="), bytes.strip_prefix(b"LABEL=")) {
+            (Some([]), _) | (_, Some([])) => return None,
+            (Some(uuid), _) => Of::Uuid(uuid),
+            (_, Some(label)) => Of::Label(label),
+            // Other tags that mount(8) knows are not known here.
+            (None, None) if bytes.contains(&b'=') && !bytes.contains(&b'/') => return None,
+            (None, None) => Of::Path,
+        };
+        Some(Self { text, of })
+    }
+
+    fn is_path(self) -> bool {
+        matches!(self.of, Of::Path)
     }
 
     fn is_of(self, header: &Header) -> bool {
-        match self {
-            Self::Path(_) => true,
-            Self::Uuid(uuid) => header.uuid().eq_ignore_ascii_case(uuid),
-            Self::Label(label) => header.label() == label,
-        }
-    }
-
-    fn text(self) -> Cow<'static, str> {
-        match self {
-            Self::Path(path) => path.display().to_string().into(),
-            Self::Uuid(uuid) => format!("UUID={}", uuid.escape_ascii()).into(),
-            Self::Label(label) => format!("LABEL={}", label.escape_ascii()).into(),
+        match self.of {
+            Of::Path => true,
+            Of::Uuid(uuid) => header.uuid().eq_ignore_ascii_case(uuid),
+            Of::Label(label) => header.label() == label,
         }
     }
 
     fn devices(self) -> Result<Vec<Device>> {
-        let Self::Path(path) = self else { return block_devices() };
-        let device =
-            Device::open(path.into()).map_err(|e| absent(Error::system(format!("open {}", self.text()), e)))?;
+        if !self.is_path() {
+            return block_devices();
+        }
+        let device = Device::open(self.text.into()).map_err(|e| absent(Error::system(self.opening(), e)))?;
         Ok(vec![device])
+    }
+
+    fn opening(self) -> String {
+        format!("open {}", self.text.display())
     }
 }
 
@@ -85,7 +104,7 @@ pub fn find(name: Name<'_>, wait: Duration) -> Result<Verified> {
     loop {
         let error = match look(name, &key) {
             Ok(found) => return Ok(found),
-            Err(error) if error.kind() == Kind::Refused && matches!(name, Name::Path(_)) => return Err(error),
+            Err(error) if error.kind() == Kind::Refused && name.is_path() => return Err(error),
             Err(error) => error,
         };
         let left = deadline.saturating_duration_since(Instant::now());
@@ -104,34 +123,30 @@ fn look(name: Name<'_>, key: &Key) -> Result<Verified> {
     // Either copy of a header will do, since a power cut may have left the other one half written; but no disk is
     // searched for its second copy where one is known by its first.
     for offset in std::iter::once(0).chain(header::SIZES) {
-        for at in 0..devices.len() {
-            let Some(Device { path, file }) = devices.get(at) else { continue };
+        for (at, Device { path, file }) in devices.iter().enumerate() {
             let header = match device::read(file, offset) {
                 Ok(Some(header)) if name.is_of(&header) => header,
-                Err(e) if matches!(name, Name::Path(_)) => {
-                    return Err(Error::system(format!("read {}", path.display()), e));
-                }
+                Err(e) if name.is_path() => return Err(Error::system(format!("read {}", path.display()), e)),
                 Ok(_) | Err(_) => continue,
             };
-            if !key.has_sealed(&header) {
-                foreign.get_or_insert_with(|| path.display().to_string());
-                continue;
+            if key.has_sealed(&header) {
+                let refused = || refused(name, "its keyslots lie where none can be".into());
+                return Verified::new(header, devices.swap_remove(at)).ok_or_else(refused);
             }
-            let refused = || refused(name, "its keyslots lie where none can be".into());
-            return Verified::new(header, devices.swap_remove(at)).ok_or_else(refused);
+            foreign = Some(at);
         }
     }
     let not_ours = "is not the one that this machine has sealed";
-    Err(match (name, foreign) {
-        (Name::Path(_), Some(_)) => refused(name, format!("its LUKS2 header {not_ours}")),
-        (Name::Path(_), None) => refused(name, "it is no LUKS2 volume".into()),
-        (_, Some(path)) => refused(name, format!("the LUKS2 header of {path} {not_ours}")),
-        (_, None) => absent(Error::new(Kind::System, format!("open {}", name.text()), "no LUKS2 volume has this name")),
+    Err(match foreign.and_then(|at| devices.get(at)) {
+        Some(_) if name.is_path() => refused(name, format!("its LUKS2 header {not_ours}")),
+        Some(Device { path, .. }) => refused(name, format!("the LUKS2 header of {} {not_ours}", path.display())),
+        None if name.is_path() => refused(name, "it is no LUKS2 volume".into()),
+        None => absent(Error::new(Kind::System, name.opening(), "no LUKS2 volume has this name")),
     })
 }
 
 fn refused(name: Name<'_>, why: String) -> Error {
-    Error::new(Kind::Refused, format!("open {}", name.text()), why)
+    Error::new(Kind::Refused, name.opening(), why)
         .remedy("remove foreign disks; if this machine's own was changed on purpose, seal it with `trust luks seal` from an installer boot")
 }
 
@@ -142,22 +157,31 @@ fn absent(error: Error) -> Error {
 /// All block devices that can be opened.
 fn block_devices() -> Result<Vec<Device>> {
     let entries = fs::read_dir(BLOCK_DEVICES).map_err(|e| Error::system(format!("list {BLOCK_DEVICES}"), e))?;
-    let mut devices: Vec<_> = entries.flatten().filter_map(|entry| block_device(&entry.path())).collect();
     // What a mirror is made of, or one of several ways to a disk, shows the same header: the whole comes first.
-    devices.sort_by(|(a, in_use_a), (b, in_use_b)| (in_use_a, &a.path).cmp(&(in_use_b, &b.path)));
-    Ok(devices.into_iter().map(|(device, _)| device).collect())
+    let (mut whole, mut parts) = (Vec::new(), Vec::new());
+    for entry in entries.flatten() {
+        let described = entry.path();
+        if let Some(device) = block_device(&described) {
+            let is_part = fs::read_dir(described.join("holders")).is_ok_and(|mut holders| holders.next().is_some());
+            if is_part { parts.push(device) } else { whole.push(device) }
+        }
+    }
+    whole.append(&mut parts);
+    Ok(whole)
 }
 
-/// The device that sysfs describes there, unless it is empty; and whether others are made of it.
-fn block_device(described: &Path) -> Option<(Device, bool)> {
-    let name = described.file_name()?.to_str()?;
-    let says = |item: &str| fs::read_to_string(described.join(item)).unwrap_or_default();
+/// The device that sysfs describes there, unless it is empty.
+fn block_device(described: &Path) -> Option<Device> {
+    let name = described.file_name()?.as_bytes();
+    let says = |item| files::read_to_end(&described.join(item), MAX_ATTRIBUTE).unwrap_or_default();
     // Floppy drives take seconds to say that there is none.
-    if name.starts_with("fd") || matches!(says("size").trim(), "" | "0") {
+    if name.starts_with(b"fd") || matches!(says("size").trim_ascii(), b"" | b"0") {
         return None;
     }
-    let device = Device::open(Path::new("/dev").join(name.replace('!', "/"))).ok()?;
+    // Slashes are exclamation marks there (cciss!c0d0).
+    let name: Vec<u8> = name.iter().map(|byte| if *byte == b'!' { b'/' } else { *byte }).collect();
+    let device = Device::open(Path::new("/dev").join(OsStr::from_bytes(&name))).ok()?;
     let number = device.file.metadata().ok()?.rdev();
-    let in_use = fs::read_dir(described.join("holders")).is_ok_and(|mut holders| holders.next().is_some());
-    (says("dev").trim() == format!("{}:{}", major(number), minor(number))).then_some((device, in_use))
+    let expected = format!("{}:{}", major(number), minor(number));
+    (says("dev").trim_ascii() == expected.as_bytes()).then_some(device)
 }
