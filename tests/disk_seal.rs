@@ -3,7 +3,7 @@
 //! This host's kernel need not have dm-crypt: cryptsetup opens the volume with `--test-passphrase`, by way of the very
 //! header that it would use.
 
-use harness::{Cell, Run, sha256, trust_host, trust_initrd};
+use harness::{Cell, Run, trust_host, trust_initrd, with_null_cipher};
 use std::{
     fs::{self, File},
     os::unix::fs::{FileExt, PermissionsExt},
@@ -175,14 +175,7 @@ fn a_null_cipher_is_refused() {
     let mut header = vec![0; 0x8000];
     let run = machine.with_disk(|disk| {
         disk.read_exact_at(&mut header, 0).unwrap();
-        for copy in header.chunks_mut(0x4000) {
-            let segments = copy.windows(12).position(|window| window == b"\"segments\":{").unwrap();
-            let cipher = copy[segments..].windows(15).position(|window| window == b"aes-xts-plain64").unwrap();
-            copy[segments + cipher..][..15].copy_from_slice(b"cipher_null-ecb");
-            copy[448..512].fill(0);
-            let checksum = sha256(&[copy]);
-            copy[448..480].copy_from_slice(&checksum);
-        }
+        with_null_cipher(&mut header);
         disk.write_all_at(&header, 0).unwrap();
     });
     assert_refused(&run);

@@ -1,131 +1,239 @@
-//! A disk that opens by itself, in its own machine and no other way: dm-crypt of a real kernel, cryptsetup, the TPM.
+//! A disk that opens by itself, in its own machine and no other way: dm-crypt of a real kernel, cryptsetup, the TPM, and
+//! `initrd/busybox`, an initrd without systemd and without udev.
 
 use harness::{
-    Identity, trust_host,
-    vm::{Chain, Fleet, Initrd, Report, Vm},
+    Cell, Identity, run, trust_host,
+    vm::{CMDLINE, Chain, Fleet, Initrd, Report, Vm},
+    with_null_cipher, workspace,
 };
-use std::{fs::File, path::Path};
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+};
 
-/// Size of the disk, in bytes.
+/// Size of a disk, in bytes.
 const SIZE: u64 = 64 << 20;
+/// Of the volume with the root file system.
+const UUID: &str = "4d8a7a3e-3c0b-4a3e-9d0e-1d3b4ce2ae10";
 
-/// What an installer does: a new passphrase, a volume that takes it, a seal on its header, a file system.
+/// What an installer does: a new passphrase, two volumes that take it, seals on their headers, a small system.
 const INSTALL: &str = r#"
+PATH=$PATH:/usr/sbin:/sbin
+mkdir -p /run/cryptsetup
+volume() {
+    cryptsetup luksFormat --batch-mode --type luks2 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 "$3" "$1" /run/passphrase
+    cryptsetup token add --key-description machine:luks "$1"
+    /usr/sbin/trust luks seal "$1"
+    trust luks open "$1" "$2"
+    mkfs.ext4 -q -L "$2" "/dev/mapper/$2"
+    mount "/dev/mapper/$2" /root
+    echo "the owner's $2" >/root/file
+}
 trust preinit --on-lock-failure=exit
 keyctl pipe "$(keyctl search @u user machine:luks)" >/run/passphrase
-cryptsetup luksFormat --batch-mode --type luks2 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --uuid "$UUID" /dev/vdb /run/passphrase
-cryptsetup token add --key-description machine:luks /dev/vdb
-/usr/sbin/trust luks seal /dev/vdb
-trust luks open /dev/vdb root
-mkfs.ext4 -q -L root /dev/mapper/root
-mount /dev/mapper/root /root
-echo "the owner's" >/root/file
+volume /dev/vdc data --label=data
+umount /root
+cryptsetup close data
+volume /dev/vdb root "--uuid=$UUID"
+mkdir -p /root/dev /root/proc /root/sys /root/run /root/data /root/sbin /root/usr/sbin
+for part in bin lib lib64 usr/lib usr/sbin/cryptsetup tell sbin/init; do
+    [ ! -e "/$part" ] || cp -a "/$part" "/root/$part"
+done
 umount /root
 cryptsetup close root
 trust finish
 "#;
 
-/// What every later boot does.
-const START: &str = r#"
-status=0; trust setup --on-lock-failure=exit || status=$?; say setup $status
-status=0; trust luks open /dev/vdb root || status=$?; say open $status
-if [ "$status" = 0 ]; then
-    mount -o ro /dev/mapper/root /root
-    say file "$(cat /root/file)"
-    say cipher "$(cryptsetup status root | awk '/cipher:/ { print $2 }')"
-fi
-status=0; trust finish || status=$?; say finish $status
-say keys $(grep -c ' machine:luks' /proc/keys)
-say files "$(ls /priv/factory/secure 2>/dev/null)"
-say mounts $(grep -c /priv/factory /proc/mounts)
-say mapped "$(ls /dev/mapper | grep -v control)"
+/// What the installed system does when it is started.
+const SYSTEM: &str = r#"#!/bin/busybox sh
+export PATH=/usr/sbin:/bin
+. /tell
+begin
+tell file "$(cat /file)"
+mount -o ro /dev/mapper/data /data
+tell data "$(cat /data/file)"
+tell cipher "$(cryptsetup status root | awk '/cipher:/ { print $2 }')"
+state started
+tell announced
+sync
+poweroff -f
 "#;
 
-/// What somebody does who has the disk in his hands for a while, and another machine.
-const ATTACK: &str = r#"
-printf attacker >/run/passphrase
-cryptsetup luksFormat --batch-mode --type luks2 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --uuid "$UUID" /dev/vdb /run/passphrase
-cryptsetup token add --key-description machine:luks /dev/vdb
+/// How the guest tells the test something, wherever it is.
+const TELL: &str = r#"
+begin() { stty -F /dev/ttyS1 raw -echo; printf '\nhere is the guest\n' >/dev/ttyS1; }
+tell() { echo "$*" >/dev/ttyS1; }
+state() {
+    tell "$1-keys" "$(grep -c ' machine:luks' /proc/keys)"
+    tell "$1-mounts" "$(grep -c /priv/ /proc/mounts)" "$(ls /priv/factory/secure 2>/dev/null)"
+    tell "$1-mapped" $(ls /dev/mapper | grep -v control)
+}
 "#;
 
-/// A second one: a file system in place of the volume, of the same name and with the file that is looked for.
-const PLAIN: &str = r#"
-mkfs.ext4 -q -F -L root -U "$UUID" /dev/vdb
-mount /dev/vdb /root
-echo "the attacker's" >/root/file
-umount /root
+/// What the initrd tells when it fails: in the place of the shell, and of the pause in which the message can be read.
+const OPTIONS: &str = r#"
+. /tell
+begin
+tell published-before "$(grep -c ' machine:luks: ' /proc/keys)"
+trust() { status=0; /usr/bin/trust "$@" || status=$?; tell "trust-$1 $status"; return "$status"; }
+setsid() { state shell; }
+sleep() { state pause; tell announced; }
 "#;
 
-const UUID: &str = "UUID=4d8a7a3e-3c0b-4a3e-9d0e-1d3b4ce2ae10\n";
-
+/// With what dm-crypt needs.
 fn initrd(script: &str) -> Initrd {
-    let mut initrd = Initrd::new(&format!("{UUID}PATH=$PATH:/usr/sbin:/sbin\nmkdir -p /run/cryptsetup\n{script}"));
+    let mut initrd = Initrd::new(script);
     for module in ["dm-mod", "dm-crypt", "xts", "af_alg", "algif_skcipher"] {
         initrd.module(module);
     }
-    for program in ["/usr/sbin/cryptsetup", "/usr/bin/keyctl", "/sbin/mkfs.ext4"] {
+    initrd.program(Path::new("/usr/sbin/cryptsetup")).write("tell", TELL, 0o644);
+    initrd
+}
+
+fn installer() -> Initrd {
+    let mut initrd = initrd(&format!("UUID={UUID}\n{INSTALL}"));
+    for program in ["/usr/bin/keyctl", "/sbin/mkfs.ext4"] {
         initrd.program(Path::new(program));
     }
     // `luks seal` is the host program's: an installer brings it.
     initrd.program(&trust_host()).add("usr/sbin/trust", &trust_host(), 0o755);
+    initrd.write("sbin/init", SYSTEM, 0o755);
     initrd
 }
 
-/// Boots one of the images.
-fn boot(fleet: &Fleet, vm: &Vm, image: &str) -> Report {
-    fleet.install(vm, Chain::Direct, &fleet.file(image));
-    vm.boot()
+/// What users take.
+fn starter(options: &str) -> Initrd {
+    let mut initrd = initrd("");
+    initrd.add("init", &workspace().join("initrd/busybox/init"), 0o755);
+    initrd.write("etc/trust/options", format!("{options}\n{OPTIONS}"), 0o644);
+    initrd.write("etc/trust/luks/root.conf", format!("DEVICE=UUID={UUID}\n"), 0o644);
+    initrd.write("etc/trust/luks/data.conf", "DEVICE=LABEL=data\nOPTIONS='--readonly --allow-discards'\n", 0o644);
+    initrd
+}
+
+/// What users take, and a medium with the machine's identity.
+fn provisioning(fleet: &Fleet) -> (Initrd, PathBuf) {
+    let mut initrd = Initrd::new("");
+    for module in ["fat", "vfat", "nls_cp437", "nls_ascii"] {
+        initrd.module(module);
+    }
+    initrd.add("init", &workspace().join("initrd/busybox/provision"), 0o755);
+    let announce = "begin\npoweroff() { tell announced; busybox poweroff -f; }\n";
+    initrd.write("etc/trust/options", format!("{TELL}{announce}"), 0o644);
+
+    let (identity, medium) = (Identity::rsa(2048), fleet.file("trust-data"));
+    let image = medium.to_str().unwrap();
+    run("mkfs.fat", &["-C", "-n", "trust-data", image, "8192"]);
+    for (file, name) in [(identity.cert(), "::cert.pem"), (identity.key(), "::privkey.pem")] {
+        run("mcopy", &["-i", image, file.to_str().unwrap(), name]);
+    }
+    (initrd, medium)
+}
+
+/// Disks of somebody who had ours in his hands for a while: of the same name, but with a passphrase that he knows, with
+/// no encryption, or without a volume.
+fn prepared(cell: &Cell, ours: &Path) -> [PathBuf; 3] {
+    let script = format!(
+        r#"
+        cd /cell
+        truncate --size 32M stranger plain
+        printf attacker >passphrase
+        cryptsetup luksFormat --batch-mode --type luks2 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --uuid {UUID} stranger passphrase
+        cryptsetup token add --key-description machine:luks stranger
+        mkdir files files/sbin
+        echo "the attacker's" >files/file
+        mkfs.ext4 -q -L root -U {UUID} -d files plain
+        "#
+    );
+    cell.run(&script).ok();
+    let mut disk = fs::read(ours).unwrap();
+    with_null_cipher(&mut disk[..0x8000]);
+    fs::write(cell.dir().join("null"), disk).unwrap();
+    ["stranger", "null", "plain"].map(|name| cell.dir().join(name))
+}
+
+#[track_caller]
+fn starts(report: &Report) {
+    assert_eq!(report.ok().value("file"), "the owner's root");
+    assert_eq!((report.value("data"), report.value("cipher")), ("the owner's data", "aes-xts-plain64"));
+    assert_eq!(report.value("started-mapped"), "data root");
+    assert_eq!((report.value("started-keys"), report.value("started-mounts").trim()), ("0", "0"));
+}
+
+/// Whether nothing is published, and nothing open, in this moment.
+#[track_caller]
+fn nothing_is_left(report: &Report, moment: &str) {
+    let value = |name: &str| report.value(&format!("{moment}-{name}")).trim();
+    assert_eq!((value("keys"), value("mounts"), value("mapped")), ("0", "0", ""), "{moment}: {report:#?}");
 }
 
 #[test]
 fn a_disk_opens_in_its_own_machine_and_no_other_takes_its_place() {
     let fleet = Fleet::new();
-    let variables = fleet.variables(Chain::Direct, &[], "vars.fd");
-    let identity = Identity::rsa(2048);
-    let mut provision = Initrd::new("trust provision --on-lock-failure=exit /cert.pem /privkey.pem\n");
-    provision.add("cert.pem", &identity.cert(), 0o600).add("privkey.pem", &identity.key(), 0o600);
-    let build = |kind, initrd: &Initrd, name: &str| drop(fleet.build(kind, initrd, &[], &fleet.file(name)));
-    build("limited", &provision, "provision.efi");
-    build("production", &initrd(INSTALL), "install.efi");
-    build("production", &initrd(START), "start.efi");
-    build("limited", &initrd(ATTACK), "attack.efi");
-    build("limited", &initrd(PLAIN), "plain.efi");
-
-    let vm = Vm::new(&variables);
-    boot(&fleet, &vm, "provision.efi").ok();
-    File::create(vm.data_disk()).and_then(|file| file.set_len(SIZE)).unwrap();
-    boot(&fleet, &vm, "install.efi").ok();
-
-    // Every boot, again and again, with nobody there.
-    for _ in 0..2 {
-        let report = boot(&fleet, &vm, "start.efi");
-        assert_eq!((report.ok().value("setup"), report.value("open")), ("0", "0"));
-        assert_eq!((report.value("file"), report.value("cipher")), ("the owner's", "aes-xts-plain64"));
-        assert_eq!((report.value("finish"), report.value("keys")), ("0", "0"));
-        assert_eq!((report.value("files"), report.value("mounts")), ("", "0"));
-        assert_eq!(report.value("mapped"), "root");
+    let root = format!("{CMDLINE} root=/dev/mapper/root");
+    let first = format!("{root} rdinit=/usr/bin/trust -- setup --on-lock-failure=exit --exec /init");
+    let plain = format!("{CMDLINE} root=LABEL=root");
+    let (provision, medium) = provisioning(&fleet);
+    let start = starter("TRUST_SETUP=--on-lock-failure=exit");
+    let shell = starter("TRUST_SHELL=yes");
+    for (kind, initrd, cmdline, name) in [
+        ("limited", &provision, CMDLINE, "provision.efi"),
+        ("production", &installer(), CMDLINE, "install.efi"),
+        ("production", &start, &first, "first.efi"),
+        ("production", &start, &root, "start.efi"),
+        ("production", &shell, &plain, "plain.efi"),
+    ] {
+        fleet.build(kind, initrd, &["--cmdline", cmdline], &fleet.file(name));
     }
+    let vm = Vm::new(&fleet.variables(Chain::Direct, &[], "vars.fd"));
+    let boot = |image: &str, disks: &[&Path]| {
+        fleet.install(&vm, Chain::Direct, &fleet.file(image));
+        vm.set_disks(disks);
+        vm.boot()
+    };
+    boot("provision.efi", &[&medium]).ok();
+    let ours = ["root", "data"].map(|name| fleet.file(name));
+    let [ours, data] = ours.each_ref().map(PathBuf::as_path);
+    let install = || {
+        for disk in [ours, data] {
+            File::create(disk).and_then(|file| file.set_len(SIZE)).unwrap();
+        }
+        boot("install.efi", &[ours, data]).ok();
+    };
+    install();
 
-    // Disks that were swapped, prepared in a machine of the attacker's.
-    let elsewhere = Vm::new(&variables);
-    for attack in ["attack.efi", "plain.efi"] {
-        File::create(elsewhere.data_disk()).and_then(|file| file.set_len(SIZE)).unwrap();
-        boot(&fleet, &elsewhere, attack).ok();
-        let ours = vm.data_disk().with_extension("ours");
-        std::fs::rename(vm.data_disk(), &ours).unwrap();
-        std::fs::copy(elsewhere.data_disk(), vm.data_disk()).unwrap();
-        let report = boot(&fleet, &vm, "start.efi");
-        assert_eq!((report.ok().value("setup"), report.value("open")), ("0", "12"), "{attack}");
-        assert_eq!((report.value("mapped"), report.value("keys")), ("", "0"), "{attack}");
-        std::fs::rename(&ours, vm.data_disk()).unwrap();
-    }
+    // Trust is the first process of all; others have disks of that name before and behind ours.
+    let cell = Cell::new();
+    let theirs = prepared(&cell, ours);
+    let [stranger, null, file_system] = theirs.each_ref().map(PathBuf::as_path);
+    let usb = format!("if=none,id=usb,format=raw,readonly=on,file={}", file_system.display());
+    vm.set_options(&["-device", "qemu-xhci", "-drive", &usb, "-device", "usb-storage,drive=usb"]);
+    starts(&boot("first.efi", &[stranger, data, ours, null]));
+    vm.set_options(&[]);
 
-    // A new installation: what the old one left on a copy of the disk is lost.
-    let old = vm.data_disk().with_extension("old");
-    std::fs::copy(vm.data_disk(), &old).unwrap();
-    boot(&fleet, &vm, "install.efi").ok();
-    assert_eq!(boot(&fleet, &vm, "start.efi").ok().value("file"), "the owner's");
-    std::fs::rename(&old, vm.data_disk()).unwrap();
-    let report = boot(&fleet, &vm, "start.efi");
-    assert_eq!((report.ok().value("setup"), report.value("open")), ("0", "12"));
+    // A new installation: what the old one left on a copy of the disk is lost. Here Trust is not the first process.
+    let old = fleet.file("old");
+    fs::copy(ours, &old).unwrap();
+    install();
+    starts(&boot("start.efi", &[&old, ours, data]));
+
+    // Ours is not there.
+    let report = boot("first.efi", &[data, stranger, null, file_system, &old]);
+    nothing_is_left(report.ok(), "pause");
+    assert_eq!((report.value("published-before"), report.value("trust-luks")), ("1", "0"));
+    assert!(report.said.contains("trust-luks 12\ntrust-finish 0\ntrust-lock 0\n"), "{report:#?}");
+    assert!(!report.said.contains("shell-"), "{report:#?}");
+    assert!(
+        report.console.contains(&format!("trust: cannot open UUID={UUID}: the LUKS2 header of /dev/vd")),
+        "{report:#?}"
+    );
+
+    // Ours is there, but something else is to be root. A shell is allowed, when nothing is there to be found.
+    let report = boot("plain.efi", &[file_system, ours, data]);
+    assert!(
+        report.ok().said.contains("trust-luks 0\ntrust-luks 0\ntrust-finish 0\ntrust-lock 0\nshell-"),
+        "{report:#?}"
+    );
+    nothing_is_left(&report, "shell");
+    assert!(report.console.contains("cannot take LABEL=root for root"), "{report:#?}");
 }

@@ -70,6 +70,7 @@ pub const TEST: &[Program] = &[
     program("qemu-system-x86_64", "qemu-system-x86"),
     program("readelf", "binutils"),
     program("sbsign", "sbsigntool"),
+    program("shellcheck", "shellcheck"),
     program("softhsm2-util", "softhsm2"),
     program("strace", "strace"),
     program("xz", "xz-utils"),

@@ -12,6 +12,7 @@
 //! - [`Token`]: a PKCS#11 token of software;
 //! - [`Witness`]: a look into the memory of a process that is about to exit;
 //! - [`assets`]: firmware, kernel, boot loaders and their makers' tools;
+//! - [`with_null_cipher`]: what somebody can do who has the disk;
 //! - [`vm`]: machines with a firmware that checks signatures.
 //!
 //! Everything that needs a namespace, a TPM or a tool fails with a message when
@@ -24,6 +25,7 @@ mod home;
 mod identity;
 mod interposer;
 mod keyset;
+mod luks;
 mod machine;
 mod mounts;
 mod old;
@@ -39,6 +41,7 @@ pub use home::{Home, ROLES, tree};
 pub use identity::{Identity, openssl};
 pub use interposer::{Action, Exchange, Front, Interposer};
 pub use keyset::{Boot, Digest, Keyset, extend, hex, luks_policy, pcr_policy, sha256};
+pub use luks::with_null_cipher;
 pub use machine::Machine;
 pub use mounts::keep_mounts_in;
 pub use old::{Layout, provision_with_tools, read_with_tools, satisfy_policy};

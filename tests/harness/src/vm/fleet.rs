@@ -85,15 +85,16 @@ impl Fleet {
     }
 
     /// Makes the image of `kind` (`production`, `limited`, `tpm`) of this initrd, with the program of the initrd in it.
-    /// `options` are further ones of `trust uki build`. Returns what that printed.
+    /// `options` are further ones of `trust uki build`; `--cmdline` takes the place of [`CMDLINE`]. Returns what that printed.
     pub fn build(&self, kind: &str, initrd: &Initrd, options: &[&str], output: &Path) -> String {
         let kernel = Kernel::new();
         let stub = assets::path("usr/lib/systemd/boot/efi/linuxx64.efi.stub");
         let (kernel, stub, initrd, output) = (text(&kernel.image), text(&stub), text(&initrd.pack()), text(output));
         let with_trust = format!("--with-trust={}", text(&program()));
         let args = ["uki", "build", "--keyset", "k", "--kind", kind, "--kernel", &kernel, "--stub", &stub];
-        let more = ["--initrd", &initrd, "--cmdline", CMDLINE, "--output", &output, &with_trust];
-        self.trust(&[&args[..], &more, options].concat())
+        let more = ["--initrd", &initrd, "--output", &output, &with_trust];
+        let cmdline: &[&str] = if options.contains(&"--cmdline") { &[] } else { &["--cmdline", CMDLINE] };
+        self.trust(&[&args[..], &more, cmdline, options].concat())
     }
 
     /// Signs an image in its place.

@@ -123,6 +123,18 @@ impl Vm {
         self.dir.path().join(qemu::DATA_DISK)
     }
 
+    /// Plugs these disk images in, in this order and in place of those that were: `/dev/vdb`, `/dev/vdc` and so on, where
+    /// there is no [`Self::data_disk`].
+    pub fn set_disks(&self, images: &[&Path]) {
+        let images: Vec<_> = images.iter().map(|image| image.to_str().expect("temporary paths are text")).collect();
+        fs::write(self.dir.path().join(qemu::DISKS), images.join("\n")).expect("a writable directory");
+    }
+
+    /// Has QEMU started with these arguments, too, in place of those that were.
+    pub fn set_options(&self, options: &[&str]) {
+        fs::write(self.dir.path().join(qemu::OPTIONS), options.join("\n")).expect("a writable directory");
+    }
+
     fn boot_disk(&self) -> PathBuf {
         self.dir.path().join("boot.img")
     }

@@ -17,6 +17,11 @@ pub(super) const SAID: &str = "said.log";
 /// What tells why a boot went wrong.
 pub(super) const LOGS: [&str; 5] = [CONSOLE, SAID, "qemu.log", "qemu.command", "swtpm.log"];
 
+/// The further disks: where their images are, a line each.
+pub(super) const DISKS: &str = "disks";
+/// Further arguments of QEMU, a line each.
+pub(super) const OPTIONS: &str = "options";
+
 /// The image of the second disk.
 pub(super) const DATA_DISK: &str = "data.img";
 
@@ -54,6 +59,12 @@ impl Qemu {
             command.arg("-drive").arg(format!("if=none,id=data,format=raw,file={}", disk.display()));
             command.args(["-device", "virtio-blk-pci,drive=data"]);
         }
+        let lines = |name| fs::read_to_string(dir.join(name)).unwrap_or_default();
+        for (number, image) in lines(DISKS).lines().enumerate() {
+            command.arg("-drive").arg(format!("if=none,id=disk{number},format=raw,file={image}"));
+            command.arg("-device").arg(format!("virtio-blk-pci,drive=disk{number}"));
+        }
+        command.args(lines(OPTIONS).lines());
         fs::write(dir.join("qemu.command"), format!("{command:?}\n")).expect("a writable directory");
         Self { qemu: Process::start(&command, &dir.join("qemu.log")), _swtpm: swtpm }
     }
