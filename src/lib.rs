@@ -34,6 +34,7 @@ pub mod luks;
 pub mod memory;
 mod pem;
 pub mod policy;
+mod private_key;
 pub mod process;
 #[allow(clippy::disallowed_methods, reason = "plaintext leaves the program here")]
 pub mod publish;

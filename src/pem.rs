@@ -30,6 +30,18 @@ pub fn blocks(text: &[u8]) -> impl Iterator<Item = Block<'_>> {
     })
 }
 
+/// A block, in lines of 64 characters.
+#[must_use]
+pub fn encode(label: &str, der: &[u8]) -> String {
+    let mut text = format!("-----BEGIN {label}-----\n");
+    // 48 bytes are a line, and leave nothing over for the next.
+    for line in der.chunks(48) {
+        text.push_str(&Base64::encode_string(line));
+        text.push('\n');
+    }
+    text + &format!("-----END {label}-----\n")
+}
+
 /// Base64 with white space anywhere.
 fn decode(body: &str) -> Option<Zeroizing<Vec<u8>>> {
     let packed: Zeroizing<Vec<u8>> = Zeroizing::new(body.bytes().filter(|b| !b.is_ascii_whitespace()).collect());
@@ -46,6 +58,17 @@ mod tests {
         let text = b"subject=/CN=x\r\n-----BEGIN A-----\r\nAQID\r\nBA==\r\n-----END A-----\r\n-----BEGIN B-----\nAQ=\n=\n-----END B-----";
         let found: Vec<_> = blocks(text).map(|b| (b.label.to_owned(), b.der.map(|d| d.to_vec()))).collect();
         assert_eq!(found, [("A".into(), Some(vec![1, 2, 3, 4])), ("B".into(), Some(vec![1]))]);
+    }
+
+    #[test]
+    fn what_is_encoded_is_found_again() {
+        for size in [1, 47, 48, 49, 96, 500] {
+            let bytes: Vec<u8> = (0..size).map(|i| i as u8).collect();
+            let text = encode("SOME KEY", &bytes);
+            assert!(text.lines().all(|line| line.len() <= 64));
+            let found = blocks(text.as_bytes()).next().unwrap();
+            assert_eq!((found.label, found.der.unwrap().to_vec()), ("SOME KEY", bytes));
+        }
     }
 
     #[test]

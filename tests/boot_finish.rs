@@ -36,10 +36,12 @@ fn finish_does_not_wait_for_whoever_is_in_there() {
         exec 8<server.key
         env -i "$TRUST" finish
         echo "left $(ls -A /priv/factory/secure . | grep -c server || true)"
+        echo "held $(wc -c <&8)"
         published
         "#,
     );
     assert_eq!((run.ok().value("left"), run.value("published")), ("0", "no"), "{run:#?}");
+    assert_eq!(run.value("held"), "0", "{run:#?}");
 }
 
 #[test]

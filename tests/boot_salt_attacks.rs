@@ -85,3 +85,24 @@ fn a_foreign_key_that_looks_right() {
         assert!(machine.tpm.pcr("sha256", 7) == locked || run.status() == 16, "{command}: {run:#?}");
     }
 }
+
+/// The private key is not wrapped for a key that the TPM does not have, whatever that looks like.
+#[test]
+fn finish_is_not_given_a_foreign_key() {
+    for (attributes, status) in [(LOADED_KEY, 11), (STORAGE_KEY, 12)] {
+        let machine = attacked(attributes);
+        // `setup` has a wire of its own, on which nobody lies.
+        let honest = machine.tpm.tools().tcti();
+        let script = format!(
+            r#"
+            TCTI={honest} trust setup
+            try status env -i "$TRUST" finish --tcti "$TCTI" --key-to-tpm
+            published
+            "#
+        );
+        machine.boot(Boot::Production, &script).refused(status);
+        let codes: Vec<u32> = machine.wire.take().iter().map(|exchange| exchange.command.code()).collect();
+        assert!(codes.contains(&cc::READ_PUBLIC), "the attack did not take place: {codes:x?}");
+        assert!(!codes.contains(&cc::IMPORT), "the key left, wrapped for somebody else: {codes:x?}");
+    }
+}

@@ -3,16 +3,61 @@
 use super::options::Options;
 use crate::{
     console,
-    error::Result,
-    publish::{self, keyring},
+    error::{Error, Kind, Result},
+    files,
+    identity::Identity,
+    process,
+    publish::{self, Withdrawn, keyring, tmpfs},
+    tpm::{Tpm, bound_key},
 };
+use std::io::Read;
+
+/// The names that `setup` gives to certificate and key.
+const CERTIFICATE: &str = "server.crt";
+const KEY: &str = "server.key";
 
 pub fn run(options: &Options) -> Result<()> {
-    let directory = (!options.keep_files).then_some(options.secrets_dir.as_path());
     let key = keyring::Options { also_as: &options.also_as, timeout: None };
-    let withdrawn = publish::withdraw(&key, directory)?;
+    let everything = || publish::withdraw(&key, Some(&options.secrets_dir));
+    let withdrawn = if options.key_to_tpm {
+        // The passphrase goes first: a TPM may be slow.
+        let passphrase = publish::withdraw(&key, None);
+        let outcome = passphrase.and_then(|withdrawn| key_to_tpm(options).map(|()| withdrawn));
+        outcome.map_err(|error| match everything() {
+            Ok(_) => error,
+            Err(left) => left.because(&error.cause()),
+        })?
+    } else if options.keep_files {
+        publish::withdraw(&key, None)?
+    } else {
+        everything()?
+    };
     if options.verbose {
-        console::note(&format!("{} keys revoked, {} mounts removed", withdrawn.keys, withdrawn.mounts));
+        let Withdrawn { keys, mounts } = withdrawn;
+        console::note(&format!("{keys} keys revoked, {mounts} mounts removed"));
     }
     Ok(())
+}
+
+/// Puts a key that the TPM alone can use in the place of the one in the clear.
+fn key_to_tpm(options: &Options) -> Result<()> {
+    process::harden()?;
+    let directory = &options.secrets_dir;
+    let key = directory.join(KEY);
+    if !tmpfs::is_attached(directory)? {
+        let why = format!("nothing is published at {}", directory.display());
+        return Err(Error::new(Kind::Refused, "move the private key into the TPM", why)
+            .remedy("run `trust setup` first, and say where with --secrets-dir"));
+    }
+    let mut beginning = Vec::new();
+    let read = files::open(&key, usize::MAX).and_then(|(file, _)| file.take(32).read_to_end(&mut beginning));
+    read.map_err(|why| Error::system(format!("read {}", key.display()), why))?;
+    if bound_key::file::is_one(&beginning) {
+        return Ok(());
+    }
+    let identity = Identity::load(&directory.join(CERTIFICATE), &key)?;
+    let mut tpm = Tpm::connect(&options.tcti, options.wait, options.verbose)?;
+    let file = tpm.bind_key(&identity, options.parent)?;
+    drop((tpm, identity));
+    tmpfs::replace(directory, KEY, file.as_bytes())
 }

@@ -5,6 +5,7 @@ use super::Command;
 use crate::{
     error::{Error, Kind, Result},
     guard::OnLockFailure,
+    layout::SRK_HANDLE,
     tpm::Address,
 };
 use std::{ffi::OsString, fmt::Write, path::PathBuf, time::Duration};
@@ -22,6 +23,7 @@ pub struct Spec {
 }
 
 const OF_THE_TPM: &[Command] = &[Command::Setup, Command::Preinit, Command::Provision, Command::Lock];
+const WITH_A_TPM: &[Command] = &[Command::Setup, Command::Preinit, Command::Provision, Command::Lock, Command::Finish];
 const PUBLISHING: &[Command] = &[Command::Setup, Command::Preinit];
 const KEYRING: &[Command] = &[Command::Setup, Command::Preinit, Command::Finish];
 
@@ -31,13 +33,13 @@ pub const SPECS: &[Spec] = &[
         name: "--tcti",
         value: "TCTI",
         help: "where the TPM is: device[:PATH] (the default: /dev/tpmrm0, else /dev/tpm0), swtpm:path=SOCKET, swtpm:host=IP,port=N or mssim:host=IP,port=N",
-        commands: OF_THE_TPM,
+        commands: WITH_A_TPM,
     },
     Spec {
         name: "--wait",
         value: "SECONDS",
         help: "wait at most so long for the TPM to appear, and for each of its answers (10)",
-        commands: OF_THE_TPM,
+        commands: WITH_A_TPM,
     },
     Spec {
         name: "--wait",
@@ -57,12 +59,7 @@ pub const SPECS: &[Spec] = &[
         help: "what to do when PCR 7 cannot be proven locked (poweroff)",
         commands: OF_THE_TPM,
     },
-    Spec {
-        name: "--verbose",
-        value: "",
-        help: "show every step with its time; never a secret",
-        commands: &[Command::Setup, Command::Preinit, Command::Provision, Command::Lock, Command::Finish],
-    },
+    Spec { name: "--verbose", value: "", help: "show every step with its time; never a secret", commands: WITH_A_TPM },
     Spec {
         name: "--event-log",
         value: "FILE",
@@ -95,6 +92,18 @@ pub const SPECS: &[Spec] = &[
     },
     Spec { name: "--keep-files", value: "", help: "withdraw the passphrase alone", commands: &[Command::Finish] },
     Spec {
+        name: "--key-to-tpm",
+        value: "",
+        help: "withdraw the passphrase, and put one that this TPM alone can use in the place of the private key; if that fails, withdraw all",
+        commands: &[Command::Finish],
+    },
+    Spec {
+        name: "--parent",
+        value: "HANDLE",
+        help: "the storage key in the TPM that holds that key (0x81000001)",
+        commands: &[Command::Finish],
+    },
+    Spec {
         name: "--cryptsetup",
         value: "FILE",
         help: "the program that opens the volume (/usr/sbin/cryptsetup, else /sbin/cryptsetup or /usr/bin/cryptsetup)",
@@ -124,6 +133,8 @@ pub struct Options {
     pub also_as: Vec<String>,
     pub key_timeout: Option<u32>,
     pub keep_files: bool,
+    pub key_to_tpm: bool,
+    pub parent: u32,
     pub cryptsetup: Option<PathBuf>,
     /// The program to become, with its arguments.
     pub exec: Vec<OsString>,
@@ -145,6 +156,8 @@ impl Default for Options {
             also_as: Vec::new(),
             key_timeout: None,
             keep_files: false,
+            key_to_tpm: false,
+            parent: SRK_HANDLE,
             cryptsetup: None,
             exec: Vec::new(),
             operands: Vec::new(),
@@ -225,6 +238,8 @@ fn set(options: &mut Options, spec: &Spec, value: OsString) -> Option<()> {
         "--manifest-ca" => options.manifest_ca = value.into(),
         "--also-as" => options.also_as.push(text().filter(|text| !text.is_empty())?.to_owned()),
         "--keep-files" => options.keep_files = true,
+        "--key-to-tpm" => options.key_to_tpm = true,
+        "--parent" => options.parent = u32::from_str_radix(text()?.strip_prefix("0x")?, 16).ok()?,
         "--cryptsetup" => options.cryptsetup = Some(value.into()),
         "--key-timeout" => options.key_timeout = Some(text()?.parse().ok().filter(|seconds| *seconds > 0)?),
         _ => return None,

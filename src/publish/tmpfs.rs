@@ -7,7 +7,7 @@ use crate::{
     store::Locked,
 };
 use rustix::{
-    fs::{self, Mode, OFlags},
+    fs::{self, AtFlags, Mode, OFlags},
     io::Errno,
     mount::{
         FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
@@ -17,6 +17,7 @@ use rustix::{
 };
 use std::{
     fs::DirBuilder,
+    io,
     os::{fd::OwnedFd, unix::fs::DirBuilderExt},
     path::Path,
 };
@@ -26,6 +27,9 @@ const SIZE: &str = "1m";
 
 /// What statfs(2) says of a tmpfs.
 const TMPFS_MAGIC: fs::FsWord = 0x0102_1994;
+
+/// How a file is opened to be overwritten.
+const WIPE: OFlags = OFlags::WRONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
 /// A mount that is attached nowhere; dropped, it is gone with its files.
 pub struct Detached(OwnedFd);
@@ -116,6 +120,47 @@ fn move_onto(what: &OwnedFd, target: &OwnedFd) -> rustix::io::Result<()> {
     move_mount(what, "", target, "", flags)
 }
 
+/// Whether a tmpfs is mounted at `directory`.
+///
+/// # Errors
+/// [`crate::error::Kind::System`].
+pub fn is_attached(directory: &Path) -> Result<bool> {
+    let looked = |why| Error::system(format!("look at {}", directory.display()), why);
+    Ok(files::is_mount(directory).map_err(looked)? && is_tmpfs(directory).map_err(looked)?)
+}
+
+fn is_tmpfs(directory: &Path) -> io::Result<bool> {
+    Ok(fs::statfs(directory)?.f_type == TMPFS_MAGIC)
+}
+
+/// Puts `content` in the place of the file `name`, at once and as a whole, and wipes what was there.
+///
+/// # Errors
+/// [`crate::error::Kind::System`]: the old file may still be there.
+pub fn replace(directory: &Path, name: &str, content: &[u8]) -> Result<()> {
+    let failed = |errno: Errno| Error::system(format!("replace {name} in {}", directory.display()), errno);
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let directory = fs::open(directory, flags, Mode::empty()).map_err(failed)?;
+    let new = &*format!(".{name}.new");
+    // Of a run that was killed.
+    let _ = fs::unlinkat(&directory, new, AtFlags::empty());
+    let old = fs::openat(&directory, name, WIPE, Mode::empty()).map_err(failed)?;
+    write(&directory, new, content).map_err(failed)?;
+    fs::renameat(&directory, new, &directory, name).map_err(failed)?;
+    wipe(&old).map_err(failed)
+}
+
+/// Overwrites a file: whoever still has it open, or gets its memory next, finds nothing.
+fn wipe(file: &OwnedFd) -> rustix::io::Result<()> {
+    let zeros = [0; 4096];
+    let mut left = u64::try_from(fs::fstat(file)?.st_size).unwrap_or(0);
+    while left > 0 {
+        let size = usize::try_from(left).unwrap_or(usize::MAX).min(zeros.len());
+        left -= rustix::io::write(file, zeros.get(..size).unwrap_or_default())? as u64;
+    }
+    fs::ftruncate(file, 0)
+}
+
 /// Removes the tmpfs at `directory` and the mount that carries it; returns how many mounts there were.
 ///
 /// The files go first: whoever still has the directory open keeps the mount alive, but finds nothing in it.
@@ -127,9 +172,12 @@ pub fn remove(directory: &Path) -> Result<usize> {
     let looked = |why| Error::system(format!("look at {}", directory.display()), why);
     while files::is_mount(directory).map_err(looked)? {
         let failed = |why: std::io::Error| Error::system(format!("remove the tmpfs at {}", directory.display()), why);
-        if rustix::fs::statfs(directory).map_err(|e| failed(e.into()))?.f_type == TMPFS_MAGIC {
+        if is_tmpfs(directory).map_err(failed)? {
             for entry in std::fs::read_dir(directory).map_err(failed)? {
-                std::fs::remove_file(entry.map_err(failed)?.path()).map_err(failed)?;
+                let path = entry.map_err(failed)?.path();
+                // What cannot be wiped can still be removed.
+                let _ = fs::open(&path, WIPE, Mode::empty()).and_then(|file| wipe(&file));
+                std::fs::remove_file(path).map_err(failed)?;
             }
         }
         unmount(directory, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW).map_err(|e| failed(e.into()))?;

@@ -4,17 +4,10 @@
 //! symbols below stand in for it (declared in its `esys_crypto_mbed.h`). Only
 //! what Trust's sessions need is there: SHA-256, HMAC, AES-128-CFB and ECDH on
 //! P-256. Everything else answers "not implemented".
-//!
-//! The shared secret and both coordinates of a point are padded to the size of
-//! the field, as TPM 2.0 Library part 1, section C.6.1 has it; a backend that
-//! strips leading zeros loses one session in 256.
 
+use super::ecdh;
 use aes::cipher::KeyIvInit;
 use hmac::{Hmac, KeyInit, Mac};
-use p256::{
-    FieldBytes, NonZeroScalar, PublicKey, Sec1Point,
-    elliptic_curve::sec1::{FromSec1Point, ToSec1Point},
-};
 use sha2::{Digest, Sha256};
 use std::{
     ffi::{c_char, c_void},
@@ -23,7 +16,6 @@ use std::{
 use tss_esapi_sys::{
     TPM2B_ECC_PARAMETER, TPM2B_NONCE, TPM2B_PUBLIC, TPMS_ECC_POINT, TSS2_RC, Tss2_MU_TPMS_ECC_POINT_Marshal,
 };
-use zeroize::Zeroize;
 
 /// Return codes of the ESYS layer (TSS 2.0 Overview and Common Structures, section 3.3).
 const ESYS: TSS2_RC = 7 << 16;
@@ -38,7 +30,6 @@ const ALG_AES: u16 = 0x0006;
 const ALG_SHA256: u16 = 0x000b;
 const ALG_CFB: u16 = 0x0043;
 const NIST_P256: u16 = 0x0003;
-const FIELD: usize = 32;
 const BLOCK: usize = 16;
 
 /// A running hash or HMAC; C holds it by pointer only.
@@ -107,7 +98,7 @@ unsafe fn finish(running: *mut *mut Running, buffer: *mut u8, size: *mut usize) 
     let (Some(running), Some(size)) = (unsafe { take(running) }, unsafe { size.as_mut() }) else {
         return BAD_REFERENCE;
     };
-    let digest: [u8; FIELD] = match running {
+    let digest: [u8; 32] = match running {
         Running::Hash(hash) => hash.finalize().into(),
         Running::Hmac(hmac) => hmac.finalize().into_bytes().into(),
     };
@@ -223,26 +214,9 @@ unsafe extern "C" fn iesys_cryptmbed_random2b(nonce: *mut TPM2B_NONCE, size: usi
     SUCCESS
 }
 
-/// A fresh private scalar.
-fn ephemeral() -> Option<NonZeroScalar> {
-    loop {
-        let mut candidate = FieldBytes::default();
-        getrandom::fill(&mut candidate).ok()?;
-        let scalar = NonZeroScalar::from_repr(candidate).into_option();
-        candidate.zeroize();
-        if scalar.is_some() {
-            return scalar;
-        }
-    }
-}
-
-/// A coordinate of the TPM's, which may have lost its leading zeros, at the size of the field.
-fn pad(parameter: &TPM2B_ECC_PARAMETER) -> Option<FieldBytes> {
-    let short = parameter.buffer.get(..usize::from(parameter.size))?;
-    let mut padded = FieldBytes::default();
-    let start = FIELD.checked_sub(short.len())?;
-    padded.get_mut(start..)?.copy_from_slice(short);
-    Some(padded)
+/// The bytes of a coordinate.
+fn coordinate(parameter: &TPM2B_ECC_PARAMETER) -> Option<&[u8]> {
+    parameter.buffer.get(..usize::from(parameter.size))
 }
 
 /// Stores a value of the size of the field.
@@ -254,15 +228,10 @@ fn store(parameter: &mut TPM2B_ECC_PARAMETER, value: &[u8]) -> Option<()> {
 
 /// One ECDH key exchange with `peer`: the shared secret's x coordinate and our public point.
 fn exchange(peer: &TPMS_ECC_POINT, z: &mut TPM2B_ECC_PARAMETER, q: &mut TPMS_ECC_POINT) -> Option<()> {
-    let point = Sec1Point::from_affine_coordinates(&pad(&peer.x)?, &pad(&peer.y)?, false);
-    // Refuses points that are not on the curve.
-    let peer = PublicKey::from_sec1_point(&point).into_option()?;
-    let private = ephemeral()?;
-    let shared = p256::ecdh::diffie_hellman(private, peer.as_affine());
-    let public = PublicKey::from_secret_scalar(&private).to_sec1_point(false);
-    store(z, shared.raw_secret_bytes())?;
-    store(&mut q.x, public.x()?)?;
-    store(&mut q.y, public.y()?)
+    let shared = ecdh::exchange(coordinate(&peer.x)?, coordinate(&peer.y)?)?;
+    store(z, &*shared.z)?;
+    store(&mut q.x, &shared.x)?;
+    store(&mut q.y, &shared.y)
 }
 
 #[unsafe(no_mangle)]
@@ -314,6 +283,12 @@ unsafe extern "C" fn iesys_cryptmbed_pk_encrypt(
 /// One direction of a cipher: key, initialization vector, what it works on in place.
 type Crypt = fn(&[u8], &[u8], &mut [u8]) -> Option<()>;
 
+/// AES-128-CFB in place.
+pub fn encrypt_cfb(key: &[u8], iv: &[u8], buffer: &mut [u8]) -> Option<()> {
+    cfb_mode::Encryptor::<aes::Aes128Enc>::new_from_slices(key, iv).ok()?.encrypt(buffer);
+    Some(())
+}
+
 /// AES-128-CFB over `buffer` in place.
 ///
 /// # Safety
@@ -350,12 +325,8 @@ unsafe extern "C" fn iesys_cryptmbed_sym_aes_encrypt(
     iv: *mut u8,
     _: *mut c_void,
 ) -> TSS2_RC {
-    let encrypt = |key: &[u8], iv: &[u8], buffer: &mut [u8]| {
-        cfb_mode::Encryptor::<aes::Aes128Enc>::new_from_slices(key, iv).ok()?.encrypt(buffer);
-        Some(())
-    };
     // SAFETY: ESYS passes a key of `bits`, one block of IV, and a buffer with its size.
-    unsafe { cfb(encrypt, (key, algorithm, bits, mode), buffer, size, iv) }
+    unsafe { cfb(encrypt_cfb, (key, algorithm, bits, mode), buffer, size, iv) }
 }
 
 #[unsafe(no_mangle)]

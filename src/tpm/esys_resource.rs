@@ -66,24 +66,32 @@ pub fn nv_public(resource: &[u8]) -> Option<NvPublic> {
     Some(NvPublic { attributes, policy, size: public.u16()? })
 }
 
-/// Whether a key can be salted to: an ECC P-256 storage key that never leaves this TPM.
-pub fn is_storage_key(resource: &[u8]) -> bool {
+/// A storage key that a session can be salted to, and a key be wrapped for: its public point.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorageKey {
+    /// As the TPM gives it, perhaps without leading zeros.
+    pub x: Vec<u8>,
+    /// As `x`.
+    pub y: Vec<u8>,
+}
+
+/// The key, if it is an ECC P-256 storage key with SHA-256 and AES-128-CFB that never leaves this TPM.
+pub fn storage_key(resource: &[u8]) -> Option<StorageKey> {
     const ECC: u16 = 0x0023;
     const NIST_P256: u16 = 0x0003;
-    const AES: u16 = 0x0006;
+    const AES_128_CFB: [u16; 3] = [0x0006, 128, 0x0043];
     /// fixedTPM, fixedParent, restricted, decrypt (part 2, section 8.3).
     const WANTED: u32 = 1 << 1 | 1 << 4 | 1 << 16 | 1 << 17;
     const SIGN: u32 = 1 << 18;
-    let check = || {
-        let mut public = public(resource, KEY_RESOURCE)?;
-        let (algorithm, _name_algorithm) = (public.u16()?, public.u16()?);
-        let attributes = public.u32()?;
-        public.sized()?;
-        let (symmetric, _bits, _mode) = (public.u16()?, public.u16()?, public.u16()?);
-        let (_scheme, curve) = (public.u16()?, public.u16()?);
-        Some(algorithm == ECC && curve == NIST_P256 && symmetric == AES && attributes & (WANTED | SIGN) == WANTED)
-    };
-    check().unwrap_or(false)
+    let mut public = public(resource, KEY_RESOURCE)?;
+    let algorithms = [public.u16()?, public.u16()?];
+    let attributes = public.u32()?;
+    public.sized()?;
+    let symmetric = [public.u16()?, public.u16()?, public.u16()?];
+    let (_scheme, curve, _kdf) = (public.u16()?, public.u16()?, public.u16()?);
+    let fits = algorithms == [ECC, ALG_SHA256] && symmetric == AES_128_CFB && curve == NIST_P256;
+    let (x, y) = (public.sized()?.to_vec(), public.sized()?.to_vec());
+    (fits && attributes & (WANTED | SIGN) == WANTED).then_some(StorageKey { x, y })
 }
 
 /// Index 0x1500020 as every provisioned machine has it: its Name is part of
@@ -127,6 +135,6 @@ mod tests {
         for end in 0..resource.len() {
             assert_eq!(nv_public(&resource[..end]), None);
         }
-        assert!(!is_storage_key(&resource));
+        assert_eq!(storage_key(&resource), None);
     }
 }

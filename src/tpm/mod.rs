@@ -2,18 +2,21 @@
 //! turns what a TPM says into plaintext.
 //!
 //! - [`transport`]: from `--tcti` to bytes on a wire, every answer checked;
-//! - `crypto`: the crypto backend of ESYS;
+//! - `crypto`, `ecdh`: the crypto backend of ESYS;
 //! - `connection`: one command at a time, retried within bounds, errors by remedy;
 //! - `session`, `pcr`, `nv`: what the commands need;
 //! - `unlock`: the signed policy that opens the indices;
 //! - `store`: [`Truststore`](crate::store::Truststore) on top of all that;
 //! - `dictionary_attack`: that power cuts do not lock a machine out;
 //! - `inspect`: what anybody can find out, for the host program;
-//! - `provision`: layout 3 written, in steps that can be cut off.
+//! - `provision`: layout 3 written, in steps that can be cut off;
+//! - [`bound_key`]: a private key that only this TPM can use.
 
+pub mod bound_key;
 mod connection;
 mod crypto;
 mod dictionary_attack;
+mod ecdh;
 mod esys_resource;
 #[cfg(feature = "host")]
 mod inspect;

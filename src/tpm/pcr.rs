@@ -57,9 +57,7 @@ impl Tpm {
                 other => other.map(Some),
             }
         })?;
-        // The session is gone in the TPM; ESYS must forget it without asking for its removal.
-        let mut ended = tss_esapi::handles::SessionHandle::from(session).into();
-        let _ = self.run("forget the session", |c| Ok(c.tr_close(&mut ended).is_ok()));
+        self.forget_session(session);
         let expected = hash(&[LOCK_EVENT]);
         let sha256 = digests.as_ref().and_then(|d| d.value().get(&HashingAlgorithm::Sha256));
         match sha256 {

@@ -19,13 +19,18 @@ pub const LOCKOUT: u32 = 0x921;
 pub const RETRY: u32 = 0x922;
 
 /// Format-one codes, stripped of the number of the handle, parameter or session.
+pub const ASYMMETRIC: u32 = 0x081;
 pub const VALUE: u32 = 0x084;
+pub const KEY_SIZE: u32 = 0x087;
 pub const HANDLE: u32 = 0x08b;
 pub const AUTH_FAIL: u32 = 0x08e;
 pub const SIZE: u32 = 0x095;
 pub const SIGNATURE: u32 = 0x09b;
+pub const KEY: u32 = 0x09c;
 pub const POLICY_FAIL: u32 = 0x09d;
 pub const BAD_AUTH: u32 = 0x0a2;
+pub const BINDING: u32 = 0x0a5;
+pub const CURVE: u32 = 0x0a6;
 
 /// The layer number of the kernel's or a daemon's resource manager, which passes TPM codes on under it.
 const RESOURCE_MANAGER_LAYERS: u32 = 0x00ff_0000;

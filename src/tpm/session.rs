@@ -4,7 +4,11 @@
 //! Not protected against: somebody between us and the TPM who answers in its
 //! place from the start. Nothing that a boot knows could tell the two apart.
 
-use super::{connection::Tpm, esys_resource, response_code};
+use super::{
+    connection::Tpm,
+    esys_resource::{self, StorageKey},
+    response_code,
+};
 use crate::{
     error::{Error, Kind, Result},
     layout::SRK_HANDLE,
@@ -13,7 +17,7 @@ use tss_esapi::{
     Context,
     attributes::SessionAttributesBuilder,
     constants::SessionType,
-    handles::{KeyHandle, PersistentTpmHandle, TpmHandle},
+    handles::{KeyHandle, PersistentTpmHandle, SessionHandle, TpmHandle},
     interface_types::{
         algorithm::HashingAlgorithm,
         data_handles::Persistent,
@@ -52,16 +56,29 @@ impl Tpm {
     /// Starts a salted session: a policy session for reading, an HMAC session for provisioning.
     pub(super) fn start_session(&mut self, kind: SessionType) -> Result<AuthSession> {
         let (key, transient) = self.salt_key()?;
-        let session = self.run("start an encrypted session with the TPM", |c| {
+        let session = self.start_session_salted_to(key, kind);
+        let flushed = if transient { self.flush(key) } else { Ok(()) };
+        let session = session?;
+        flushed?;
+        Ok(session)
+    }
+
+    /// Starts a session that only the TPM that holds `key` can answer in.
+    pub(super) fn start_session_salted_to(&mut self, key: KeyHandle, kind: SessionType) -> Result<AuthSession> {
+        const WHAT: &str = "start an encrypted session with the TPM";
+        let session = self.run(WHAT, |c| {
             c.execute_without_session(|c| {
                 let symmetric = SymmetricDefinition::AES_128_CFB;
                 c.start_auth_session(Some(key), None, None, kind, symmetric, HashingAlgorithm::Sha256)
             })
-        });
-        let flushed = if transient { self.flush(key) } else { Ok(()) };
-        let session = session?;
-        flushed?;
-        session.ok_or_else(|| Error::new(Kind::Corrupt, "start an encrypted session with the TPM", "it gives none"))
+        })?;
+        session.ok_or_else(|| Error::new(Kind::Corrupt, WHAT, "it gives none"))
+    }
+
+    /// Has ESYS forget a session that has ended in the TPM, without asking for its removal.
+    pub(super) fn forget_session(&mut self, session: AuthSession) {
+        let mut ended = SessionHandle::from(session).into();
+        let _ = self.run("forget the session", |c| Ok(c.tr_close(&mut ended).is_ok()));
     }
 
     /// Sets what the session does with the next command; nothing is sent.
@@ -81,16 +98,16 @@ impl Tpm {
 
     /// The persistent SRK; in its absence a primary key of the null hierarchy, to be flushed after use.
     fn salt_key(&mut self) -> Result<(KeyHandle, bool)> {
-        if let Some(key) = self.storage_root_key()? {
+        if let Some((key, _)) = self.storage_key(SRK_HANDLE)? {
             return Ok((key, false));
         }
         let key = self.create_primary("make a key to salt the session to", Hierarchy::Null, None)?;
         Ok((key, true))
     }
 
-    /// The key at [`SRK_HANDLE`], if it is one that can be salted to.
-    pub(super) fn storage_root_key(&mut self) -> Result<Option<KeyHandle>> {
-        let handle = persistent()?;
+    /// The key at a persistent handle, if there is one that can be salted to.
+    pub(super) fn storage_key(&mut self, handle: u32) -> Result<Option<(KeyHandle, StorageKey)>> {
+        let handle = persistent(handle)?;
         let found = self.run("find the storage root key", |c| {
             c.execute_without_session(|c| c.tr_from_tpm_public(TpmHandle::Persistent(handle)))
         });
@@ -99,12 +116,12 @@ impl Tpm {
             other => other?,
         };
         let resource = self.run("look at the storage root key", |c| c.tr_serialize(object))?;
-        Ok(esys_resource::is_storage_key(&resource).then(|| KeyHandle::from(object)))
+        Ok(esys_resource::storage_key(&resource).map(|key| (KeyHandle::from(object), key)))
     }
 
     /// Makes the key at [`SRK_HANDLE`] unless something is there already; with owner authorization.
     pub(super) fn make_storage_root_key(&mut self) -> Result<()> {
-        let handle = persistent()?;
+        let handle = persistent(SRK_HANDLE)?;
         let found = self.run("find the storage root key", |c| {
             c.execute_without_session(|c| c.tr_from_tpm_public(TpmHandle::Persistent(handle)))
         });
@@ -139,7 +156,7 @@ impl Tpm {
     }
 }
 
-fn persistent() -> Result<PersistentTpmHandle> {
-    PersistentTpmHandle::new(SRK_HANDLE)
-        .map_err(|e| Error::new(Kind::System, "name the storage root key", e.to_string()))
+fn persistent(handle: u32) -> Result<PersistentTpmHandle> {
+    PersistentTpmHandle::new(handle)
+        .map_err(|_| Error::new(Kind::Usage, "name the storage root key", "the handle is not that of a persistent key"))
 }

@@ -73,6 +73,8 @@ pub const TEST: &[Program] = &[
     program("shellcheck", "shellcheck"),
     program("softhsm2-util", "softhsm2"),
     program("strace", "strace"),
+    // A module of OpenSSL, in a directory of the architecture's.
+    program("/usr/share/doc/tpm2-openssl/copyright", "tpm2-openssl"),
     program("xz", "xz-utils"),
     program("zsh", "zsh"),
     program("zstd", "zstd"),

@@ -17,8 +17,9 @@ const MAX_DIGEST: usize = 64;
 const MAX_SESSIONS: usize = 3;
 
 /// Commands whose answer begins with a handle, as far as they are used here.
-const WITH_HANDLE: [u32; 3] = [
+const WITH_HANDLE: [u32; 4] = [
     0x0000_0131, // CreatePrimary
+    0x0000_0157, // Load
     0x0000_0167, // LoadExternal
     0x0000_0176, // StartAuthSession
 ];

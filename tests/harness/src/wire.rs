@@ -18,6 +18,8 @@ pub mod cc {
     pub const SHUTDOWN: u32 = 0x145;
     pub const CREATE: u32 = 0x153;
     pub const FLUSH_CONTEXT: u32 = 0x165;
+    pub const IMPORT: u32 = 0x156;
+    pub const LOAD: u32 = 0x157;
     pub const LOAD_EXTERNAL: u32 = 0x167;
     pub const POLICY_AUTHORIZE: u32 = 0x16a;
     pub const NV_READ_PUBLIC: u32 = 0x169;

@@ -1,0 +1,123 @@
+//! An identity's key in the TPM's own terms: `TPMT_PUBLIC` and `TPMT_SENSITIVE` (part 2, sections 12.2 and 12.3). Pure.
+
+use super::duplicate::sized;
+use crate::{
+    error::{Error, Kind, Result},
+    identity::{Identity, Public},
+    policy::digest::{Name, hash},
+    private_key::{self, PrivateKey},
+};
+use der::{Decode, asn1::ObjectIdentifier};
+use spki::AlgorithmIdentifierRef;
+use zeroize::Zeroizing;
+
+const RSA: u16 = 0x0001;
+const ECC: u16 = 0x0023;
+const SHA256: u16 = 0x000b;
+const NULL: u16 = 0x0010;
+/// userWithAuth, noDA, sign. The TPM takes no fixedTPM or fixedParent for what was made elsewhere; duplication is
+/// ruled out all the same, since only a policy can allow it, and the object has none. No decrypt: TLS with an
+/// ephemeral key exchange, and all of TLS 1.3, only signs, and a raw private operation would be good for more.
+const ATTRIBUTES: u32 = 1 << 6 | 1 << 10 | 1 << 18;
+
+/// A curve: its identifier, as the TPM has it, bytes of a coordinate, what people call it.
+type Curve = (ObjectIdentifier, u16, usize, &'static str);
+const CURVES: [Curve; 3] = [
+    (ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7"), 0x0003, 32, "P-256"),
+    (ObjectIdentifier::new_unwrap("1.3.132.0.34"), 0x0004, 48, "P-384"),
+    (ObjectIdentifier::new_unwrap("1.3.132.0.35"), 0x0005, 66, "P-521"),
+];
+
+/// A key pair that signs, with whatever scheme and hash its user chooses.
+pub struct Object {
+    /// `TPMT_PUBLIC`.
+    pub public: Vec<u8>,
+    /// `TPMT_SENSITIVE`.
+    pub sensitive: Zeroizing<Vec<u8>>,
+    /// What it is, for people.
+    pub kind: String,
+}
+
+impl Object {
+    /// The key of `identity`, with the public half that is certified.
+    pub fn of(identity: &Identity) -> Result<Self> {
+        let unfit = |why: &'static str| {
+            Error::new(Kind::Usage, super::WHAT, why)
+                .remedy("provision the machine with a key that TPMs take: RSA 2048 or P-256")
+        };
+        let block = private_key::only(identity.key().expose()).map_err(unfit)?;
+        let key = PrivateKey::of_block(&block).ok_or_else(|| unfit("it is malformed"))?;
+        match (&key, identity.public()) {
+            (PrivateKey::Rsa(key), Public::Rsa { modulus, exponent }) => {
+                if *exponent != [1, 0, 1] {
+                    return Err(unfit("its public exponent is not 65537"));
+                }
+                let prime = key.prime1.as_bytes();
+                Self::rsa(modulus, prime).ok_or_else(|| unfit("its two primes are not of the same size"))
+            }
+            (PrivateKey::Ec { scalar, .. }, Public::Other(algorithm, Some(point))) => {
+                let curve = curve(algorithm).ok_or_else(|| unfit("TPMs do not know its curve"))?;
+                Self::ecc(curve, scalar, point).ok_or_else(|| unfit("its public point is compressed, or malformed"))
+            }
+            _ => Err(unfit("it is neither RSA nor of an elliptic curve that TPMs know")),
+        }
+    }
+
+    fn rsa(modulus: &[u8], prime: &[u8]) -> Option<Self> {
+        let full = modulus.first()? & prime.first()? & 0x80 != 0;
+        (full && prime.len() * 2 == modulus.len()).then_some(())?;
+        let bits = u16::try_from(modulus.len() * 8).ok()?;
+        let mut public = head(RSA);
+        public.extend_from_slice(&bits.to_be_bytes());
+        // The usual exponent.
+        public.extend_from_slice(&0u32.to_be_bytes());
+        public.extend_from_slice(&sized(modulus)?);
+        Some(Self { public, sensitive: sensitive(RSA, &[], prime)?, kind: format!("RSA {bits}") })
+    }
+
+    fn ecc((_, curve, size, name): Curve, scalar: &[u8], point: &[u8]) -> Option<Self> {
+        let (4, coordinates) = point.split_first()? else { return None };
+        let (x, y) = coordinates.split_at_checked(size)?;
+        (y.len() == size).then_some(())?;
+        let mut public = head(ECC);
+        public.extend_from_slice(&curve.to_be_bytes());
+        public.extend_from_slice(&NULL.to_be_bytes());
+        public.extend_from_slice(&sized(x)?);
+        public.extend_from_slice(&sized(y)?);
+        // Some programs write the scalar without its leading zeros.
+        let zeros = vec![0; size.checked_sub(scalar.len())?];
+        Some(Self { public, sensitive: sensitive(ECC, &zeros, scalar)?, kind: name.into() })
+    }
+
+    /// The Name that the TPM gives it (part 1, section 16).
+    pub fn name(&self) -> Name {
+        let mut name = [0; 34];
+        let (algorithm, digest) = name.split_at_mut(2);
+        algorithm.copy_from_slice(&SHA256.to_be_bytes());
+        digest.copy_from_slice(&hash(&[&self.public]));
+        name
+    }
+}
+
+fn curve(algorithm: &[u8]) -> Option<Curve> {
+    let parameters = AlgorithmIdentifierRef::from_der(algorithm).ok()?.parameters_oid().ok()?;
+    CURVES.into_iter().find(|(curve, ..)| *curve == parameters)
+}
+
+/// `TPMT_PUBLIC` up to the scheme: no policy, no symmetric algorithm, any scheme.
+fn head(algorithm: u16) -> Vec<u8> {
+    let [high, low] = [ATTRIBUTES >> 16, ATTRIBUTES & 0xffff].map(|half| half as u16);
+    [algorithm, SHA256, high, low, 0, NULL, NULL].iter().flat_map(|word| word.to_be_bytes()).collect()
+}
+
+/// `TPMT_SENSITIVE`: no password, no seed, then the number.
+fn sensitive(algorithm: u16, zeros: &[u8], number: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let size = u16::try_from(zeros.len() + number.len()).ok()?;
+    let mut area = Zeroizing::new(Vec::with_capacity(8 + zeros.len() + number.len()));
+    for word in [algorithm, 0, 0, size] {
+        area.extend_from_slice(&word.to_be_bytes());
+    }
+    area.extend_from_slice(zeros);
+    area.extend_from_slice(number);
+    Some(area)
+}

@@ -1,0 +1,485 @@
+//! `finish --key-to-tpm`: from then on the private key is of use to this TPM alone, and OpenSSL serves TLS with it.
+
+use harness::{Action, Boot, Identity, Layout, Machine, Response, Run, Swtpm, Witness, cc, find, hex, openssl};
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
+
+/// Functions for the scripts: finish, tls, kind, same.
+const FUNCTIONS: &str = include_str!("data/key_to_tpm.sh");
+
+fn with(tpm: Swtpm, identity: Identity) -> Machine {
+    let mut machine = Machine::with(tpm, identity);
+    let tools = machine.tpm.tools().tcti();
+    machine.cell.set("TOOLS", tools);
+    machine
+}
+
+fn provisioned(identity: Identity) -> Machine {
+    let machine = with(Swtpm::new(), identity);
+    machine.provision();
+    machine
+}
+
+fn boot(machine: &Machine, script: &str) -> Run {
+    machine.boot(Boot::Production, &format!("{FUNCTIONS}\n{script}"))
+}
+
+/// The numbers that only the private key has, in pieces of eight bytes, each as it is, as hex digits, and in base64.
+fn pieces(identity: &Identity) -> Vec<Vec<u8>> {
+    let text = openssl(&["pkey", "-in", identity.key().to_str().expect("text"), "-noout", "-text"]);
+    let private = ["priv:", "privateExponent:", "prime1:", "prime2:", "exponent1:", "exponent2:", "coefficient:"];
+    let (mut numbers, mut inside) = (Vec::new(), false);
+    for line in text.lines() {
+        if !line.starts_with(' ') {
+            inside = private.contains(&line);
+            numbers.extend(inside.then(String::new));
+        } else if let (true, Some(number)) = (inside, numbers.last_mut()) {
+            number.extend(line.chars().filter(char::is_ascii_hexdigit));
+        }
+    }
+    let mut pieces = Vec::new();
+    for number in &numbers {
+        let bytes = unhex(number);
+        let bytes = bytes.strip_prefix(&[0]).unwrap_or(&bytes);
+        for piece in bytes.chunks_exact(8) {
+            pieces.extend([piece.to_vec(), hex(piece).into(), hex(piece).to_uppercase().into()]);
+        }
+        // Wherever it begins in what is encoded.
+        for shift in 0..3 {
+            pieces.extend(base64(&bytes[shift..]).chunks_exact(12).map(<[u8]>::to_vec));
+        }
+    }
+    assert!(pieces.len() > 20, "only {} pieces: {text}", pieces.len());
+    pieces
+}
+
+fn unhex(digits: &str) -> Vec<u8> {
+    let byte = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).expect("digits"), 16).expect("hex");
+    digits.as_bytes().chunks(2).map(byte).collect()
+}
+
+/// Without what is left over at the end.
+fn base64(bytes: &[u8]) -> Vec<u8> {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let digits = |three: &[u8]| {
+        let bits = three.iter().fold(0usize, |bits, byte| bits << 8 | usize::from(*byte));
+        [18, 12, 6, 0].map(|shift| DIGITS[bits >> shift & 63])
+    };
+    bytes.chunks_exact(3).flat_map(digits).collect()
+}
+
+fn count(pieces: &[Vec<u8>], bytes: &[u8]) -> usize {
+    pieces.iter().filter(|piece| find(bytes, piece).is_some()).count()
+}
+
+/// What is in a `TSS2 PRIVATE KEY`: `TPM2B_PUBLIC` and `TPM2B_PRIVATE`, as files for tpm2-tools.
+fn unpack(machine: &Machine, file: &str) -> [PathBuf; 2] {
+    let file = machine.cell.dir().join(file);
+    let fields = openssl(&["asn1parse", "-in", file.to_str().expect("text")]);
+    let strings = fields.lines().filter(|line| line.contains("OCTET STRING"));
+    let bytes: Vec<_> = strings.map(|line| unhex(line.split("[HEX DUMP]:").nth(1).expect("bytes"))).collect();
+    assert_eq!(bytes.len(), 2, "{fields}");
+    ["public", "private"].map(|name| {
+        let path = machine.cell.dir().join(name);
+        fs::write(&path, &bytes[usize::from(name == "private")]).expect("a writable directory");
+        path
+    })
+}
+
+/// The whole life of a key.
+fn life(identity: Identity, signature: &str) {
+    let machine = provisioned(identity);
+    machine.wire.take();
+    let secret = pieces(&machine.identity);
+    let run = boot(
+        &machine,
+        r#"
+        trust setup --also-as cryptsetup
+        # Whoever has it open keeps it, but finds nothing in it.
+        exec 8<$SECURE/server.key
+        finish --also-as cryptsetup
+        echo "held $(wc -c <&8)"
+        exec 8<&-
+        [ -z "$(keyctl rlist @u)" ]
+        cmp $SECURE/server.crt "$CERT"
+        echo "files $(ls -A $SECURE | tr '\n' ' ')"
+        echo "mode $(stat -c %a $SECURE/server.key) $(stat -c %a $SECURE)"
+        echo "kind $(kind)"
+        tls 1_3 options
+        tls 1_2 file
+        # A second run has nothing to do, and does no harm.
+        cp $SECURE/server.key /cell/bound.key
+        finish
+        cmp $SECURE/server.key /cell/bound.key
+        find /priv /run /dev/shm -type f -exec cat {} + >/cell/everything
+        env -i "$TRUST" finish
+        published
+        "#,
+    );
+    run.ok();
+    assert_eq!((run.value("held"), run.value("kind"), run.value("mode")), ("0", "bound", "400 700"), "{run:#?}");
+    assert_eq!((run.value("files"), run.value("published")), ("server.crt server.key ", "no"), "{run:#?}");
+    for version in ["1.3", "1.2"] {
+        let line = format!("TLSv{version} {signature} 0 (ok)");
+        assert_eq!(run.value(&format!("tls-{version}")), line, "{run:#?}");
+    }
+    let wire = machine.wire.bytes();
+    assert!(wire.len() > 4000, "only {} bytes were recorded", wire.len());
+    assert_eq!(count(&secret, &wire), 0, "the key crosses the wire in clear");
+    let everything = fs::read(machine.cell.dir().join("everything")).expect("written");
+    assert!(find(&everything, b"TSS2 PRIVATE KEY").is_some());
+    assert_eq!(count(&secret, &everything), 0, "the key is left in a file");
+
+    // The same search finds it where it is in the clear.
+    let tools = machine.tpm.tools();
+    tools.wire().take();
+    let algorithm = if signature.starts_with("RSA") { "rsa" } else { "ecc" };
+    let key = machine.identity.key();
+    tools.ok("loadexternal", &["-G", algorithm, "-r", key.to_str().expect("text"), "-c", "plain.ctx"]);
+    assert!(count(&secret, &tools.wire().bytes()) > 3, "the search cannot find the key");
+    assert!(count(&secret, &fs::read(&key).expect("made")) > 1, "the search cannot find the file");
+    tools.flush();
+
+    // It goes on to be of use after a restart, to this TPM.
+    boot(&machine, "same /cell/bound.key").ok();
+    let [public, private] = unpack(&machine, "bound.key");
+    let [public, private] = [&public, &private].map(|path| path.to_str().expect("text"));
+    let load = ["-C", "0x81000001", "-u", public, "-r", private, "-c", "bound.ctx"];
+    tools.ok("load", &load);
+    let area = tools.ok("readpublic", &["-c", "bound.ctx"]);
+    assert!(area.contains("value: userwithauth|noda|sign\n"), "{area}");
+
+    // It cannot be taken out again: not without a policy, not with any.
+    let away = ["-C", "null", "-c", "bound.ctx", "-G", "null", "-r", "out", "-s", "seed"];
+    tools.fails("duplicate", &away);
+    for policy in ["policycommandcode", "policypassword", "none"] {
+        tools.ok("startauthsession", &["--policy-session", "-S", "session.ctx"]);
+        match policy {
+            "policycommandcode" => drop(tools.ok(policy, &["-S", "session.ctx", "TPM2_CC_Duplicate"])),
+            "policypassword" => drop(tools.ok(policy, &["-S", "session.ctx"])),
+            _ => {}
+        }
+        let why = tools.fails("duplicate", &[&away[..], &["-p", "session:session.ctx"]].concat());
+        assert!(why.contains("policy") || why.contains("authorization"), "{policy}: {why}");
+        tools.ok("flushcontext", &["session.ctx"]);
+    }
+    tools.flush();
+
+    // Another TPM has no use for it.
+    let other = with(Swtpm::new(), Identity::ec("P-256"));
+    // All software TPMs of a test come out of the factory with the same seeds.
+    other.tpm.tools().ok("clear", &[]);
+    other.provision();
+    let why = other.tpm.tools().fails("load", &load);
+    assert!(why.contains("integrity"), "{why}");
+}
+
+#[test]
+fn rsa_2048() {
+    life(Identity::rsa(2048), "RSA-PSS");
+}
+
+#[test]
+fn p_256() {
+    life(Identity::ec("P-256").sec1("prime256v1"), "ECDSA");
+}
+
+#[test]
+fn p_384() {
+    life(Identity::ec("P-384"), "ECDSA");
+}
+
+/// Can the search for policies above fail? A key with the policy that they name does go out.
+#[test]
+fn a_key_that_may_be_duplicated_is() {
+    let tpm = Swtpm::new();
+    let tools = tpm.tools();
+    tools.ok("createprimary", &["-C", "o", "-G", "ecc", "-c", "parent.ctx"]);
+    tools.ok("startauthsession", &["-S", "session.ctx"]);
+    tools.ok("policycommandcode", &["-S", "session.ctx", "-L", "policy", "TPM2_CC_Duplicate"]);
+    tools.flush();
+    let create = ["-C", "parent.ctx", "-G", "ecc:ecdsa", "-L", "policy", "-u", "public", "-r", "private"];
+    tools.ok("create", &[&create[..], &["-a", "sensitivedataorigin|userwithauth|noda|sign"]].concat());
+    tools.flush();
+    tools.ok("load", &["-C", "parent.ctx", "-u", "public", "-r", "private", "-c", "bound.ctx"]);
+    tools.flush();
+    tools.ok("startauthsession", &["--policy-session", "-S", "session.ctx"]);
+    tools.ok("policycommandcode", &["-S", "session.ctx", "TPM2_CC_Duplicate"]);
+    let away = ["-C", "null", "-c", "bound.ctx", "-G", "null", "-r", "out", "-s", "seed", "-p", "session:session.ctx"];
+    tools.ok("duplicate", &away);
+}
+
+/// Keys and certificates of every kind, published by hand in place of `setup`.
+#[test]
+fn keys_as_people_have_them() {
+    let machine = provisioned(Identity::ec("P-256"));
+    let keys = machine.cell.dir().join("keys");
+    fs::create_dir(&keys).expect("a writable directory");
+    // Private keys without their public half; a scalar that begins with zeros, with and without them.
+    let run = boot(
+        &machine,
+        r#"
+        cd /cell/keys
+        make() { openssl req -new -x509 -sha256 -days 10 -subj /CN=x -key $1.key -out $1.crt 2>/dev/null; }
+        ec() { openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:$1; }
+        openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 2>/dev/null >pkcs8.key; make pkcs8
+        openssl rsa -in pkcs8.key -traditional -out pkcs1.key 2>/dev/null; make pkcs1
+        ec P-256 >alone.key; make alone
+        openssl pkey -in alone.key -outform DER | openssl ec -inform DER -no_public -out alone.key 2>/dev/null
+        # d = 7: a scalar of one byte, as OpenSSL writes it, which is with all of its zeros.
+        short=$(printf '%064d' 7)
+        printf '30310201010420%sA00A06082A8648CE3D030107' "$short" | basenc --base16 -d >small.der
+        openssl ec -inform DER -in small.der -out small.key 2>/dev/null; make small
+        printf '3012020101040107A00A06082A8648CE3D030107' | basenc --base16 -d | base64 |
+            sed -e '1i-----BEGIN EC PRIVATE KEY-----' -e '$a-----END EC PRIVATE KEY-----' >tiny.key
+        cp small.crt tiny.crt
+        ec P-521 >p521.key; make p521
+        ec secp256k1 >k1.key; make k1
+        openssl genpkey -algorithm ED25519 >ed.key; make ed
+        openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 2>/dev/null >rsa3072.key; make rsa3072
+        openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:4096 2>/dev/null >rsa4096.key; make rsa4096
+        openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_pubexp:3 2>/dev/null >e3.key; make e3
+        openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_primes:3 2>/dev/null >three.key; make three
+        # Nobody can see that these do not belong together, but for the TPM.
+        ec P-256 >x.key; make x
+        cp alone.key foreign.key; cp x.crt foreign.crt
+        cp pkcs8.key other.key; cp x.crt other.crt
+        openssl pkcs8 -topk8 -in x.key -passout pass:x -out encrypted.key; cp x.crt encrypted.crt
+        echo nothing >none.key; cp x.crt none.crt
+        "#,
+    );
+    run.ok();
+    let attempt = |name: &str| {
+        let script = r#"
+            trust setup
+            cat /cell/keys/$NAME.crt >$SECURE/server.crt
+            cat /cell/keys/$NAME.key >$SECURE/server.key
+            try status finish
+            if [ -e $SECURE/server.key ]; then
+                [ "$(kind)" = bound ]
+                CERT=/cell/keys/$NAME.crt same $SECURE/server.key
+                env -i "$TRUST" finish
+            fi
+            published"#;
+        boot(&machine, &format!("NAME={name}\n{script}"))
+    };
+    for name in ["pkcs8", "pkcs1", "alone", "small", "tiny"] {
+        let run = attempt(name);
+        assert_eq!(run.status(), 0, "{name}: {run:#?}");
+    }
+    for (name, words) in [
+        ("k1", "TPMs do not know its curve"),
+        ("ed", "neither RSA nor"),
+        ("e3", "exponent is not 65537"),
+        ("foreign", "not the private key of the certificate"),
+        ("other", "not the private key of the certificate"),
+        ("encrypted", "encrypted"),
+        ("none", "no private key"),
+        ("three", "malformed"),
+    ] {
+        let run = attempt(name);
+        run.refused(2);
+        assert!(run.stderr.contains(words), "{name}: {run:#?}");
+    }
+    // What a TPM may have or not: then the limit is named.
+    for (name, words) in [("p521", "P-521"), ("rsa3072", "RSA 3072"), ("rsa4096", "RSA 4096")] {
+        let run = attempt(name);
+        println!("{name}: {} {}", run.status(), run.stderr);
+        if run.status() != 0 {
+            run.refused(2);
+            assert!(run.stderr.contains(words), "{name}: {run:#?}");
+        }
+    }
+}
+
+#[test]
+fn nothing_to_move() {
+    let machine = provisioned(Identity::ec("P-256"));
+    let run = boot(&machine, "try status finish\npublished");
+    run.refused(12);
+    assert!(run.stderr.contains("trust setup"), "{run:#?}");
+    // A directory of a disk is none of ours: what is in it stays.
+    let run = boot(
+        &machine,
+        r#"mkdir -p $SECURE
+        cp "$KEY" "$CERT" $SECURE
+        cp "$KEY" $SECURE/server.key
+        try status finish
+        cmp $SECURE/server.key "$KEY"
+        rm -r $SECURE
+        published"#,
+    );
+    run.refused(12);
+    for (option, status) in [("--parent 0x81000009", 11), ("--parent 0x1500022", 2), ("--parent", 2)] {
+        let run = boot(&machine, &format!("trust setup\ntry status finish {option}\nenv -i $TRUST finish\npublished"));
+        run.refused(status);
+    }
+    // Files are kept either way, and the key is never left in the clear.
+    let run = boot(&machine, "trust setup\nfinish --keep-files\necho kind $(kind)");
+    assert_eq!(run.ok().value("kind"), "bound");
+}
+
+/// A TPM of the old tool: the message says what to do, and that does it.
+#[test]
+fn a_tpm_without_a_storage_root_key() {
+    let machine = with(Swtpm::new(), Identity::ec("P-256"));
+    let layout = Layout::default();
+    harness::provision_with_tools(&machine.tpm, &machine.keyset, &machine.identity, &layout);
+    let run = boot(&machine, "trust setup\ntry status finish\npublished");
+    run.refused(11);
+    let remedy = run.stderr.split("have its owner make it: ").nth(1).expect("a remedy").trim();
+    let remedy = remedy.replace("PASSWORD", &layout.admin_password);
+    let run = boot(
+        &machine,
+        &format!(
+            "export TPM2TOOLS_TCTI=$TOOLS\ncd /cell\n{remedy} >&2\ntpm2_flushcontext -t\ntrust setup\nfinish\necho kind $(kind)"
+        ),
+    );
+    assert_eq!(run.ok().value("kind"), "bound", "{run:#?}");
+}
+
+/// A TPM that does not have the algorithm.
+#[test]
+fn a_tpm_that_takes_no_such_key() {
+    let machine = provisioned(Identity::ec("P-384"));
+    for code in [0x2c4, 0x2d5, 0x2c1, 0x2c7, 0x2e6] {
+        machine.wire.on_command(move |command| match command.code() {
+            cc::IMPORT => Action::Reply(Response::error(code).0),
+            _ => Action::Forward,
+        });
+        let run = boot(&machine, "trust setup\ntry status finish\npublished");
+        run.refused(2);
+        assert!(run.stderr.contains("takes no P-384 keys"), "{code:#x}: {run:#?}");
+    }
+}
+
+/// Killed before any command: the old key or the new one is there, and a second run completes.
+#[test]
+fn killed_at_every_command() {
+    let machine = provisioned(Identity::ec("P-256"));
+    // On a wire of its own.
+    let setup = r#"TCTI=$TOOLS trust setup"#;
+    machine.wire.take();
+    boot(&machine, &format!("{setup}\nfinish")).ok();
+    let total = machine.wire.take().len();
+    assert_eq!(total, 6, "TPM commands of finish --key-to-tpm");
+    for fatal in 0..total {
+        let mut seen = 0;
+        machine.wire.on_command(move |_| {
+            seen += 1;
+            if seen == fatal + 1 { Action::Kill } else { Action::Forward }
+        });
+        let script = format!(
+            r#"{setup}
+            try status finish
+            [ -z "$(keyctl rlist @u)" ]
+            echo "before $(kind) $(ls -A $SECURE | wc -l)"
+            # There is no resource manager to take away what the one that was killed had in the TPM.
+            TPM2TOOLS_TCTI=$TOOLS tpm2_flushcontext -t
+            TPM2TOOLS_TCTI=$TOOLS tpm2_flushcontext -l
+            finish
+            echo "after $(kind) $(ls -A $SECURE | wc -l)"
+            same $SECURE/server.key"#
+        );
+        let run = boot(&machine, &script);
+        assert_eq!(run.status(), 128 + 9, "at command {fatal}: {run:#?}");
+        assert_eq!((run.value("before"), run.value("after")), ("plain 2", "bound 2"), "at command {fatal}: {run:#?}");
+    }
+}
+
+/// Every answer changed in every way: no panic, and either the key is bound and of use, or nothing stays published.
+#[test]
+fn bad_answers() {
+    type Change = fn(Vec<u8>) -> Option<Vec<u8>>;
+    const CHANGES: [(&str, Change); 8] = [
+        ("nothing", |_| None),
+        ("failure", |_| Some(Response::error(harness::rc::FAILURE).0)),
+        ("header", |_| Some(Response::with(0x8001, 0, &[]).0)),
+        ("cut", |mut bytes| {
+            bytes.pop();
+            Some(bytes)
+        }),
+        ("half", |bytes| {
+            let body = bytes.get(10..).unwrap_or_default();
+            Some(Response::with(u16::from_be_bytes([bytes[0], bytes[1]]), 0, &body[..body.len() / 2]).0)
+        }),
+        ("sizes", |mut bytes| {
+            bytes.iter_mut().skip(10).take(6).for_each(|byte| *byte = 0xff);
+            Some(bytes)
+        }),
+        ("last bit", |mut bytes| {
+            *bytes.last_mut()? ^= 1;
+            Some(bytes)
+        }),
+        ("middle bit", |mut bytes| {
+            let middle = 10 + (bytes.len() - 10) / 2;
+            *bytes.get_mut(middle)? ^= 1;
+            Some(bytes)
+        }),
+    ];
+    let machine = provisioned(Identity::ec("P-256"));
+    // On a wire of its own.
+    let setup = r#"TCTI=$TOOLS trust setup"#;
+    let script = format!(
+        r#"{setup}
+        try status finish --wait 1
+        TPM2TOOLS_TCTI=$TOOLS tpm2_flushcontext -t
+        if [ -e $SECURE/server.key ]; then echo "kind $(kind)"; same $SECURE/server.key; env -i "$TRUST" finish; fi
+        published"#
+    );
+    let mut refusals = 0;
+    for (what, change) in CHANGES {
+        for fatal in 0..6 {
+            let mut seen = 0;
+            machine.wire.on_response(move |_, response| {
+                seen += 1;
+                if seen != fatal + 1 {
+                    return Action::Forward;
+                }
+                change(response.0).map_or(Action::Drop, Action::Reply)
+            });
+            let run = boot(&machine, &script);
+            let place = format!("{what} at command {fatal}");
+            if run.status() == 0 {
+                assert_eq!(run.value("kind"), "bound", "{place}: {run:#?}");
+                continue;
+            }
+            println!("{place}: {}", run.stderr.trim());
+            assert!([10, 11, 14, 15, 12, 2].contains(&run.status()), "{place}: {run:#?}");
+            run.refused(run.status());
+            refusals += 1;
+        }
+    }
+    assert!(refusals >= 32, "only {refusals} answers were refused");
+}
+
+#[test]
+fn nothing_secret_is_left_in_memory() {
+    for identity in [Identity::rsa(2048), Identity::ec("P-256")] {
+        let machine = provisioned(identity);
+        let secret = pieces(&machine.identity);
+        let witness = Arc::new(Mutex::new(None));
+        let hook = witness.clone();
+        machine.wire.on_command(move |command| {
+            if command.code() == cc::IMPORT {
+                *hook.lock().expect("no panic") = Some(Witness::attach(command.sender.expect("a unix socket")));
+            }
+            Action::Forward
+        });
+        boot(&machine, "trust setup\nfinish").ok();
+        machine.wire.be_honest();
+        let remains = witness.lock().expect("no panic").take().expect("it was attached to").remains();
+        let sizes: usize = remains.memory.iter().map(|(_, bytes)| bytes.len()).sum();
+        assert!(sizes > 10_000, "only {sizes} bytes of memory were seen");
+        for (mapping, bytes) in &remains.memory {
+            let left: Vec<_> = secret.iter().filter(|piece| find(bytes, piece).is_some()).collect();
+            assert!(left.is_empty(), "{} of {} pieces are left in {mapping}: {left:x?}", left.len(), secret.len());
+        }
+        let socket = machine.wire.tcti();
+        let socket = socket.trim_start_matches("swtpm:path=").as_bytes();
+        assert!(remains.memory.iter().any(|(_, bytes)| find(bytes, socket).is_some()), "argv is not found");
+    }
+}
