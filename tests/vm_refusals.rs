@@ -91,6 +91,13 @@ fn gets_nothing(report: &Report, status: &str) {
     assert_ne!(report.value("second"), DONE);
 }
 
+/// The refusal on the console says, of what this boot is.
+#[track_caller]
+fn explained(report: &Report, why: &str) {
+    let refusals: Vec<&str> = report.console.lines().filter(|line| line.starts_with("trust: cannot ")).collect();
+    assert!(refusals.first().is_some_and(|first| first.contains(why)), "{why:?} is not in {refusals:#?}");
+}
+
 /// `trust setup` gave everything, once.
 #[track_caller]
 fn gets_the_secrets(report: &Report) {
@@ -111,7 +118,9 @@ fn a_production_image_is_given_the_secrets_once() {
 
 #[test]
 fn a_limited_image_gets_nothing() {
-    gets_nothing(&world().machine(Chain::Direct, &world().image("limited")).boot(), REFUSED);
+    let report = world().machine(Chain::Direct, &world().image("limited")).boot();
+    gets_nothing(&report, REFUSED);
+    explained(&report, "what booted was signed by \"UKI Limited\", and not by \"UKI Production\"");
 }
 
 #[test]
@@ -163,7 +172,9 @@ fn without_secure_boot_nothing_is_given() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let unchecked = world().machine(Chain::Direct, &world().image("production"));
     unchecked.set_variables(&off);
-    gets_nothing(&unchecked.boot(), REFUSED);
+    let report = unchecked.boot();
+    gets_nothing(&report, REFUSED);
+    explained(&report, "Secure Boot is switched off");
 }
 
 #[test]
@@ -173,7 +184,9 @@ fn with_another_db_nothing_is_given() {
     for image in ["production", "strange"] {
         let vm = world().machine(Chain::Direct, &world().image(image));
         vm.set_variables(&variables);
-        gets_nothing(&vm.boot(), REFUSED);
+        let report = vm.boot();
+        gets_nothing(&report, REFUSED);
+        explained(&report, "the firmware's db is not the one that the policies were signed for");
     }
 }
 
