@@ -84,9 +84,10 @@ pub(crate) trait Client: Send {
 }
 
 /// Raw commands and responses on a stream.
-struct Raw<S> {
-    stream: S,
-    sender: Option<i32>,
+pub(crate) struct Raw<S> {
+    pub(crate) stream: S,
+    /// Process at the other end, where the socket tells.
+    pub(crate) sender: Option<i32>,
 }
 
 impl<S: Stream> Client for Raw<S> {

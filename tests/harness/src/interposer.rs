@@ -1,6 +1,7 @@
 //! Whoever sits on the wire between a program and its TPM.
 
 use crate::{
+    emulator,
     front::{self, Client, Upstream},
     swtpm::Swtpm,
     wire::{Command, Response, cc, rc, u16_at},
@@ -14,7 +15,7 @@ use std::{
     fmt,
     net::{Ipv4Addr, TcpStream},
     os::unix::net::UnixStream,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -83,6 +84,7 @@ enum Place {
     Tcp(u16),
     Mssim(u16),
     Device(PathBuf),
+    Emulator(PathBuf),
 }
 
 impl Interposer {
@@ -98,14 +100,16 @@ impl Interposer {
         Self::serve(tpm.upstream(), front)
     }
 
+    /// Between QEMU, which will connect to `socket`, and swtpm, which will have a `control` channel and take commands at `data`.
+    pub(crate) fn of_emulator(socket: &Path, control: PathBuf, data: PathBuf) -> Self {
+        let inner = Inner::new(Upstream::Unix(data));
+        let serving = inner.clone();
+        emulator::serve(socket, control, Arc::new(move |client| serving.converse(client)));
+        Self { inner, place: Place::Emulator(socket.to_owned()) }
+    }
+
     pub(crate) fn serve(upstream: Upstream, front: Front) -> Self {
-        let inner = Arc::new(Inner {
-            upstream,
-            record: Mutex::default(),
-            on_command: Mutex::new(Box::new(|_| Action::Forward)),
-            on_response: Mutex::new(Box::new(|_, response| Action::Reply(response.0))),
-            stopped: AtomicBool::new(false),
-        });
+        let inner = Inner::new(upstream);
         let (serving, stopping) = (inner.clone(), inner.clone());
         let serve: front::Serve = Arc::new(move |client| serving.converse(client));
         let stopped = move || stopping.stopped.load(Ordering::SeqCst);
@@ -130,6 +134,7 @@ impl Interposer {
             Place::Tcp(port) => format!("swtpm:host=127.0.0.1,port={port}"),
             Place::Mssim(port) => format!("mssim:host=127.0.0.1,port={port}"),
             Place::Device(path) => format!("device:{}", path.display()),
+            Place::Emulator(path) => panic!("{} is QEMU's", path.display()),
         }
     }
 
@@ -209,6 +214,16 @@ impl Interposer {
 }
 
 impl Inner {
+    fn new(upstream: Upstream) -> Arc<Self> {
+        Arc::new(Self {
+            upstream,
+            record: Mutex::default(),
+            on_command: Mutex::new(Box::new(|_| Action::Forward)),
+            on_response: Mutex::new(Box::new(|_, response| Action::Reply(response.0))),
+            stopped: AtomicBool::new(false),
+        })
+    }
+
     /// Serves one connection.
     fn converse(&self, client: &mut dyn Client) {
         while let Some(command) = client.command() {
@@ -270,13 +285,16 @@ impl Drop for Interposer {
                 drop(TcpStream::connect((Ipv4Addr::LOCALHOST, *port)));
                 drop(TcpStream::connect((Ipv4Addr::LOCALHOST, *port + 1)));
             }
-            Place::Device(_) => {}
+            Place::Device(_) | Place::Emulator(_) => {}
         }
     }
 }
 
 impl fmt::Debug for Interposer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "interposer at {}", self.tcti())
+        match &self.place {
+            Place::Emulator(path) => write!(f, "interposer at {}", path.display()),
+            _ => write!(f, "interposer at {}", self.tcti()),
+        }
     }
 }

@@ -20,6 +20,7 @@
 
 pub mod assets;
 mod cell;
+mod emulator;
 mod front;
 mod home;
 mod identity;

@@ -268,7 +268,8 @@ impl Swtpm {
 
 impl State {
     /// That of a new TPM.
-    pub(crate) fn new(banks: Banks) -> Self {
+    #[must_use]
+    pub fn new(banks: Banks) -> Self {
         Self(manufactured(banks))
     }
 

@@ -18,10 +18,11 @@ pub use fleet::{CMDLINE, Chain, Fleet};
 pub use initrd::Initrd;
 pub use shim::shim_with;
 pub use slot::Slot;
-pub use uki::ukify;
+pub use uki::{addon, ukify};
 
 use crate::{
     assets,
+    interposer::Interposer,
     swtpm::{Banks, State},
     workspace,
 };
@@ -135,6 +136,15 @@ impl Vm {
         fs::write(self.dir.path().join(qemu::OPTIONS), options.join("\n")).expect("a writable directory");
     }
 
+    /// Tells, while it is on, whether the guest has said this line.
+    pub fn ear(&self) -> impl Fn(&str) -> bool + Send + use<> {
+        let said = self.dir.path().join(qemu::SAID);
+        move |line| {
+            let text = fs::read(&said).unwrap_or_default();
+            String::from_utf8_lossy(&text).lines().any(|other| other == line)
+        }
+    }
+
     fn boot_disk(&self) -> PathBuf {
         self.dir.path().join("boot.img")
     }
@@ -142,8 +152,23 @@ impl Vm {
     /// Switches it on, and waits until it is off again, or can be switched off since nothing will come of it.
     #[must_use]
     pub fn boot(&self) -> Report {
+        self.run(false)
+    }
+
+    /// As [`Self::boot`], with somebody between the machine and its TPM, whom `instruct` tells what to do.
+    #[must_use]
+    pub fn boot_interposed(&self, instruct: impl FnOnce(&Interposer)) -> (Report, Interposer) {
+        let path = |name| self.dir.path().join(name);
+        let _ = fs::remove_file(path(qemu::TPM));
+        let [control, data] = qemu::BEHIND.map(path);
+        let interposer = Interposer::of_emulator(&path(qemu::TPM), control, data);
+        instruct(&interposer);
+        (self.run(true), interposer)
+    }
+
+    fn run(&self, interposed: bool) -> Report {
         let _slot = Slot::wait();
-        let mut qemu = Qemu::start(self.dir.path());
+        let mut qemu = Qemu::start(self.dir.path(), interposed);
         let (mut seen, mut last, start) = (0, Instant::now(), Instant::now());
         let outcome = loop {
             let ended = qemu.has_ended();

@@ -21,6 +21,10 @@ pub(super) const LOGS: [&str; 5] = [CONSOLE, SAID, "qemu.log", "qemu.command", "
 pub(super) const DISKS: &str = "disks";
 /// Further arguments of QEMU, a line each.
 pub(super) const OPTIONS: &str = "options";
+/// Where QEMU finds its TPM.
+pub(super) const TPM: &str = "tpm.socket";
+/// Where that TPM is when somebody sits between them: its control channel, and where it takes commands.
+pub(super) const BEHIND: [&str; 2] = ["swtpm.control", "swtpm.data"];
 
 /// The image of the second disk.
 pub(super) const DATA_DISK: &str = "data.img";
@@ -35,16 +39,16 @@ pub(super) struct Qemu {
 struct Process(Child);
 
 impl Qemu {
-    /// Switches on the machine whose files are in `dir`.
-    pub(super) fn start(dir: &Path) -> Self {
+    /// Switches on the machine whose files are in `dir`. `interposed`: somebody is between it and its TPM.
+    pub(super) fn start(dir: &Path, interposed: bool) -> Self {
         for name in LOGS {
             fs::write(dir.join(name), "").expect("a writable directory");
         }
-        let swtpm = swtpm(dir);
+        let swtpm = swtpm(dir, interposed);
         let mut command = Command::new("qemu-system-x86_64");
         firmware(&mut command, Accelerator::get(), &dir.join("variables.fd"));
         command.args(["-m", "512", "-no-reboot"]);
-        command.arg("-chardev").arg(format!("socket,id=tpm,path={}", dir.join("tpm.socket").display()));
+        command.arg("-chardev").arg(format!("socket,id=tpm,path={}", dir.join(TPM).display()));
         command.args(["-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-crb,tpmdev=tpm0"]);
         for port in [CONSOLE, SAID] {
             command.arg("-serial").arg(format!("file:{}", dir.join(port).display()));
@@ -86,13 +90,20 @@ pub(super) fn firmware(command: &mut Command, accelerator: Accelerator, variable
     command.arg("-drive").arg(format!("if=pflash,unit=1,format=raw,file={}", variables.display()));
 }
 
-fn swtpm(dir: &Path) -> Process {
-    let socket = dir.join("tpm.socket");
+fn swtpm(dir: &Path, interposed: bool) -> Process {
+    let [control, data] = BEHIND.map(|name| dir.join(name));
+    let socket = if interposed { control } else { dir.join(TPM) };
     let _ = fs::remove_file(&socket);
     let mut command = Command::new("swtpm");
-    command.args(["socket", "--tpm2", "--terminate"]);
+    command.args(["socket", "--tpm2"]);
     command.arg("--tpmstate").arg(format!("dir={}", dir.join("tpm").display()));
     command.arg("--ctrl").arg(format!("type=unixio,path={}", socket.display()));
+    if interposed {
+        let _ = fs::remove_file(&data);
+        command.arg("--server").arg(format!("type=unixio,path={}", data.display()));
+    } else {
+        command.arg("--terminate");
+    }
     let mut process = Process::start(&command, &dir.join("swtpm.log"));
     let start = Instant::now();
     while !socket.exists() {

@@ -1,0 +1,99 @@
+//! Other images, other keys, other machines.
+
+use super::{NOT_PROVISIONED, REFUSED, explained, gets_nothing, gets_the_secrets, world};
+use harness::vm::{Chain, Vm};
+use std::{fs, process::Command};
+
+#[test]
+fn a_production_image_is_given_the_secrets_once() {
+    for chain in [Chain::Direct, Chain::Shim] {
+        gets_the_secrets(&world().machine(chain, &world().image("production")).boot());
+    }
+}
+
+#[test]
+fn a_limited_image_gets_nothing() {
+    let report = world().machine(Chain::Direct, &world().image("limited")).boot();
+    gets_nothing(&report, REFUSED);
+    explained(&report, "what booted was signed by \"UKI Limited\", and not by \"UKI Production\"");
+}
+
+#[test]
+fn firmware_starts_no_image_that_nobody_signed() {
+    world().machine(Chain::Direct, &world().image("unsigned")).boot().refused("Access Denied");
+}
+
+#[test]
+fn firmware_starts_no_image_that_a_stranger_signed() {
+    world().machine(Chain::Direct, &world().image("strange")).boot().refused("Access Denied");
+}
+
+#[test]
+fn firmware_starts_no_image_with_one_byte_changed() {
+    // Of the command line, the initrd and the kernel: of each section the byte in the middle.
+    for section in [".cmdline", ".initrd", ".linux"] {
+        let mut image = fs::read(world().image("production")).unwrap();
+        let (start, size) = section_of(&image, section);
+        image[start + size / 2] ^= 1;
+        let changed = world().fleet.file(&format!("changed{section}.efi"));
+        fs::write(&changed, image).unwrap();
+        world().machine(Chain::Direct, &changed).boot().refused("Access Denied");
+    }
+}
+
+#[test]
+fn shim_starts_no_image_that_nobody_or_a_stranger_signed() {
+    for name in ["unsigned", "strange"] {
+        world().machine(Chain::Shim, &world().image(name)).boot().refused("Security Violation");
+    }
+}
+
+#[test]
+fn without_secure_boot_nothing_is_given() {
+    let unprotected = world().machine(Chain::Direct, &world().image("unsigned"));
+    unprotected.set_variables(&harness::vm::empty_variables());
+    gets_nothing(&unprotected.boot(), REFUSED);
+
+    // The right keys, the right image, but the firmware was told not to check.
+    let off = world().fleet.file("off.fd");
+    let mut command: Command = harness::assets::program("virt-fw-vars");
+    command.arg("--input").arg(world().fleet.file("Direct.fd")).arg("--output").arg(&off);
+    let output = command.args(["--set-false", "SecureBootEnable"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let unchecked = world().machine(Chain::Direct, &world().image("production"));
+    unchecked.set_variables(&off);
+    let report = unchecked.boot();
+    gets_nothing(&report, REFUSED);
+    explained(&report, "Secure Boot is switched off");
+}
+
+#[test]
+fn with_another_db_nothing_is_given() {
+    let stranger = world().fleet.file("stranger.pem");
+    let variables = world().fleet.variables(Chain::Direct, &["--db", stranger.to_str().unwrap()], "another-db.fd");
+    for image in ["production", "strange"] {
+        let vm = world().machine(Chain::Direct, &world().image(image));
+        vm.set_variables(&variables);
+        let report = vm.boot();
+        gets_nothing(&report, REFUSED);
+        explained(&report, "the firmware's db is not the one that the policies were signed for");
+    }
+}
+
+#[test]
+fn another_machine_has_nothing_to_give() {
+    let vm = Vm::new(&world().fleet.file("Direct.fd"));
+    world().fleet.install(&vm, Chain::Direct, &world().image("production"));
+    gets_nothing(&vm.boot(), NOT_PROVISIONED);
+}
+
+/// Where a section's content is in the file, and how long it is.
+fn section_of(image: &[u8], name: &str) -> (usize, usize) {
+    let number = |at: usize| u32::from_le_bytes(image[at..][..4].try_into().unwrap()) as usize;
+    let short = |at: usize| usize::from(u16::from_le_bytes(image[at..][..2].try_into().unwrap()));
+    let coff = number(0x3c) + 4;
+    let headers = (0..short(coff + 2)).map(|section| coff + 20 + short(coff + 16) + 40 * section);
+    let mut named = headers.filter(|at| image[*at..][..8].split(|byte| *byte == 0).next() == Some(name.as_bytes()));
+    let header = named.next().expect("there is such a section");
+    (number(header + 20), number(header + 8))
+}

@@ -1,0 +1,134 @@
+//! What a machine starts and whom its TPM gives the secrets: one image with one key, on that machine alone.
+
+mod images;
+mod initrd;
+mod root;
+mod versions;
+
+use harness::{
+    Banks, Identity, State,
+    vm::{Chain, Fleet, Initrd, Report, Vm},
+};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+
+/// Provisions the machine.
+const PROVISION: &str = "trust provision --on-lock-failure=exit /cert.pem /privkey.pem\n";
+/// Asks for the secrets, twice, and tells what came of it.
+const SETUP: &str = "\
+try() { status=0; trust setup --on-lock-failure=exit || status=$?; say $1 $status; }
+try first
+say passphrases $(grep -c ' machine:luks: 40' /proc/keys)
+say files $(ls /priv/factory/secure 2>/dev/null | tr '\\n' ,)
+say certificate $(sha256sum /priv/factory/secure/server.crt 2>/dev/null)
+try second
+say cmdline $(cat /proc/cmdline)
+say extra $(find /.extra -type f 2>/dev/null | sort)
+say foreign $(ls -d /foreign 2>/dev/null)
+";
+
+/// How tpm2-tools read what is in the TPM.
+const ASK: &str = include_str!("ask.sh");
+
+/// `trust setup`: done, not provisioned, not allowed the secrets.
+const DONE: &str = "0";
+const NOT_PROVISIONED: &str = "11";
+const REFUSED: &str = "12";
+
+/// A keyset, its images, and the TPM of a machine that was provisioned.
+struct World {
+    fleet: Fleet,
+    identity: Identity,
+    tpm: State,
+}
+
+/// One for all tests: they only look at it.
+fn world() -> &'static World {
+    static WORLD: OnceLock<World> = OnceLock::new();
+    WORLD.get_or_init(|| {
+        let fleet = Fleet::new();
+        for chain in [Chain::Direct, Chain::Shim] {
+            let _ = fleet.variables(chain, &[], &format!("{chain:?}.fd"));
+        }
+        let setup = Initrd::new(SETUP);
+        let options = ["keyset", "pcr7data", "k", "--chain", "direct", "--policy-version"];
+        let sign = |version| drop(fleet.trust(&[&options[..], &[version]].concat()));
+        sign("0002");
+        fleet.build("production", &setup, &[], &fleet.file("newer.efi"));
+        sign("0001");
+        for kind in ["production", "limited"] {
+            fleet.build(kind, &setup, &[], &fleet.file(&format!("{kind}.efi")));
+        }
+        fleet.build("production", &setup, &["--unsigned"], &fleet.file("unsigned.efi"));
+        let stranger = Identity::rsa(2048);
+        let keys =
+            ["--key", stranger.key().to_str().unwrap(), "--cert", stranger.cert().to_str().unwrap()].map(str::to_owned);
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        fleet.build("production", &setup, &keys, &fleet.file("strange.efi"));
+        fs::copy(stranger.cert(), fleet.file("stranger.pem")).unwrap();
+
+        let identity = Identity::rsa(2048);
+        let mut provision = Initrd::new(PROVISION);
+        provision.add("cert.pem", &identity.cert(), 0o600).add("privkey.pem", &identity.key(), 0o600);
+        let image = fleet.file("provision.efi");
+        fleet.build("limited", &provision, &[], &image);
+        let vm = Vm::new(&fleet.file("Direct.fd"));
+        vm.set_tpm(&State::new(Banks::Three));
+        fleet.install(&vm, Chain::Direct, &image);
+        vm.boot().ok();
+        World { fleet, identity, tpm: vm.tpm() }
+    })
+}
+
+impl World {
+    fn image(&self, name: &str) -> PathBuf {
+        self.fleet.file(&format!("{name}.efi"))
+    }
+
+    /// The provisioned machine, switched off, with an image to boot.
+    fn machine(&self, chain: Chain, image: &Path) -> Vm {
+        let vm = Vm::new(&self.fleet.file(&format!("{chain:?}.fd")));
+        vm.set_tpm(&self.tpm);
+        self.fleet.install(&vm, chain, image);
+        vm
+    }
+}
+
+/// An initrd with tpm2-tools, and what [`ASK`] needs.
+fn with_tools(script: &str) -> Initrd {
+    let mut initrd = Initrd::new(&format!("{ASK}{script}"));
+    initrd.program(Path::new("/usr/bin/tpm2"));
+    // Not linked with but opened.
+    initrd.program(Path::new("/usr/lib/x86_64-linux-gnu/libtss2-tcti-device.so.0"));
+    initrd
+}
+
+/// The image started, but `trust setup` ended with this status, gave nothing, and left PCR 7 locked.
+#[track_caller]
+fn gets_nothing(report: &Report, status: &str) {
+    assert_eq!(report.ok().value("first"), status);
+    assert_eq!(report.value("passphrases"), "0");
+    assert_eq!(report.value("files"), "");
+    assert_ne!(report.value("second"), DONE);
+}
+
+/// The refusal on the console says, of what this boot is.
+#[track_caller]
+fn explained(report: &Report, why: &str) {
+    let refusals: Vec<&str> = report.console.lines().filter(|line| line.starts_with("trust: cannot ")).collect();
+    assert!(refusals.first().is_some_and(|first| first.contains(why)), "{why:?} is not in {refusals:#?}");
+}
+
+/// `trust setup` gave everything, once.
+#[track_caller]
+fn gets_the_secrets(report: &Report) {
+    assert_eq!(report.ok().value("first"), DONE);
+    assert_eq!(report.value("passphrases"), "1");
+    assert_eq!(report.value("files"), "manifestCA.pem,server.crt,server.key,");
+    let sum = harness::hex(&harness::sha256(&[&fs::read(world().identity.cert()).unwrap()]));
+    assert!(report.value("certificate").starts_with(&sum));
+    assert_eq!(report.value("second"), REFUSED);
+}

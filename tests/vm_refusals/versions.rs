@@ -1,0 +1,25 @@
+//! Images whose policies have been withdrawn.
+
+use super::{REFUSED, SETUP, gets_nothing, gets_the_secrets, with_tools, world};
+use harness::vm::Chain;
+
+#[test]
+fn a_tpm_image_gets_the_admin_password_alone_and_with_it_the_owner_withdraws_older_images() {
+    let fleet = &world().fleet;
+    let raise = fleet.file("raise.efi");
+    fleet.build("tpm", &with_tools(&format!("{}{SETUP}", include_str!("raise.sh"))), &[], &raise);
+    let vm = world().machine(Chain::Direct, &raise);
+    let report = vm.boot();
+    gets_nothing(&report, REFUSED);
+    assert_eq!(report.value("0x1500001"), "yes");
+    for index in ["0x1500021", "0x1500022", "0x1500030", "0x1500040"] {
+        assert_eq!(report.value(index), "no", "{index}");
+    }
+    fleet.install(&vm, Chain::Direct, &world().image("production"));
+    let report = vm.boot();
+    gets_nothing(&report, REFUSED);
+    assert!(report.console.contains("its policies have been withdrawn"), "{}", report.console);
+    // The same program and the same key, with policies that are signed for the new version.
+    fleet.install(&vm, Chain::Direct, &world().image("newer"));
+    gets_the_secrets(&vm.boot());
+}
