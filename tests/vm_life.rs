@@ -3,6 +3,7 @@
 use harness::{
     assets, hex, sha256, trust_host,
     vm::{self, Chain, Fleet, Initrd, Slot},
+    workspace,
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -18,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What the first process of each image does, but for its own work. A machine whose work failed starts over.
+/// What the first process of our own images does, but for its work. A machine whose work failed starts over.
 const INIT: &str = r#"#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/usr/bin:/bin:/usr/sbin:/sbin
@@ -29,14 +30,8 @@ exec </dev/null >/dev/console 2>&1
 for module in /modules/*.ko; do insmod "$module"; done
 mount -t securityfs security /sys/kernel/security
 mkdir -p /run/cryptsetup /mnt
-( set -eu; . /script ) || reboot -f
-[ ! -e /mnt/init ] || exec switch_root /mnt /init
-poweroff -f
-"#;
-
-const PROVISION: &str = r#"
-mount -o ro "$(findfs LABEL=trust-data)" /mnt
-trust provision --on-lock-failure=exit /mnt/cert.pem /mnt/privkey.pem
+( set -eu; . /script ) && poweroff -f
+reboot -f
 "#;
 
 /// Makes a disk with a small system that counts its boots.
@@ -49,9 +44,9 @@ cryptsetup token add --key-description machine:luks /dev/vda
 trust luks open /dev/vda root
 mkfs.ext4 -q /dev/mapper/root
 mount /dev/mapper/root /mnt
-mkdir -p /mnt/bin /mnt/dev /mnt/proc /mnt/sys
+mkdir -p /mnt/bin /mnt/sbin /mnt/dev /mnt/proc
 cp /bin/busybox /mnt/bin
-cp /system /mnt/init
+cp /system /mnt/sbin/init
 umount /mnt
 cryptsetup close root
 trust finish
@@ -59,24 +54,10 @@ trust finish
 
 /// The first process of that system.
 const SYSTEM: &str = r#"#!/bin/busybox sh
-/bin/busybox mount -t proc proc /proc
-/bin/busybox grep -c . /boots 2>/dev/null
 echo boot >>/boots
 echo "it is up: boot $(/bin/busybox grep -c . /boots), $(/bin/busybox grep -c machine:luks /proc/keys) keys"
 /bin/busybox sync
 /bin/busybox poweroff -f
-"#;
-
-/// What it boots with: opens the disk, and goes over to it.
-const PRODUCTION: &str = r#"
-trust setup --on-lock-failure=exit
-echo "certificate $(sha256sum </priv/factory/secure/server.crt)"
-trust luks open /dev/vda root
-mount /dev/mapper/root /mnt
-trust finish
-umount /sys/kernel/security
-for dir in dev proc sys; do mount -o move /$dir /mnt/$dir; done
-echo "image $(cat /version)"
 "#;
 
 /// Has no disk, and stays.
@@ -99,33 +80,46 @@ fn world() -> &'static World {
         let image = |kind: &str, name: &str, initrd: &Initrd, options: &[&str]| {
             drop(fleet.build(kind, initrd, options, &fleet.file(name)));
         };
-        image("limited", "provision.efi", &initrd(PROVISION, &["nls_cp437", "nls_ascii", "fat", "vfat"]), &[]);
-        image("limited", "idle.efi", &initrd("echo nothing is done", &[]), &[]);
-        let mut install = with_disk(INSTALL);
+        image("limited", "provision.efi", &initrd("provision", "", &["nls_cp437", "nls_ascii", "fat", "vfat"]), &[]);
+        image("limited", "idle.efi", &own("echo nothing is done", &[]), &[]);
+        let mut install = own(INSTALL, &DISK);
+        install.program(Path::new("/usr/sbin/cryptsetup"));
         install.program(&trust_host()).add("usr/sbin/trust", &trust_host(), 0o755).write("system", SYSTEM, 0o755);
         install.program(Path::new("/usr/bin/keyctl")).program(Path::new("/sbin/mkfs.ext4"));
         image("production", "install.efi", &install, &[]);
-        let mut production = with_disk(PRODUCTION);
-        image("production", "production.efi", production.write("version", "1", 0o644), &[]);
-        image("production", "unsigned.efi", &production, &["--unsigned"]);
-        image("production", "update.efi", production.write("version", "2", 0o644), &[]);
-        image("production", "diskless.efi", &initrd(DISKLESS, &[]), &[]);
+        let cmdline = format!("{} root=/dev/mapper/root rw", vm::CMDLINE);
+        let production = |version: u32, name: &str, more: &[&str]| {
+            let mut initrd = initrd("init", &format!("echo image {version}\n"), &DISK);
+            initrd.program(Path::new("/usr/sbin/cryptsetup"));
+            initrd.write("etc/trust/luks/root.conf", "DEVICE=/dev/vda\n", 0o644);
+            image("production", name, &initrd, &[&["--cmdline", cmdline.as_str()], more].concat());
+        };
+        production(1, "production.efi", &[]);
+        production(1, "unsigned.efi", &["--unsigned"]);
+        production(2, "update.efi", &[]);
+        image("production", "diskless.efi", &own(DISKLESS, &[]), &[]);
         World(fleet)
     })
 }
 
-fn initrd(script: &str, modules: &[&str]) -> Initrd {
+/// What the kernel needs for an encrypted disk.
+const DISK: [&str; 5] = ["dm-mod", "dm-crypt", "xts", "af_alg", "algif_skcipher"];
+
+/// What users take: a script of `initrd/busybox`.
+fn initrd(name: &str, options: &str, modules: &[&str]) -> Initrd {
+    let mut initrd = own("", modules);
+    initrd.add("init", &workspace().join("initrd/busybox").join(name), 0o755);
+    initrd.write("etc/trust/options", format!("{options}TRUST_PAUSE=1\n"), 0o644);
+    initrd
+}
+
+/// One of our own.
+fn own(script: &str, modules: &[&str]) -> Initrd {
     let mut initrd = Initrd::new(script);
     initrd.write("init", INIT, 0o755);
     for module in modules {
         initrd.module(module);
     }
-    initrd
-}
-
-fn with_disk(script: &str) -> Initrd {
-    let mut initrd = initrd(script, &["dm-mod", "dm-crypt", "xts", "af_alg", "algif_skcipher"]);
-    initrd.program(Path::new("/usr/sbin/cryptsetup"));
     initrd
 }
 
@@ -218,9 +212,7 @@ fn a_machine_is_provisioned_installed_updated_and_installed_anew() {
     let steps: Vec<_> = told.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(steps, ["made", "identity", "provisioned", "installed", "runs", "off"], "{told}");
     let console = world.console("m1");
-    for line in [world.certificate("SN1").as_str(), "image 1", "it is up: boot 1, 0 keys"] {
-        assert!(console.contains(line), "{line}\n{console}");
-    }
+    assert!(console.contains("image 1") && console.contains("it is up: boot 1, 0 keys"), "{console}");
 
     // What is kept is the machine's, and nobody else's.
     let dir = world.directory("m1");
