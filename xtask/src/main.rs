@@ -3,6 +3,7 @@
 mod apt;
 mod assets;
 mod bench;
+mod broken;
 mod demo;
 mod dist;
 mod fetch;
@@ -37,6 +38,10 @@ cargo xtask SUBCOMMAND
         --fast    leaves out documentation, licences, the second build, and the tests
                   that boot virtual machines
         FILTER    runs only the tests whose names contain it
+  broken [FILTER]...
+        takes one protection after the other out, in a copy of the sources, and checks
+        that the tests which attack it notice (tests/broken/)
+        FILTER    only those whose names contain it
   fuzz [--seconds N] [TARGET]...
         feeds hostile input to what reads files from outside, each target for N
         seconds (60), on one core; needs a nightly compiler
@@ -82,6 +87,11 @@ fn run() -> Result<ExitCode> {
             }
             "dist" => {
                 dist::dist(&dist_options(args)?)?;
+            }
+            "broken" => {
+                if !broken::broken(&filter(args)?)? {
+                    return Ok(ExitCode::FAILURE);
+                }
             }
             "fuzz" => fuzz::fuzz(&fuzz_options(args)?)?,
             "fetch" => {
@@ -137,6 +147,17 @@ fn test_options(mut args: Parser) -> Result<test::Options> {
         }
     }
     Ok(options)
+}
+
+fn filter(mut args: Parser) -> Result<Vec<String>> {
+    let mut filter = Vec::new();
+    while let Some(arg) = args.next()? {
+        match arg {
+            Arg::Value(part) => filter.push(part.string()?),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(filter)
 }
 
 fn fuzz_options(mut args: Parser) -> Result<fuzz::Options> {

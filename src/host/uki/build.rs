@@ -2,7 +2,7 @@
 
 use super::{
     assemble::{self, Section},
-    initrd, kernel,
+    cmdline, initrd, kernel,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 const STUBS: &str = "/usr/lib/systemd/boot/efi";
 /// What the kernel has room for, the NUL at the end included: `COMMAND_LINE_SIZE`.
 const MAX_CMDLINE: usize = 2048;
+
+/// Where initrds have it.
+const SYSTEMD: [&str; 2] = ["usr/lib/systemd/systemd", "lib/systemd/systemd"];
 
 const MAX_KERNEL: u64 = 512 << 20;
 const MAX_INITRD: u64 = 2 << 30;
@@ -65,13 +68,13 @@ pub fn build(ingredients: &Ingredients) -> Result<Vec<u8>> {
         if ingredients.stub.is_some() { e } else { e.remedy("install systemd-boot-efi, or name a stub: --stub FILE") }
     })?;
     let os_release = ingredients.os_release.as_deref().map(read_os_release).transpose()?;
-    let cmdline = ingredients.cmdline.as_deref().map(command_line).transpose()?;
+    let line = ingredients.cmdline.as_deref().map(command_line).transpose()?;
     let uname = ingredients.uname.clone().or_else(|| kernel::release(kernel));
     let splash = ingredients.splash.as_deref().map(read_splash).transpose()?;
     let initrd = read_initrds(&ingredients.initrds, &ingredients.additions)?;
     let sections = [
         (".osrel", os_release.as_deref()),
-        (".cmdline", cmdline.as_deref().map(str::as_bytes)),
+        (".cmdline", line.as_deref().map(str::as_bytes)),
         (".uname", uname.as_deref().map(str::as_bytes)),
         (".splash", splash.as_deref()),
         (".initrd", Some(initrd.as_slice())),
@@ -80,6 +83,20 @@ pub fn build(ingredients: &Ingredients) -> Result<Vec<u8>> {
     let sections = sections.into_iter().filter_map(|(name, data)| data.map(|data| Section { name, data }));
     let sections: Vec<_> = sections.filter(|section| !section.data.is_empty()).collect();
     assemble::assemble(&stub, kernel, &sections).map_err(|e| e.within(format!("build on {}", stub_path.display())))
+}
+
+/// What an owner would hardly want of a production image: see [`cmdline::doubts`].
+///
+/// # Errors
+/// Those of reading the ingredients.
+pub fn doubts(ingredients: &Ingredients) -> Result<Vec<String>> {
+    let line = ingredients.cmdline.as_deref().map(command_line).transpose()?.unwrap_or_default();
+    let mut systemd = false;
+    for path in &ingredients.initrds {
+        let bytes = atomic::read_up_to(path, MAX_INITRD)?;
+        initrd::walk(&bytes, MAX_INITRD as usize, &mut |entry| systemd |= SYSTEMD.contains(&entry.path.as_str()))?;
+    }
+    Ok(cmdline::doubts(&line, systemd))
 }
 
 /// systemd's stub for an architecture.

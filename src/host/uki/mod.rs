@@ -2,6 +2,7 @@
 //!
 //! - [`assemble`]: sections put on a stub; [`kernel`]: what a kernel says of itself;
 //! - [`measure`]: what systemd-stub extends PCR 11 with, and what the firmware extends PCR 4 with;
+//! - [`cmdline`]: what a command line lets others do;
 //! - [`initrd`]: a look into archives, compressed or not; [`inspect`]: into a whole image.
 //!
 //! These are bytes in, value or error out. [`build`] reads what an image is
@@ -10,6 +11,7 @@
 pub mod additions;
 pub mod assemble;
 pub mod build;
+pub mod cmdline;
 pub mod initrd;
 pub mod inspect;
 pub mod kernel;

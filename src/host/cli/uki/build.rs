@@ -164,6 +164,9 @@ impl Build {
         if let Some(pcr7) = &pcr7 {
             self.expect_policy(&ingredients.additions, pcr7)?;
         }
+        if matches!(self.kind, ImageKind::Production) {
+            build::doubts(&ingredients)?.iter().for_each(|doubt| console::note(doubt));
+        }
         atomic::replace(&self.output, IMAGE, &image)?;
         let mut pcrs = pcrs.into_iter().filter_map(|(index, value)| Some((index, hex(&value?))));
         if self.json {

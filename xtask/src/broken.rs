@@ -1,0 +1,200 @@
+//! `cargo xtask broken`: whether the tests that attack a guarantee notice when it does not hold.
+//!
+//! A patch in tests/broken/ takes one protection out. A line `Notices: PROGRAM::TEST: WORDS` above it names a test that
+//! must then fail with these words: any other failure would say nothing about the attack. The patch is applied to a copy
+//! of the sources; what is shipped knows no switch for any of this.
+
+use crate::{dist, fetch, packages, sh};
+use anyhow::{Context, Result, bail, ensure};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+/// How the names of tests begin that boot the program, and so want it static.
+const MACHINES: &str = "vm_";
+
+/// A way to break the program.
+struct Breakage {
+    /// The patch's file name, without its extension.
+    name: String,
+    patch: PathBuf,
+    /// What is broken: the patch's first line.
+    what: String,
+    /// The tests that must notice, and what they then say, by their programs.
+    tests: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+/// The breakages whose names contain one of `filter`; all where that is empty.
+fn list(filter: &[String]) -> Result<Vec<Breakage>> {
+    let dir = sh::workspace().join("tests/broken");
+    let files = fs::read_dir(&dir)?.map(|entry| Ok(entry?.path())).collect::<Result<BTreeSet<_>>>()?;
+    let mut found = Vec::new();
+    for patch in files.into_iter().filter(|path| path.extension().is_some_and(|x| x == "patch")) {
+        found.push(read(patch.clone()).with_context(|| format!("cannot understand {}", patch.display()))?);
+    }
+    found.retain(|breakage| filter.is_empty() || filter.iter().any(|part| breakage.name.contains(part.as_str())));
+    ensure!(!found.is_empty(), "there is no such patch in {}", dir.display());
+    Ok(found)
+}
+
+fn read(patch: PathBuf) -> Result<Breakage> {
+    let text = fs::read_to_string(&patch)?;
+    let name = patch.file_stem().and_then(|name| name.to_str()).context("its name is no text")?.to_owned();
+    let what = text.lines().next().context("it is empty")?.to_owned();
+    let mut tests: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+    for line in text.lines().take_while(|line| !line.starts_with("--- ")) {
+        if let Some(test) = line.strip_prefix("Notices: ") {
+            let parts = test.split_once("::").and_then(|(program, test)| Some((program, test.split_once(": ")?)));
+            let (program, (test, words)) = parts.with_context(|| format!("{test:?} is not PROGRAM::TEST: WORDS"))?;
+            tests.entry(program.to_owned()).or_default().insert(test.to_owned(), words.to_owned());
+        }
+    }
+    ensure!(!tests.is_empty(), "it names no test that notices");
+    Ok(Breakage { name, patch, what, tests })
+}
+
+/// Breaks the program in each of these ways, and tells which tests did not notice.
+pub fn broken(filter: &[String]) -> Result<bool> {
+    packages::ensure(&[packages::BUILD, packages::RUN, packages::TEST])?;
+    let tss = fetch::prepare()?;
+    let mut failures = Vec::new();
+    let breakages = list(filter)?;
+    for breakage in &breakages {
+        let start = Instant::now();
+        match breakage.check(&tss) {
+            Ok(()) => println!("{}: noticed ({} s)", breakage.name, start.elapsed().as_secs()),
+            Err(e) => {
+                println!("{}: {e:#}", breakage.name);
+                failures.push(&breakage.name);
+            }
+        }
+    }
+    println!("{} of {} breakages noticed", breakages.len() - failures.len(), breakages.len());
+    Ok(failures.is_empty())
+}
+
+impl Breakage {
+    /// Builds the broken program, and runs the tests that must fail.
+    ///
+    /// # Errors
+    /// A test that passes all the same; a patch that does not apply; a program that does not compile.
+    fn check(&self, tss: &Path) -> Result<()> {
+        println!("\n== broken: {}", self.what);
+        let work = sh::workspace().join("target/broken");
+        let tree = work.join("tree");
+        copy(&tree)?;
+        let input = fs::File::open(&self.patch)?;
+        let mut patch = Command::new("patch");
+        patch.current_dir(&tree).args(["--strip=1", "--forward", "--quiet", "--no-backup-if-mismatch"]);
+        let applied = patch.stdin(input).status().context("cannot run patch")?;
+        ensure!(applied.success(), "{} does not apply any more", self.patch.display());
+        let build = Build { tree: &tree, target: &work.join("target"), tss };
+        let is_static = self.tests.keys().any(|program| program.starts_with(MACHINES));
+        let programs = build.programs(is_static)?;
+        let mut blind = Vec::new();
+        for (program, tests) in &self.tests {
+            for (test, words) in tests {
+                let said = build.run(program, test, &programs)?;
+                fs::write(work.join(format!("{}.{test}.log", self.name)), &said)?;
+                if said.contains(&format!("test {test} ... ok")) {
+                    blind.push(format!("{program}::{test}"));
+                } else if !said.contains(&format!("test {test} ... FAILED")) || !said.contains(words) {
+                    blind.push(format!("{program}::{test} (which says nothing of {words:?})"));
+                }
+            }
+        }
+        if !blind.is_empty() {
+            bail!("NOT NOTICED by {}", blind.join(", "));
+        }
+        Ok(())
+    }
+}
+
+/// Makes `tree` a copy of the sources as they are. Files that are as they should be keep their time: cargo goes by that.
+fn copy(tree: &Path) -> Result<()> {
+    let git = |args: &[&str]| {
+        let mut command = Command::new("git");
+        command.current_dir(sh::workspace()).args(args);
+        sh::output(&mut command)
+    };
+    let listed = git(&["ls-files", "-z", "--cached", "--others", "--exclude-standard"])?;
+    let listed = String::from_utf8(listed)?;
+    let names: BTreeSet<&str> = listed.split('\0').filter(|name| sh::workspace().join(name).is_file()).collect();
+    for old in files_below(tree)? {
+        let name = old.strip_prefix(tree)?.to_str().context("its name is no text")?;
+        if !names.contains(name) {
+            fs::remove_file(&old)?;
+        }
+    }
+    for name in names {
+        let (from, to) = (sh::workspace().join(name), tree.join(name));
+        if fs::read(&to).ok() != Some(fs::read(&from)?) {
+            fs::create_dir_all(to.parent().context("it is below the tree")?)?;
+            let _ = fs::remove_file(&to);
+            fs::copy(&from, &to)?;
+        }
+    }
+    Ok(())
+}
+
+fn files_below(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).into_iter().flatten() {
+        let entry = entry?;
+        // Links to directories are not followed.
+        if entry.file_type()?.is_dir() {
+            files.extend(files_below(&entry.path())?);
+        } else {
+            files.push(entry.path());
+        }
+    }
+    Ok(files)
+}
+
+/// Where a broken program is built.
+struct Build<'a> {
+    tree: &'a Path,
+    target: &'a Path,
+    /// The source of tpm2-tss.
+    tss: &'a Path,
+}
+
+/// The broken programs.
+struct Programs {
+    initrd: PathBuf,
+    host: PathBuf,
+}
+
+impl Build<'_> {
+    fn cargo(&self, subcommand: &str) -> Command {
+        let mut cargo = sh::cargo();
+        cargo.current_dir(self.tree).args([subcommand, "--locked", "--package", "trust"]);
+        cargo.env("CARGO_TARGET_DIR", self.target).env("TPM2_TSS_SOURCE", self.tss);
+        cargo
+    }
+
+    fn programs(&self, is_static: bool) -> Result<Programs> {
+        sh::run_quietly(self.cargo("build").args(["--features", "host", "--bins"]))?;
+        let mut programs =
+            Programs { initrd: self.target.join("debug/trust-initrd"), host: self.target.join("debug/trust") };
+        if is_static {
+            let target = dist::Options::default().target;
+            sh::run_quietly(self.cargo("build").args(["--bin", "trust-initrd", "--target", &target]))?;
+            programs.initrd = self.target.join(target).join("debug/trust-initrd");
+        }
+        Ok(programs)
+    }
+
+    /// Runs a test with the broken programs, and returns what it says.
+    fn run(&self, program: &str, test: &str, programs: &Programs) -> Result<String> {
+        let mut cargo = self.cargo("test");
+        cargo.args(["--features", "host", "--test", program, "--", "--exact", test]).stdin(Stdio::null());
+        cargo.env("TRUST_INITRD", &programs.initrd).env("TRUST_HOST", &programs.host).env("RUST_BACKTRACE", "0");
+        let output = cargo.output().context("cannot run cargo test")?;
+        Ok(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    }
+}
