@@ -57,7 +57,20 @@ pub fn dist(options: &Options) -> Result<Dist> {
     let initrd_dir = if options.target == Options::default().target { dir.clone() } else { dir.join(&options.target) };
     let dist = Dist { initrd: install(&initrd, &initrd_dir)?, host: install(&host, &dir)? };
     manual(&dist.host, &dir)?;
+    share(&dir.join("share"))?;
     Ok(dist)
+}
+
+/// What initrds are made with, as systems have it below /usr/share: units, the module of dracut, drop-ins of mkosi.
+fn share(dir: &Path) -> Result<()> {
+    let _ = fs::remove_dir_all(dir);
+    fs::create_dir_all(dir)?;
+    for (from, to) in [("dracut-module", "dracut"), ("initrd/systemd", "systemd"), ("mkosi.conf.d", "mkosi.conf.d")] {
+        // The module refers to the units by a link.
+        let mut copy = Command::new("cp");
+        sh::run_quietly(copy.args(["-rL", "--"]).arg(sh::workspace().join(from)).arg(dir.join(to)))?;
+    }
+    Ok(())
 }
 
 /// What belongs to the host program: manual pages, and completions where packages of a distribution have them.

@@ -32,6 +32,12 @@ pub fn bookworm(name: &str) -> PathBuf {
     file(&format!("bookworm/{name}"))
 }
 
+/// A small system of Debian with dracut: `bookworm` has version 059, `trixie` has 106.
+#[must_use]
+pub fn tree(suite: &str) -> PathBuf {
+    file(&format!("tree/{suite}"))
+}
+
 /// One of `ukify`, `virt-fw-vars` and `systemd-measure`, ready to run.
 #[must_use]
 pub fn program(name: &str) -> Command {

@@ -4,6 +4,7 @@
 //! They are unpacked there and not installed: the system's own packages stay as they are.
 
 mod shim;
+mod trees;
 
 use crate::{
     apt::{self, Apt},
@@ -106,11 +107,14 @@ pub fn prepare() -> Result<PathBuf> {
     if !root.join(STAMP).exists() && fs::read_dir(&root).is_ok_and(|mut entries| entries.next().is_some()) {
         bail!("{} has other things in it: name a place in TRUST_ASSETS that is empty or not there yet", root.display());
     }
-    println!("getting firmware, kernel and boot loaders, about 65 MB, once, to {}", root.display());
+    println!("getting firmware, kernel, boot loaders and small systems, about 190 MB, once, to {}", root.display());
     let work = sibling(&root, "part");
     empty(&work)?;
     for suite in &SUITES {
-        unpack(suite, &work).with_context(|| missing(suite, &root))?;
+        unpack(suite, &work).with_context(|| missing(suite.name, &root))?;
+    }
+    for suite in trees::SUITES {
+        trees::unpack(suite, &work).with_context(|| missing(suite, &root))?;
     }
     let shim = shim::build(SHIM, &work).with_context(|| format!("cannot compile shim of Debian {SHIM}"))?;
     println!("{shim} is compiled");
@@ -132,11 +136,11 @@ fn sibling(root: &Path, extension: &str) -> PathBuf {
     name.into()
 }
 
-fn missing(suite: &Suite, root: &Path) -> String {
+fn missing(suite: &str, root: &Path) -> String {
     format!(
         "cannot get packages of Debian {} (they need apt and a mirror: Debian 12 or 13 has both; elsewhere copy {} \
          from such a machine, or name its place in TRUST_ASSETS)",
-        suite.name,
+        suite,
         root.display()
     )
 }
@@ -151,7 +155,7 @@ fn is_complete(root: &Path) -> bool {
 fn wanted() -> String {
     let packages = SUITES.iter().flat_map(|suite| suite.packages.iter().map(|name| format!("{}/{name}\n", suite.name)));
     let programs = PROGRAMS.iter().map(|(name, _)| format!("bin/{name}\n"));
-    packages.chain(programs).chain([format!("{}\n", shim::PROGRAM)]).collect()
+    packages.chain(programs).chain([format!("{}\n", shim::PROGRAM), trees::wanted()]).collect()
 }
 
 fn unpack(suite: &Suite, work: &Path) -> Result<()> {

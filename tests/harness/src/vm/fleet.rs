@@ -97,6 +97,15 @@ impl Fleet {
         self.trust(&[&args[..], &more, cmdline, options].concat())
     }
 
+    /// Makes the production image of an initrd that has all that it needs, for this command line.
+    pub fn build_as_it_is(&self, initrd: &Path, cmdline: &str, output: &Path) {
+        let kernel = Kernel::new();
+        let stub = assets::path("usr/lib/systemd/boot/efi/linuxx64.efi.stub");
+        let (kernel, stub, initrd, output) = (text(&kernel.image), text(&stub), text(initrd), text(output));
+        let args = ["uki", "build", "--keyset", "k", "--kind", "production", "--kernel", &kernel, "--stub", &stub];
+        self.trust(&[&args[..], &["--initrd", &initrd, "--cmdline", cmdline, "--output", &output]].concat());
+    }
+
     /// Signs an image in its place.
     pub fn sign(&self, role: &str, image: &Path) {
         let (key, cert, image) = (self.key(role, "privkey.pem"), self.key(role, "cert.pem"), text(image));
@@ -141,7 +150,7 @@ impl Default for Fleet {
 }
 
 /// The program of the initrd, which runs in a guest without libraries.
-fn program() -> PathBuf {
+pub(super) fn program() -> PathBuf {
     let path = trust_initrd();
     let bytes = fs::read(&path).expect("a readable file");
     let loader = b"/ld-linux";

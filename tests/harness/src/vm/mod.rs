@@ -5,6 +5,7 @@
 
 mod accelerator;
 mod disk;
+mod dracut;
 mod event_log;
 mod fleet;
 mod initrd;
@@ -13,6 +14,7 @@ mod shim;
 mod slot;
 mod uki;
 
+pub use dracut::Dracut;
 pub use event_log::{Event, event_log};
 pub use fleet::{CMDLINE, Chain, Fleet};
 pub use initrd::Initrd;

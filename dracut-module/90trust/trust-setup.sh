@@ -1,0 +1,18 @@
+#!/bin/sh
+# Before udev looks at disks and networks: the secrets leave the TPM, and it is locked.
+. /lib/trust-lib.sh
+
+# The firmware's event log, which explains a refusal.
+mount -t securityfs -o nosuid,nodev,noexec securityfs /sys/kernel/security 2> /dev/null
+# The TPM's driver may be a module. These are the buses that a TPM is found on, and no disk and no network.
+udevadm trigger --action=add --subsystem-match=acpi --subsystem-match=pnp --subsystem-match=platform \
+    --subsystem-match=spi --subsystem-match=i2c --subsystem-match=amba --subsystem-match=vio
+
+trust_command=setup
+[ "$TRUST_IMAGE" = installer ] && trust_command=preinit
+# shellcheck disable=SC2086 # these are options
+if ! trust $trust_command $TRUST_SETUP; then
+    # Somebody may know a passphrase.
+    [ "$TRUST_PROMPT" = yes ] || trust_fail "The TPM gives this boot no secrets."
+fi
+unset trust_command

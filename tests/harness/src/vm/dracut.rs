@@ -1,0 +1,96 @@
+//! Initramfs images as dracut makes them.
+
+use super::fleet::program;
+use crate::{
+    assets::{self, Kernel},
+    keep_mounts_in, run, workspace,
+};
+use nix::unistd::Uid;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+use tempfile::TempDir;
+
+/// What the tree lacks that its packages would have configured; then what the README says, and dracut.
+const BUILD: &str = "\
+release=$1; shift
+ldconfig
+depmod \"$release\"
+cp -rL /mnt/90trust /usr/lib/dracut/modules.d/
+mkdir -p /usr/lib/trust /etc/dracut.conf.d
+cp /mnt/trust-initrd /usr/lib/trust/
+cp /mnt/trust.conf /etc/dracut.conf.d/
+cp -r /mnt/files/. /
+dracut --quiet --force --no-hostonly --kver \"$release\" \"$@\" /mnt/initrd
+";
+
+/// A system with dracut and Trust's module for it.
+#[derive(Debug)]
+pub struct Dracut {
+    suite: &'static str,
+    dir: TempDir,
+}
+
+impl Dracut {
+    /// Of a suite of Debian, with this configuration of the module.
+    #[must_use]
+    pub fn new(suite: &'static str, configuration: &str) -> Self {
+        let dracut = Self { suite, dir: TempDir::with_prefix("dracut-").expect("a temporary directory") };
+        for name in ["system", "files"] {
+            fs::create_dir(dracut.path(name)).expect("a writable directory");
+        }
+        run("cp", &["-rL", &text(&workspace().join("dracut-module/90trust")), &text(dracut.dir.path())]);
+        fs::copy(program(), dracut.path("trust-initrd")).expect("a writable directory");
+        fs::write(dracut.path("trust.conf"), configuration).expect("a writable directory");
+        fs::write(dracut.path("build"), BUILD).expect("a writable directory");
+        dracut
+    }
+
+    /// Puts a directory into that system.
+    pub fn add_tree(&self, name: &str, dir: &Path) -> &Self {
+        let to = self.path("files").join(name);
+        fs::create_dir_all(&to).expect("a writable directory");
+        run("cp", &["-rL", &text(&dir.join(".")), &text(&to)]);
+        self
+    }
+
+    /// Puts a file into that system, and into the initramfs.
+    pub fn write(&self, name: &str, content: &str) -> &Self {
+        let path = self.path("files").join(name);
+        fs::create_dir_all(path.parent().expect("it is in a directory")).expect("a writable directory");
+        fs::write(path, content).expect("a writable directory");
+        self
+    }
+
+    /// Runs dracut with these options, and returns the initramfs.
+    #[must_use]
+    #[track_caller]
+    pub fn build(&self, options: &[&str]) -> PathBuf {
+        let release = Kernel::new().release;
+        let modules = assets::path(&format!("usr/lib/modules/{release}"));
+        let mut command = Command::new("unshare");
+        if Uid::effective().is_root() {
+            keep_mounts_in(&mut command);
+        } else {
+            command.args(["--mount", "--user", "--map-root-user"]);
+        }
+        command.args(["sh", "-c", include_str!("dracut.sh"), "sh"]);
+        command.arg(assets::tree(self.suite)).arg(modules).arg(&release).arg(self.dir.path()).args(options);
+        let output = command.stdin(Stdio::null()).output().expect("unshare is installed (Debian: util-linux)");
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        let initrd = self.path("initrd");
+        assert!(output.status.success() && initrd.exists(), "dracut of {}: {}\n{said}", self.suite, output.status);
+        initrd
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.to_str().expect("temporary paths are text").to_owned()
+}

@@ -1,0 +1,88 @@
+//! Small systems of Debian, unpacked and not configured: what dracut takes the files of an initramfs from.
+
+use super::empty;
+use crate::{apt, sh};
+use anyhow::{Context, Result};
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// Where they are put, in the directory for assets, each under the name of its suite.
+pub const DIRECTORY: &str = "tree";
+/// Debian 12 has dracut 059 and systemd 252, Debian 13 has 106 and 257.
+pub const SUITES: [&str; 2] = ["bookworm", "trixie"];
+/// Beside what is essential to any system. They come with all that they depend on.
+const PACKAGES: [&str; 7] = ["dracut-core", "systemd-sysv", "udev", "cryptsetup-bin", "dmsetup", "kmod", "zstd"];
+/// Where systemd-cryptsetup is a package of its own.
+const SYSTEMD_CRYPTSETUP: (&str, &str) = ("trixie", "systemd-cryptsetup");
+/// Nothing reads it here.
+const UNREAD: [&str; 4] = ["./usr/share/doc", "./usr/share/man", "./usr/share/locale", "./usr/share/info"];
+
+/// What is asked for, a line each.
+pub fn wanted() -> String {
+    SUITES.iter().flat_map(|suite| packages(suite).map(move |name| format!("{DIRECTORY}/{suite}/{name}\n"))).collect()
+}
+
+fn packages(suite: &str) -> impl Iterator<Item = &'static str> {
+    let (other, more) = SYSTEMD_CRYPTSETUP;
+    PACKAGES.into_iter().chain((suite == other).then_some(more))
+}
+
+/// Unpacks the tree of `suite` below `root`.
+pub fn unpack(suite: &str, root: &Path) -> Result<()> {
+    let lists = root.join("apt");
+    let get = || {
+        empty(&lists)?;
+        apt::with_suite(suite, &lists, |apt| {
+            let mut command = apt.get();
+            command.args(["-qq", "install", "--yes", "--download-only", "--no-install-recommends", "?essential"]);
+            // Nothing of it is there.
+            sh::run_quietly(command.args(packages(suite)))
+        })
+    };
+    get().or_else(|e| {
+        println!("{e:#}\nonce more");
+        get()
+    })?;
+    let tree = root.join(DIRECTORY).join(suite);
+    // The packages of Debian 12 still know the directories apart.
+    for name in ["bin", "lib", "lib64", "sbin"] {
+        let place = tree.join("usr").join(name);
+        fs::create_dir_all(&place)?;
+        symlink(Path::new("usr").join(name), tree.join(name))?;
+    }
+    for package in debs(&lists.join("cache/archives"))? {
+        // Without what nobody reads here. A pipe needs a shell, and tar's status is that of all: dpkg-deb's end cut off
+        // is an archive cut off.
+        let script = r#"package=$1; shift; dpkg-deb --fsys-tarfile "$package" | tar --extract "$@""#;
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script, "sh"]).arg(package);
+        shell
+            .args(["--keep-directory-symlink", "--no-same-owner"])
+            .args(UNREAD.map(|path| format!("--exclude={path}")));
+        shell.arg("--directory").arg(&tree);
+        sh::run_quietly(&mut shell)?;
+    }
+    accounts(&tree)?;
+    Ok(fs::remove_dir_all(&lists)?)
+}
+
+/// The packages in a directory, in the order of their names.
+fn debs(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    found.retain(|path| path.extension().is_some_and(|x| x == "deb"));
+    found.sort();
+    Ok(found)
+}
+
+/// What base-passwd would have configured.
+fn accounts(tree: &Path) -> Result<()> {
+    for name in ["passwd", "group"] {
+        let master = tree.join(format!("usr/share/base-passwd/{name}.master"));
+        fs::copy(&master, tree.join("etc").join(name)).with_context(|| format!("there is no {}", master.display()))?;
+    }
+    Ok(())
+}
