@@ -57,12 +57,13 @@ pub fn dist(options: &Options) -> Result<Dist> {
     let initrd_dir = if options.target == Options::default().target { dir.clone() } else { dir.join(&options.target) };
     let dist = Dist { initrd: install(&initrd, &initrd_dir)?, host: install(&host, &dir)? };
     manual(&dist.host, &dir)?;
-    share(&dir.join("share"))?;
+    share(&dist.initrd, &initrd_dir.join("share"))?;
     Ok(dist)
 }
 
-/// What initrds are made with, as systems have it below /usr/share: units, the module of dracut, drop-ins of mkosi.
-fn share(dir: &Path) -> Result<()> {
+/// What initrds are made with, as systems have it below /usr/share: units, the module of dracut, drop-ins of mkosi, and
+/// the program, which these take from beside them.
+fn share(initrd: &Path, dir: &Path) -> Result<()> {
     let _ = fs::remove_dir_all(dir);
     fs::create_dir_all(dir)?;
     for (from, to) in [("dracut-module", "dracut"), ("initrd/systemd", "systemd"), ("mkosi.conf.d", "mkosi.conf.d")] {
@@ -70,6 +71,7 @@ fn share(dir: &Path) -> Result<()> {
         let mut copy = Command::new("cp");
         sh::run_quietly(copy.args(["-rL", "--"]).arg(sh::workspace().join(from)).arg(dir.join(to)))?;
     }
+    fs::copy(initrd, dir.join("trust-initrd"))?;
     Ok(())
 }
 

@@ -58,6 +58,7 @@ pub const TEST: &[Program] = &[
     program("busybox", "busybox-static"),
     program("cert-to-efi-sig-list", "efitools"),
     program("cpio", "cpio"),
+    program("depmod", "kmod"),
     program("fish", "fish"),
     program("groff", "groff-base"),
     program("lz4", "lz4"),
@@ -75,6 +76,7 @@ pub const TEST: &[Program] = &[
     program("strace", "strace"),
     // A module of OpenSSL, in a directory of the architecture's.
     program("/usr/share/doc/tpm2-openssl/copyright", "tpm2-openssl"),
+    program("systemctl", "systemd"),
     program("xz", "xz-utils"),
     program("zsh", "zsh"),
     program("zstd", "zstd"),

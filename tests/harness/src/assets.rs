@@ -38,7 +38,13 @@ pub fn tree(suite: &str) -> PathBuf {
     file(&format!("tree/{suite}"))
 }
 
-/// One of `ukify`, `virt-fw-vars` and `systemd-measure`, ready to run.
+/// Where Debian 13's packages came from, as sources.list(5) has it.
+#[must_use]
+pub fn sources() -> PathBuf {
+    file("trixie.sources")
+}
+
+/// One of `mkosi`, `ukify`, `virt-fw-vars` and `systemd-measure`, ready to run.
 #[must_use]
 pub fn program(name: &str) -> Command {
     Command::new(file(&format!("bin/{name}")))

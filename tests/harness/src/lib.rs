@@ -13,6 +13,7 @@
 //! - [`Witness`]: a look into the memory of a process that is about to exit;
 //! - [`assets`]: firmware, kernel, boot loaders and their makers' tools;
 //! - [`with_null_cipher`]: what somebody can do who has the disk;
+//! - [`mkosi()`]: images of a whole system;
 //! - [`vm`]: machines with a firmware that checks signatures.
 //!
 //! Everything that needs a namespace, a TPM or a tool fails with a message when
@@ -28,6 +29,7 @@ mod interposer;
 mod keyset;
 mod luks;
 mod machine;
+mod mkosi;
 mod mounts;
 mod old;
 mod swtpm;
@@ -44,6 +46,7 @@ pub use interposer::{Action, Exchange, Front, Interposer};
 pub use keyset::{Boot, Digest, Keyset, extend, hex, luks_policy, pcr_policy, sha256};
 pub use luks::with_null_cipher;
 pub use machine::Machine;
+pub use mkosi::mkosi;
 pub use mounts::keep_mounts_in;
 pub use old::{Layout, provision_with_tools, read_with_tools, satisfy_policy};
 pub use swtpm::{Banks, PowerSwitch, Raw, State, Swtpm};

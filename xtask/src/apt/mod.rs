@@ -14,6 +14,9 @@ use std::{
     process::Command,
 };
 
+/// The file with the one source of packages, in its directory.
+pub const SOURCES: &str = "apt.sources";
+
 /// apt with one suite of one mirror, and nothing of the system's but its proxy.
 pub struct Apt {
     dir: PathBuf,
@@ -76,7 +79,7 @@ impl Apt {
         if let Some(key) = &mirror.signed_by {
             stanza.push_str(&format!("Signed-By: {key}\n"));
         }
-        fs::write(dir.join("apt.sources"), stanza)?;
+        fs::write(dir.join(SOURCES), stanza)?;
         fs::write(dir.join("status"), "")?;
         let apt = Self { dir: dir.to_path_buf() };
         sh::run_quietly(apt.get().args(["-qq", "update"]))?;
@@ -96,7 +99,7 @@ impl Apt {
     fn command(&self, program: &str) -> Command {
         let path = |name: &str| self.dir.join(name).display().to_string();
         let settings = [
-            ("Dir::Etc::SourceList", path("apt.sources")),
+            ("Dir::Etc::SourceList", path(SOURCES)),
             ("Dir::Etc::SourceParts", "/dev/null".into()),
             ("Dir::Etc::Preferences", "/dev/null".into()),
             ("Dir::Etc::PreferencesParts", "/dev/null".into()),

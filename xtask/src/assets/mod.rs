@@ -47,6 +47,7 @@ const SUITES: [Suite; 2] = [
             "python3-virt-firmware",
             "python3-pefile",
             "python3-importlib-resources",
+            "mkosi",
             // systemd-measure and its libraries.
             "systemd",
             "libsystemd-shared",
@@ -73,11 +74,12 @@ const SUITES: [Suite; 2] = [
 const SHIM: &str = "trixie";
 
 /// Programs that need help to run where they were unpacked.
-const PROGRAMS: [(&str, &str); 3] = [
+const PROGRAMS: [(&str, &str); 4] = [
     (
         "ukify",
         r#"PYTHONPATH="$root/usr/lib/python3/dist-packages" exec /usr/bin/python3 -B "$root/usr/bin/ukify" "$@""#,
     ),
+    ("mkosi", r#"PYTHONPATH="$root/usr/lib/python3/dist-packages" exec /usr/bin/python3 -B -m mkosi "$@""#),
     (
         "virt-fw-vars",
         r#"PYTHONPATH="$root/usr/lib/python3/dist-packages" exec /usr/bin/python3 -B -c 'import sys; from virt.firmware.vars import main; sys.exit(main())' "$@""#,
@@ -155,7 +157,8 @@ fn is_complete(root: &Path) -> bool {
 fn wanted() -> String {
     let packages = SUITES.iter().flat_map(|suite| suite.packages.iter().map(|name| format!("{}/{name}\n", suite.name)));
     let programs = PROGRAMS.iter().map(|(name, _)| format!("bin/{name}\n"));
-    packages.chain(programs).chain([format!("{}\n", shim::PROGRAM), trees::wanted()]).collect()
+    let sources = SUITES.iter().map(|suite| format!("{}.sources\n", suite.name));
+    packages.chain(programs).chain(sources).chain([format!("{}\n", shim::PROGRAM), trees::wanted()]).collect()
 }
 
 fn unpack(suite: &Suite, work: &Path) -> Result<()> {
@@ -179,6 +182,8 @@ fn unpack(suite: &Suite, work: &Path) -> Result<()> {
         versions.push_str(&String::from_utf8(sh::output(&mut show)?)?);
     }
     fs::write(work.join(format!("{}.versions", suite.name)), versions)?;
+    // Where they came from: builders of images get more from there.
+    fs::rename(lists.join(apt::SOURCES), work.join(format!("{}.sources", suite.name)))?;
     Ok(fs::remove_dir_all(&lists)?)
 }
 
