@@ -2,7 +2,7 @@
 //! that it never crosses the bus in clear, and from then on of use to this TPM alone.
 //!
 //! The pieces: [`object`] says what the key is to the TPM, [`duplicate`] wraps
-//! it, [`file`] is what OpenSSL reads.
+//! it, [`mod@file`] is what OpenSSL reads.
 
 mod duplicate;
 pub mod file;
