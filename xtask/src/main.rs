@@ -23,11 +23,14 @@ cargo xtask SUBCOMMAND
 
   demo
         shows the main job, for real, on a software TPM
-  bench [--json] [--keyset]
+  bench [--json] [--keyset | --boot]
         counts what one boot costs, beside tpm2-tools, clevis and systemd-creds on
         the same software TPM, and how long a keyset takes, beside openssl; checks
         the budget; takes some minutes
         --keyset  measures the keyset alone
+        --boot    measures whole boots of virtual machines instead, phase by phase:
+                  Trust in a minimal initrd, and in dracut's beside systemd-cryptsetup
+                  and clevis
   dist [--target TARGET] [--bless]
         builds the two programs into target/dist/ and checks the smaller one
         --target  of trust-initrd, such as aarch64-unknown-linux-musl
@@ -119,6 +122,7 @@ fn bench_options(mut args: Parser) -> Result<bench::Options> {
         match arg {
             Arg::Long("json") => options.json = true,
             Arg::Long("keyset") => options.keyset = true,
+            Arg::Long("boot") => options.boot = true,
             other => return Err(other.unexpected().into()),
         }
     }

@@ -82,6 +82,19 @@ pub const TEST: &[Program] = &[
     program("zstd", "zstd"),
 ];
 
+/// For booting them in virtual machines.
+pub const BOOT: &[Program] = &[
+    program("busybox", "busybox-static"),
+    program("cert-to-efi-sig-list", "efitools"),
+    program("cpio", "cpio"),
+    program("ldd", "libc-bin"),
+    program("mcopy", "mtools"),
+    program("mkfs.fat", "dosfstools"),
+    program("qemu-system-x86_64", "qemu-system-x86"),
+    program("xz", "xz-utils"),
+    program("zstd", "zstd"),
+];
+
 /// For counting what a run costs, and what it is compared with.
 pub const BENCH: &[Program] = &[
     program("clevis", "clevis"),

@@ -97,11 +97,7 @@ pub fn prepare() -> Result<PathBuf> {
         return Ok(root);
     }
     packages::ensure(&[packages::ASSETS])?;
-    let parent = root.parent().context("the directory for assets has no parent")?;
-    fs::create_dir_all(parent)?;
-    // Two at a time would get in each other's way. Unlocked when closed.
-    let alone = fs::File::create(sibling(&root, "lock"))?;
-    alone.lock()?;
+    let _alone = alone(&root)?;
     if is_complete(&root) {
         return Ok(root);
     }
@@ -115,8 +111,8 @@ pub fn prepare() -> Result<PathBuf> {
     for suite in &SUITES {
         unpack(suite, &work).with_context(|| missing(suite.name, &root))?;
     }
-    for suite in trees::SUITES {
-        trees::unpack(suite, &work).with_context(|| missing(suite, &root))?;
+    for tree in &trees::TREES {
+        trees::unpack(tree, &work).with_context(|| missing(tree.suite, &root))?;
     }
     let shim = shim::build(SHIM, &work).with_context(|| format!("cannot compile shim of Debian {SHIM}"))?;
     println!("{shim} is compiled");
@@ -128,6 +124,42 @@ pub fn prepare() -> Result<PathBuf> {
     }
     fs::rename(&work, &root)?;
     Ok(root)
+}
+
+/// Sees to it that what the benchmark of boots needs is there, too. Tests do without.
+pub fn prepare_bench() -> Result<()> {
+    let root = prepare()?;
+    let tree = root.join(trees::BENCH.place());
+    let is_there = || fs::read_to_string(tree.join(STAMP)).is_ok_and(|found| found == trees::BENCH.wanted());
+    if is_there() {
+        return Ok(());
+    }
+    let _alone = alone(&root)?;
+    if is_there() {
+        return Ok(());
+    }
+    eprintln!(
+        "getting systemd-cryptsetup, clevis and a small system around them, about 50 MB, once, to {}",
+        root.display()
+    );
+    let work = root.join("bench.part");
+    empty(&work)?;
+    trees::unpack(&trees::BENCH, &work).with_context(|| missing(trees::BENCH.suite, &root))?;
+    let unpacked = work.join(trees::BENCH.place());
+    fs::write(unpacked.join(STAMP), trees::BENCH.wanted())?;
+    // As above: complete, or not there.
+    empty(&tree)?;
+    fs::rename(&unpacked, &tree)?;
+    Ok(fs::remove_dir_all(&work)?)
+}
+
+/// Two at a time would get in each other's way. Unlocked when closed.
+fn alone(root: &Path) -> Result<fs::File> {
+    let parent = root.parent().context("the directory for assets has no parent")?;
+    fs::create_dir_all(parent)?;
+    let file = fs::File::create(sibling(root, "lock"))?;
+    file.lock()?;
+    Ok(file)
 }
 
 /// A name beside `root`, in the same file system.

@@ -10,44 +10,70 @@ use std::{
     process::Command,
 };
 
-/// Where they are put, in the directory for assets, each under the name of its suite.
-pub const DIRECTORY: &str = "tree";
-/// Debian 12 has dracut 059 and systemd 252, Debian 13 has 106 and 257.
-pub const SUITES: [&str; 2] = ["bookworm", "trixie"];
+/// Where they are put, in the directory for assets, each under its name.
+const DIRECTORY: &str = "tree";
+/// Debian 12 has dracut 059 and systemd 252, Debian 13 has 106 and 257, where systemd-cryptsetup is a package of its own.
+pub const TREES: [Tree; 2] = [
+    Tree { name: "bookworm", suite: "bookworm", packages: &[] },
+    Tree { name: "trixie", suite: "trixie", packages: &["systemd-cryptsetup"] },
+];
+/// With what else opens encrypted disks by a TPM: for the benchmark alone.
+pub const BENCH: Tree = Tree {
+    name: "trixie-bench",
+    suite: "trixie",
+    packages: &["systemd-cryptsetup", "libtss2-rc0t64", "clevis-dracut", "clevis-tpm2", "tpm2-tools"],
+};
 /// Beside what is essential to any system. They come with all that they depend on.
 const PACKAGES: [&str; 7] = ["dracut-core", "systemd-sysv", "udev", "cryptsetup-bin", "dmsetup", "kmod", "zstd"];
-/// Where systemd-cryptsetup is a package of its own.
-const SYSTEMD_CRYPTSETUP: (&str, &str) = ("trixie", "systemd-cryptsetup");
 /// Nothing reads it here.
 const UNREAD: [&str; 4] = ["./usr/share/doc", "./usr/share/man", "./usr/share/locale", "./usr/share/info"];
 
+/// A system, and what is in it beside [`PACKAGES`].
+pub struct Tree {
+    name: &'static str,
+    /// Of Debian.
+    pub suite: &'static str,
+    packages: &'static [&'static str],
+}
+
 /// What is asked for, a line each.
 pub fn wanted() -> String {
-    SUITES.iter().flat_map(|suite| packages(suite).map(move |name| format!("{DIRECTORY}/{suite}/{name}\n"))).collect()
+    TREES.iter().map(Tree::wanted).collect()
 }
 
-fn packages(suite: &str) -> impl Iterator<Item = &'static str> {
-    let (other, more) = SYSTEMD_CRYPTSETUP;
-    PACKAGES.into_iter().chain((suite == other).then_some(more))
+impl Tree {
+    /// Its place below the directory for assets.
+    pub fn place(&self) -> PathBuf {
+        Path::new(DIRECTORY).join(self.name)
+    }
+
+    /// What is asked for, a line each.
+    pub fn wanted(&self) -> String {
+        self.packages().map(|name| format!("{DIRECTORY}/{}/{name}\n", self.name)).collect()
+    }
+
+    fn packages(&self) -> impl Iterator<Item = &'static str> {
+        PACKAGES.into_iter().chain(self.packages.iter().copied())
+    }
 }
 
-/// Unpacks the tree of `suite` below `root`.
-pub fn unpack(suite: &str, root: &Path) -> Result<()> {
+/// Unpacks a tree below `root`.
+pub fn unpack(wanted: &Tree, root: &Path) -> Result<()> {
     let lists = root.join("apt");
     let get = || {
         empty(&lists)?;
-        apt::with_suite(suite, &lists, |apt| {
+        apt::with_suite(wanted.suite, &lists, |apt| {
             let mut command = apt.get();
             command.args(["-qq", "install", "--yes", "--download-only", "--no-install-recommends", "?essential"]);
             // Nothing of it is there.
-            sh::run_quietly(command.args(packages(suite)))
+            sh::run_quietly(command.args(wanted.packages()))
         })
     };
     get().or_else(|e| {
         println!("{e:#}\nonce more");
         get()
     })?;
-    let tree = root.join(DIRECTORY).join(suite);
+    let tree = root.join(wanted.place());
     // The packages of Debian 12 still know the directories apart.
     for name in ["bin", "lib", "lib64", "sbin"] {
         let place = tree.join("usr").join(name);

@@ -3,6 +3,7 @@
 use super::{Row, contestants::Contestant, measure::Figures};
 use anyhow::{Context, Result};
 use harness::{Exchange, cc};
+use serde_json::{Value, json};
 
 /// One demand, and what was measured.
 pub struct Verdict {
@@ -12,6 +13,13 @@ pub struct Verdict {
     pub found: String,
     /// Whether that is enough.
     pub holds: bool,
+}
+
+impl Verdict {
+    /// For programs.
+    pub fn json(&self) -> Value {
+        json!({ "demand": self.demand, "found": self.found, "holds": self.holds })
+    }
 }
 
 const COMMANDS: usize = 36;

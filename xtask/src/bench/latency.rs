@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use harness::{Command, Exchange, cc};
 use serde::Deserialize;
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 /// Milliseconds per command, with their sources.
@@ -34,6 +35,11 @@ impl Models {
         }
         let table: Table = toml::from_str(TABLE).context("cannot read latency.toml")?;
         Ok(Self(table.tpm))
+    }
+
+    /// What each of them says, by name.
+    pub fn estimates(&self, record: &[Exchange]) -> Map<String, Value> {
+        self.iter().map(|model| (model.name.clone(), json!(model.estimate(record)))).collect()
     }
 
     /// Each of them.

@@ -5,6 +5,7 @@
 //! time is shown as a ratio of paired runs: the table says the same on a busy machine.
 //! The time that a keyset takes is one more such ratio.
 
+mod boot;
 mod budget;
 mod contestants;
 mod footprint;
@@ -27,6 +28,8 @@ pub struct Options {
     pub json: bool,
     /// Measure how long a keyset takes, and nothing else.
     pub keyset: bool,
+    /// Measure boots of virtual machines, and nothing else.
+    pub boot: bool,
 }
 
 /// One line of the table.
@@ -41,6 +44,9 @@ const ROUNDS: usize = 5;
 
 /// Measures, prints, and says whether the budget holds.
 pub fn bench(options: &Options) -> Result<bool> {
+    if options.boot {
+        return boot::bench(options.json);
+    }
     packages::ensure(&[packages::RUN, packages::BENCH])?;
     if ["TRUST_INITRD", "TRUST_HOST"].iter().any(|variable| std::env::var_os(variable).is_none()) {
         dist::dist(&dist::Options::default())?;

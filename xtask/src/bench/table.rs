@@ -29,7 +29,12 @@ const COLUMNS: [&str; 10] = [
 pub fn text(rows: &[Row], race: &Race, verdicts: &[Verdict], models: &Models) -> String {
     let mut text = if rows.is_empty() { String::new() } else { boots(rows, models) };
     text += &race.text();
-    text.push_str("\nBudget\n");
+    text + &budget(verdicts)
+}
+
+/// What was demanded, and what was found.
+pub fn budget(verdicts: &[Verdict]) -> String {
+    let mut text = "\nBudget\n".to_owned();
     for verdict in verdicts {
         let holds = if verdict.holds { "pass" } else { "FAIL" };
         let _ = writeln!(text, "  {holds}  {}: {}", verdict.demand, verdict.found);
@@ -89,8 +94,6 @@ pub fn json(rows: &[Row], race: &Race, verdicts: &[Verdict], models: &Models) ->
         Ok(figures) => {
             let codes: serde_json::Map<_, _> =
                 figures.commands().iter().map(|(code, count)| (format!("{code:#x}"), json!(count))).collect();
-            let estimates: serde_json::Map<_, _> =
-                models.iter().map(|model| (model.name.clone(), json!(model.estimate(&figures.record)))).collect();
             json!({
                 "name": row.contestant.name(),
                 "job": row.contestant.job(),
@@ -105,16 +108,14 @@ pub fn json(rows: &[Row], race: &Race, verdicts: &[Verdict], models: &Models) ->
                 "peak_memory_kib": figures.peak,
                 "wall_ratio": ours.map(|ours| figures.wall_ratio(ours)),
                 "initrd_bytes": figures.footprint,
-                "estimated_ms": estimates,
+                "estimated_ms": models.estimates(&figures.record),
             })
         }
     };
-    let verdict =
-        |verdict: &Verdict| json!({ "demand": verdict.demand, "found": verdict.found, "holds": verdict.holds });
     json!({
         "runs": rows.iter().map(row).collect::<Vec<_>>(),
         "keyset": race.json(),
-        "budget": verdicts.iter().map(verdict).collect::<Vec<_>>(),
+        "budget": verdicts.iter().map(Verdict::json).collect::<Vec<_>>(),
     })
 }
 
@@ -123,7 +124,7 @@ fn ours(rows: &[Row]) -> Option<&Figures> {
 }
 
 /// Columns as wide as they must be: the first to the left, numbers to the right.
-fn aligned(lines: &[Vec<String>]) -> String {
+pub fn aligned(lines: &[Vec<String>]) -> String {
     let width = |column: usize| lines.iter().map(|line| line[column].len()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..lines[0].len()).map(width).collect();
     let mut text = String::new();
@@ -143,7 +144,7 @@ fn instructions(instructions: Instructions) -> String {
 }
 
 /// Thousands apart.
-fn grouped(number: u64) -> String {
+pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {

@@ -28,6 +28,7 @@ use crate::{
     swtpm::{Banks, State},
     workspace,
 };
+use accelerator::Accelerator;
 use base64ct::{Base64, Encoding};
 use qemu::Qemu;
 use std::{
@@ -68,6 +69,8 @@ pub enum Outcome {
 /// What a boot of a [`Vm`] left behind.
 #[derive(Clone, Debug)]
 pub struct Report {
+    /// When QEMU was started.
+    pub started: Instant,
     /// How it ended.
     pub outcome: Outcome,
     /// What came over the serial console: firmware, boot loaders, kernel, programs.
@@ -171,10 +174,11 @@ impl Vm {
     fn run(&self, interposed: bool) -> Report {
         let _slot = Slot::wait();
         let mut qemu = Qemu::start(self.dir.path(), interposed);
-        let (mut seen, mut last, start) = (0, Instant::now(), Instant::now());
+        let start = qemu.started();
+        let (mut seen, mut last) = (0, Instant::now());
         let outcome = loop {
             let ended = qemu.has_ended();
-            let report = self.report(Outcome::Died);
+            let report = self.report(start, Outcome::Died);
             if ended {
                 break if report.announced() { Outcome::Announced } else { Outcome::Died };
             }
@@ -191,17 +195,17 @@ impl Vm {
             thread::sleep(Duration::from_millis(50));
         };
         drop(qemu);
-        self.report(outcome)
+        self.report(start, outcome)
     }
 
-    fn report(&self, outcome: Outcome) -> Report {
+    fn report(&self, started: Instant, outcome: Outcome) -> Report {
         let read =
             |name| String::from_utf8_lossy(&fs::read(self.dir.path().join(name)).unwrap_or_default()).into_owned();
         let logs: Vec<_> = qemu::LOGS.iter().map(|name| (*name, read(*name))).collect();
         // The firmware speaks at every serial port.
         let said = read(qemu::SAID).replace('\r', "");
         let said = said.split_once(initrd::BEGINNING).map_or("", |(_, said)| said).to_owned();
-        Report { outcome, console: read(qemu::CONSOLE).replace('\r', ""), said, logs }
+        Report { started, outcome, console: read(qemu::CONSOLE).replace('\r', ""), said, logs }
     }
 }
 
@@ -259,6 +263,12 @@ impl Report {
         }
         self
     }
+}
+
+/// What runs the guests' instructions, as QEMU's `-accel` has it: `kvm`, where a guest has answered with it, or `tcg`.
+#[must_use]
+pub fn accelerator() -> &'static str {
+    Accelerator::get().name()
 }
 
 /// A firmware's variables as its maker ships them: no keys, Secure Boot off.

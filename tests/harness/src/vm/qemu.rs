@@ -33,6 +33,7 @@ pub(super) const DATA_DISK: &str = "data.img";
 pub(super) struct Qemu {
     qemu: Process,
     _swtpm: Process,
+    started: Instant,
 }
 
 /// A process that ends when it is dropped, or with us.
@@ -70,7 +71,13 @@ impl Qemu {
         }
         command.args(lines(OPTIONS).lines());
         fs::write(dir.join("qemu.command"), format!("{command:?}\n")).expect("a writable directory");
-        Self { qemu: Process::start(&command, &dir.join("qemu.log")), _swtpm: swtpm }
+        let started = Instant::now();
+        Self { qemu: Process::start(&command, &dir.join("qemu.log")), _swtpm: swtpm, started }
+    }
+
+    /// When it was switched on.
+    pub(super) const fn started(&self) -> Instant {
+        self.started
     }
 
     /// Whether the guest has switched it off.

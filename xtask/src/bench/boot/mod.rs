@@ -1,0 +1,103 @@
+//! `cargo xtask bench --boot`: whole boots of virtual machines, phase by phase.
+//!
+//! One machine with Secure Boot and a TPM, four ways to get a disk's passphrase out of it. All boots go through the same
+//! recording proxy between the machine and its TPM, round by round, so that what disturbs one disturbs all.
+
+mod images;
+mod machine;
+mod table;
+mod timeline;
+mod verdict;
+
+use super::latency::Models;
+use crate::{assets, dist, packages};
+use anyhow::Result;
+use machine::Machines;
+use timeline::Boot;
+
+/// How often each contestant boots.
+const ROUNDS: usize = 3;
+
+/// What opens the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Contestant {
+    /// `trust setup`, in an initrd without systemd and udev.
+    Minimal,
+    /// Trust's module for dracut.
+    Dracut,
+    /// systemd-cryptsetup, by a passphrase that systemd-cryptenroll has sealed.
+    Systemd,
+    /// Clevis' module for dracut.
+    Clevis,
+}
+
+impl Contestant {
+    /// All of them, ours first.
+    const ALL: [Self; 4] = [Self::Minimal, Self::Dracut, Self::Systemd, Self::Clevis];
+
+    /// What the table calls it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Minimal => "Trust, minimal",
+            Self::Dracut => "Trust, dracut",
+            Self::Systemd => "systemd-cryptsetup",
+            Self::Clevis => "clevis",
+        }
+    }
+
+    /// What it does.
+    const fn job(self) -> &'static str {
+        match self {
+            Self::Minimal => {
+                "no systemd, no udev: certificate, key and passphrase read, PCR 7 locked and proven, all published"
+            }
+            Self::Dracut => "dracut and systemd: the same; the disk's header verified, the disk opened",
+            Self::Systemd => "dracut and systemd: one passphrase, bound to PCR 7; the disk opened; no lock",
+            Self::Clevis => "dracut, systemd and clevis: one passphrase, bound to PCR 7; the disk opened; no lock",
+        }
+    }
+
+    /// The units that open the disk, in their order.
+    const fn units(self) -> &'static [&'static str] {
+        match self {
+            Self::Minimal => &[],
+            Self::Dracut => &["trust-setup.service", "trust-luks@root.service"],
+            Self::Systemd | Self::Clevis => &["systemd-cryptsetup@root.service"],
+        }
+    }
+}
+
+/// All boots of a contestant.
+struct Row {
+    contestant: Contestant,
+    /// Size of its image: kernel, stub, initrd.
+    image: u64,
+    boots: Vec<Boot>,
+}
+
+/// Measures, prints, and says whether Trust's share is the smallest.
+pub fn bench(json: bool) -> Result<bool> {
+    packages::ensure(&[packages::RUN, packages::ASSETS, packages::BOOT])?;
+    if ["TRUST_INITRD", "TRUST_HOST"].iter().any(|variable| std::env::var_os(variable).is_none()) {
+        dist::dist(&dist::Options::default())?;
+    }
+    assets::prepare_bench()?;
+    let models = Models::read()?;
+    let machines = Machines::new();
+    let mut rows: Vec<Row> = Contestant::ALL
+        .map(|contestant| Row { contestant, image: machines.image_size(contestant), boots: Vec::new() })
+        .into();
+    for round in 1..=ROUNDS {
+        eprintln!("round {round} of {ROUNDS}");
+        for row in &mut rows {
+            row.boots.push(machines.boot(row.contestant)?);
+        }
+    }
+    let verdicts = verdict::judge(&rows);
+    if json {
+        println!("{:#}", table::json(&rows, &verdicts, &models));
+    } else {
+        print!("{}", table::text(&rows, &verdicts, &models));
+    }
+    Ok(verdicts.iter().all(|verdict| verdict.holds))
+}

@@ -1,0 +1,260 @@
+//! What happened when in a boot, on the host's clock.
+
+use super::Contestant;
+use anyhow::{Context, Result, ensure};
+use harness::{Action, Command, Exchange, Interposer, cc, vm::Report};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, mpsc},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+/// The lines of a guest whose moment counts.
+const MARKS: [&str; 3] = ["mark start", "mark end", "mark now"];
+/// How often it is listened for.
+const TICK: Duration = Duration::from_millis(1);
+/// How far the clocks of guest and host may seem apart.
+const SLACK: f64 = 0.005;
+
+const UNSEAL: u32 = 0x15e;
+const CONTEXT_LOAD: u32 = 0x161;
+const CONTEXT_SAVE: u32 = 0x162;
+/// Where the kernel measures what is executed and loaded (IMA).
+const IMA: u32 = 10;
+
+/// One boot: seconds since QEMU's start, and what the unlocker did.
+#[derive(Clone, Debug, Default)]
+pub struct Boot {
+    /// The firmware and the stub are done: the kernel's clock begins.
+    pub kernel: f64,
+    /// The kernel starts the first process.
+    pub userspace: f64,
+    /// The unlocker starts.
+    pub unlocker: f64,
+    /// It has the passphrase.
+    pub passphrase: f64,
+    /// The passphrase is in the keyring, or the disk open.
+    pub end: f64,
+    /// What the TPM was asked by it.
+    pub record: Vec<Exchange>,
+    /// Seconds of it that the TPM took to answer.
+    pub tpm: f64,
+    /// Processes that there have been in the whole boot, with those of the kernel.
+    pub processes: u64,
+}
+
+/// A command to the TPM: when it came, and when its answer left.
+type Span = (Instant, Instant);
+
+/// Somebody who notes when a guest says what, and when its TPM is asked.
+pub struct Watch {
+    contestant: Contestant,
+    spans: Arc<Mutex<Vec<Span>>>,
+    ear: JoinHandle<Vec<(&'static str, Instant)>>,
+    over: mpsc::Sender<()>,
+}
+
+impl Watch {
+    /// Begins to listen.
+    pub fn start(hears: impl Fn(&str) -> bool + Send + 'static, contestant: Contestant) -> Self {
+        let (over, is_over) = mpsc::channel();
+        let ear = thread::spawn(move || {
+            let mut heard = Vec::new();
+            let mut marks: Vec<_> = MARKS.into();
+            while matches!(is_over.recv_timeout(TICK), Err(mpsc::RecvTimeoutError::Timeout)) && !marks.is_empty() {
+                marks.retain(|mark| {
+                    let new = hears(mark);
+                    if new {
+                        heard.push((*mark, Instant::now()));
+                    }
+                    !new
+                });
+            }
+            heard
+        });
+        Self { contestant, spans: Arc::default(), ear, over }
+    }
+
+    /// Notes the moments of the TPM's commands.
+    pub fn listen(&self, tpm: &Interposer) {
+        let (asked, answered) = (self.spans.clone(), self.spans.clone());
+        tpm.on_command(move |_| {
+            let now = Instant::now();
+            asked.lock().expect("nobody panics with it").push((now, now));
+            Action::Forward
+        });
+        tpm.on_response(move |_, _| {
+            if let Some((_, end)) = answered.lock().expect("nobody panics with it").last_mut() {
+                *end = Instant::now();
+            }
+            Action::Forward
+        });
+    }
+
+    /// Puts together what was seen, and what the guest says that it saw.
+    pub fn end(self, report: &Report, record: Vec<Exchange>) -> Result<Boot> {
+        // It may have heard all and be gone.
+        let _ = self.over.send(());
+        let heard = self.ear.join().expect("it does not panic");
+        let since = |moment: Instant| moment.saturating_duration_since(report.started).as_secs_f64();
+        let mark = |name| heard.iter().find(|(mark, _)| *mark == name).map(|(_, moment)| since(*moment));
+        let said = Said::of(&report.said)?;
+        let now = mark("mark now").context("the guest was not heard")?;
+        let kernel = now - said.log_now;
+        let unit = |name: &str| -> Result<(f64, f64)> {
+            let (start, end) = said.units.get(name).with_context(|| format!("nothing is known of {name}"))?;
+            ensure!(*start > 0.0 && start < end, "{name} was not started");
+            Ok((now - said.uptime + start, now - said.uptime + end))
+        };
+        let units = self.contestant.units().iter().map(|name| unit(name)).collect::<Result<Vec<_>>>()?;
+        let (unlocker, end) = match (units.first(), units.last()) {
+            (Some(first), Some(last)) => (first.0, last.1),
+            _ => mark("mark start").zip(mark("mark end")).context("the guest was not heard")?,
+        };
+        let spans = self.spans.lock().expect("nobody panics with it").clone();
+        ensure!(spans.len() == record.len(), "{} moments of {} commands", spans.len(), record.len());
+        let then = |span: &Span| since(span.0) > unlocker - SLACK && since(span.1) < end + SLACK;
+        let mine = |(exchange, span): &(Exchange, Span)| then(span) && !is_kernels(&exchange.command);
+        let (record, spans): (Vec<_>, Vec<_>) = record.into_iter().zip(spans).filter(mine).unzip();
+        let passphrase = match self.contestant {
+            Contestant::Minimal => end,
+            Contestant::Dracut => units[0].1,
+            // Whatever they do with it is not counted against them.
+            Contestant::Systemd | Contestant::Clevis => {
+                let unsealed = record.iter().rposition(|exchange| exchange.command.code() == UNSEAL);
+                since(spans[unsealed.context("the TPM has unsealed nothing")?].1)
+            }
+        };
+        Ok(Boot {
+            kernel,
+            userspace: kernel + said.log_userspace,
+            unlocker,
+            passphrase,
+            end,
+            tpm: spans.iter().map(|(start, end)| (*end - *start).as_secs_f64()).sum(),
+            record,
+            processes: said.processes,
+        })
+    }
+}
+
+/// Whether the kernel sends it by itself: such come at any time.
+fn is_kernels(command: &Command) -> bool {
+    command.code() == cc::PCR_EXTEND && command.word(0) == IMA
+}
+
+impl Boot {
+    /// What part of the boot, from the firmware's start until the passphrase is there, the unlocker takes.
+    pub fn share(&self) -> f64 {
+        (self.passphrase - self.unlocker) / self.passphrase
+    }
+
+    /// The commands by which the kernel keeps the keys and sessions of programs apart, and a program drops its own.
+    pub fn swaps(&self) -> usize {
+        self.count(&[CONTEXT_LOAD, CONTEXT_SAVE, cc::FLUSH_CONTEXT])
+    }
+
+    /// All others.
+    pub fn commands(&self) -> usize {
+        self.record.len() - self.swaps()
+    }
+
+    /// Keys that the unlocker had the TPM make.
+    pub fn key_generations(&self) -> usize {
+        self.count(&[cc::CREATE_PRIMARY, cc::CREATE, cc::CREATE_LOADED])
+    }
+
+    fn count(&self, codes: &[u32]) -> usize {
+        self.record.iter().filter(|exchange| codes.contains(&exchange.command.code())).count()
+    }
+}
+
+/// What a guest says, in seconds of its own clocks.
+#[derive(Debug, Default, PartialEq)]
+struct Said {
+    /// When `mark now` was said: the kernel's log.
+    log_now: f64,
+    /// The same: the uptime, which systemd counts in, too.
+    uptime: f64,
+    /// When the kernel started the first process.
+    log_userspace: f64,
+    processes: u64,
+    /// When units were started, and done.
+    units: HashMap<String, (f64, f64)>,
+}
+
+impl Said {
+    fn of(text: &str) -> Result<Self> {
+        let mut said = Self::default();
+        for line in text.lines() {
+            let Some((name, value)) = line.split_once(' ') else { continue };
+            match name {
+                "uptime" => said.uptime = value.parse()?,
+                "processes" => said.processes = value.parse()?,
+                "kernel" if value.ends_with("bench: now") => said.log_now = stamp(value)?,
+                "kernel" => said.log_userspace = stamp(value)?,
+                "unit" => {
+                    let mut words = value.split(' ');
+                    let unit = words.next().unwrap_or_default().to_owned();
+                    let properties: HashMap<_, _> = words.filter_map(|word| word.split_once('=')).collect();
+                    let seconds = |name: &str| -> Result<f64> {
+                        let microseconds: f64 = properties.get(name).context("a property is missing")?.parse()?;
+                        Ok(microseconds / 1e6)
+                    };
+                    let times = (seconds("InactiveExitTimestampMonotonic")?, seconds("ActiveEnterTimestampMonotonic")?);
+                    said.units.insert(unit, times);
+                }
+                _ => {}
+            }
+        }
+        let clocks = [said.log_now, said.uptime, said.log_userspace];
+        ensure!(clocks.iter().all(|seconds| *seconds > 0.0), "the guest does not say what its clocks show");
+        Ok(said)
+    }
+}
+
+/// The seconds of a line of the kernel's log, `[    1.250000] …`.
+fn stamp(line: &str) -> Result<f64> {
+    let seconds = line.strip_prefix('[').and_then(|line| line.split_once(']')).context("a line without a stamp")?.0;
+    Ok(seconds.trim().parse()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAID: &str = "processes 120\nmark now\nuptime 9.31\n\
+        kernel [    2.250000] Run /init as init process\nkernel [    9.300000] bench: now\n\
+        unit a.service ActiveEnterTimestampMonotonic=5500000 InactiveExitTimestampMonotonic=5000000\nannounced\n";
+
+    #[test]
+    fn what_a_guest_says() {
+        let units = HashMap::from([("a.service".to_owned(), (5.0, 5.5))]);
+        let expected = Said { log_now: 9.3, uptime: 9.31, log_userspace: 2.25, processes: 120, units };
+        assert_eq!(Said::of(SAID).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_clock_that_is_missing_is_noticed() {
+        for part in ["uptime 9.31\n", "kernel [    9.300000] bench: now\n", "kernel [    2.250000] Run"] {
+            assert!(Said::of(&SAID.replace(part, "")).is_err(), "{part}");
+        }
+        assert!(Said::of(&SAID.replace("InactiveExit", "Other")).is_err());
+    }
+
+    #[test]
+    fn what_the_kernel_measures_is_not_the_unlockers() {
+        let extend = |pcr: u8| {
+            let bytes = [&[0x80, 0x02, 0, 0, 0, 14][..], &cc::PCR_EXTEND.to_be_bytes(), &[0, 0, 0, pcr]].concat();
+            is_kernels(&Command { bytes, sender: None })
+        };
+        assert_eq!([7, 10].map(extend), [false, true]);
+    }
+
+    #[test]
+    fn the_share_is_of_the_boot_up_to_the_passphrase() {
+        let boot = Boot { unlocker: 6.0, passphrase: 8.0, end: 10.0, ..Boot::default() };
+        assert!((boot.share() - 0.25).abs() < 1e-9);
+    }
+}
