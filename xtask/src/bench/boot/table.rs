@@ -127,3 +127,45 @@ pub fn json(rows: &[Row], verdicts: &[Verdict], models: &Models) -> Value {
         "budget": verdicts.iter().map(Verdict::json).collect::<Vec<_>>(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows() -> Vec<Row> {
+        let boot = |last: f64| Boot {
+            kernel: 4.0,
+            userspace: 5.5,
+            unlocker: 6.0,
+            passphrase: 6.0 + last,
+            end: 8.0 + last,
+            ..Boot::default()
+        };
+        let row = |(contestant, last)| Row { contestant, image: 14_000_000, boots: vec![boot(last), boot(last)] };
+        Contestant::ALL.into_iter().zip([0.5, 1.0, 2.0, 10.0]).map(row).collect()
+    }
+
+    #[test]
+    fn phases_are_all_of_the_boot() {
+        let boot = &rows()[0].boots[0];
+        let seconds = |names: &[&str]| -> f64 {
+            PHASES.iter().filter(|(name, _)| names.contains(name)).map(|(_, phase)| phase(boot)).sum()
+        };
+        let all = seconds(&["all"]);
+        assert!((seconds(&["firmware", "kernel", "waiting", "passphrase", "disk"]) - all).abs() < 1e-9);
+        assert!((seconds(&["firmware", "kernel", "userspace"]) - all).abs() < 1e-9);
+    }
+
+    #[test]
+    fn others_are_compared_with_trust_in_the_same_initrd() {
+        let models = Models::read().unwrap();
+        let json = json(&rows(), &[], &models);
+        let ratios: Vec<_> =
+            json["runs"].as_array().unwrap().iter().map(|row| row["passphrase_ratio"].as_f64().unwrap()).collect();
+        assert_eq!(ratios, [1.0, 1.0, 2.0, 10.0]);
+        let text = text(&rows(), &[], &models);
+        let line = text.lines().find(|line| line.starts_with("clevis ")).unwrap();
+        let words: Vec<_> = line.split_whitespace().skip(4).take(10).collect();
+        assert_eq!(words.join(" "), "4.00 1.50 0.50 10.00 2.00 12.50 18.00 62.5 % 10.0");
+    }
+}
