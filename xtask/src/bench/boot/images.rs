@@ -65,7 +65,8 @@ pub fn of(contestant: Contestant, fleet: &Fleet) -> PathBuf {
     let report = include_str!("report.sh");
     let ours = format!("trust_pcr7data=/etc/trust/pcr7data\ntrust_luks=root=UUID={UUID}\n");
     let configuration = if contestant == Contestant::Dracut { &ours } else { "" };
-    let dracut = dracut(configuration, "report", report, &format!("'UNITS={units}'"), &units);
+    let environment = format!("'UNITS={} {units}'", contestant.helpers());
+    let dracut = dracut(configuration, "report", report, &environment, &units);
     dracut.add_tree("etc/trust/pcr7data", &fleet.key("pcr7data", ""));
     let asks = format!("rd.luks.name={UUID}=root");
     // Nobody can have systemd-cryptsetup without tpm2-tss.

@@ -16,7 +16,7 @@ use machine::Machines;
 use timeline::Boot;
 
 /// How often each contestant boots.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 
 /// What opens the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +64,11 @@ impl Contestant {
             Self::Dracut => &["trust-setup.service", "trust-luks@root.service"],
             Self::Systemd | Self::Clevis => &["systemd-cryptsetup@root.service"],
         }
+    }
+
+    /// The unit that helps them, if there is one.
+    const fn helpers(self) -> &'static str {
+        if matches!(self, Self::Clevis) { "clevis-luks-askpass.service" } else { "" }
     }
 }
 

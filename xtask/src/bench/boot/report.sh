@@ -6,7 +6,8 @@ stty -F /dev/ttyS1 raw -echo
 exec >/dev/ttyS1
 printf '\nhere is the guest\n'
 . /bench/clock.sh
+PROPERTIES=InactiveExitTimestampMonotonic,ActiveEnterTimestampMonotonic,CPUUsageNSec
 for unit in $UNITS; do
-    echo "unit $unit" $(systemctl show --property InactiveExitTimestampMonotonic,ActiveEnterTimestampMonotonic "$unit")
+    echo "unit $unit" $(systemctl show --property "$PROPERTIES" "$unit")
 done
 echo announced

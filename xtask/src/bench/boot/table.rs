@@ -44,6 +44,8 @@ disk        to the end of the unit that opens the disk: no part of the boot of t
 userspace   the last three together
 share       what part "passphrase" is of the boot up to the passphrase
 x Trust     how many times as long "passphrase" is as Trust's in the same kind of initrd: the median of the rounds
+cpu         seconds of the processor, from the start of the unlocker to the open disk: what else udev and systemd do at that
+            time makes the phases longer, and not this
 Counts, from the start of the unlocker to the open disk: commands that the TPM got, without the kernel's own measurements
 (IMA); swaps, those with which the kernel keeps keys and sessions of programs apart (ContextLoad, ContextSave,
 FlushContext); keys that the TPM had to make. Processes are all that there have been, those of the kernel too. The image
@@ -71,7 +73,7 @@ fn ours<'a>(row: &Row, rows: &'a [Row]) -> Option<&'a Row> {
 
 /// For people.
 pub fn text(rows: &[Row], verdicts: &[Verdict], models: &Models) -> String {
-    let columns = ["", "image bytes", "share", "x Trust"];
+    let columns = ["", "image bytes", "share", "x Trust", "cpu"];
     let mut header = columns.map(str::to_owned).to_vec();
     header.splice(2..2, PHASES.map(|(name, _)| name.to_owned()));
     header.extend(COUNTS.map(|(name, _)| name.to_owned()));
@@ -82,6 +84,7 @@ pub fn text(rows: &[Row], verdicts: &[Verdict], models: &Models) -> String {
         line.extend(PHASES.map(|(_, phase)| format!("{:.2}", middle(&row.boots, phase))));
         line.push(format!("{:.1} %", 100.0 * middle(&row.boots, Boot::share)));
         line.push(ours(row, rows).map_or("n/a".into(), |ours| format!("{:.1}", ratio(row, ours))));
+        line.push(format!("{:.2}", middle(&row.boots, |boot| boot.cpu)));
         line.extend(COUNTS.map(|(_, count)| format!("{:.0}", middle(&row.boots, count))));
         let estimate = |boot: &Boot| models.iter().map(|model| model.estimate(&boot.record)).collect::<Vec<_>>();
         let estimates = row.boots.last().map(estimate).unwrap_or_default();
@@ -106,6 +109,7 @@ pub fn json(rows: &[Row], verdicts: &[Verdict], models: &Models) -> Value {
             "seconds": figures(&PHASES, boot),
             "counts": figures(&COUNTS, boot),
             "share": boot.share(),
+            "cpu_seconds": boot.cpu,
             "tpm_seconds": boot.tpm,
             "tpm_commands": codes.collect::<Vec<_>>(),
             "estimated_ms": models.estimates(&boot.record),

@@ -40,6 +40,8 @@ pub struct Boot {
     pub record: Vec<Exchange>,
     /// Seconds of it that the TPM took to answer.
     pub tpm: f64,
+    /// Seconds of the processor that it took, with the disk.
+    pub cpu: f64,
     /// Processes that there have been in the whole boot, with those of the kernel.
     pub processes: u64,
 }
@@ -103,7 +105,8 @@ impl Watch {
         let now = mark("mark now").context("the guest was not heard")?;
         let kernel = now - said.log_now;
         let unit = |name: &str| -> Result<(f64, f64)> {
-            let (start, end) = said.units.get(name).with_context(|| format!("nothing is known of {name}"))?;
+            let Unit { start, end, .. } =
+                said.units.get(name).with_context(|| format!("nothing is known of {name}"))?;
             ensure!(*start > 0.0 && start < end, "{name} was not started");
             Ok((now - said.uptime + start, now - said.uptime + end))
         };
@@ -134,6 +137,7 @@ impl Watch {
             end,
             tpm: spans.iter().map(|(start, end)| (*end - *start).as_secs_f64()).sum(),
             record,
+            cpu: said.cpu + said.units.values().map(|unit| unit.cpu).sum::<f64>(),
             processes: said.processes,
         })
     }
@@ -180,8 +184,17 @@ struct Said {
     /// When the kernel started the first process.
     log_userspace: f64,
     processes: u64,
-    /// When units were started, and done.
-    units: HashMap<String, (f64, f64)>,
+    /// Of the processor, where there are no units.
+    cpu: f64,
+    units: HashMap<String, Unit>,
+}
+
+/// When a unit was started, when it was done, and how long the processor was busy with it.
+#[derive(Debug, PartialEq)]
+struct Unit {
+    start: f64,
+    end: f64,
+    cpu: f64,
 }
 
 impl Said {
@@ -192,18 +205,20 @@ impl Said {
             match name {
                 "uptime" => said.uptime = value.parse()?,
                 "processes" => said.processes = value.parse()?,
+                "cpu" => said.cpu = value.parse::<f64>()? / 100.0,
                 "kernel" if value.ends_with("bench: now") => said.log_now = stamp(value)?,
                 "kernel" => said.log_userspace = stamp(value)?,
                 "unit" => {
-                    let mut words = value.split(' ');
+                    let mut words = value.split_whitespace();
                     let unit = words.next().unwrap_or_default().to_owned();
                     let properties: HashMap<_, _> = words.filter_map(|word| word.split_once('=')).collect();
-                    let seconds = |name: &str| -> Result<f64> {
-                        let microseconds: f64 = properties.get(name).context("a property is missing")?.parse()?;
-                        Ok(microseconds / 1e6)
+                    let number = |name: &str| -> Result<f64> {
+                        Ok(properties.get(name).with_context(|| format!("{unit} has no {name}"))?.parse()?)
                     };
-                    let times = (seconds("InactiveExitTimestampMonotonic")?, seconds("ActiveEnterTimestampMonotonic")?);
-                    said.units.insert(unit, times);
+                    let start = number("InactiveExitTimestampMonotonic")? / 1e6;
+                    let end = number("ActiveEnterTimestampMonotonic")? / 1e6;
+                    let cpu = number("CPUUsageNSec")? / 1e9;
+                    said.units.insert(unit, Unit { start, end, cpu });
                 }
                 _ => {}
             }
@@ -226,12 +241,13 @@ mod tests {
 
     const SAID: &str = "processes 120\nmark now\nuptime 9.31\n\
         kernel [    2.250000] Run /init as init process\nkernel [    9.300000] bench: now\n\
-        unit a.service ActiveEnterTimestampMonotonic=5500000 InactiveExitTimestampMonotonic=5000000\nannounced\n";
+        unit a.service ActiveEnterTimestampMonotonic=5500000 InactiveExitTimestampMonotonic=5000000 \
+        CPUUsageNSec=250000000\nannounced\n";
 
     #[test]
     fn what_a_guest_says() {
-        let units = HashMap::from([("a.service".to_owned(), (5.0, 5.5))]);
-        let expected = Said { log_now: 9.3, uptime: 9.31, log_userspace: 2.25, processes: 120, units };
+        let units = HashMap::from([("a.service".to_owned(), Unit { start: 5.0, end: 5.5, cpu: 0.25 })]);
+        let expected = Said { log_now: 9.3, uptime: 9.31, log_userspace: 2.25, processes: 120, cpu: 0.0, units };
         assert_eq!(Said::of(SAID).unwrap(), expected);
     }
 
