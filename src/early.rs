@@ -10,13 +10,17 @@ use rustix::{
 };
 use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt, path::Path};
 
-/// Type and place, in the order in which they are mounted.
-const FILE_SYSTEMS: [(&str, &str); 4] = [
-    ("devtmpfs", "/dev"),
-    ("proc", "/proc"),
-    ("sysfs", "/sys"),
+const NODEV_NOEXEC: MountFlags = MountFlags::NODEV.union(MountFlags::NOEXEC);
+
+/// Type, place and flags beside nosuid, in the order in which they are mounted.
+const FILE_SYSTEMS: [(&str, &str, MountFlags); 5] = [
+    ("devtmpfs", "/dev", MountFlags::NOEXEC),
+    ("proc", "/proc", NODEV_NOEXEC),
+    ("sysfs", "/sys", NODEV_NOEXEC),
     // Holds the firmware's event log. It is a directory of sysfs and cannot be made.
-    ("securityfs", "/sys/kernel/security"),
+    ("securityfs", "/sys/kernel/security", NODEV_NOEXEC),
+    // Whoever comes next would mount it over what --secrets-dir=/run/… has published.
+    ("tmpfs", "/run", MountFlags::NODEV),
 ];
 
 /// Mounts what a TPM driver, and whoever comes next, needs; what is mounted stays.
@@ -24,7 +28,7 @@ const FILE_SYSTEMS: [(&str, &str); 4] = [
 /// # Errors
 /// [`crate::error::Kind::System`]; a kernel without securityfs is fine.
 pub fn mount_all() -> Result<()> {
-    for (kind, place) in FILE_SYSTEMS {
+    for (kind, place, flags) in FILE_SYSTEMS {
         let failed = |why: Errno| Error::system(format!("mount {kind} at {place}"), why);
         // Somebody has: the kernel itself, perhaps.
         if files::is_mount(Path::new(place)).unwrap_or(false) {
@@ -34,8 +38,8 @@ pub fn mount_all() -> Result<()> {
             // Where it cannot be made, mounting says why.
             let _ = DirBuilder::new().mode(0o755).create(place);
         }
-        let exec = if kind == "devtmpfs" { MountFlags::empty() } else { MountFlags::NODEV };
-        match mount(kind, place, kind, MountFlags::NOSUID | MountFlags::NOEXEC | exec, None) {
+        let data = (kind == "tmpfs").then_some(c"mode=0755");
+        match mount(kind, place, kind, MountFlags::NOSUID | flags, data) {
             Ok(()) => {}
             Err(Errno::NODEV | Errno::NOENT) if kind == "securityfs" => {}
             Err(why) => return Err(failed(why)),

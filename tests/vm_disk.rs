@@ -2,8 +2,8 @@
 //! `initrd/busybox`, an initrd without systemd and without udev.
 
 use harness::{
-    Cell, Identity, run, trust_host,
-    vm::{CMDLINE, Chain, Fleet, Initrd, Report, Vm},
+    Cell, Identity, trust_host,
+    vm::{CMDLINE, Chain, Fleet, Initrd, Report, Vm, trust_data},
     with_null_cipher, workspace,
 };
 use std::{
@@ -15,6 +15,10 @@ use std::{
 const SIZE: u64 = 64 << 20;
 /// Of the volume with the root file system.
 const UUID: &str = "4d8a7a3e-3c0b-4a3e-9d0e-1d3b4ce2ae10";
+
+/// Where certificate and key are published: it is what the script, and the system, has for /run.
+const PLACE: &str = "--secrets-dir=/run/trust";
+const SETUP: &str = "--on-lock-failure=exit --secrets-dir=/run/trust";
 
 /// What an installer does: a new passphrase, two volumes that take it, seals on their headers, a small system.
 const INSTALL: &str = r#"
@@ -65,7 +69,7 @@ begin() { stty -F /dev/ttyS1 raw -echo; printf '\nhere is the guest\n' >/dev/tty
 tell() { echo "$*" >/dev/ttyS1; }
 state() {
     tell "$1-keys" "$(grep -c ' machine:luks' /proc/keys)"
-    tell "$1-mounts" "$(grep -c /priv/ /proc/mounts)" "$(ls /priv/factory/secure 2>/dev/null)"
+    tell "$1-mounts" "$(grep -c -e /priv/ -e /run/trust /proc/mounts)" "$(ls /run/trust /priv/factory/secure 2>/dev/null)"
     tell "$1-mapped" $(ls /dev/mapper | grep -v control)
 }
 "#;
@@ -74,7 +78,7 @@ state() {
 const OPTIONS: &str = r#"
 . /tell
 begin
-tell published-before "$(grep -c ' machine:luks: ' /proc/keys)"
+tell published-before "$(grep -c ' machine:luks: ' /proc/keys)" $(ls /run/trust)
 trust() { status=0; /usr/bin/trust "$@" || status=$?; tell "trust-$1 $status"; return "$status"; }
 setsid() { state shell; }
 sleep() { state pause; tell announced; }
@@ -117,16 +121,12 @@ fn provisioning(fleet: &Fleet) -> (Initrd, PathBuf) {
     for module in ["fat", "vfat", "nls_cp437", "nls_ascii"] {
         initrd.module(module);
     }
-    initrd.add("init", &workspace().join("initrd/busybox/provision"), 0o755);
+    initrd.add("init", &workspace().join("initrd/busybox/init"), 0o755);
     let announce = "begin\npoweroff() { tell announced; busybox poweroff -f; }\n";
-    initrd.write("etc/trust/options", format!("{TELL}{announce}"), 0o644);
+    initrd.write("etc/trust/options", format!("TRUST_IMAGE=provisioning\n{TELL}{announce}"), 0o644);
 
-    let (identity, medium) = (Identity::rsa(2048), fleet.file("trust-data"));
-    let image = medium.to_str().unwrap();
-    run("mkfs.fat", &["-C", "-n", "trust-data", image, "8192"]);
-    for (file, name) in [(identity.cert(), "::cert.pem"), (identity.key(), "::privkey.pem")] {
-        run("mcopy", &["-i", image, file.to_str().unwrap(), name]);
-    }
+    let medium = fleet.file("trust-data");
+    trust_data(&medium, &Identity::rsa(2048));
     (initrd, medium)
 }
 
@@ -171,10 +171,11 @@ fn nothing_is_left(report: &Report, moment: &str) {
 fn a_disk_opens_in_its_own_machine_and_no_other_takes_its_place() {
     let fleet = Fleet::new();
     let root = format!("{CMDLINE} root=/dev/mapper/root");
-    let first = format!("{root} rdinit=/usr/bin/trust -- setup --on-lock-failure=exit --exec /init");
+    // The kernel hands `stranger` on, before what follows `--`.
+    let first = format!("{root} rdinit=/usr/bin/trust stranger -- setup {SETUP} --exec /init");
     let plain = format!("{CMDLINE} root=LABEL=root");
     let (provision, medium) = provisioning(&fleet);
-    let start = starter("TRUST_SETUP=--on-lock-failure=exit");
+    let start = starter(&format!("TRUST_SETUP='{SETUP}'\nTRUST_FINISH={PLACE}\nTRUST_WITHDRAW={PLACE}"));
     let shell = starter("TRUST_SHELL=yes");
     for (kind, initrd, cmdline, name) in [
         ("limited", &provision, CMDLINE, "provision.efi"),
@@ -220,7 +221,7 @@ fn a_disk_opens_in_its_own_machine_and_no_other_takes_its_place() {
     // Ours is not there.
     let report = boot("first.efi", &[data, stranger, null, file_system, &old]);
     nothing_is_left(report.ok(), "pause");
-    assert_eq!((report.value("published-before"), report.value("trust-luks")), ("1", "0"));
+    assert_eq!((report.value("published-before"), report.value("trust-luks")), ("1 server.crt server.key", "0"));
     assert!(report.said.contains("trust-luks 12\ntrust-finish 0\ntrust-lock 0\n"), "{report:#?}");
     assert!(!report.said.contains("shell-"), "{report:#?}");
     assert!(

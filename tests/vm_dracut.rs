@@ -3,7 +3,7 @@
 
 use harness::{
     Identity, State, trust_host,
-    vm::{CMDLINE, Chain, Dracut, Fleet, Initrd, Outcome, Report, Vm},
+    vm::{CMDLINE, Chain, Dracut, Fleet, Initrd, Outcome, Report, Vm, trust_data},
 };
 use std::{
     fs::{self, File},
@@ -15,6 +15,16 @@ use std::{
 const SIZE: u64 = 64 << 20;
 const UUID: &str = "4d8a7a3e-3c0b-4a3e-9d0e-1d3b4ce2ae10";
 const INSTALL: &str = include_str!("vm_dracut/install.sh");
+/// The installer's program: it comes with a system of its own.
+const CHROOT: &str = "\
+#!/bin/sh
+set -eu
+for place in dev proc sys run; do
+    mount --rbind /$place /installer/$place
+done
+chroot /installer /bin/busybox --install -s /bin
+chroot /installer /bin/sh -eu /script
+";
 const REPORT: &str = include_str!("vm_dracut/report.sh");
 /// What nobody may see unless the administrator allows it.
 const PROMPTS: [&str; 3] = ["passphrase for", "Entering emergency mode", "Dropping to debug shell"];
@@ -26,6 +36,7 @@ struct Installed {
     tpm: State,
     disk: PathBuf,
     swapped: PathBuf,
+    damaged: PathBuf,
 }
 
 impl Installed {
@@ -34,60 +45,51 @@ impl Installed {
         MADE.get_or_init(Self::new)
     }
 
+    /// By images of dracut, like everything here.
     fn new() -> Self {
         let fleet = Fleet::new();
         let variables = fleet.variables(Chain::Direct, &[], "vars.fd");
-        let identity = Identity::rsa(2048);
-        let mut provision = Initrd::new("trust provision --on-lock-failure=exit /cert.pem /privkey.pem\n");
-        provision.add("cert.pem", &identity.cert(), 0o600).add("privkey.pem", &identity.key(), 0o600);
-        let host = trust_host();
-        let settings = format!("UUID={UUID}\nHOST={}\nPATH=$PATH:/usr/sbin:/sbin\n", host.display());
-        let mut install = Initrd::new(&format!("{settings}mkdir -p /run/cryptsetup\n{INSTALL}"));
-        for module in ["dm-mod", "dm-crypt", "xts", "af_alg", "algif_skcipher"] {
-            install.module(module);
-        }
-        for program in ["/usr/sbin/cryptsetup", "/usr/bin/keyctl", "/sbin/mkfs.ext4"] {
-            install.program(Path::new(program));
-        }
-        install.program(&host);
+        let [disk, swapped, damaged, medium] =
+            ["disk.img", "swapped.img", "damaged.img", "trust-data.img"].map(|name| fleet.file(name));
+        trust_data(&medium, &Identity::rsa(2048));
+        File::create(&disk).and_then(|file| file.set_len(SIZE)).unwrap();
         let vm = Vm::new(&variables);
-        File::create(vm.data_disk()).and_then(|file| file.set_len(SIZE)).unwrap();
-        for (kind, initrd) in [("limited", &provision), ("production", &install)] {
-            let image = fleet.file("image.efi");
-            drop(fleet.build(kind, initrd, &[], &image));
-            fleet.install(&vm, Chain::Direct, &image);
-            vm.boot().ok();
-        }
-        let (disk, swapped) = (fleet.file("disk.img"), fleet.file("swapped.img"));
-        fs::copy(vm.data_disk(), &disk).unwrap();
+
+        let configuration = "trust_image=provisioning\n";
+        let image = build(&fleet, "provision", &dracut("bookworm", configuration), "", &WITHOUT_SYSTEMD);
+        fleet.install(&vm, Chain::Direct, &image);
+        vm.set_disks(&[&medium]);
+        let report = vm.boot();
+        assert!(report.console.contains("reboot: Power down"), "{}", report.console);
+
+        let installer = dracut("trixie", "trust_image=installer\ntrust_install=/install\n");
+        installer.write("install", CHROOT).add_tree("installer", &installation().root());
+        let options = ["--include", "/installer", "/installer", "--install", "chroot"];
+        let image = build(&fleet, "install", &installer, "", &options);
+        fleet.install(&vm, Chain::Direct, &image);
+        vm.set_disks(&[&disk]);
+        let report = vm.boot();
+        assert!(report.ok().console.contains("reboot: Power down"), "{}", report.console);
+
         attack(&swapped);
-        Self { variables, tpm: vm.tpm(), disk, swapped, fleet }
+        damage(&disk, &damaged);
+        Self { variables, tpm: vm.tpm(), disk, swapped, damaged, fleet }
     }
 
-    /// Runs dracut, and makes an image of what it made.
+    /// An image that starts the machine.
     fn image(&self, name: &str, suite: &'static str, configuration: &str, cmdline: &str, options: &[&str]) -> PathBuf {
-        let dracut = Dracut::new(
-            suite,
-            &format!("trust_pcr7data=/etc/trust/pcr7data\ntrust_pause=1\ntrust_luks_wait=20\n{configuration}"),
-        );
-        dracut.add_tree("etc/trust/pcr7data", &self.fleet.key("pcr7data", ""));
+        let dracut = dracut(suite, &format!("trust_luks_wait=20\n{configuration}"));
         // Whoever gets a shell, or is asked, tells what he finds.
         dracut.write("report", REPORT);
         let asked = "[Service]\nExecStart=\nExecStart=/bin/sh /report\n";
         dracut.write("asked", asked);
         let agent = "/etc/systemd/system/systemd-ask-password-console.service.d/report.conf";
-        let mut include = vec!["--compress", "zstd -3", "--install", "grep ls stty", "--include", "/asked", agent];
+        let mut include = vec!["--install", "grep ls stty", "--include", "/asked", agent];
         for place in ["/etc/profile", "/report"] {
             include.extend(["--include", "/report", place]);
         }
-        let initrd = dracut.build(&[&include, options].concat());
-        let image = self.fleet.file(&format!("{name}.efi"));
-        // Who says nothing for long is taken for dead.
-        let talkative = CMDLINE.replace("quiet ", "");
-        let signed = "systemd.import_credentials=no systemd.gpt_auto=0 root=/dev/mapper/root ro";
-        let cmdline = format!("{talkative} {signed} {cmdline}");
-        self.fleet.build_as_it_is(&initrd, &cmdline, &image);
-        image
+        let cmdline = format!("root=/dev/mapper/root ro {cmdline}");
+        build(&self.fleet, name, &dracut, &cmdline, &[&include, options].concat())
     }
 
     /// Boots the machine with this image and a copy of this disk.
@@ -100,6 +102,35 @@ impl Installed {
     }
 }
 
+/// With what every configuration has.
+fn dracut(suite: &'static str, configuration: &str) -> Dracut {
+    Dracut::new(suite, &format!("trust_pcr7data=/etc/trust/pcr7data\ntrust_pause=1\n{configuration}"))
+}
+
+/// Runs dracut, and makes an image of what it made.
+fn build(fleet: &Fleet, name: &str, dracut: &Dracut, cmdline: &str, options: &[&str]) -> PathBuf {
+    dracut.add_tree("etc/trust/pcr7data", &fleet.key("pcr7data", ""));
+    let initrd = dracut.build(&[&["--compress", "zstd -3"], options].concat());
+    let image = fleet.file(&format!("{name}.efi"));
+    // Who says nothing for long is taken for dead.
+    let talkative = CMDLINE.replace("quiet ", "");
+    let signed = "systemd.import_credentials=no systemd.gpt_auto=0";
+    fleet.build_as_it_is(&initrd, &format!("{talkative} {signed} {cmdline}"), &image);
+    image
+}
+
+/// What an installer brings along.
+fn installation() -> Initrd {
+    let host = trust_host();
+    let settings = format!("UUID={UUID}\nHOST={}\n", host.display());
+    let mut files = Initrd::new(&format!("{settings}{INSTALL}"));
+    for program in ["/usr/sbin/cryptsetup", "/usr/bin/keyctl", "/sbin/mkfs.ext4"] {
+        files.program(Path::new(program));
+    }
+    files.program(&host);
+    files
+}
+
 /// A volume of the same UUID, with a passphrase of somebody else's.
 fn attack(disk: &Path) {
     File::create(disk).and_then(|file| file.set_len(SIZE)).unwrap();
@@ -109,6 +140,15 @@ fn attack(disk: &Path) {
     let quick = ["--batch-mode", "--type", "luks2", "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"];
     harness::run("cryptsetup", &[&["luksFormat", "--uuid", UUID], &quick[..], &[disk, key]].concat());
     harness::run("cryptsetup", &["token", "add", "--key-description", "machine:luks", disk]);
+}
+
+/// The disk with a few blocks spoilt, that the file system begins with. Its header is what it was.
+fn damage(disk: &Path, damaged: &Path) {
+    /// Where LUKS2 data begins, in bytes, unless cryptsetup is told otherwise.
+    const DATA: usize = 16 << 20;
+    let mut bytes = fs::read(disk).unwrap();
+    bytes[DATA..DATA + (64 << 10)].fill(0x5a);
+    fs::write(damaged, bytes).unwrap();
 }
 
 /// The system on the disk runs, nobody was asked anything, and nothing is published any more.
@@ -143,7 +183,7 @@ fn assert_refused(report: &Report) {
 #[track_caller]
 fn assert_withdrawn(report: &Report) {
     assert_nothing_published(report.ok());
-    assert_eq!(report.value("setup"), "12", "{}", report.console);
+    assert_eq!((report.value("setup"), report.value("open")), ("12", ""), "{}", report.console);
 }
 
 /// `trust luks open` by the units or the hooks; nobody is allowed a shell.
@@ -155,13 +195,13 @@ fn starts_and_starts_over(suite: &'static str, options: &[&str]) {
     assert_refused(&machine.boot(&image, &machine.swapped));
 }
 
-/// The same where there is a shell for whoever is at the console.
+/// The same where there is a shell for whoever is at the console, and nothing but the file system keeps from booting.
 fn starts_or_gives_a_shell(suite: &'static str, options: &[&str]) {
     let machine = Installed::get();
     let name = format!("{suite}-{}-shell", options.len());
     let image = machine.image(&name, suite, &format!("trust_luks=root=UUID={UUID}\ntrust_shell=yes\n"), "", options);
     assert_started(&machine.boot(&image, &machine.disk));
-    assert_withdrawn(&machine.boot(&image, &machine.swapped));
+    assert_withdrawn(&machine.boot(&image, &machine.damaged));
 }
 
 const WITHOUT_SYSTEMD: [&str; 2] = ["--omit", "systemd systemd-initrd dracut-systemd"];

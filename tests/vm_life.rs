@@ -19,37 +19,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What the first process of our own images does, but for its work. A machine whose work failed starts over.
-const INIT: &str = r#"#!/bin/busybox sh
-/bin/busybox --install -s /bin
-export PATH=/usr/bin:/bin:/usr/sbin:/sbin
-mount -t devtmpfs dev /dev
-mount -t proc proc /proc
-mount -t sysfs sys /sys
-exec </dev/null >/dev/console 2>&1
-for module in /modules/*.ko; do insmod "$module"; done
-mount -t securityfs security /sys/kernel/security
-mkdir -p /run/cryptsetup /mnt
-( set -eu; . /script ) && poweroff -f
-reboot -f
-"#;
-
 /// Makes a disk with a small system that counts its boots.
-const INSTALL: &str = r#"
-trust preinit --on-lock-failure=exit
+const INSTALL: &str = r#"#!/bin/sh
+set -eu
 keyctl pipe "$(keyctl search @u user machine:luks)" >/run/passphrase
 cryptsetup luksFormat --batch-mode --type luks2 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 /dev/vda /run/passphrase
 cryptsetup token add --key-description machine:luks /dev/vda
 /usr/sbin/trust luks seal /dev/vda
 trust luks open /dev/vda root
 mkfs.ext4 -q /dev/mapper/root
+mkdir /mnt
 mount /dev/mapper/root /mnt
 mkdir -p /mnt/bin /mnt/sbin /mnt/dev /mnt/proc
 cp /bin/busybox /mnt/bin
 cp /system /mnt/sbin/init
 umount /mnt
 cryptsetup close root
-trust finish
 "#;
 
 /// The first process of that system.
@@ -80,16 +65,17 @@ fn world() -> &'static World {
         let image = |kind: &str, name: &str, initrd: &Initrd, options: &[&str]| {
             drop(fleet.build(kind, initrd, options, &fleet.file(name)));
         };
-        image("limited", "provision.efi", &initrd("provision", "", &["nls_cp437", "nls_ascii", "fat", "vfat"]), &[]);
-        image("limited", "idle.efi", &own("echo nothing is done", &[]), &[]);
-        let mut install = own(INSTALL, &DISK);
-        install.program(Path::new("/usr/sbin/cryptsetup"));
+        let provision = initrd("TRUST_IMAGE=provisioning", &["nls_cp437", "nls_ascii", "fat", "vfat"]);
+        image("limited", "provision.efi", &provision, &[]);
+        image("limited", "idle.efi", &initrd("trap - EXIT\npoweroff -f", &[]), &[]);
+        let mut install = initrd("TRUST_IMAGE=installer", &DISK);
+        install.write("install", INSTALL, 0o755).program(Path::new("/usr/sbin/cryptsetup"));
         install.program(&trust_host()).add("usr/sbin/trust", &trust_host(), 0o755).write("system", SYSTEM, 0o755);
         install.program(Path::new("/usr/bin/keyctl")).program(Path::new("/sbin/mkfs.ext4"));
         image("production", "install.efi", &install, &[]);
         let cmdline = format!("{} root=/dev/mapper/root rw", vm::CMDLINE);
         let production = |version: u32, name: &str, more: &[&str]| {
-            let mut initrd = initrd("init", &format!("echo image {version}\n"), &DISK);
+            let mut initrd = initrd(&format!("echo image {version}"), &DISK);
             initrd.program(Path::new("/usr/sbin/cryptsetup"));
             initrd.write("etc/trust/luks/root.conf", "DEVICE=/dev/vda\n", 0o644);
             image("production", name, &initrd, &[&["--cmdline", cmdline.as_str()], more].concat());
@@ -97,7 +83,7 @@ fn world() -> &'static World {
         production(1, "production.efi", &[]);
         production(1, "unsigned.efi", &["--unsigned"]);
         production(2, "update.efi", &[]);
-        image("production", "diskless.efi", &own(DISKLESS, &[]), &[]);
+        image("production", "diskless.efi", &initrd(DISKLESS, &[]), &[]);
         World(fleet)
     })
 }
@@ -105,18 +91,11 @@ fn world() -> &'static World {
 /// What the kernel needs for an encrypted disk.
 const DISK: [&str; 5] = ["dm-mod", "dm-crypt", "xts", "af_alg", "algif_skcipher"];
 
-/// What users take: a script of `initrd/busybox`.
-fn initrd(name: &str, options: &str, modules: &[&str]) -> Initrd {
-    let mut initrd = own("", modules);
-    initrd.add("init", &workspace().join("initrd/busybox").join(name), 0o755);
-    initrd.write("etc/trust/options", format!("{options}TRUST_PAUSE=1\n"), 0o644);
-    initrd
-}
-
-/// One of our own.
-fn own(script: &str, modules: &[&str]) -> Initrd {
-    let mut initrd = Initrd::new(script);
-    initrd.write("init", INIT, 0o755);
+/// What users take, with these options, which are a script.
+fn initrd(options: &str, modules: &[&str]) -> Initrd {
+    let mut initrd = Initrd::new("");
+    initrd.add("init", &workspace().join("initrd/busybox/init"), 0o755);
+    initrd.write("etc/trust/options", format!("TRUST_PAUSE=1\n{options}\n"), 0o644);
     for module in modules {
         initrd.module(module);
     }

@@ -99,13 +99,13 @@ _configuration() {
 }
 
 _units() {
-    local file unit units=(trust-withdraw.service)
+    local file unit units=(trust-withdraw.service trust-close.service)
     for file in "$moddir"/systemd/*; do
         inst_simple "$file" "$systemdsystemunitdir/${file##*/}"
     done
     case ${trust_image:-production} in
         production) units+=(trust-setup.service trust-finish.service trust-luks.target) ;;
-        installer) units+=(trust-preinit.service) ;;
+        installer) units+=(trust-preinit.service trust-install.service) ;;
         provisioning) units+=(trust-provision.service) ;;
     esac
     for file in "$initdir"/etc/trust/luks/*.conf; do
@@ -140,14 +140,13 @@ _units() {
 }
 
 _hooks() {
-    inst_multiple mount mkdir sleep udevadm
+    inst_multiple udevadm
     case ${trust_image:-production} in
         production | installer) inst_hook pre-trigger 10 "$moddir/trust-setup.sh" ;;
-        provisioning)
-            inst_hook cmdline 10 "$moddir/trust-provision-root.sh"
-            inst_hook initqueue/settled 10 "$moddir/trust-provision.sh"
-            ;;
+        provisioning) inst_hook initqueue/settled 10 "$moddir/trust-provision.sh" ;;
     esac
+    [[ ! ${trust_install-} ]] || inst_hook initqueue/settled 30 "$moddir/trust-install.sh"
+    [[ ! ${trust_install-} && ${trust_image-} != provisioning ]] || inst_hook cmdline 10 "$moddir/trust-no-root.sh"
     inst_hook initqueue/settled 20 "$moddir/trust-luks.sh"
     inst_hook initqueue/finished 20 "$moddir/trust-luks-finished.sh"
     [[ ${trust_image:-production} != production ]] || inst_hook pre-pivot 99 "$moddir/trust-finish.sh"
@@ -168,7 +167,7 @@ install() {
     esac
     program=$(_program) || _fatal "there is no program ${trust_program:-trust-initrd}: say where it is with trust_program="
     inst_simple "$program" /usr/bin/trust
-    inst_multiple cryptsetup dmsetup modprobe sleep mount mkdir
+    inst_multiple cryptsetup dmsetup modprobe sleep mount umount mkdir
     # Argon2 in a thread of its own ends by way of it.
     inst_libdir_file 'libgcc_s.so*'
 
@@ -179,6 +178,12 @@ install() {
     fi
     if [[ ${trust_manifest_ca-} ]]; then
         inst_simple "$dracutsysrootdir$trust_manifest_ca" /manifestCA.pem || _fatal "cannot copy $trust_manifest_ca"
+    fi
+
+    if [[ ${trust_install-} ]]; then
+        [[ ${trust_image-} == installer ]] || _fatal "trust_install= is for trust_image=installer"
+        inst_simple "$dracutsysrootdir$trust_install" /usr/lib/trust/install || _fatal "cannot copy $trust_install"
+        chmod 0755 "$initdir/usr/lib/trust/install"
     fi
 
     _configuration

@@ -4,3 +4,4 @@
 
 trust_withdraw
 [ "$TRUST_SHELL" = yes ] || trust_reboot
+trust_close

@@ -7,9 +7,7 @@ if [ -e /dev/disk/by-label/trust-data ]; then
     # shellcheck disable=SC2086 # these are options
     if mount -t vfat -o ro,nosuid,nodev,noexec,umask=077 /dev/disk/by-label/trust-data /run/trust-data \
         && trust provision $TRUST_SETUP -- /run/trust-data/cert.pem /run/trust-data/privkey.pem; then
-        poweroff -f -f
-        echo o > /proc/sysrq-trigger
-        while :; do sleep 60; done
+        trust_power_off
     fi
     trust_fail "The TPM is not provisioned."
 fi

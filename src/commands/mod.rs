@@ -14,6 +14,7 @@ use crate::{
     error::{Error, Kind, Result},
     explain, files, guard, memory,
     policy::pcr7data::Pcr7Data,
+    process,
     tpm::{Tpm, TpmStore},
 };
 use options::{Options, Request};
@@ -154,6 +155,9 @@ fn after<'a>(args: &'a [OsString], name: &str) -> Option<&'a [OsString]> {
 /// The whole of `trust-initrd`: argv without the program's own name.
 #[must_use]
 pub fn main(program: &str, args: &[OsString]) -> ExitCode {
+    // The kernel puts the words of its command line that it does not know before those after `--`.
+    let strange = if process::is_first() { args.iter().position(|word| word == "setup").unwrap_or(0) } else { 0 };
+    let args = args.get(strange..).unwrap_or_default();
     if let Some((command, rest)) = Command::of(args) {
         return command.main(program, rest);
     }

@@ -6,6 +6,7 @@ stty -F /dev/ttyS1 raw -echo
     echo "keys $(grep -c ' machine:luks: \| cryptsetup: ' /proc/keys)"
     echo "mounts $(grep -c /priv/factory /proc/mounts)"
     echo "files $(ls /priv/factory/secure 2>/dev/null)"
+    echo "open $(ls /dev/mapper | grep -v control)"
     trust setup --on-lock-failure=exit
     echo "setup $?"
     echo announced

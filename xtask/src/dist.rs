@@ -61,12 +61,17 @@ pub fn dist(options: &Options) -> Result<Dist> {
     Ok(dist)
 }
 
-/// What initrds are made with, as systems have it below /usr/share: units, the module of dracut, drop-ins of mkosi, and
-/// the program, which these take from beside them.
+/// What initrds are made with, as systems have it below /usr/share: units, scripts, the module of dracut, drop-ins of
+/// mkosi, and the program, which these take from beside them.
 fn share(initrd: &Path, dir: &Path) -> Result<()> {
     let _ = fs::remove_dir_all(dir);
     fs::create_dir_all(dir)?;
-    for (from, to) in [("dracut-module", "dracut"), ("initrd/systemd", "systemd"), ("mkosi.conf.d", "mkosi.conf.d")] {
+    for (from, to) in [
+        ("dracut-module", "dracut"),
+        ("mkosi.conf.d", "mkosi.conf.d"),
+        ("initrd/systemd", "systemd"),
+        ("initrd/busybox", "busybox"),
+    ] {
         // The module refers to the units by a link.
         let mut copy = Command::new("cp");
         sh::run_quietly(copy.args(["-rL", "--"]).arg(sh::workspace().join(from)).arg(dir.join(to)))?;

@@ -39,7 +39,9 @@ impl Initrd {
         initrd
     }
 
-    fn root(&self) -> PathBuf {
+    /// Where it lies until it is packed.
+    #[must_use]
+    pub fn root(&self) -> PathBuf {
         self.dir.path().join("root")
     }
 

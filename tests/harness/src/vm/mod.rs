@@ -14,6 +14,7 @@ mod shim;
 mod slot;
 mod uki;
 
+pub use disk::trust_data;
 pub use dracut::Dracut;
 pub use event_log::{Event, event_log};
 pub use fleet::{CMDLINE, Chain, Fleet};
@@ -120,7 +121,7 @@ impl Vm {
 
     /// Gives it a new boot disk, an EFI system partition with these files: path and content.
     pub fn set_boot_disk(&self, files: &[(&str, &Path)]) {
-        disk::vfat(&self.boot_disk(), files);
+        disk::vfat(&self.boot_disk(), "ESP", files);
     }
 
     /// The image of its second disk, `/dev/vdb`, which is there once a file is.

@@ -1,4 +1,4 @@
 #!/bin/sh
 # This image has no root and looks for none.
-root=trust-data
+root=trust-image
 rootok=1
