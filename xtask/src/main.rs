@@ -40,7 +40,7 @@ cargo xtask SUBCOMMAND
         licences, all tests, and whether the same sources give the same bytes
         --fast    leaves out documentation, licences, the second build, and the tests
                   that boot virtual machines
-        FILTER    runs only the tests whose names contain it
+        FILTER    runs only the tests, or the programs of tests, whose names contain it
   broken [FILTER]...
         takes one protection after the other out, in a copy of the sources, and checks
         that the tests which attack it notice (tests/broken/)

@@ -1,0 +1,132 @@
+//! `cargo xtask test`: everything that must hold.
+
+mod programs;
+mod tally;
+
+use crate::{
+    assets,
+    dist::{self, Build, Dist},
+    inspect, packages, sh, tools,
+};
+use anyhow::{Context, Result, bail};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+};
+use tally::Tally;
+
+/// What is asked for on the command line.
+#[derive(Default)]
+pub struct Options {
+    /// Leave out what takes long and seldom fails.
+    pub fast: bool,
+    /// Run the tests alone, and only those of these names, or in programs of these names.
+    pub filter: Vec<String>,
+}
+
+/// Runs the checks and the tests. Whether all is well; a failure of one stops none of the others.
+pub fn test(options: &Options) -> Result<bool> {
+    packages::ensure(&[packages::BUILD, packages::RUN, packages::TEST])?;
+    let mut tally = Tally::default();
+    tally.check("firmware, kernel and boot loaders are there", assets::prepare);
+    let dist = tally.check("both programs are built and as they should be", || dist::dist(&dist::Options::default()));
+    if options.filter.is_empty() {
+        tally.check("the sources are formatted", || sh::run(sh::cargo().args(["fmt", "--all", "--check"])));
+        tally.check("clippy has no complaint: the host program", || {
+            clippy(&["--workspace", "--all-targets", "--features", "trust/host"])
+        });
+        tally.check("clippy has no complaint: the program of the initrd", || clippy(&["--package", "trust"]));
+    }
+    if options.filter.is_empty() && !options.fast {
+        tally.check("the documentation is complete", document);
+        deny(&mut tally);
+    }
+    if let Some(dist) = dist {
+        programs::run(&mut tally, &dist, options)?;
+        if options.filter.is_empty() && !options.fast {
+            tally.check("another directory gives the same trust-initrd", || reproduce(&dist));
+        }
+    }
+    Ok(tally.report())
+}
+
+fn clippy(what: &[&str]) -> Result<()> {
+    sh::run(sh::cargo().args(["clippy", "--quiet", "--locked"]).args(what).args(["--", "--deny", "warnings"]))
+}
+
+fn document() -> Result<()> {
+    let mut doc = sh::cargo();
+    doc.args(["doc", "--quiet", "--locked", "--no-deps", "--document-private-items", "--package", "trust"]);
+    doc.args(["--features", "host"]);
+    sh::run(doc.env("RUSTDOCFLAGS", "-Dwarnings -Arustdoc::private_intra_doc_links"))
+}
+
+/// Licences, sources and bans always; advisories where their database can be had.
+fn deny(tally: &mut Tally) {
+    let Some(program) = tally.check("cargo-deny is there", tools::cargo_deny) else {
+        return;
+    };
+    let deny = |args: &[&str]| {
+        let mut command = Command::new(&program);
+        command.current_dir(sh::workspace()).args(["--log-level", "error"]).args(args);
+        command
+    };
+    tally.check("licences, sources and names of the dependencies are allowed", || {
+        sh::run(
+            deny(&["--locked", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"]).stdin(Stdio::null()),
+        )
+    });
+    match sh::run_quietly(&mut deny(&["fetch", "db"])) {
+        Ok(()) => {
+            tally.check("no dependency has a known defect", || {
+                sh::run(deny(&["--locked", "check", "--disable-fetch", "advisories"]).stdin(Stdio::null()))
+            });
+        }
+        Err(e) => tally.skip("no dependency has a known defect (the RustSec database)", &e),
+    }
+}
+
+/// Builds a copy of the sources in a directory of another name and length, and compares.
+fn reproduce(dist: &Dist) -> Result<()> {
+    let copy = sh::workspace().join("target/another place");
+    // Its target directory stays: it makes the next time faster, and depends on nothing outside of the copy.
+    for entry in fs::read_dir(&copy).into_iter().flatten() {
+        let path = entry?.path();
+        if path.ends_with("target") {
+            continue;
+        }
+        if path.is_dir() { fs::remove_dir_all(path)? } else { fs::remove_file(path)? }
+    }
+    let mut git = Command::new("git");
+    git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).current_dir(sh::workspace());
+    let files = String::from_utf8(sh::output(&mut git)?)?;
+    for file in files.split_terminator('\0') {
+        copy_file(&sh::workspace().join(file), &copy.join(file))?;
+    }
+    sh::run(
+        Command::new("cp")
+            .args(["--recursive", "--preserve=timestamps"])
+            .arg(sh::workspace().join("vendor"))
+            .arg(&copy),
+    )?;
+    let build = Build { workspace: &copy, target_dir: &copy.join("target") };
+    let second = fs::read(build.initrd(&dist::Options::default().target)?)?;
+    let first = fs::read(&dist.initrd)?;
+    if first != second {
+        bail!("SHA-256 {} here, {} in {}", inspect::sha256(&first), inspect::sha256(&second), copy.display());
+    }
+    println!("SHA-256 {}", inspect::sha256(&second));
+    Ok(())
+}
+
+/// With its time of modification, by which cargo tells what to build again.
+fn copy_file(from: &Path, to: &Path) -> Result<()> {
+    if !from.is_file() {
+        return Ok(());
+    }
+    fs::create_dir_all(to.parent().context("a file is in a directory")?)?;
+    fs::copy(from, to)?;
+    let modified = fs::metadata(from)?.modified()?;
+    Ok(fs::File::options().append(true).open(to)?.set_modified(modified)?)
+}

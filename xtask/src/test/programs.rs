@@ -1,0 +1,182 @@
+//! The test programs: cargo builds them, and two of them run at a time.
+//!
+//! Most tests wait for somebody, for a TPM or for a machine that starts, and the last test of a program runs alone: one
+//! program after the other would leave a good part of two cores idle.
+
+use super::{Options, tally::Tally};
+use crate::{dist::Dist, sh};
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+use std::{
+    collections::VecDeque,
+    fs::{self, File},
+    path::PathBuf,
+    process::{Command, ExitStatus, Stdio},
+    sync::Mutex,
+    thread,
+    time::Instant,
+};
+
+/// How the names of those begin that boot virtual machines.
+const MACHINES: &str = "vm_";
+
+/// A line of `cargo build --message-format=json`.
+#[derive(Deserialize)]
+struct Message {
+    executable: Option<PathBuf>,
+    manifest_path: Option<PathBuf>,
+    target: Option<Target>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+    kind: Vec<String>,
+}
+
+/// A program whose tests are to be run.
+struct Program {
+    name: String,
+    file: PathBuf,
+    /// Where cargo runs it.
+    directory: PathBuf,
+    /// What is left of the filter for it.
+    filter: Vec<String>,
+}
+
+impl Program {
+    fn of(message: Message) -> Option<Self> {
+        let (target, file, manifest) = (message.target?, message.executable?, message.manifest_path?);
+        let is_test = target.kind.iter().any(|kind| kind == "test");
+        let name = if is_test { target.name } else { format!("{} ({})", target.name, target.kind.join(", ")) };
+        Some(Self { name, file, directory: manifest.parent()?.to_owned(), filter: Vec::new() })
+    }
+
+    fn boots_machines(&self) -> bool {
+        self.name.starts_with(MACHINES)
+    }
+
+    /// Runs it to its end, and returns what it said.
+    fn run(&self, dist: &Dist) -> Result<(ExitStatus, String)> {
+        let log = tempfile::NamedTempFile::new()?;
+        let output = || -> Result<Stdio> { Ok(File::options().append(true).open(log.path())?.into()) };
+        let mut command = Command::new(&self.file);
+        command
+            .args(&self.filter)
+            .current_dir(&self.directory)
+            .stdin(Stdio::null())
+            .stdout(output()?)
+            .stderr(output()?);
+        command.env("CARGO_MANIFEST_DIR", &self.directory);
+        command.env("TRUST_INITRD", &dist.initrd).env("TRUST_HOST", &dist.host);
+        let status = command.status().with_context(|| format!("cannot run {}", self.file.display()))?;
+        Ok((status, String::from_utf8_lossy(&fs::read(log.path())?).into_owned()))
+    }
+}
+
+/// Builds all of them, and runs those that are asked for; every test of them counts.
+pub fn run(tally: &mut Tally, dist: &Dist, options: &Options) -> Result<()> {
+    println!("\n== the tests");
+    let programs = choose(build()?, options);
+    ensure!(!programs.is_empty(), "there is no such test");
+    let (queue, tally) = (&Mutex::new(VecDeque::from(programs)), &Mutex::new(tally));
+    thread::scope(|scope| {
+        // From one end those that boot machines, from the other those that do not.
+        for next in [VecDeque::pop_front, VecDeque::pop_back] {
+            scope.spawn(move || {
+                loop {
+                    let program = next(&mut lock(queue));
+                    let Some(program) = program else { break };
+                    let start = Instant::now();
+                    let outcome = program.run(dist);
+                    report(&mut lock(tally), &program.name, outcome, start);
+                }
+            });
+        }
+    });
+    Ok(())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// One line for a program whose tests have passed; all that it said where one has not.
+fn report(tally: &mut Tally, name: &str, outcome: Result<(ExitStatus, String)>, start: Instant) {
+    let seconds = start.elapsed().as_secs();
+    match outcome {
+        Ok((status, said)) => {
+            let counted = tally.count(name, &said);
+            if !status.success() {
+                println!("\n{name}:\n{said}");
+            }
+            // One that dies counts nothing.
+            if !counted || (!status.success() && !said.contains("test result: FAILED")) {
+                tally.fail(format!("{name} ({status})"));
+            }
+            let result = said.lines().rev().find_map(|line| line.strip_prefix("test result: ")).unwrap_or("no result");
+            let result = result.split("; 0 measured").next().unwrap_or(result);
+            println!("{name}: {result} ({seconds} s)");
+        }
+        Err(e) => tally.fail(format!("{name}: {e:#}")),
+    }
+}
+
+/// All test programs of the workspace.
+fn build() -> Result<Vec<Program>> {
+    let mut cargo = sh::cargo();
+    cargo.args(["test", "--locked", "--workspace", "--features", "trust/host", "--no-run", "--quiet"]);
+    let messages = sh::output(cargo.arg("--message-format=json-render-diagnostics"))?;
+    let messages = messages.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let messages = messages.map(|line| Ok(serde_json::from_slice::<Message>(line)?)).collect::<Result<Vec<_>>>()?;
+    Ok(messages.into_iter().filter_map(Program::of).collect())
+}
+
+/// Those that are asked for, the ones that boot machines first. A filter that names programs runs these as a whole, any
+/// other one tests of all programs.
+fn choose(programs: Vec<Program>, options: &Options) -> Vec<Program> {
+    let names = |program: &Program, part: &String| program.name.contains(part.as_str());
+    let (whole, parts): (Vec<_>, Vec<_>) =
+        options.filter.iter().cloned().partition(|part| programs.iter().any(|program| names(program, part)));
+    let mut chosen = Vec::new();
+    for mut program in programs {
+        if options.fast && program.boots_machines() {
+            continue;
+        }
+        if !whole.iter().any(|part| names(&program, part)) {
+            if parts.is_empty() && !options.filter.is_empty() {
+                continue;
+            }
+            program.filter.clone_from(&parts);
+        }
+        chosen.push(program);
+    }
+    chosen.sort_by_key(|program| !program.boots_machines());
+    chosen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(fast: bool, filter: &[&str]) -> String {
+        let program = |name: &str| {
+            let directory = PathBuf::from("/");
+            Program { name: name.into(), file: PathBuf::new(), directory, filter: Vec::new() }
+        };
+        let programs = ["boot_usage", "vm_disk", "vm_life"].map(program).into();
+        let options = Options { fast, filter: filter.iter().map(ToString::to_string).collect() };
+        let chosen = choose(programs, &options);
+        let text = chosen.iter().map(|program| [&[program.name.clone()][..], &program.filter].concat().join(" "));
+        text.collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn programs_are_chosen_as_a_whole_or_by_their_tests() {
+        assert_eq!(chosen(false, &[]), "vm_disk, vm_life, boot_usage");
+        assert_eq!(chosen(true, &[]), "boot_usage");
+        assert_eq!(chosen(false, &["vm_"]), "vm_disk, vm_life");
+        assert_eq!(chosen(false, &["opens"]), "vm_disk opens, vm_life opens, boot_usage opens");
+        assert_eq!(chosen(false, &["life", "opens"]), "vm_disk opens, vm_life, boot_usage opens");
+    }
+}
