@@ -1,7 +1,7 @@
 //! Kinds of TPMs and ways to reach them.
 
 use harness::{Banks, Boot, Front, Identity, Interposer, Machine, Swtpm, cc, rc};
-use std::{fs, os::unix::fs::symlink, thread, time::Duration};
+use std::{collections::HashSet, fs, os::unix::fs::symlink, thread, time::Duration};
 
 const WHOLE_JOB: &str =
     "trust setup\ncmp /priv/factory/secure/server.crt $CERT\ncmp /priv/factory/secure/server.key $KEY";
@@ -147,18 +147,22 @@ fn a_tpm_that_never_stops_asking() {
 #[test]
 fn pcr_10_extended_all_the_while() {
     let machine = Machine::provisioned();
-    let (raw, mut reads) = (machine.tpm.raw(), 0);
+    let (raw, mut seen) = (machine.tpm.raw(), HashSet::new());
     machine.wire.on_command(move |command| {
-        // Before the first of every two reads: the second is the retry.
-        reads += u32::from(command.code() == cc::NV_READ);
-        if command.code() == cc::NV_READ && reads % 2 == 1 {
+        let is_access = [cc::NV_READ, cc::NV_WRITE].contains(&command.code());
+        // Before the first access to each index, and not before the next one.
+        if is_access && seen.insert((command.code(), command.word(4))) {
             raw.extend(10, &[7; 32]);
         }
         harness::Action::Forward
     });
-    machine.wire.take();
-    machine.boot(Boot::Production, WHOLE_JOB).ok();
-    let changed =
-        |exchange: &harness::Exchange| exchange.response.as_ref().expect("answered").code() == rc::PCR_CHANGED;
-    assert!(machine.wire.record().iter().any(changed), "the race was not lost once");
+    for (script, access) in [("trust preinit", cc::NV_WRITE), (WHOLE_JOB, cc::NV_READ)] {
+        machine.wire.take();
+        machine.boot(Boot::Production, script).ok();
+        let lost = |exchange: &harness::Exchange| {
+            let code = exchange.response.as_ref().expect("answered").code();
+            exchange.command.code() == access && code == rc::PCR_CHANGED
+        };
+        assert!(machine.wire.record().iter().any(lost), "the race was not lost once");
+    }
 }

@@ -38,7 +38,7 @@ pub const SPECS: &[Spec] = &[
     Spec {
         name: "--wait",
         value: "SECONDS",
-        help: "wait at most so long for the TPM to appear, and for each of its answers (10)",
+        help: "wait at most so long for the TPM to appear, and three times as long for each of its answers (10)",
         commands: WITH_A_TPM,
     },
     Spec {

@@ -11,6 +11,7 @@ use crate::{
     layout::{Index, attribute},
     secret::{MAX_SECRET, Secret},
 };
+use std::time::{Duration, Instant};
 use tss_esapi::{
     attributes::NvIndexAttributes,
     handles::{NvIndexHandle, NvIndexTpmHandle, TpmHandle},
@@ -101,9 +102,6 @@ impl Tpm {
 
     /// Reads a whole index, with `authorize` called before every chunk.
     ///
-    /// When PCRs change between the policy and the read, which they do while
-    /// IMA measures, the chunk is authorized and read again.
-    ///
     /// # Errors
     /// As [`response_code::error`] has them.
     pub(super) fn read_nv(
@@ -113,7 +111,6 @@ impl Tpm {
         access: Access,
         mut authorize: impl FnMut(&mut Self) -> Result<()>,
     ) -> Result<Secret> {
-        const ATTEMPTS: u32 = 100;
         let size = usize::from(nv.public.size);
         if size > MAX_SECRET {
             return Err(Error::new(Kind::Corrupt, "read an index of the TPM", "it is too large"));
@@ -122,17 +119,8 @@ impl Tpm {
             let mut offset: u16 = 0;
             for part in buffer.chunks_mut(usize::from(chunk.max(1))) {
                 let length = u16::try_from(part.len()).unwrap_or(chunk);
-                let mut attempts = 0;
-                let data = loop {
-                    attempts += 1;
-                    let outcome = authorize(self).and_then(|()| self.read_nv_chunk(nv, length, offset, access));
-                    match outcome {
-                        Err(_) if self.last_code() == response_code::PCR_CHANGED && attempts < ATTEMPTS => {
-                            self.restart_policy(access.session)?;
-                        }
-                        other => break other?,
-                    }
-                };
+                let read = |tpm: &mut Self| tpm.read_nv_chunk(nv, length, offset, access);
+                let data = self.authorized(access.session, &mut authorize, read)?;
                 if data.len() != part.len() {
                     return Err(Error::new(Kind::Corrupt, "read an index of the TPM", "the TPM gave fewer bytes"));
                 }
@@ -141,6 +129,27 @@ impl Tpm {
             }
             Ok(())
         })
+    }
+
+    /// Does `access` after `authorize`, and both again when PCRs have changed in between, which they do while IMA
+    /// measures. Nothing keeps IMA away; but it measures every file once, and then there is time.
+    fn authorized<T>(
+        &mut self,
+        session: AuthSession,
+        authorize: &mut impl FnMut(&mut Self) -> Result<()>,
+        mut access: impl FnMut(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        const PATIENCE: Duration = Duration::from_secs(60);
+        let start = Instant::now();
+        loop {
+            let outcome = authorize(self).and_then(|()| access(self));
+            match outcome {
+                Err(_) if self.last_code() == response_code::PCR_CHANGED && start.elapsed() < PATIENCE => {
+                    self.restart_policy(session)?;
+                }
+                other => return other,
+            }
+        }
     }
 
     fn read_nv_chunk(&mut self, nv: &Nv, length: u16, offset: u16, access: Access) -> Result<MaxNvBuffer> {
@@ -161,12 +170,14 @@ impl Tpm {
     ) -> Result<()> {
         let mut offset: u16 = 0;
         for part in data.chunks(usize::from(chunk.max(1))) {
-            authorize(self)?;
-            self.run(write_what(nv.index), |c| {
-                let part = MaxNvBuffer::from_bytes(part)?;
-                Self::protect(c, access.session, Protect::Command)?;
-                c.execute_with_sessions(access.sessions(), |c| c.nv_write(access.auth(nv), nv.handle, part, offset))
-            })?;
+            let write = |tpm: &mut Self| {
+                tpm.run(write_what(nv.index), |c| {
+                    let part = MaxNvBuffer::from_bytes(part)?;
+                    Self::protect(c, access.session, Protect::Command)?;
+                    c.execute_with_sessions(access.sessions(), |c| c.nv_write(access.auth(nv), nv.handle, part, offset))
+                })
+            };
+            self.authorized(access.session, &mut authorize, write)?;
             offset = offset.saturating_add(u16::try_from(part.len()).unwrap_or(chunk));
         }
         Ok(())

@@ -57,7 +57,7 @@ pub fn error(what: &'static str, code: u32) -> Error {
         ),
         LOCKOUT => (Kind::LockedOut, "the TPM is in lockout after too many failed authorizations", None),
         POLICY | POLICY_FAIL => (Kind::Refused, "the TPM says that the policy is not satisfied", None),
-        PCR_CHANGED => (Kind::Refused, "the PCRs kept changing", Some("restart the machine")),
+        PCR_CHANGED => (Kind::Refused, "the PCRs kept changing", Some("let the kernel measure less (IMA) before this")),
         SIGNATURE => (Kind::Corrupt, "the signature of the policy is wrong", None),
         HANDLE | NV_UNINITIALIZED => (Kind::Unprovisioned, "the TPM does not hold it", None),
         AUTH_FAIL | BAD_AUTH => (

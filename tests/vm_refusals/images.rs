@@ -1,13 +1,18 @@
 //! Other images, other keys, other machines.
 
-use super::{NOT_PROVISIONED, REFUSED, explained, gets_nothing, gets_the_secrets, world};
+use super::{NOT_PROVISIONED, REFUSED, explained, gets_nothing, gets_the_secrets, memory, world};
 use harness::vm::{Chain, Vm};
 use std::{fs, process::Command};
 
 #[test]
 fn a_production_image_is_given_the_secrets_once() {
     for chain in [Chain::Direct, Chain::Shim] {
-        gets_the_secrets(&world().machine(chain, &world().image("production")).boot());
+        let vm = world().machine(chain, &world().image("production"));
+        let kept = memory::keep(&vm, &format!("memory-{chain:?}"), &[]);
+        gets_the_secrets(&vm.boot());
+        // Nobody has called `trust finish`: so this is where they are until then.
+        let (keys, passphrases) = memory::secrets_in(&kept);
+        assert!(keys > 0 && passphrases > 0, "{keys} keys and {passphrases} passphrases in the machine's memory");
     }
 }
 

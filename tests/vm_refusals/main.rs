@@ -2,7 +2,9 @@
 
 mod images;
 mod initrd;
+mod memory;
 mod root;
+mod tpm;
 mod versions;
 
 use harness::{

@@ -7,7 +7,11 @@ use super::{
 };
 use crate::error::{Error, Kind, Result};
 use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
+    event::{
+        PollFd, PollFlags, Timespec,
+        epoll::{self, CreateFlags, EventData, EventFlags},
+        poll,
+    },
     fs::{Mode, OFlags},
     io::Errno,
     net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
@@ -26,6 +30,10 @@ pub const MAX_MESSAGE: usize = 4096;
 /// How often a device that is not there yet is looked for.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
+/// Around each command the kernel's resource manager loads and saves the session and the key: six commands at most, and
+/// slow TPMs take seconds for each.
+const SWAPPING: u32 = 3;
+
 /// How commands are wrapped on the wire.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Framing {
@@ -36,6 +44,9 @@ enum Framing {
 /// An open connection.
 pub struct Link {
     fd: OwnedFd,
+    /// Becomes readable when `fd` does. To ask the device itself is to wait for the kernel, which holds its lock for as
+    /// long as it works on a command: minutes, if the TPM is silent.
+    answers: OwnedFd,
     /// mssim's second connection, which keeps the simulator powered.
     _platform: Option<OwnedFd>,
     framing: Framing,
@@ -43,8 +54,7 @@ pub struct Link {
 }
 
 impl Link {
-    /// Opens the TPM, waiting for it at most `patience`, which is then also
-    /// the longest that any answer may take.
+    /// Opens the TPM, waiting for it at most `patience`; an answer may take three times as long.
     ///
     /// # Errors
     /// [`Kind::NoTpm`] when it does not appear in time.
@@ -54,7 +64,10 @@ impl Link {
             let error = match open_once(address) {
                 Ok((fd, platform)) => {
                     let framing = if platform.is_some() { Framing::Mssim } else { Framing::Bare };
-                    return Ok(Self { fd, _platform: platform, framing, patience });
+                    let answers = watch(&fd).map_err(|errno| {
+                        Error::new(Kind::NoTpm, format!("use {}", name(address)), errno.to_string())
+                    })?;
+                    return Ok(Self { fd, answers, _platform: platform, framing, patience });
                 }
                 Err(error) => error,
             };
@@ -66,7 +79,7 @@ impl Link {
         }
     }
 
-    /// The longest that an answer may take.
+    /// How long a TPM that is busy is asked again.
     pub const fn patience(&self) -> Duration {
         self.patience
     }
@@ -96,7 +109,7 @@ impl Link {
     /// # Errors
     /// The link is of no more use.
     pub fn receive(&mut self, command: &[u8], answer: &mut Vec<u8>) -> std::result::Result<(), Fault> {
-        let deadline = Instant::now() + self.patience;
+        let deadline = Instant::now() + self.patience * SWAPPING;
         answer.clear();
         if self.framing == Framing::Mssim {
             // The size, which the answer's own header repeats.
@@ -119,7 +132,7 @@ impl Link {
 
     fn write_all(&self, mut bytes: &[u8], deadline: Instant) -> std::result::Result<(), Fault> {
         while !bytes.is_empty() {
-            self.wait_for(PollFlags::OUT, deadline)?;
+            self.wait_until_writable(deadline)?;
             match rustix::io::write(&self.fd, bytes) {
                 Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
                 Err(Errno::AGAIN | Errno::INTR) => {}
@@ -134,7 +147,7 @@ impl Link {
     fn read_exactly(&self, size: usize, buffer: &mut Vec<u8>, deadline: Instant) -> std::result::Result<(), Fault> {
         let mut chunk = [0u8; MAX_MESSAGE];
         while buffer.len() < size {
-            self.wait_for(PollFlags::IN, deadline)?;
+            self.wait_for_answer(deadline)?;
             // Streams must not be read beyond the frame; devices must be read as a whole.
             let limit = if self.framing == Framing::Mssim { size - buffer.len() } else { MAX_MESSAGE };
             let room = chunk.get_mut(..limit).ok_or(Fault::Malformed)?;
@@ -149,19 +162,37 @@ impl Link {
         Ok(())
     }
 
-    fn wait_for(&self, what: PollFlags, deadline: Instant) -> std::result::Result<(), Fault> {
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let timeout = Timespec::try_from(left).map_err(|_| Fault::Io(Errno::INVAL))?;
-            let mut fds = [PollFd::new(&self.fd, what)];
-            match poll(&mut fds, Some(&timeout)) {
-                Ok(0) => return Err(Fault::Silent),
-                Ok(_) => return Ok(()),
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(Fault::Io(errno)),
-            }
+    fn wait_until_writable(&self, deadline: Instant) -> std::result::Result<(), Fault> {
+        wait(deadline, |left| poll(&mut [PollFd::new(&self.fd, PollFlags::OUT)], Some(left)))
+    }
+
+    fn wait_for_answer(&self, deadline: Instant) -> std::result::Result<(), Fault> {
+        let mut events = [epoll::Event { flags: EventFlags::empty(), data: EventData::new_u64(0) }];
+        wait(deadline, |left| epoll::wait(&self.answers, &mut events, Some(left)))
+    }
+}
+
+/// Runs `ask`, which takes at most the time that it is given, until it has found something.
+fn wait(
+    deadline: Instant,
+    mut ask: impl FnMut(&Timespec) -> rustix::io::Result<usize>,
+) -> std::result::Result<(), Fault> {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match ask(&Timespec::try_from(left).map_err(|_| Fault::Io(Errno::INVAL))?) {
+            Ok(0) => return Err(Fault::Silent),
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(Fault::Io(errno)),
         }
     }
+}
+
+/// What becomes readable when `fd` does.
+fn watch(fd: &OwnedFd) -> rustix::io::Result<OwnedFd> {
+    let watching = epoll::create(CreateFlags::CLOEXEC)?;
+    epoll::add(&watching, fd, EventData::new_u64(0), EventFlags::IN)?;
+    Ok(watching)
 }
 
 /// How messages name it.

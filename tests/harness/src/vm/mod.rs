@@ -142,12 +142,12 @@ impl Vm {
         fs::write(self.dir.path().join(qemu::OPTIONS), options.join("\n")).expect("a writable directory");
     }
 
-    /// Tells, while it is on, whether the guest has said this line.
+    /// Tells, while it is on, whether somebody has said this line: the guest's script, or anybody on the console.
     pub fn ear(&self) -> impl Fn(&str) -> bool + Send + use<> {
-        let said = self.dir.path().join(qemu::SAID);
+        let logs = [qemu::SAID, qemu::CONSOLE].map(|name| self.dir.path().join(name));
         move |line| {
-            let text = fs::read(&said).unwrap_or_default();
-            String::from_utf8_lossy(&text).lines().any(|other| other == line)
+            let texts = logs.each_ref().map(|log| fs::read(log).unwrap_or_default()).concat();
+            String::from_utf8_lossy(&texts).lines().any(|other| other.trim_end() == line)
         }
     }
 
