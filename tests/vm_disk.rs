@@ -69,7 +69,7 @@ begin() { stty -F /dev/ttyS1 raw -echo; printf '\nhere is the guest\n' >/dev/tty
 tell() { echo "$*" >/dev/ttyS1; }
 state() {
     tell "$1-keys" "$(grep -c ' machine:luks' /proc/keys)"
-    tell "$1-mounts" "$(grep -c -e /priv/ -e /run/trust /proc/mounts)" "$(ls /run/trust /priv/factory/secure 2>/dev/null)"
+    tell "$1-mounts" "$(grep -c -e /priv/ -e /run/trust /proc/mounts)" $(find /run/trust /priv/factory/secure -type f 2>/dev/null)
     tell "$1-mapped" $(ls /dev/mapper | grep -v control)
 }
 "#;
