@@ -146,7 +146,10 @@ _hooks() {
         provisioning) inst_hook initqueue/settled 10 "$moddir/trust-provision.sh" ;;
     esac
     [[ ! ${trust_install-} ]] || inst_hook initqueue/settled 30 "$moddir/trust-install.sh"
-    [[ ! ${trust_install-} && ${trust_image-} != provisioning ]] || inst_hook cmdline 10 "$moddir/trust-no-root.sh"
+    if [[ ${trust_install-} || ${trust_image-} == provisioning ]]; then
+        inst_hook cmdline 10 "$moddir/trust-no-root.sh"
+        inst_hook initqueue/finished 10 "$moddir/trust-never-finished.sh"
+    fi
     inst_hook initqueue/settled 20 "$moddir/trust-luks.sh"
     inst_hook initqueue/finished 20 "$moddir/trust-luks-finished.sh"
     [[ ${trust_image:-production} != production ]] || inst_hook pre-pivot 99 "$moddir/trust-finish.sh"

@@ -20,12 +20,19 @@ use std::{
 /// How the names of those begin that boot virtual machines.
 const MACHINES: &str = "vm_";
 
-/// A line of `cargo build --message-format=json`.
+/// A line of `cargo test --message-format=json`.
 #[derive(Deserialize)]
 struct Message {
     executable: Option<PathBuf>,
     manifest_path: Option<PathBuf>,
     target: Option<Target>,
+    profile: Option<Profile>,
+}
+
+#[derive(Deserialize)]
+struct Profile {
+    /// Not so for programs that are built because tests run them.
+    test: bool,
 }
 
 #[derive(Deserialize)]
@@ -46,6 +53,7 @@ struct Program {
 
 impl Program {
     fn of(message: Message) -> Option<Self> {
+        message.profile.filter(|profile| profile.test)?;
         let (target, file, manifest) = (message.target?, message.executable?, message.manifest_path?);
         let is_test = target.kind.iter().any(|kind| kind == "test");
         let name = if is_test { target.name } else { format!("{} ({})", target.name, target.kind.join(", ")) };
