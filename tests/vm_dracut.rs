@@ -142,12 +142,13 @@ fn attack(disk: &Path) {
     harness::run("cryptsetup", &["token", "add", "--key-description", "machine:luks", disk]);
 }
 
-/// The disk with a few blocks spoilt, that the file system begins with. Its header is what it was.
+/// The disk with a few blocks spoilt: what describes the file system's groups, behind its superblock, by which udev still
+/// knows it. The header is what it was.
 fn damage(disk: &Path, damaged: &Path) {
-    /// Where LUKS2 data begins, in bytes, unless cryptsetup is told otherwise.
-    const DATA: usize = 16 << 20;
+    /// Where LUKS2 data begins, in bytes, unless cryptsetup is told otherwise; and the group descriptors in there.
+    const GROUPS: usize = (16 << 20) + 2048;
     let mut bytes = fs::read(disk).unwrap();
-    bytes[DATA..DATA + (64 << 10)].fill(0x5a);
+    bytes[GROUPS..GROUPS + (64 << 10)].fill(0x5a);
     fs::write(damaged, bytes).unwrap();
 }
 

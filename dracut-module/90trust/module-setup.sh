@@ -89,13 +89,14 @@ _configuration() {
         [[ $volume == *=* && $device && $name =~ ^[A-Za-z0-9_.-]+$ ]] || _fatal "trust_luks=: $volume is not NAME=DEVICE"
         printf 'DEVICE="%s"\nOPTIONS="%s"\nWAIT=%s\n' "$device" "${trust_luks_options-}" "${trust_luks_wait:-60}" > "$initdir/etc/trust/luks/$name.conf"
     done
-    # dracut's own way to a shell, and that of its hooks.
+    # dracut's own way to a shell, and that of its hooks; and an end to all waiting, which is for good otherwise.
     mkdir -p "$initdir/etc/cmdline.d"
     if [[ ${trust_shell-} == yes ]]; then
         echo "rd.shell=1 SYSTEMD_SULOGIN_FORCE=1"
     else
         echo "rd.shell=0 rd.emergency=reboot"
     fi > "$initdir/etc/cmdline.d/90trust.conf"
+    echo "rd.timeout=${trust_timeout:-600}" >> "$initdir/etc/cmdline.d/90trust.conf"
 }
 
 _units() {
