@@ -222,7 +222,10 @@ fn a_disk_opens_in_its_own_machine_and_no_other_takes_its_place() {
     // Ours is not there.
     let report = boot("first.efi", &[data, stranger, null, file_system, &old]);
     nothing_is_left(report.ok(), "pause");
-    assert_eq!((report.value("published-before"), report.value("trust-luks")), ("1 manifestCA.pem server.crt server.key", "0"));
+    assert_eq!(
+        (report.value("published-before"), report.value("trust-luks")),
+        ("1 manifestCA.pem server.crt server.key", "0")
+    );
     assert!(report.said.contains("trust-luks 12\ntrust-finish 0\ntrust-lock 0\n"), "{report:#?}");
     assert!(!report.said.contains("shell-"), "{report:#?}");
     assert!(
