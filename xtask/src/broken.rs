@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Instant,
@@ -123,7 +124,9 @@ fn copy(tree: &Path) -> Result<()> {
     };
     let listed = git(&["ls-files", "-z", "--cached", "--others", "--exclude-standard"])?;
     let listed = String::from_utf8(listed)?;
-    let names: BTreeSet<&str> = listed.split('\0').filter(|name| sh::workspace().join(name).is_file()).collect();
+    // What is listed and was removed is not there; links may lead to directories.
+    let there = |name: &&str| !name.is_empty() && sh::workspace().join(name).symlink_metadata().is_ok();
+    let names: BTreeSet<&str> = listed.split('\0').filter(there).collect();
     for old in files_below(tree)? {
         let name = old.strip_prefix(tree)?.to_str().context("its name is no text")?;
         if !names.contains(name) {
@@ -132,7 +135,11 @@ fn copy(tree: &Path) -> Result<()> {
     }
     for name in names {
         let (from, to) = (sh::workspace().join(name), tree.join(name));
-        if fs::read(&to).ok() != Some(fs::read(&from)?) {
+        if let Ok(target) = fs::read_link(&from) {
+            fs::create_dir_all(to.parent().context("it is below the tree")?)?;
+            let _ = fs::remove_file(&to);
+            symlink(target, &to)?;
+        } else if fs::read(&to).ok() != Some(fs::read(&from)?) {
             fs::create_dir_all(to.parent().context("it is below the tree")?)?;
             let _ = fs::remove_file(&to);
             fs::copy(&from, &to)?;
