@@ -58,7 +58,7 @@ fn setup_that_is_killed_publishes_nothing_and_leaves_the_lock_to_whoever_started
             }
             if reads == 3 && command.code() == cc::POLICY_AUTHORIZE {
                 let start = Instant::now();
-                while !said("killed") && start.elapsed() < Duration::from_secs(60) {
+                while !said("killed") && start.elapsed() < Duration::from_secs(300) {
                     sleep(Duration::from_millis(10));
                 }
             }

@@ -50,7 +50,7 @@ fn a_slow_tpm_is_waited_for_and_a_silent_one_switches_the_machine_off() {
             }
             // Layout version and passphrase, but not the certificate.
             let start = Instant::now();
-            while reads > 2 && !said("trust: switching the machine off") && start.elapsed() < Duration::from_secs(200) {
+            while reads > 2 && !said("trust: switching the machine off") && start.elapsed() < Duration::from_secs(350) {
                 sleep(Duration::from_millis(10));
             }
             Action::Forward

@@ -41,10 +41,11 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// A guest that has not said anything for so long hangs.
-const SILENCE: Duration = Duration::from_secs(90);
+/// A guest that has not said anything for so long hangs. systemd waits 90 s for a device, Trust for a slow TPM, and
+/// beside another guest on two cores either may take several times as long.
+const SILENCE: Duration = Duration::from_secs(400);
 /// However much it says.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_secs(1200);
 /// Words after which a firmware or boot loader waits for somebody who presses a key.
 const REFUSALS: [&str; 3] = ["No bootable option or device was found", "Security Violation", "Press any key"];
 
