@@ -52,7 +52,8 @@ pub trait Truststore {
     /// Makes the store refuse everything until the machine is restarted, and proves that it does.
     ///
     /// # Errors
-    /// Whatever stood in the way; [`read_then_lock`] turns it into [`Kind::LockNotProven`].
+    /// Whatever stood in the way; [`read_then_lock`] turns it into [`Kind::LockNotProven`], but for [`Kind::NoTpm`]:
+    /// there was nothing that could have been read, and nothing that could be locked.
     fn lock(&mut self) -> Result<()>;
 }
 
@@ -87,7 +88,7 @@ pub struct Locked(());
 ///
 /// # Errors
 /// Those of `read`, if the store could be locked after it, or if both found that
-/// there is no TPM that works; else [`Kind::LockNotProven`], which
+/// there never was a TPM that works; else [`Kind::LockNotProven`], which
 /// `OnLockFailure::PowerOff` does not live to return.
 pub fn read_then_lock<S: Truststore, T>(
     store: &mut S,

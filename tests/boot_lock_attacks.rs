@@ -120,6 +120,46 @@ fn a_false_proof() {
     }
 }
 
+/// One answer that is lost costs nothing but a second attempt, which is made on a new link, in a new session.
+#[test]
+fn an_extension_whose_answer_is_lost_once() {
+    let machine = Machine::provisioned();
+    for command in ["setup", "preinit", "lock"] {
+        let mut lost = false;
+        machine.wire.on_response(move |command, _| {
+            let lose = extends(command) && !lost;
+            lost |= lose;
+            if lose { Action::Close } else { Action::Forward }
+        });
+        machine.boot(Boot::Production, &format!("trust {command}")).ok();
+        let lock = |value: &harness::Digest| harness::extend(value, &harness::sha256(&[b"atomix\n"]));
+        let twice = lock(&lock(&Boot::Production.pcr7()));
+        assert_eq!(machine.tpm.pcr("sha256", 7), harness::hex(&twice), "{command}");
+    }
+}
+
+/// PCR 7 is not extended, and then shown as if it had been, so that there seems to be nothing left to do.
+#[test]
+fn a_locked_value_that_is_only_shown() {
+    let machine = Machine::provisioned();
+    machine.wire.take();
+    machine.boot(Boot::Production, "trust lock").ok();
+    let shown = machine.wire.take().into_iter().rfind(|exchange| exchange.command.code() == cc::PCR_READ);
+    let shown = shown.and_then(|exchange| exchange.response).expect("PCR 7 is read after the lock").0;
+    for command in ["setup", "preinit", "lock"] {
+        let (mut attempted, shown) = (false, shown.clone());
+        machine.wire.on_command(move |command| {
+            attempted |= extends(command);
+            match command.code() {
+                _ if extends(command) => Action::Close,
+                cc::PCR_READ if attempted => Action::Reply(shown.clone()),
+                _ => Action::Forward,
+            }
+        });
+        machine.boot(Boot::Production, &format!("try status trust {command}\npublished")).refused(16);
+    }
+}
+
 /// Another PCR is extended in the place of PCR 7.
 #[test]
 fn another_pcr_in_its_place() {

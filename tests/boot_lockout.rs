@@ -34,11 +34,13 @@ fn a_machine_that_is_never_shut_down() {
 #[test]
 fn power_that_fails_in_the_middle() {
     let machine = Machine::provisioned();
-    // It follows the use of the protected index.
-    machine
-        .wire
-        .on_command(|command| if command.code() == cc::POLICY_AUTHORIZE { Action::Close } else { Action::Forward });
     for _ in 0..CUTS {
+        // It follows the use of the protected index. Nothing comes after it.
+        let mut off = false;
+        machine.wire.on_command(move |command| {
+            off |= command.code() == cc::POLICY_AUTHORIZE;
+            if off { Action::Close } else { Action::Forward }
+        });
         assert_ne!(boot(&machine, "try status trust setup").status(), 0);
     }
     machine.wire.be_honest();

@@ -2,7 +2,7 @@
 
 use super::{
     response_code,
-    transport::{Address, Link, Wire, hand_over},
+    transport::{Address, Fault, Link, Wire, hand_over},
 };
 use crate::error::{Error, Kind, Result};
 use std::{
@@ -29,6 +29,7 @@ pub(super) const PT_NV_INDEX_MAX: u32 = 0x117;
 pub struct Tpm {
     context: Context,
     wire: Rc<Wire>,
+    address: Address,
     patience: Duration,
     opened: Instant,
     verbose: bool,
@@ -42,13 +43,27 @@ impl Tpm {
     /// # Errors
     /// [`Kind::NoTpm`] when it does not appear.
     pub fn connect(address: &Address, patience: Duration, verbose: bool) -> Result<Self> {
-        let link = Link::open(address, patience)?;
-        let patience = link.patience();
+        let wire = Rc::new(Wire::new(Link::open(address, patience)?));
         let opened = Instant::now();
-        let wire = hand_over(link);
-        let context = Context::new(TctiNameConf::Device(DeviceConfig::default()))
-            .map_err(|e| Error::new(Kind::System, "start tpm2-tss", e.to_string()))?;
-        Ok(Self { context, wire, patience, opened, verbose })
+        Ok(Self { context: context(&wire)?, wire, address: address.clone(), patience, opened, verbose })
+    }
+
+    /// Opens the TPM again, with a new ESYS that knows no session and no object of the old one: after an answer that is
+    /// malformed or not authentic, neither the link nor ESYS takes another command. Whether that could be done.
+    ///
+    /// A TPM that is silent is given up. The kernel still waits for its answer: it would have the closing of the old
+    /// link, and every command on the new one, wait as well.
+    pub(super) fn reopen(&mut self) -> bool {
+        if self.wire.fault() == Some(Fault::Silent) {
+            return false;
+        }
+        let opened = self.wire.mend(|| Link::open(&self.address, self.patience)).and_then(|()| context(&self.wire));
+        opened.map(|context| self.context = context).is_ok()
+    }
+
+    /// Whether it has ever done, since it was opened first, what it was told.
+    pub(super) fn has_worked(&self) -> bool {
+        self.wire.has_worked()
     }
 
     /// Runs one TPM command, again while the TPM asks for it and time is left.
@@ -133,6 +148,13 @@ impl Tpm {
     pub(super) fn flush(&mut self, key: KeyHandle) -> Result<()> {
         self.run("flush a key", |c| c.flush_context(ObjectHandle::from(key)))
     }
+}
+
+/// An ESYS that uses `wire`.
+fn context(wire: &Rc<Wire>) -> Result<Context> {
+    hand_over(wire);
+    Context::new(TctiNameConf::Device(DeviceConfig::default()))
+        .map_err(|e| Error::new(Kind::System, "start tpm2-tss", e.to_string()))
 }
 
 /// tpm2-tss' code, in place of its prose.

@@ -18,27 +18,20 @@ pub(super) fn selection() -> tss_esapi::Result<PcrSelectionList> {
 }
 
 impl Tpm {
-    /// The value of PCR 7 in the sha256 bank.
-    ///
-    /// # Errors
-    /// [`Kind::NoTpm`] when there is no such bank.
-    pub(super) fn read_pcr7(&mut self) -> Result<Digest> {
+    /// The value of PCR 7 in the sha256 bank; `None` where there is no such bank.
+    pub(super) fn read_pcr7(&mut self) -> Result<Option<Digest>> {
         const WHAT: &str = "read PCR 7";
         let answer = self.run(WHAT, |c| {
             let selection = selection()?;
             c.execute_without_session(|c| c.pcr_read(selection))
         });
-        // A TPM that does not know SHA-256 at all refuses the selection itself.
-        let no_bank = || {
-            Error::new(Kind::NoTpm, WHAT, "the TPM has no active SHA-256 bank of PCRs")
-                .remedy("switch the SHA-256 bank on in the firmware setup")
-        };
         let (_, _, digests) = match answer {
-            Err(_) if self.last_code() == response_code::VALUE => return Err(no_bank()),
+            // A TPM that does not know SHA-256 at all refuses the selection itself.
+            Err(_) if self.last_code() == response_code::VALUE => return Ok(None),
             other => other?,
         };
-        let value = digests.value().first().ok_or_else(no_bank)?;
-        Digest::try_from(value.as_bytes()).map_err(|_| Error::new(Kind::Corrupt, WHAT, "it is not of 32 bytes"))
+        let value = digests.value().first().map(|value| Digest::try_from(value.as_bytes()));
+        value.transpose().map_err(|_| Error::new(Kind::Corrupt, WHAT, "it is not of 32 bytes"))
     }
 
     /// Extends PCR 7 of every active bank with the bank's hash of [`LOCK_EVENT`].

@@ -61,12 +61,13 @@ impl TpmStore {
 
     /// PCR 7 as it is before the lock.
     pub(super) fn pcr7(&mut self) -> Result<Digest> {
-        if let Some(value) = self.pcr7 {
-            return Ok(value);
+        if self.pcr7.is_none() {
+            self.pcr7 = self.tpm.read_pcr7()?;
         }
-        let value = self.tpm.read_pcr7()?;
-        self.pcr7 = Some(value);
-        Ok(value)
+        self.pcr7.ok_or_else(|| {
+            Error::new(Kind::NoTpm, "read PCR 7", "the TPM has no active SHA-256 bank of PCRs")
+                .remedy("switch the SHA-256 bank on in the firmware setup")
+        })
     }
 
     /// What the signed policies say of this boot.
@@ -146,13 +147,42 @@ impl Truststore for TpmStore {
         Ok(passphrase)
     }
 
-    /// Extends PCR 7, has the TPM vouch for it, and sees that it has changed as computed.
+    /// Locks, and where that fails tries once more on a new link: one bad answer spoils the link, not the TPM.
+    ///
+    /// The second attempt takes nothing over from the first, whose command may have been carried out though its answer
+    /// was lost: PCR 7 is read again and extended again, even where it seems to be locked by now. Nobody vouches for what
+    /// is read, so that whoever sits on the bus could show us the locked value of a PCR that is not locked. The answer
+    /// to the extension proves it, since the nonces of a new session enter it, and no answer of an earlier one fits.
     fn lock(&mut self) -> Result<()> {
-        // Without a SHA-256 bank no policy of ours can be satisfied: then the TPM's word is all there is to have.
-        let before = match self.pcr7() {
-            Err(error) if error.kind() == Kind::NoTpm => None,
-            other => Some(other?),
-        };
+        let opened = self.open.take().is_some();
+        let locked = self.try_to_lock().or_else(|error| {
+            if !self.tpm.reopen() {
+                return Err(error);
+            }
+            (self.session, self.pcr7) = (None, None);
+            self.try_to_lock()
+        });
+        match locked {
+            // What has worked in this boot is no TPM 1.2, and has been started. Failure mode it may have fallen into; but
+            // so says, too, whoever wants PCR 7 to stay as it is.
+            Err(error) if error.kind() == Kind::NoTpm && self.tpm.has_worked() => {
+                let why = format!("{}, though it has worked before", error.cause());
+                Err(Error::new(Kind::LockNotProven, "believe the TPM", why))
+            }
+            Ok(()) if opened => {
+                self.tpm.expect_power_cut();
+                Ok(())
+            }
+            other => other,
+        }
+    }
+}
+
+impl TpmStore {
+    /// Extends PCR 7, has the TPM vouch for it, and sees that it has changed as computed.
+    fn try_to_lock(&mut self) -> Result<()> {
+        // Whatever cannot be read: it is extended first.
+        let before = self.pcr7.map_or_else(|| self.tpm.read_pcr7(), |value| Ok(Some(value)));
         let session = match self.session(SessionType::Policy) {
             Ok(session) => session,
             Err(error) => {
@@ -160,17 +190,14 @@ impl Truststore for TpmStore {
                 return Err(error);
             }
         };
-        let opened = self.open.take().is_some();
         self.session = None;
         self.pcr7 = None;
         self.tpm.extend_pcr7(session)?;
-        if let Some(before) = before
-            && self.tpm.read_pcr7()? != digest::locked(&before)
+        // Without a SHA-256 bank no policy of ours can be satisfied: then the TPM's word is all there is to have.
+        if let Some(before) = before?
+            && self.tpm.read_pcr7()? != Some(digest::locked(&before))
         {
             return Err(Error::new(Kind::LockNotProven, "see PCR 7 change", "it is not what extending it must give"));
-        }
-        if opened {
-            self.tpm.expect_power_cut();
         }
         Ok(())
     }

@@ -79,11 +79,6 @@ impl Link {
         }
     }
 
-    /// How long a TPM that is busy is asked again.
-    pub const fn patience(&self) -> Duration {
-        self.patience
-    }
-
     /// Sends one command.
     ///
     /// # Errors

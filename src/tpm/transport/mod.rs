@@ -12,5 +12,6 @@ mod response;
 mod tcti;
 
 pub use address::Address;
+pub(super) use fault::Fault;
 pub(super) use link::Link;
 pub(super) use tcti::{Wire, hand_over};

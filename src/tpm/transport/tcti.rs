@@ -9,6 +9,7 @@ use super::{
     link::{Link, MAX_MESSAGE},
     response,
 };
+use crate::error;
 use std::{
     cell::{Cell, RefCell},
     ffi::c_char,
@@ -31,13 +32,37 @@ const MALFORMED_RESPONSE: TSS2_RC = TCTI | 14;
 /// The link with what the layers above do not tell: the last response code as
 /// the TPM gave it, and why the link has failed.
 pub struct Wire {
-    link: RefCell<Link>,
+    /// None where it could not be opened again.
+    link: RefCell<Option<Link>>,
     code: Cell<u32>,
     fault: Cell<Option<Fault>>,
     commands: Cell<u32>,
+    has_worked: Cell<bool>,
 }
 
 impl Wire {
+    /// A wire on which nothing has been sent yet.
+    pub fn new(link: Link) -> Self {
+        Self {
+            link: RefCell::new(Some(link)),
+            code: Cell::default(),
+            fault: Cell::default(),
+            commands: Cell::default(),
+            has_worked: Cell::default(),
+        }
+    }
+
+    /// Goes on over another link to the same TPM. The old one is closed first: some devices are opened once at a time.
+    ///
+    /// # Errors
+    /// Those of `open`.
+    pub fn mend(&self, open: impl FnOnce() -> error::Result<Link>) -> error::Result<()> {
+        drop(self.link.take());
+        self.link.replace(Some(open()?));
+        self.fault.set(None);
+        Ok(())
+    }
+
     /// Forgets the last response code.
     pub fn clear(&self) {
         self.code.set(0);
@@ -58,6 +83,11 @@ impl Wire {
         self.commands.get()
     }
 
+    /// Whether a TPM 2.0 has ever done what it was told.
+    pub fn has_worked(&self) -> bool {
+        self.has_worked.get()
+    }
+
     /// Sends a command that ESYS or its bindings do not know, and receives its answer.
     ///
     /// # Errors
@@ -72,13 +102,20 @@ impl Wire {
             return Err(fault);
         }
         self.commands.set(self.commands().saturating_add(1));
-        self.link.borrow_mut().transmit(command).inspect_err(|fault| self.fault.set(Some(*fault)))
+        self.with_link(|link| link.transmit(command))
     }
 
     fn receive(&self, command: &[u8], answer: &mut Vec<u8>) -> Result<(), Fault> {
-        self.link.borrow_mut().receive(command, answer).inspect_err(|fault| self.fault.set(Some(*fault)))?;
-        self.code.set(response::code(answer).unwrap_or(0));
+        self.with_link(|link| link.receive(command, answer))?;
+        let code = response::code(answer).unwrap_or(0);
+        self.code.set(code);
+        self.has_worked.set(self.has_worked() || code == 0);
         Ok(())
+    }
+
+    fn with_link(&self, act: impl FnOnce(&mut Link) -> Result<(), Fault>) -> Result<(), Fault> {
+        let outcome = self.link.borrow_mut().as_mut().map_or(Err(Fault::Closed), act);
+        outcome.inspect_err(|fault| self.fault.set(Some(*fault)))
     }
 }
 
@@ -96,16 +133,9 @@ thread_local! {
     static HANDED_OVER: RefCell<Option<Rc<Wire>>> = const { RefCell::new(None) };
 }
 
-/// Leaves `link` for the next TCTI that this thread initializes.
-pub fn hand_over(link: Link) -> Rc<Wire> {
-    let wire = Rc::new(Wire {
-        link: RefCell::new(link),
-        code: Cell::default(),
-        fault: Cell::default(),
-        commands: Cell::default(),
-    });
-    HANDED_OVER.set(Some(Rc::clone(&wire)));
-    wire
+/// Leaves `wire` for the next TCTI that this thread initializes.
+pub fn hand_over(wire: &Rc<Wire>) {
+    HANDED_OVER.set(Some(Rc::clone(wire)));
 }
 
 /// How SYS is told of a fault; [`Wire::fault`] says which.
