@@ -108,16 +108,8 @@ impl Cell {
     /// with an empty user keyring. Ends when the script does, or the power goes.
     pub fn run(&self, script: &str) -> Run {
         let announcement = self.dir().join("announced");
-        let _ = fs::remove_file(&announcement);
         let [console, kmsg] = ["console", "kmsg"].map(|name| self.dir.path().join(name));
-        for file in [&console, &kmsg] {
-            fs::write(file, "").expect("a writable directory");
-        }
-        let prelude = "set -eu\nkeyctl new_session cell >/dev/null\nkeyctl clear @u\nkeyctl link @u @s\n";
-        let script = format!("{prelude}{script}\nkeyctl clear @u\necho done >/cell/announced\n");
-        fs::write(self.dir().join("script"), script).expect("a writable directory");
-
-        let mut child = self.command().spawn().expect("unshare is installed (Debian: util-linux)");
+        let mut child = self.boot(script, Stdio::null());
         let (out, err) = (reader(child.stdout.take()), reader(child.stderr.take()));
         let status = wait(&mut child);
         let text = |file: &Path| String::from_utf8_lossy(&fs::read(file).unwrap_or_default()).into_owned();
@@ -129,6 +121,18 @@ impl Cell {
             kmsg: text(&kmsg),
             console: text(&console),
         }
+    }
+
+    /// Starts the machine with a script that reads from `stdin`.
+    pub(crate) fn boot(&self, script: &str, stdin: Stdio) -> Child {
+        let _ = fs::remove_file(self.dir().join("announced"));
+        for file in ["console", "kmsg"] {
+            fs::write(self.dir.path().join(file), "").expect("a writable directory");
+        }
+        let prelude = "set -eu\nkeyctl new_session cell >/dev/null\nkeyctl clear @u\nkeyctl link @u @s\n";
+        let script = format!("{prelude}{script}\nkeyctl clear @u\necho done >/cell/announced\n");
+        fs::write(self.dir().join("script"), script).expect("a writable directory");
+        self.command().stdin(stdin).spawn().expect("unshare is installed (Debian: util-linux)")
     }
 
     fn command(&self) -> Command {
@@ -147,7 +151,7 @@ impl Cell {
             command.env("CELL_UID", self.uid.to_string());
         }
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 }

@@ -1,6 +1,9 @@
 //! Certificates and private keys, in all the forms in which people have them.
 
-use crate::{keyset::text, tools::run};
+use crate::{
+    keyset::{text, unhex},
+    tools::run,
+};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -66,6 +69,26 @@ impl Identity {
     #[must_use]
     pub fn key(&self) -> PathBuf {
         self.dir.path().join("privkey.pem")
+    }
+
+    /// The numbers that only the private key has, without leading zeros.
+    #[must_use]
+    pub fn private_numbers(&self) -> Vec<Vec<u8>> {
+        const PRIVATE: [&str; 7] =
+            ["priv:", "privateExponent:", "prime1:", "prime2:", "exponent1:", "exponent2:", "coefficient:"];
+        let text = openssl(&["pkey", "-in", text(&self.key()), "-noout", "-text"]);
+        let (mut numbers, mut inside) = (Vec::<String>::new(), false);
+        for line in text.lines() {
+            if !line.starts_with(' ') {
+                inside = PRIVATE.contains(&line);
+                numbers.extend(inside.then(String::new));
+            } else if let (true, Some(number)) = (inside, numbers.last_mut()) {
+                number.extend(line.chars().filter(char::is_ascii_hexdigit));
+            }
+        }
+        assert!(!numbers.is_empty(), "openssl names no private number: {text}");
+        let bytes = |number: String| unhex(&number).into_iter().skip_while(|byte| *byte == 0).collect();
+        numbers.into_iter().map(bytes).collect()
     }
 
     /// Makes the key a PKCS#1 one (`BEGIN RSA PRIVATE KEY`).

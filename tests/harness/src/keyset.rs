@@ -186,7 +186,9 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn unhex(digits: &str) -> Vec<u8> {
+/// The bytes that hex digits stand for.
+#[must_use]
+pub fn unhex(digits: &str) -> Vec<u8> {
     let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).expect("hex digits");
     (0..digits.len()).step_by(2).map(byte).collect()
 }

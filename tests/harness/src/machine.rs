@@ -8,8 +8,8 @@ use crate::{
     swtpm::Swtpm,
 };
 
-/// Shell functions for the scripts of a [`Machine`].
-const FUNCTIONS: &str = include_str!("functions.sh");
+/// Shell functions for the scripts of a [`Machine`], see [`Machine::boot`].
+pub const FUNCTIONS: &str = include_str!("functions.sh");
 
 /// A machine: TPM, an interposer on its wire, a keyset, an identity to provision, and a [`Cell`].
 #[derive(Debug)]
