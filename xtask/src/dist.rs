@@ -10,6 +10,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    thread,
 };
 
 /// What the compiler may see of the environment: anything else could get into the programs.
@@ -47,8 +48,12 @@ pub fn dist(options: &Options) -> Result<Dist> {
     packages::ensure(&[packages::BUILD])?;
     fetch::prepare()?;
     let build = Build { workspace: sh::workspace(), target_dir: &sh::workspace().join("target") };
-    let initrd = build.initrd(&options.target)?;
-    let host = build.host()?;
+    // Each ends on one core, in the linker's optimizer.
+    let (initrd, host) = thread::scope(|scope| {
+        let host = scope.spawn(|| build.host());
+        (build.initrd(&options.target), host.join().expect("it does not panic"))
+    });
+    let (initrd, host) = (initrd?, host?);
 
     inspect::initrd(&initrd, options)?;
 
@@ -57,13 +62,14 @@ pub fn dist(options: &Options) -> Result<Dist> {
     let initrd_dir = if options.target == Options::default().target { dir.clone() } else { dir.join(&options.target) };
     let dist = Dist { initrd: install(&initrd, &initrd_dir)?, host: install(&host, &dir)? };
     manual(&dist.host, &dir)?;
-    share(&dist.initrd, &initrd_dir.join("share"))?;
+    share(sh::workspace(), &dist.initrd)?;
     Ok(dist)
 }
 
 /// What initrds are made with, as systems have it below /usr/share: units, scripts, the module of dracut, drop-ins of
-/// mkosi, and the program, which these take from beside them.
-fn share(initrd: &Path, dir: &Path) -> Result<()> {
+/// mkosi, and the program, which these take from beside them. They are put into `share` beside that program.
+pub fn share(sources: &Path, initrd: &Path) -> Result<()> {
+    let dir = &initrd.with_file_name("share");
     let _ = fs::remove_dir_all(dir);
     fs::create_dir_all(dir)?;
     for (from, to) in [
@@ -74,7 +80,7 @@ fn share(initrd: &Path, dir: &Path) -> Result<()> {
     ] {
         // The module refers to the units by a link.
         let mut copy = Command::new("cp");
-        sh::run_quietly(copy.args(["-rL", "--"]).arg(sh::workspace().join(from)).arg(dir.join(to)))?;
+        sh::run_quietly(copy.args(["-rL", "--"]).arg(sources.join(from)).arg(dir.join(to)))?;
     }
     fs::copy(initrd, dir.join("trust-initrd"))?;
     Ok(())
