@@ -38,6 +38,7 @@ mod private_key;
 pub mod process;
 #[allow(clippy::disallowed_methods, reason = "plaintext leaves the program here")]
 pub mod publish;
+mod seccomp;
 pub mod secret;
 pub mod store;
 #[allow(clippy::disallowed_methods, reason = "plaintext comes from and goes to the TPM here")]

@@ -84,7 +84,7 @@ fn nothing_published_is_nothing_to_take_back() {
 #[test]
 fn the_next_program_inherits_nothing_of_the_hardening() {
     let machine = Machine::provisioned();
-    let script = r#"for name in Blk Ign; do grep Sig$name /proc/self/status; done; echo mask $(umask) core $(ulimit -c) $(ulimit -H -c)"#;
+    let script = r#"for field in SigBlk SigIgn NoNewPrivs Seccomp; do grep $field: /proc/self/status; done; echo mask $(umask) core $(ulimit -c) $(ulimit -H -c)"#;
     let run = machine.boot(
         Boot::Production,
         &format!(

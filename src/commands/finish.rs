@@ -1,13 +1,13 @@
 //! `finish`: after the file systems are mounted, and before anybody is asked anything.
 
-use super::options::Options;
+use super::{harden, options::Options};
 use crate::{
     console,
     error::{Error, Kind, Result},
     files,
     identity::Identity,
-    process,
     publish::{self, Withdrawn, keyring, tmpfs},
+    seccomp::{self, calls},
     tpm::{Tpm, bound_key},
 };
 use std::io::Read;
@@ -17,20 +17,26 @@ const CERTIFICATE: &str = "server.crt";
 const KEY: &str = "server.key";
 
 pub fn run(options: &Options) -> Result<()> {
+    let phases = [calls::REVOKE_KEYS, calls::REMOVE_FILES];
+    // Whatever becomes of it, nothing stays published.
+    let hardened = if options.key_to_tpm {
+        harden(options, &phases).map(|_| ())
+    } else {
+        seccomp::confine(&[&[calls::PROCESS], &phases[..]].concat())
+    };
     let key = keyring::Options { also_as: &options.also_as, timeout: None };
     let everything = || publish::withdraw(&key, Some(&options.secrets_dir));
     let withdrawn = if options.key_to_tpm {
         // The passphrase goes first: a TPM may be slow.
         let passphrase = publish::withdraw(&key, None);
-        let outcome = passphrase.and_then(|withdrawn| key_to_tpm(options).map(|()| withdrawn));
+        let outcome = hardened.and(passphrase).and_then(|withdrawn| key_to_tpm(options).map(|()| withdrawn));
         outcome.map_err(|error| match everything() {
             Ok(_) => error,
             Err(left) => left.because(&error.cause()),
         })?
-    } else if options.keep_files {
-        publish::withdraw(&key, None)?
     } else {
-        everything()?
+        let withdrawn = if options.keep_files { publish::withdraw(&key, None) } else { everything() };
+        hardened.and(withdrawn)?
     };
     if options.verbose {
         let Withdrawn { keys, mounts } = withdrawn;
@@ -41,7 +47,6 @@ pub fn run(options: &Options) -> Result<()> {
 
 /// Puts a key that the TPM alone can use in the place of the one in the clear.
 fn key_to_tpm(options: &Options) -> Result<()> {
-    process::harden()?;
     let directory = &options.secrets_dir;
     let key = directory.join(KEY);
     if !tmpfs::is_attached(directory)? {

@@ -14,7 +14,11 @@ use crate::{
     error::{Error, Kind, Result},
     explain, files, guard, memory,
     policy::pcr7data::Pcr7Data,
-    process,
+    process::{self, Before},
+    seccomp::{
+        self,
+        calls::{self, Call},
+    },
     tpm::{Tpm, TpmStore},
 };
 use options::{Options, Request};
@@ -211,6 +215,18 @@ fn explained(outcome: Result<()>, options: &Options) -> Result<()> {
         let lists = Pcr7Data::open(&options.pcr7data).map(|data| data.events()).unwrap_or_default();
         error.because(&explain::explain(&log, &lists))
     })
+}
+
+/// Prepares for handling secrets, and for the TPM: what comes after that is in `phases`.
+///
+/// What a command becomes in the end must be able to do more, so that it is not confined.
+fn harden(options: &Options, phases: &[&[Call]]) -> Result<Before> {
+    let before = process::harden()?;
+    if options.exec.is_empty() {
+        let always = [calls::PROCESS, calls::TPM, calls::link(&options.tcti), calls::POWER_OFF];
+        seccomp::confine(&[&always, phases].concat())?;
+    }
+    Ok(before)
 }
 
 /// Opens the store that the options name. Sends nothing yet.

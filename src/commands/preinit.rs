@@ -1,15 +1,15 @@
 //! `preinit`: an installer's boot, before it formats the disk.
 
-use super::{open_store, options::Options};
+use super::{harden, open_store, options::Options};
 use crate::{
     error::Result,
-    process,
     publish::keyring,
+    seccomp::calls,
     store::{Truststore, read_then_lock},
 };
 
 pub fn run(options: &Options) -> Result<()> {
-    let hardened = process::harden();
+    let hardened = harden(options, &[calls::ADD_KEYS]);
     let mut store = open_store(options)?;
     let (passphrase, locked) = read_then_lock(&mut store, options.on_lock_failure, |store| {
         hardened?;

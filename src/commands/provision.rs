@@ -1,18 +1,17 @@
 //! `provision CERT KEY`: once in a machine's life.
 
-use super::{open_store, options::Options};
+use super::{harden, open_store, options::Options};
 use crate::{
     console,
     error::{Error, Kind, Result},
     identity::Identity,
-    process,
     store::{Outcome, Provision, read_then_lock},
 };
 
 use std::path::Path;
 
 pub fn run(options: &Options) -> Result<()> {
-    process::harden()?;
+    harden(options, &[])?;
     // A wrong file is found before the TPM is touched: then there is nothing to lock yet.
     let [certificate, key] = options.operands.as_slice() else {
         return Err(Error::new(Kind::Usage, "run provision", "it needs CERT and KEY"));

@@ -7,7 +7,7 @@ use crate::{
     store::Locked,
 };
 use rustix::{
-    fs::{self, AtFlags, Mode, OFlags},
+    fs::{self, AtFlags, Mode, OFlags, RenameFlags},
     io::Errno,
     mount::{
         FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
@@ -146,7 +146,7 @@ pub fn replace(directory: &Path, name: &str, content: &[u8]) -> Result<()> {
     let _ = fs::unlinkat(&directory, new, AtFlags::empty());
     let old = fs::openat(&directory, name, WIPE, Mode::empty()).map_err(failed)?;
     write(&directory, new, content).map_err(failed)?;
-    fs::renameat(&directory, new, &directory, name).map_err(failed)?;
+    fs::renameat_with(&directory, new, &directory, name, RenameFlags::empty()).map_err(failed)?;
     wipe(&old).map_err(failed)
 }
 

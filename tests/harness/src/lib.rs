@@ -12,6 +12,7 @@
 //! - [`Token`]: a PKCS#11 token of software;
 //! - [`Needles`]: what to look for where no secret may be;
 //! - [`Witness`]: a look into the memory of a process that is about to exit;
+//! - [`Captive`]: a process that somebody has taken over;
 //! - [`assets`]: firmware, kernel, boot loaders and their makers' tools;
 //! - [`with_null_cipher`]: what somebody can do who has the disk;
 //! - [`mkosi()`]: images of a whole system;
@@ -21,6 +22,8 @@
 //! it is not there. Nothing here is part of a shipped program.
 
 pub mod assets;
+#[cfg(target_arch = "x86_64")]
+mod captive;
 mod cell;
 mod emulator;
 mod front;
@@ -42,6 +45,8 @@ pub mod vm;
 mod wire;
 mod witness;
 
+#[cfg(target_arch = "x86_64")]
+pub use captive::{Captive, Outcome};
 pub use cell::{Cell, End, Run};
 pub use home::{Home, ROLES, tree};
 pub use identity::{Identity, openssl};

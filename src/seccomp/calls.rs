@@ -1,0 +1,172 @@
+//! Which system calls the phases of a command need. Those of musl and of glibc, and on both architectures, since what a
+//! library makes of an `open` is its own affair.
+
+use crate::tpm::Address;
+use nix::libc::{self, c_int, c_long};
+
+/// A call that may be made.
+#[derive(Clone, Copy)]
+pub struct Call {
+    /// Its number.
+    pub number: u32,
+    /// When.
+    pub condition: Condition,
+}
+
+/// What an argument, counted from 0, must be.
+#[derive(Clone, Copy)]
+pub enum Condition {
+    /// Whatever it likes.
+    Always,
+    /// This value.
+    Is(u32, u32),
+    /// None of these bits.
+    Lacks(u32, u32),
+}
+
+const fn number(number: c_long) -> u32 {
+    number as u32
+}
+
+const fn call(call: c_long) -> Call {
+    Call { number: number(call), condition: Condition::Always }
+}
+
+impl Call {
+    const fn of(self, argument: u32, value: c_int) -> Self {
+        Self { condition: Condition::Is(argument, value as u32), ..self }
+    }
+
+    const fn without(self, argument: u32, bits: c_int) -> Self {
+        Self { condition: Condition::Lacks(argument, bits as u32), ..self }
+    }
+}
+
+/// Operations of keyctl(2).
+const GET_KEYRING_ID: c_int = 0;
+const REVOKE: c_int = 3;
+const UNLINK: c_int = 9;
+const SEARCH: c_int = 10;
+const SET_TIMEOUT: c_int = 15;
+
+/// Calls by which a process becomes another one, gets at others, or at the kernel.
+pub const NEVER: &[u32] = &[
+    number(libc::SYS_execve),
+    number(libc::SYS_execveat),
+    number(libc::SYS_ptrace),
+    number(libc::SYS_process_vm_readv),
+    number(libc::SYS_process_vm_writev),
+    number(libc::SYS_bpf),
+    number(libc::SYS_init_module),
+    number(libc::SYS_finit_module),
+    number(libc::SYS_kexec_load),
+    // libc has no name for it on every architecture.
+    #[cfg(target_arch = "x86_64")]
+    number(libc::SYS_kexec_file_load),
+];
+
+/// Every command: memory that is never executable, files, the clock, messages, the end.
+pub const PROCESS: &[Call] = &[
+    call(libc::SYS_read),
+    call(libc::SYS_write),
+    call(libc::SYS_clock_gettime),
+    call(libc::SYS_clock_nanosleep),
+    // What goes on when a stopped process is continued.
+    call(libc::SYS_restart_syscall),
+    call(libc::SYS_brk),
+    call(libc::SYS_mmap).without(2, libc::PROT_EXEC),
+    call(libc::SYS_mprotect).without(2, libc::PROT_EXEC),
+    call(libc::SYS_munmap),
+    call(libc::SYS_mremap),
+    call(libc::SYS_madvise),
+    #[cfg(target_arch = "x86_64")]
+    call(libc::SYS_open),
+    call(libc::SYS_openat),
+    call(libc::SYS_close),
+    call(libc::SYS_fcntl).of(1, libc::F_GETFD),
+    call(libc::SYS_fcntl).of(1, libc::F_SETFD),
+    call(libc::SYS_getdents64),
+    #[cfg(target_arch = "x86_64")]
+    call(libc::SYS_stat),
+    call(libc::SYS_fstat),
+    call(libc::SYS_newfstatat),
+    call(libc::SYS_statx),
+    call(libc::SYS_getpid),
+    // Rust's handler of stack overflows, and abort(3).
+    call(libc::SYS_rt_sigaction),
+    call(libc::SYS_rt_sigprocmask),
+    call(libc::SYS_rt_sigreturn),
+    call(libc::SYS_sigaltstack),
+    call(libc::SYS_exit),
+    call(libc::SYS_exit_group),
+];
+
+/// A conversation with the TPM, but for how it is reached: a device is a file.
+pub const TPM: &[Call] = &[
+    call(libc::SYS_epoll_create1),
+    call(libc::SYS_epoll_ctl),
+    call(libc::SYS_epoll_pwait),
+    call(libc::SYS_ppoll),
+    call(libc::SYS_getrandom),
+];
+
+/// How the TPM is reached.
+#[must_use]
+pub const fn link(address: &Address) -> &'static [Call] {
+    match address {
+        Address::Device(_) => &[],
+        Address::SwtpmUnix(_) => UNIX,
+        Address::SwtpmTcp(_) | Address::Mssim(_) => INET,
+    }
+}
+
+const UNIX: &[Call] = &[call(libc::SYS_connect), call(libc::SYS_socket).of(0, libc::AF_UNIX)];
+const INET: &[Call] = &[
+    call(libc::SYS_connect),
+    call(libc::SYS_socket).of(0, libc::AF_INET),
+    call(libc::SYS_socket).of(0, libc::AF_INET6),
+];
+
+/// A lock that cannot be proven.
+pub const POWER_OFF: &[Call] = &[call(libc::SYS_reboot).of(2, libc::RB_POWER_OFF)];
+
+/// The keyring, when the passphrase is published, and when that fails half-way.
+pub const ADD_KEYS: &[Call] = &[
+    call(libc::SYS_add_key),
+    call(libc::SYS_keyctl).of(0, GET_KEYRING_ID),
+    call(libc::SYS_keyctl).of(0, SET_TIMEOUT),
+    call(libc::SYS_keyctl).of(0, REVOKE),
+];
+
+/// The keyring, when the passphrase is withdrawn.
+pub const REVOKE_KEYS: &[Call] = &[
+    call(libc::SYS_keyctl).of(0, GET_KEYRING_ID),
+    call(libc::SYS_keyctl).of(0, SEARCH),
+    call(libc::SYS_keyctl).of(0, REVOKE),
+    call(libc::SYS_keyctl).of(0, UNLINK),
+];
+
+/// The tmpfs, when certificate and key are published.
+pub const ATTACH_FILES: &[Call] = &[
+    call(libc::SYS_fsopen),
+    call(libc::SYS_fsconfig),
+    call(libc::SYS_fsmount),
+    call(libc::SYS_open_tree),
+    call(libc::SYS_move_mount),
+    call(libc::SYS_mount).of(3, libc::MS_PRIVATE as c_int),
+    call(libc::SYS_umount2),
+    #[cfg(target_arch = "x86_64")]
+    call(libc::SYS_mkdir),
+    call(libc::SYS_mkdirat),
+];
+
+/// The tmpfs, when a file of it is replaced, or all of it is withdrawn.
+pub const REMOVE_FILES: &[Call] = &[
+    call(libc::SYS_statfs),
+    call(libc::SYS_ftruncate),
+    call(libc::SYS_renameat2),
+    #[cfg(target_arch = "x86_64")]
+    call(libc::SYS_unlink),
+    call(libc::SYS_unlinkat),
+    call(libc::SYS_umount2),
+];
