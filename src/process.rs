@@ -1,6 +1,8 @@
 //! The process itself: nothing that could carry a secret out of it, nothing
 //! inherited that could look into it.
 
+#![allow(unsafe_code, reason = "descriptors that whoever came before has left open; SIGPIPE for the next program")]
+
 use crate::error::{Error, Kind, Result};
 use nix::{
     sys::signal::{SigHandler, SigSet, Signal, signal},

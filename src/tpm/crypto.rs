@@ -5,6 +5,8 @@
 //! what Trust's sessions need is there: SHA-256, HMAC, AES-128-CFB and ECDH on
 //! P-256. Everything else answers "not implemented".
 
+#![allow(unsafe_code, reason = "called by ESYS, in C, with pointers to its buffers")]
+
 use super::ecdh;
 use aes::cipher::KeyIvInit;
 use hmac::{Hmac, KeyInit, Mac};

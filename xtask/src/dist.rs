@@ -2,7 +2,11 @@
 //!
 //! Built so that the same sources give the same bytes wherever they lie.
 
-use crate::{fetch, inspect, packages, sh};
+use crate::{
+    fetch, inspect, packages,
+    sbom::{self, Program},
+    sh,
+};
 use anyhow::{Context, Result};
 use std::{
     env,
@@ -61,9 +65,31 @@ pub fn dist(options: &Options) -> Result<Dist> {
     // What other machines run does not take the place of what this one runs.
     let initrd_dir = if options.target == Options::default().target { dir.clone() } else { dir.join(&options.target) };
     let dist = Dist { initrd: install(&initrd, &initrd_dir)?, host: install(&host, &dir)? };
+    for (program, of_initrd) in [(&dist.initrd, true), (&dist.host, false)] {
+        let bill = bill_of_materials(sh::workspace(), program, of_initrd.then_some(options.target.as_str()))?;
+        inspect::bill_of_materials(&bill, of_initrd)?;
+        fs::write(program.with_extension("cdx.json"), bill)?;
+    }
     manual(&dist.host, &dir)?;
     share(sh::workspace(), &dist.initrd)?;
     Ok(dist)
+}
+
+/// What a program is made of that was built from these sources: trust-initrd for its target, or the host program.
+pub fn bill_of_materials(workspace: &Path, file: &Path, of_initrd: Option<&str>) -> Result<String> {
+    let host = rustc(workspace, "host: ")?;
+    let program = match of_initrd {
+        Some(target) => Program { name: "trust-initrd", target, feature: None, file },
+        None => Program { name: "trust", target: &host, feature: Some("host"), file },
+    };
+    sbom::describe(workspace, &program)
+}
+
+/// What the compiler of these sources says of itself.
+pub fn rustc(workspace: &Path, field: &str) -> Result<String> {
+    let version = String::from_utf8(sh::output(Command::new("rustc").arg("-vV").current_dir(workspace))?)?;
+    let found = version.lines().find_map(|line| line.strip_prefix(field));
+    Ok(found.with_context(|| format!("rustc does not say {field:?}"))?.to_owned())
 }
 
 /// What initrds are made with, as systems have it below /usr/share: units, scripts, the module of dracut, drop-ins of
@@ -136,10 +162,7 @@ impl Build<'_> {
 
     /// Replaces the paths of this machine in messages of the programs; of several that match the last counts.
     fn remap(&self) -> Result<Vec<OsString>> {
-        let rustc = sh::output(Command::new("rustc").arg("-vV").current_dir(self.workspace))?;
-        let rustc = String::from_utf8(rustc)?;
-        let commit =
-            rustc.lines().find_map(|line| line.strip_prefix("commit-hash: ")).context("rustc has no commit")?;
+        let commit = rustc(self.workspace, "commit-hash: ")?;
         let sysroot = sh::output(Command::new("rustc").args(["--print", "sysroot"]).current_dir(self.workspace))?;
         let sysroot = PathBuf::from(String::from_utf8(sysroot)?.trim_end());
         let cargo_home = match env::var_os("CARGO_HOME") {

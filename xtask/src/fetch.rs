@@ -21,9 +21,33 @@ const STAMP: &str = ".trust-patched";
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct Source {
     version: String,
+    license: String,
     tar_sha256: String,
     url: String,
     debian: Debian,
+}
+
+/// What a bill of materials says of the source.
+pub struct Described {
+    pub version: String,
+    pub license: String,
+    pub url: String,
+    pub tar_sha256: String,
+    /// Our patches: where they are in the workspace, and their SHA-256.
+    pub patches: Vec<(String, String)>,
+}
+
+/// What is pinned in these sources.
+pub fn describe(workspace: &Path) -> Result<Described> {
+    let lock = workspace.join(LOCK);
+    let Source { version, license, tar_sha256, url, .. } =
+        toml::from_str(&fs::read_to_string(lock.join("source.toml"))?)?;
+    let mut described = Vec::new();
+    for patch in patches(&lock)? {
+        let path = patch.strip_prefix(workspace)?.to_str().context("its name is text")?.to_owned();
+        described.push((path, hex(&Sha256::digest(fs::read(&patch)?))));
+    }
+    Ok(Described { version, license, url, tar_sha256, patches: described })
 }
 
 #[derive(Deserialize)]

@@ -7,6 +7,7 @@ use object::{
     elf::{DT_NEEDED, ET_DYN, FileHeader64, PF_W, PF_X, PT_DYNAMIC, PT_GNU_RELRO, PT_GNU_STACK, PT_INTERP, PT_LOAD},
     read::elf::{Dyn, FileHeader, ProgramHeader},
 };
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -29,6 +30,39 @@ pub fn initrd(program: &Path, options: &Options) -> Result<()> {
         bail!("trust-initrd is not what it should be:\n  {}", findings.join("\n  "));
     }
     eprintln!("trust-initrd: {} bytes, static, SHA-256 {}", bytes.len(), sha256(&bytes));
+    Ok(())
+}
+
+/// Checks what is written of a program: every crate has a licence and a hash; trust-initrd has the crates that are
+/// committed, tpm2-tss and what the compiler brings, and nothing else.
+pub fn bill_of_materials(bill: &str, of_initrd: bool) -> Result<()> {
+    let bill: Value = serde_json::from_str(bill)?;
+    let (mut crates, mut others) = (BTreeSet::new(), BTreeSet::new());
+    for component in bill["components"].as_array().context("it has components")? {
+        let text = |field: &str| component[field].as_str().unwrap_or_default();
+        let (name, version, purl) = (text("name"), text("version"), text("purl"));
+        let is_crate = purl == format!("pkg:cargo/{name}@{version}");
+        let hash = component["hashes"][0]["content"].as_str().unwrap_or_default();
+        if (is_crate || name == "tpm2-tss") && hash.len() != 64
+            || component["licenses"][0]["expression"].as_str().is_none()
+        {
+            bail!("the bill of materials has no hash or no licence of {name}");
+        }
+        if is_crate {
+            crates.insert(format!("{name} v{version}"))
+        } else {
+            others.insert(name.to_owned())
+        };
+    }
+    let listed: BTreeSet<String> = data(DEPENDENCIES)?.lines().map(str::to_owned).collect();
+    let brought = ["musl", "rust-std", "tpm2-tss"].map(str::to_owned);
+    let differs = crates != listed || others != BTreeSet::from(brought);
+    if of_initrd && differs {
+        bail!("the bill of materials of trust-initrd is not {DEPENDENCIES}, tpm2-tss and what Rust brings");
+    }
+    if !of_initrd && !(crates.is_superset(&listed) && others.contains("tpm2-tss")) {
+        bail!("the bill of materials of trust lacks what is in trust-initrd");
+    }
     Ok(())
 }
 

@@ -10,6 +10,7 @@ mod fetch;
 mod fuzz;
 mod inspect;
 mod packages;
+mod sbom;
 mod sh;
 mod test;
 mod tools;
@@ -32,7 +33,8 @@ cargo xtask SUBCOMMAND
                   Trust in a minimal initrd, and in dracut's beside systemd-cryptsetup
                   and clevis
   dist [--target TARGET] [--bless]
-        builds the two programs into target/dist/ and checks the smaller one
+        builds the two programs into target/dist/, with a bill of materials
+        (CycloneDX) beside each, and checks the smaller one
         --target  of trust-initrd, such as aarch64-unknown-linux-musl
         --bless   writes down its dependencies instead of comparing them
   test [--fast] [FILTER]...

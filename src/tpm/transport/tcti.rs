@@ -4,6 +4,8 @@
 //! tss-esapi can open a TCTI by name only, so the name is a formality:
 //! [`hand_over`] leaves the open link for the loader to pick up.
 
+#![allow(unsafe_code, reason = "called by tpm2-tss, in C, by way of a table of functions")]
+
 use super::{
     fault::Fault,
     link::{Link, MAX_MESSAGE},

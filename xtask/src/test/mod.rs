@@ -117,6 +117,11 @@ fn reproduce(dist: &Dist) -> Result<()> {
         bail!("SHA-256 {} here, {} in {}", inspect::sha256(&first), inspect::sha256(&second), copy.display());
     }
     println!("SHA-256 {}", inspect::sha256(&second));
+    let target = dist::Options::default().target;
+    let bill = |workspace: &Path| dist::bill_of_materials(workspace, &dist.initrd, Some(&target));
+    if bill(&copy)? != bill(sh::workspace())? {
+        bail!("the bill of materials of trust-initrd is another one in {}", copy.display());
+    }
     Ok(())
 }
 
