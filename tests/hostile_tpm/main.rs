@@ -285,7 +285,7 @@ fn may_succeed(command: Command, at: usize, harm: &Harm, record: &[Answer]) -> b
 /// Whether the next boots are looked at: where success is claimed, and after `provision`, wherever a connection ends,
 /// which is to the TPM what all other harms are, and for a sample of these.
 fn is_followed_up(command: Command, at: usize, harm: &Harm, status: i32) -> bool {
-    let sample = (at + harm.name.len()) % 12 == 0;
+    let sample = (at + harm.name.len()).is_multiple_of(12);
     match command {
         Command::Preinit => status == 0 && (harm.must != Must::Succeed || sample),
         Command::Provision => {

@@ -60,8 +60,9 @@ pub fn bill_of_materials(bill: &str, of_initrd: bool) -> Result<()> {
     if of_initrd && differs {
         bail!("the bill of materials of trust-initrd is not {DEPENDENCIES}, tpm2-tss and what Rust brings");
     }
-    if !of_initrd && !(crates.is_superset(&listed) && others.contains("tpm2-tss")) {
-        bail!("the bill of materials of trust lacks what is in trust-initrd");
+    let lacks = !crates.is_superset(&listed) || !others.contains("tpm2-tss");
+    if lacks {
+        bail!("the bill of materials lacks what is in trust-initrd");
     }
     Ok(())
 }

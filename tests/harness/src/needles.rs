@@ -6,6 +6,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 /// secret's bytes do not turn up anywhere.
 const PIECE: usize = 8;
 
+/// The name of a secret, and the piece of it.
+type Piece = (String, Vec<u8>);
+
 /// Every piece of eight bytes of every secret, wherever it begins, as it is, as hex digits of both cases, and in base64.
 ///
 /// The whole of a secret need not be looked for besides: it has its pieces in it. What everybody may see must be no part
@@ -14,7 +17,7 @@ const PIECE: usize = 8;
 pub struct Needles {
     secrets: BTreeMap<String, HashSet<Vec<u8>>>,
     /// By how long they are and what they are; then whose piece it is.
-    needles: BTreeMap<usize, HashMap<Vec<u8>, (String, Vec<u8>)>>,
+    needles: BTreeMap<usize, HashMap<Vec<u8>, Piece>>,
 }
 
 impl Needles {
