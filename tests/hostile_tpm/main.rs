@@ -232,14 +232,14 @@ impl Seat {
         if messages.len() != 1 || !messages[0].starts_with("trust: cannot ") || messages[0].len() > 700 {
             return wrong("it does not say in one message what happened");
         }
+        if status == 10 && matches!(harm.deed, Deed::SayFromNowOn(_)) && at > 0 && locks {
+            return wrong("a TPM that had worked was taken for one that does not");
+        }
         // From the first command on: then there is no TPM that could be locked.
         let never_was_one = status == 10 && at == 0 && matches!(harm.deed, Deed::SayFromNowOn(_));
         let nothing_to_lock = status == 16 || never_was_one;
         if !is_locked && !nothing_to_lock {
             return wrong("PCR 7 is not locked");
-        }
-        if status == 10 && matches!(harm.deed, Deed::SayFromNowOn(_)) && at > 0 && locks {
-            return wrong("a TPM that had worked was taken for one that does not");
         }
         None
     }
