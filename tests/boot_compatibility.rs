@@ -1,6 +1,8 @@
 //! Layout 3 is a format that others write and read: tpm2-tools alone on one side, this program on the other.
 
-use harness::{Boot, Identity, Layout, Machine, Swtpm, provision_with_tools, read_with_tools};
+use harness::{
+    AUTHORIZE, Boot, Identity, Layout, Machine, Swtpm, approach_policy, provision_with_tools, read_with_tools,
+};
 use std::fs;
 
 #[test]
@@ -100,7 +102,7 @@ fn after_setup_nobody_reads_anything() {
         assert_eq!(tools.ok("getcap", &[kind]).trim(), "", "{kind}");
     }
     // A new session gets as far as the signed policy, which is for another PCR 7.
-    tools.ok("startauthsession", &["-S", "s.ctx", "--policy-session"]);
-    tools.ok("policypcr", &["-S", "s.ctx", "-l", "sha256:7"]);
+    approach_policy(tools, &machine.keyset, Boot::Production, "luks");
+    tools.fails("policyauthorize", &AUTHORIZE);
     tools.fails("nvread", &["0x1500040", "-C", "0x1500040", "-P", "session:s.ctx"]);
 }

@@ -58,7 +58,7 @@ pub use machine::{FUNCTIONS, Machine};
 pub use mkosi::mkosi;
 pub use mounts::keep_mounts_in;
 pub use needles::Needles;
-pub use old::{Layout, provision_with_tools, read_with_tools, satisfy_policy};
+pub use old::{AUTHORIZE, Layout, approach_policy, provision_with_tools, read_with_tools, satisfy_policy};
 pub use swtpm::{Banks, PowerSwitch, Raw, State, Swtpm};
 pub use token::Token;
 pub use tools::{Tools, run};

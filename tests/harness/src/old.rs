@@ -108,6 +108,15 @@ pub fn read_with_tools(tpm: &Swtpm, keyset: &Keyset, boot: Boot, key: &str, inde
 
 /// Leaves in `s.ctx` a session that has satisfied the policy that `key` signed for a boot.
 pub fn satisfy_policy(tools: &Tools, keyset: &Keyset, boot: Boot, key: &str) {
+    approach_policy(tools, keyset, boot, key);
+    tools.ok("policyauthorize", &AUTHORIZE);
+}
+
+/// What [`approach_policy`] has left to be asked for: whether what is in the session is what was signed.
+pub const AUTHORIZE: [&str; 8] = ["-S", "s.ctx", "-i", "policy", "-n", "key.name", "-t", "ticket"];
+
+/// Leaves in `s.ctx` a session in which all has been asserted that such a policy consists of, whatever came of it.
+pub fn approach_policy(tools: &Tools, keyset: &Keyset, boot: Boot, key: &str) {
     let (public, signed, policy) = match key {
         "luks" => ("luks", "tpm_luks.policy.signed", luks_policy(&boot.pcr7(), "0001")),
         _ => ("tpmpass", "tpm_passwd.policy.signed", pcr_policy(&boot.pcr7())),
@@ -124,6 +133,5 @@ pub fn satisfy_policy(tools: &Tools, keyset: &Keyset, boot: Boot, key: &str) {
     tools.ok("loadexternal", &["-C", "o", "-G", "rsa", "-u", text(&public), "-c", "key.ctx", "-n", "key.name"]);
     let digest = ["-c", "key.ctx", "-g", "sha256", "-m", "policy"];
     tools.ok("verifysignature", &[&digest[..], &["-s", text(&signature), "-f", "rsassa", "-t", "ticket"]].concat());
-    tools.ok("policyauthorize", &["-S", "s.ctx", "-i", "policy", "-n", "key.name", "-t", "ticket"]);
     tools.ok("flushcontext", &["-t"]);
 }
