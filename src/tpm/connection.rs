@@ -66,6 +66,11 @@ impl Tpm {
         self.wire.has_worked()
     }
 
+    /// How long the TPM is waited for.
+    pub(super) const fn patience(&self) -> Duration {
+        self.patience
+    }
+
     /// Runs one TPM command, again while the TPM asks for it and time is left.
     ///
     /// `what` continues "cannot …".

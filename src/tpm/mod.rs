@@ -7,6 +7,7 @@
 //! - `session`, `pcr`, `nv`: what the commands need;
 //! - `unlock`: the signed policy that opens the indices;
 //! - `store`: [`Truststore`](crate::store::Truststore) on top of all that;
+//! - `hierarchy`: whether the firmware has left the TPM's hierarchies switched on;
 //! - `dictionary_attack`: that power cuts do not lock a machine out;
 //! - `inspect`: what anybody can find out, for the host program;
 //! - `provision`: layout 3 written, in steps that can be cut off;
@@ -18,6 +19,7 @@ mod crypto;
 mod dictionary_attack;
 mod ecdh;
 mod esys_resource;
+mod hierarchy;
 #[cfg(feature = "host")]
 mod inspect;
 mod nv;

@@ -11,7 +11,7 @@ use crate::{
     layout::{Index, attribute},
     secret::{MAX_SECRET, Secret},
 };
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tss_esapi::{
     attributes::NvIndexAttributes,
     handles::{NvIndexHandle, NvIndexTpmHandle, TpmHandle},
@@ -25,6 +25,9 @@ use tss_esapi::{
 
 /// What `NV_Read` and `NV_Write` move at most where the TPM does not say (part 2, annex A).
 const SMALLEST_BUFFER: u16 = 512;
+
+/// How long PCRs may keep changing, in times that an answer is waited for.
+const STORM: u32 = 6;
 
 /// An index that the TPM has.
 #[derive(Clone)]
@@ -139,12 +142,12 @@ impl Tpm {
         authorize: &mut impl FnMut(&mut Self) -> Result<()>,
         mut access: impl FnMut(&mut Self) -> Result<T>,
     ) -> Result<T> {
-        const PATIENCE: Duration = Duration::from_secs(60);
+        let patience = self.patience() * STORM;
         let start = Instant::now();
         loop {
             let outcome = authorize(self).and_then(|()| access(self));
             match outcome {
-                Err(_) if self.last_code() == response_code::PCR_CHANGED && start.elapsed() < PATIENCE => {
+                Err(_) if self.last_code() == response_code::PCR_CHANGED && start.elapsed() < patience => {
                     self.restart_policy(session)?;
                 }
                 other => return other,

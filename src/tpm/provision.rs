@@ -9,7 +9,9 @@
 
 use super::{
     connection::{PT_NV_INDEX_MAX, PT_PERMANENT, Tpm},
+    hierarchy,
     nv::{Access, By, Nv},
+    response_code,
     session::Protect,
     store::TpmStore,
 };
@@ -74,6 +76,7 @@ impl Provision for TpmStore {
         let policy_of = |signer| entry.public_key(signer).map(|key| digest::authorize(&key.name()));
         let (luks, tpm_pass) = (policy_of(Signer::Luks)?, policy_of(Signer::TpmPass)?);
 
+        self.tpm.check_hierarchies(hierarchy::STORAGE | hierarchy::ENDORSEMENT)?;
         let permanent = self.tpm.property("ask who owns the TPM", PT_PERMANENT)?.unwrap_or(0);
         if permanent & IN_LOCKOUT != 0 {
             return Err(Error::new(Kind::LockedOut, "take ownership of the TPM", "it is in lockout"));
@@ -155,13 +158,13 @@ impl TpmStore {
 
     /// Takes back what an earlier run set with the password that it had stored before.
     fn undo_ownership(&mut self, writer: &Writer, permanent: u32) -> Result<()> {
+        let somebody = || {
+            let why = "somebody has set a lockout or endorsement password";
+            Error::new(Kind::Refused, "take ownership of the TPM", why)
+                .remedy("clear the TPM in the firmware setup, which destroys what it holds, and run it again")
+        };
         let Some(nv) = self.tpm.find_nv(Index::AdminPassword)?.filter(Nv::is_written) else {
-            return Err(Error::new(
-                Kind::Refused,
-                "take ownership of the TPM",
-                "somebody has set a lockout or endorsement password",
-            )
-            .remedy("clear the TPM in the firmware setup, which destroys what it holds, and run it again"));
+            return Err(somebody());
         };
         let password = self.tpm.read_nv(&nv, writer.chunk, writer.owner(), |_| Ok(()))?;
         let set = [
@@ -173,7 +176,11 @@ impl TpmStore {
                 self.tpm.run("use the TPM admin password", |c| {
                     c.tr_set_auth(object, Auth::from_bytes(password.expose())?)
                 })?;
-                self.change_auth(hierarchy, writer.session, &[])?;
+                self.change_auth(hierarchy, writer.session, &[]).map_err(|error| match self.tpm.last_code() {
+                    // The lockout password may be tried once, and then not for a day.
+                    response_code::AUTH_FAIL | response_code::BAD_AUTH | response_code::LOCKOUT => somebody(),
+                    _ => error,
+                })?;
             }
         }
         Ok(())

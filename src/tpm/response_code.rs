@@ -21,10 +21,14 @@ pub const RETRY: u32 = 0x922;
 /// Format-one codes, stripped of the number of the handle, parameter or session.
 pub const ASYMMETRIC: u32 = 0x081;
 pub const VALUE: u32 = 0x084;
+pub const HIERARCHY: u32 = 0x085;
 pub const KEY_SIZE: u32 = 0x087;
+pub const MODE: u32 = 0x089;
+pub const TYPE: u32 = 0x08a;
 pub const HANDLE: u32 = 0x08b;
 pub const AUTH_FAIL: u32 = 0x08e;
 pub const SIZE: u32 = 0x095;
+pub const SYMMETRIC: u32 = 0x096;
 pub const SIGNATURE: u32 = 0x09b;
 pub const KEY: u32 = 0x09c;
 pub const POLICY_FAIL: u32 = 0x09d;
@@ -44,6 +48,11 @@ pub const fn base(code: u32) -> u32 {
 /// Whether the same command may succeed if it is simply sent again.
 pub const fn is_transient(code: u32) -> bool {
     matches!(base(code), YIELDED | CANCELED | TESTING | NV_RATE | RETRY)
+}
+
+/// Whether the TPM does not know an algorithm that it is to use.
+pub const fn is_unknown_algorithm(code: u32) -> bool {
+    matches!(base(code), ASYMMETRIC | KEY_SIZE | MODE | TYPE | SYMMETRIC | CURVE)
 }
 
 /// An error for a code that the caller has no better words for.
@@ -77,6 +86,14 @@ pub fn error(what: &'static str, code: u32) -> Error {
             "the TPM's memory is full of other programs' objects",
             Some("use the kernel's resource manager, /dev/tpmrm0"),
         ),
+        HIERARCHY => (
+            Kind::NoTpm,
+            "the firmware has switched a hierarchy of the TPM off",
+            Some("switch it on in the firmware setup"),
+        ),
+        _ if is_transient(code) => {
+            (Kind::System, "the TPM is busy and stays so", Some("restart the machine, and allow it longer (--wait)"))
+        }
         _ => (Kind::Corrupt, "the TPM refuses", Some("report the code; it is not one that should occur")),
     };
     let error = Error::new(kind, what, format!("{why} (TPM code {code:#05x})"));

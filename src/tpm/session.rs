@@ -71,7 +71,8 @@ impl Tpm {
                 let symmetric = SymmetricDefinition::AES_128_CFB;
                 c.start_auth_session(Some(key), None, None, kind, symmetric, HashingAlgorithm::Sha256)
             })
-        })?;
+        });
+        let session = session.map_err(|error| self.explain_algorithm(error))?;
         session.ok_or_else(|| Error::new(Kind::Corrupt, WHAT, "it gives none"))
     }
 
@@ -151,8 +152,18 @@ impl Tpm {
         let auth = auth.or(Some(AuthSession::Password));
         let made = self.run(what, |c| {
             c.execute_with_session(auth, |c| c.create_primary(hierarchy, template.clone(), None, None, None, None))
-        })?;
-        Ok(made.key_handle)
+        });
+        made.map(|made| made.key_handle).map_err(|error| self.explain_algorithm(error))
+    }
+
+    /// Says so where the TPM lacks what no session goes without.
+    fn explain_algorithm(&self, error: Error) -> Error {
+        if !response_code::is_unknown_algorithm(self.last_code()) {
+            return error;
+        }
+        error
+            .because("it lacks elliptic curves (P-256) or AES-128-CFB, which Trust cannot do without")
+            .remedy("update the TPM's firmware, or use another TPM")
     }
 }
 

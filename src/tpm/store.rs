@@ -2,6 +2,7 @@
 
 use super::{
     connection::Tpm,
+    hierarchy,
     nv::{Access, By, Nv},
     unlock::Approved,
 };
@@ -80,7 +81,10 @@ impl TpmStore {
     fn index(&mut self, index: Index) -> Result<Nv> {
         match self.tpm.find_nv(index)? {
             Some(nv) if nv.is_written() => Ok(nv),
-            _ => Err(Error::new(Kind::Unprovisioned, format!("read {}", index.title()), "the TPM does not hold it")),
+            _ => {
+                self.tpm.check_hierarchies(hierarchy::STORAGE)?;
+                Err(Error::new(Kind::Unprovisioned, format!("read {}", index.title()), "the TPM does not hold it"))
+            }
         }
     }
 

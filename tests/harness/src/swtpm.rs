@@ -4,7 +4,7 @@ use crate::{
     front,
     keyset::{Digest, hex},
     tools::{Tools, run},
-    wire::Response,
+    wire::{Response, u32_at},
 };
 use std::{
     collections::HashMap,
@@ -26,6 +26,8 @@ pub enum Banks {
     Sha256,
     /// sha1, sha256 and sha384.
     Three,
+    /// All that a software TPM has: sha1, sha256, sha384 and sha512.
+    Four,
     /// sha1 alone: no TPM for this project.
     Sha1,
     /// No TPM 2.0 but a TPM 1.2.
@@ -39,6 +41,7 @@ impl Banks {
         match self {
             Self::Sha256 => &["sha256"],
             Self::Three => &["sha1", "sha256", "sha384"],
+            Self::Four => &["sha1", "sha256", "sha384", "sha512"],
             Self::Sha1 => &["sha1"],
             Self::Tpm12 => &[],
         }
@@ -234,6 +237,7 @@ impl Swtpm {
             let size = match *bank {
                 "sha1" => 20,
                 "sha384" => 48,
+                "sha512" => 64,
                 _ => 32,
             };
             let filled: Vec<u8> = digest.iter().copied().cycle().take(size).collect();
@@ -247,6 +251,16 @@ impl Swtpm {
         let out = self.tools.dir().join(format!("pcr-{bank}"));
         self.tools.ok("pcrread", &[&format!("{bank}:{index}"), "-o", &out.display().to_string()]);
         hex(&fs::read(out).expect("tpm2_pcrread wrote it"))
+    }
+
+    /// How many failed attempts it holds against whoever tries next (`TPM_PT_LOCKOUT_COUNTER`).
+    #[must_use]
+    pub fn failed_attempts(&self) -> u32 {
+        // TPM2_GetCapability of one property, which is at the end of the answer.
+        const ASK: [u8; 22] = [0x80, 1, 0, 0, 0, 22, 0, 0, 1, 0x7a, 0, 0, 0, 6, 0, 0, 2, 0x0e, 0, 0, 0, 1];
+        let answer = self.raw().send(&ASK);
+        assert!(answer.ok(), "TPM2_GetCapability: {answer:?}");
+        u32_at(&answer.0, answer.0.len() - 4)
     }
 
     fn wait_until_it_listens(&self) {
