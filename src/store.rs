@@ -6,6 +6,7 @@ use crate::{
     guard::{self, OnLockFailure},
     identity::Identity,
     layout::Index,
+    memory,
     secret::Secret,
 };
 
@@ -96,7 +97,8 @@ pub fn read_then_lock<S: Truststore, T>(
     read: impl FnOnce(&mut S) -> Result<T>,
 ) -> Result<(T, Locked)> {
     guard::arm(on_failure);
-    let outcome = read(store);
+    let outcome = apart(store, read);
+    memory::wipe_stack();
     if let Err(error) = store.lock() {
         // A TPM that cannot work releases nothing, now or later in this boot: that, and not the lock, is the news.
         if let (Err(first), Kind::NoTpm) = (&outcome, error.kind())
@@ -106,6 +108,8 @@ pub fn read_then_lock<S: Truststore, T>(
             return outcome.map(|value| (value, Locked(())));
         }
         let why = match &outcome {
+            // The same twice says no more than once.
+            Err(first) if first.cause() == error.cause() => error.cause(),
             Err(first) => format!("{}, and before that: {}", error.cause(), first.cause()),
             Ok(_) => error.cause(),
         };
@@ -115,4 +119,10 @@ pub fn read_then_lock<S: Truststore, T>(
     }
     guard::disarm();
     outcome.map(|value| (value, Locked(())))
+}
+
+/// In a frame of its own: what it leaves on the stack lies below the caller's.
+#[inline(never)]
+fn apart<S, T>(store: &mut S, read: impl FnOnce(&mut S) -> Result<T>) -> Result<T> {
+    read(store)
 }

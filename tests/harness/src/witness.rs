@@ -1,4 +1,4 @@
-//! A look into the memory of a process that is about to exit.
+//! A look into the memory of a process: while it waits, at a system call, when it is about to exit.
 
 use nix::{
     sys::{
@@ -14,11 +14,13 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-/// What a process was, the moment it exited.
+/// What a process was at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Remains {
     /// Its writable memory, by mapping.
     pub memory: Vec<(String, Vec<u8>)>,
+    /// Which of it may be swapped out.
+    pub unlocked: Vec<String>,
     /// `/proc/PID/limits`.
     pub limits: String,
     /// `/proc/PID/cmdline`.
@@ -27,16 +29,30 @@ pub struct Remains {
     pub environ: Vec<u8>,
 }
 
+impl Remains {
+    /// What a process is that waits, as one does for its TPM.
+    #[must_use]
+    pub fn of(pid: i32) -> Self {
+        look(Pid::from_raw(pid))
+    }
+}
+
 /// Follows one process to its end.
 #[derive(Debug)]
-pub struct Witness(JoinHandle<Remains>);
+pub struct Witness(JoinHandle<Vec<(Option<i64>, Remains)>>);
 
 impl Witness {
     /// Attaches to a running process. Returns when it is attached.
     #[must_use]
     pub fn attach(pid: i32) -> Self {
+        Self::attach_at(pid, &[])
+    }
+
+    /// Attaches to a running process, to look at it before it makes any of these system calls, too.
+    #[must_use]
+    pub fn attach_at(pid: i32, calls: &'static [i64]) -> Self {
         let (attached, wait) = channel();
-        let thread = thread::spawn(move || follow(Pid::from_raw(pid), &attached));
+        let thread = thread::spawn(move || follow(Pid::from_raw(pid), calls, &attached));
         wait.recv().expect("the process can be traced");
         Self(thread)
     }
@@ -44,26 +60,49 @@ impl Witness {
     /// Waits for the process' end.
     #[must_use]
     pub fn remains(self) -> Remains {
+        self.all().pop().expect("it has ended").1
+    }
+
+    /// Waits for the process' end; what was seen before each system call, and at the end.
+    #[must_use]
+    pub fn all(self) -> Vec<(Option<i64>, Remains)> {
         self.0.join().expect("the witness lives")
     }
 }
 
 /// ptrace(2) is bound to a thread: all of it happens here.
-fn follow(pid: Pid, attached: &Sender<()>) -> Remains {
-    ptrace::seize(pid, ptrace::Options::PTRACE_O_TRACEEXIT).expect("CAP_SYS_PTRACE");
+fn follow(pid: Pid, calls: &[i64], attached: &Sender<()>) -> Vec<(Option<i64>, Remains)> {
+    let options = ptrace::Options::PTRACE_O_TRACEEXIT | ptrace::Options::PTRACE_O_TRACESYSGOOD;
+    ptrace::seize(pid, options).expect("CAP_SYS_PTRACE");
+    if !calls.is_empty() {
+        // It goes on from here on, and from each stop, to its next system call.
+        ptrace::interrupt(pid).expect("a tracee");
+    }
     attached.send(()).expect("the test waits");
-    let mut remains = Remains::default();
+    let mut seen = Vec::new();
     loop {
+        let mut signal = None;
         match waitpid(pid, Some(WaitPidFlag::__WALL)).expect("a tracee can be waited for") {
             WaitStatus::PtraceEvent(_, _, event) if event == ptrace::Event::PTRACE_EVENT_EXIT as i32 => {
-                remains = look(pid);
-                ptrace::cont(pid, None).expect("a stopped tracee");
+                seen.push((None, look(pid)));
             }
-            WaitStatus::Stopped(_, signal) => ptrace::cont(pid, signal).expect("a stopped tracee"),
-            WaitStatus::Exited(..) | WaitStatus::Signaled(..) => return remains,
-            _ => ptrace::cont(pid, None).expect("a stopped tracee"),
+            WaitStatus::PtraceSyscall(_) => seen.extend(entered(pid, calls).map(|call| (Some(call), look(pid)))),
+            WaitStatus::Stopped(_, stopped_by) => signal = Some(stopped_by),
+            WaitStatus::Exited(..) | WaitStatus::Signaled(..) => return seen,
+            _ => {}
         }
+        let go_on = if calls.is_empty() { ptrace::cont(pid, signal) } else { ptrace::syscall(pid, signal) };
+        go_on.expect("a stopped tracee");
     }
+}
+
+/// The system call that it is about to make, if it is one of these.
+#[cfg(target_arch = "x86_64")]
+fn entered(pid: Pid, calls: &[i64]) -> Option<i64> {
+    // -38: not made yet.
+    let regs = ptrace::getregs(pid).expect("a stopped tracee");
+    let call = regs.orig_rax.cast_signed();
+    (regs.rax.cast_signed() == -38 && calls.contains(&call)).then_some(call)
 }
 
 fn look(pid: Pid) -> Remains {
@@ -75,6 +114,7 @@ fn look(pid: Pid) -> Remains {
         cmdline: file("cmdline"),
         environ: file("environ"),
         memory: Vec::new(),
+        unlocked: unlocked(&String::from_utf8_lossy(&file("smaps"))),
     };
     for line in maps.lines() {
         let mut words = line.split_whitespace();
@@ -90,6 +130,31 @@ fn look(pid: Pid) -> Remains {
     }
     assert!(!remains.memory.is_empty(), "nothing of the process' memory could be read");
     remains
+}
+
+/// Not known here.
+#[cfg(not(target_arch = "x86_64"))]
+fn entered(_: Pid, _: &[i64]) -> Option<i64> {
+    None
+}
+
+/// The writable mappings without `lo` among their flags (proc(5), smaps).
+fn unlocked(smaps: &str) -> Vec<String> {
+    let (mut mapping, mut unlocked) = ("", Vec::new());
+    for line in smaps.lines() {
+        match line.strip_prefix("VmFlags:") {
+            Some(flags) => {
+                let is = |flag| flags.split_whitespace().any(|other| other == flag);
+                // The kernel's own pages, as that of the vDSO's data, are neither swapped nor locked.
+                if is("wr") && !is("lo") && !is("pf") {
+                    unlocked.push(mapping.to_owned());
+                }
+            }
+            None if line.split_whitespace().next().is_some_and(|word| word.contains('-')) => mapping = line,
+            None => {}
+        }
+    }
+    unlocked
 }
 
 /// Where `needle` occurs in `haystack`.
