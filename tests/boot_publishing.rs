@@ -36,7 +36,7 @@ fn the_tmpfs_is_private_and_read_only_in_effect() {
     assert_eq!(fields[7], "tmpfs", "{mount}");
     let version: Vec<u32> = run_version();
     if version >= vec![6, 4] {
-        assert!(fields.last().expect("super options").contains("noswap"), "{mount}");
+        assert!(fields.last().expect("super options").contains("noswap"), "it may be swapped out: {mount}");
     }
 }
 
@@ -67,6 +67,42 @@ fn other_users_see_nothing() {
         assert_ne!(run.value(name), "0", "{name}: {run:#?}");
     }
     assert!(!run.stdout.contains("trust-"));
+}
+
+/// Namespaces that there were before see what is mounted later, if that is shared with them: the tmpfs is not.
+#[test]
+fn another_mount_namespace_does_not_see_the_tmpfs() {
+    let machine = Machine::provisioned();
+    let run = machine.boot(
+        Boot::Production,
+        r#"
+        # The program wants to see this uid.
+        mount="setpriv --reuid 0 mount"
+        $mount --make-shared /priv
+        unshare --mount --propagation unchanged sleep 60 &
+        peer=$!
+        unshare --mount --propagation slave sleep 60 &
+        slave=$!
+        while grep -q '^unshare' /proc/$peer/comm /proc/$slave/comm; do sleep 0.1; done
+        trust setup
+        mkdir /priv/other
+        $mount -t tmpfs other /priv/other
+        see() { echo "$1 $(grep -c " - tmpfs $2 " /proc/$3/mountinfo || true)"; }
+        see here trust self
+        for other in $peer $slave; do
+            see other other $other
+            see trust trust $other
+            echo "files $(ls -A /proc/$other/root/priv/factory/secure | wc -w)"
+        done
+        kill $peer $slave
+        "#,
+    );
+    let said = |name: &str| {
+        let lines = run.ok().stdout.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        lines.collect::<Vec<_>>()
+    };
+    assert_eq!((said("here"), said("other")), (vec!["1"], vec!["1"; 2]), "a mount that is shared is seen: {run:#?}");
+    assert_eq!((said("trust"), said("files")), (vec!["0"; 2], vec!["0"; 2]), "others see the tmpfs: {run:#?}");
 }
 
 #[test]

@@ -200,6 +200,12 @@ fn nothing_secret_is_said() {
         run.ok();
         said.extend([run.stdout, run.stderr, run.kmsg, run.console]);
     }
+    // With the secrets in hand, and nothing to do with them.
+    machine.wire.on_command(|command| if command.code() == cc::PCR_EVENT { Action::Close } else { Action::Forward });
+    let run = machine.attempt("setup --verbose");
+    assert_eq!(run.status(), 16, "{run:#?}");
+    said.extend([run.stderr, run.kmsg, run.console]);
+    machine.wire.be_honest();
     assert!(said.lines().count() > 20, "--verbose says what is done: {said}");
     for (name, secret) in secrets(&machine) {
         assert!(find(said.as_bytes(), &secret).is_none(), "the {name} is said");
