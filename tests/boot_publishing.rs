@@ -15,7 +15,10 @@ fn the_tmpfs_is_private_and_read_only_in_effect() {
         echo "names $(ls -A | sort | tr '\n' ' ')"
         echo "modes $(stat -c %a . server.crt server.key manifestCA.pem | tr '\n' ' ')"
         echo "owner $(stat -c %u . server.crt server.key manifestCA.pem | sort -u)"
-        echo "mount $(grep ' /priv/factory/secure ' /proc/self/mountinfo)"
+        # The one that carries it, whose root is that directory, and itself.
+        echo "mounts $(grep -c ' /priv/factory/secure ' /proc/self/mountinfo)"
+        echo "below $(grep ' /factory/secure /priv/factory/secure ' /proc/self/mountinfo)"
+        echo "mount $(grep ' / /priv/factory/secure ' /proc/self/mountinfo)"
         cmp manifestCA.pem /cell/ca.pem
         cmp server.crt "$CERT"
         cmp server.key "$KEY"
@@ -25,6 +28,10 @@ fn the_tmpfs_is_private_and_read_only_in_effect() {
     assert_eq!(run.value("names").trim(), "manifestCA.pem server.crt server.key");
     assert_eq!(run.value("modes").trim(), "700 400 400 400");
     assert_eq!(run.value("owner"), machine.cell.uid().to_string());
+    assert_eq!(run.value("mounts"), "2");
+    for mount in [run.value("below"), run.value("mount")] {
+        assert_eq!(mount.split(' ').nth(6), Some("-"), "neither shared nor a slave: {mount}");
+    }
     let mount = run.value("mount");
     // Fields of mountinfo: … mount point, options, [optional fields: propagation], -, type, source, super options.
     let fields: Vec<&str> = mount.split(' ').collect();
@@ -32,7 +39,6 @@ fn the_tmpfs_is_private_and_read_only_in_effect() {
     for option in ["nosuid", "nodev", "noexec"] {
         assert!(options.contains(&option), "{mount}");
     }
-    assert_eq!(fields[6], "-", "neither shared nor a slave: {mount}");
     assert_eq!(fields[7], "tmpfs", "{mount}");
     let version: Vec<u32> = run_version();
     if version >= vec![6, 4] {

@@ -132,7 +132,10 @@ fn a_fifo_in_pcr7data_is_not_waited_for() {
     let info = machine.keyset.entry(&Boot::Production.pcr7()).join("info.json");
     fs::remove_file(&info).expect("writable");
     harness::run("mkfifo", &[info.to_str().expect("text")]);
-    machine.attempt("setup").refused(14);
+    let setup = r#"env -i "$TRUST" setup --tcti "$TCTI" --pcr7data "$PCR7DATA""#;
+    // Whoever waits for it waits for ever.
+    let script = format!("try status timeout --signal=KILL 60 {setup}\npublished");
+    machine.boot(Boot::Production, &script).refused(14);
 }
 
 /// The owner raises the version: what was signed for the old one is worth nothing.

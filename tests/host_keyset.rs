@@ -124,6 +124,24 @@ fn a_keyset_has_its_files_with_their_modes_and_nothing_else() {
     assert_eq!(names(&home.keys()), ["k"]);
 }
 
+/// Who opens a file before its mode is set keeps it open: no mode is set, all are those that files are made with.
+#[test]
+fn modes_are_there_from_the_first_instant() {
+    let home = Home::new();
+    let calls = home.path().join("calls");
+    let script = "umask 0; exec strace -f -qq -o \"$0\" -e trace=/chmod,rename -e inject=/chmod:error=EPERM \"$@\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", script]).arg(&calls).arg(trust_host());
+    command.args(["initkeyset", "--keysetname", "k", "--key-type", "ec-p256"]);
+    let output = command.env("HOME", home.path()).env_remove("XDG_DATA_HOME").output().unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    let calls = fs::read_to_string(calls).unwrap();
+    assert!(!calls.contains("chmod"), "a mode is set later: {complaint}{calls}");
+    assert!(output.status.success() && calls.contains("rename"), "{complaint}{calls}");
+    let others = |line: &&String| !line.ends_with(" 700") && !line.ends_with(" 640") && !line.ends_with(" 600");
+    assert_eq!(tree(&home.keys().join("k")).iter().find(others), None);
+}
+
 #[test]
 fn keys_are_sound_and_all_different_and_belong_to_their_certificates() {
     let (_, keyset) = sample();

@@ -5,7 +5,7 @@
 //! of the sources; what is shipped knows no switch for any of this.
 
 use crate::{dist, fetch, packages, sh};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -58,33 +58,51 @@ fn read(patch: PathBuf) -> Result<Breakage> {
     Ok(Breakage { name, patch, what, tests })
 }
 
+/// What came of a test that must notice a breakage.
+struct Row {
+    breakage: String,
+    /// The test, or what was being done instead of running it.
+    test: String,
+    noticed: bool,
+    /// The words that it must say, or else what it has said.
+    words: String,
+}
+
 /// Breaks the program in each of these ways, and tells which tests did not notice.
 pub fn broken(filter: &[String]) -> Result<bool> {
     packages::ensure(&[packages::BUILD, packages::RUN, packages::TEST])?;
     let tss = fetch::prepare()?;
-    let mut failures = Vec::new();
-    let breakages = list(filter)?;
-    for breakage in &breakages {
+    let mut rows = Vec::new();
+    for breakage in &list(filter)? {
         let start = Instant::now();
-        match breakage.check(&tss) {
-            Ok(()) => println!("{}: noticed ({} s)", breakage.name, start.elapsed().as_secs()),
-            Err(e) => {
-                println!("{}: {e:#}", breakage.name);
-                failures.push(&breakage.name);
-            }
-        }
+        println!("\n== broken: {} ({})", breakage.what, breakage.name);
+        let noticed = breakage.check(&tss).unwrap_or_else(|e| {
+            let (test, words) = ("(not tried)".to_owned(), format!("{e:#}"));
+            vec![Row { breakage: breakage.name.clone(), test, noticed: false, words }]
+        });
+        noticed.iter().for_each(print);
+        println!("{} s", start.elapsed().as_secs());
+        rows.extend(noticed);
     }
-    println!("{} of {} breakages noticed", breakages.len() - failures.len(), breakages.len());
-    Ok(failures.is_empty())
+    println!("\n{:24} {:8} test: words", "breakage", "noticed");
+    rows.iter().for_each(print);
+    let blind: BTreeSet<_> = rows.iter().filter(|row| !row.noticed).map(|row| &row.breakage).collect();
+    let all: BTreeSet<_> = rows.iter().map(|row| &row.breakage).collect();
+    println!("{} of {} breakages noticed by all of their tests", all.len() - blind.len(), all.len());
+    Ok(blind.is_empty())
+}
+
+fn print(row: &Row) {
+    let noticed = if row.noticed { "yes" } else { "NO" };
+    println!("{:24} {noticed:8} {}: {}", row.breakage, row.test, row.words);
 }
 
 impl Breakage {
     /// Builds the broken program, and runs the tests that must fail.
     ///
     /// # Errors
-    /// A test that passes all the same; a patch that does not apply; a program that does not compile.
-    fn check(&self, tss: &Path) -> Result<()> {
-        println!("\n== broken: {}", self.what);
+    /// A patch that does not apply; a program that does not compile.
+    fn check(&self, tss: &Path) -> Result<Vec<Row>> {
         let work = sh::workspace().join("target/broken");
         let tree = work.join("tree");
         copy(&tree)?;
@@ -96,23 +114,30 @@ impl Breakage {
         let build = Build { tree: &tree, target: &work.join("target"), tss };
         let is_static = self.tests.keys().any(|program| program.starts_with(MACHINES));
         let programs = build.programs(is_static)?;
-        let mut blind = Vec::new();
+        let mut rows = Vec::new();
         for (program, tests) in &self.tests {
             let said = build.run(program, tests.keys(), &programs)?;
             fs::write(work.join(format!("{}.{program}.log", self.name)), &said)?;
             for (test, words) in tests {
-                if said.contains(&format!("test {test} ... ok")) {
-                    blind.push(format!("{program}::{test}"));
-                } else if !words_of(&said, test).contains(words) {
-                    blind.push(format!("{program}::{test} (which says nothing of {words:?})"));
-                }
+                let own = words_of(&said, test);
+                let noticed = own.contains(words);
+                let words = if noticed { words.clone() } else { instead(&said, test, own) };
+                rows.push(Row { breakage: self.name.clone(), test: format!("{program}::{test}"), noticed, words });
             }
         }
-        if !blind.is_empty() {
-            bail!("NOT NOTICED by {}", blind.join(", "));
-        }
-        Ok(())
+        Ok(rows)
     }
+}
+
+/// What a test said that did not say what it must.
+fn instead(said: &str, test: &str, own: &str) -> String {
+    if said.contains(&format!("test {test} ... ok")) {
+        return "it passes".to_owned();
+    }
+    let mut lines = own.lines().skip_while(|line| !line.contains(" panicked at ")).skip(1);
+    lines
+        .next()
+        .map_or("it did not run to its end: see its log".to_owned(), |line| format!("it fails, saying {line:?}"))
 }
 
 /// What a test that failed has said, of all that its program said.
