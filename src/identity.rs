@@ -13,6 +13,7 @@ use der::{
 };
 use spki::SubjectPublicKeyInfoRef;
 use std::{io::Read, path::Path};
+use zeroize::Zeroizing;
 
 /// A certificate and the private key that belongs to it, both PEM as given.
 pub struct Identity {
@@ -33,7 +34,7 @@ impl Identity {
                 .remedy("give a certificate and its unencrypted private key in PEM")
         };
         let pem = files::read(certificate, MAX_SECRET).map_err(|e| bad(certificate, e.to_string()))?;
-        let public = Public::of_certificate(&pem).map_err(|why| bad(certificate, why.into()))?;
+        let (_, public) = Public::of_certificate(&pem).map_err(|why| bad(certificate, why.into()))?;
         let (mut file, size) = files::open(key, MAX_SECRET).map_err(|e| bad(key, e.to_string()))?;
         let key = Secret::filled(size, |buffer| {
             file.read_exact(buffer).map_err(|e| bad(key, e.to_string()))?;
@@ -82,8 +83,8 @@ pub enum Public {
 type Why = &'static str;
 
 impl Public {
-    /// That of the first certificate in `text`.
-    fn of_certificate(text: &[u8]) -> std::result::Result<Self, Why> {
+    /// The first certificate in `text`, in DER, and its public key.
+    pub(crate) fn of_certificate(text: &[u8]) -> std::result::Result<(Zeroizing<Vec<u8>>, Self), Why> {
         let block = pem::blocks(text).next().ok_or("it holds no PEM")?;
         if block.label != "CERTIFICATE" {
             return Err("it does not begin with a certificate");
@@ -91,7 +92,8 @@ impl Public {
         let malformed = "its certificate is malformed";
         let der = block.der.ok_or(malformed)?;
         let spki = subject_public_key_info(&der).map_err(|_| malformed)?;
-        Self::of_spki(&spki).ok_or(malformed)
+        let public = Self::of_spki(&spki).ok_or(malformed)?;
+        Ok((der, public))
     }
 
     fn of_spki(spki: &SubjectPublicKeyInfoRef<'_>) -> Option<Self> {

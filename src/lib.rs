@@ -18,6 +18,7 @@
     clippy::unwrap_used
 )]
 
+mod authority;
 pub mod commands;
 pub mod console;
 mod early;

@@ -101,7 +101,7 @@ impl TpmBench {
     fn open(machine: &Machine) -> TpmStore {
         let address = machine.wire.tcti().parse().expect("an address");
         let tpm = Tpm::connect(&address, Duration::from_secs(5), false).expect("a TPM");
-        TpmStore::new(tpm, machine.keyset.pcr7data())
+        TpmStore::new(tpm, machine.keyset.pcr7data(), "/none".into())
     }
 }
 

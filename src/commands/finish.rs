@@ -2,10 +2,11 @@
 
 use super::{harden, options::Options};
 use crate::{
-    console,
+    authority, console,
     error::{Error, Kind, Result},
     files,
     identity::Identity,
+    policy::pcr7data::Pcr7Data,
     publish::{self, Withdrawn, keyring, tmpfs},
     seccomp::{self, calls},
     tpm::{Tpm, bound_key},
@@ -20,7 +21,7 @@ pub fn run(options: &Options) -> Result<()> {
     let phases = [calls::REVOKE_KEYS, calls::REMOVE_FILES];
     // Whatever becomes of it, nothing stays published.
     let hardened = if options.key_to_tpm {
-        harden(options, &phases).map(|_| ())
+        harden(options, &[&[calls::CHECK_SIGNATURE], &phases[..]].concat()).map(|_| ())
     } else {
         seccomp::confine(&[&[calls::PROCESS], &phases[..]].concat())
     };
@@ -61,8 +62,13 @@ fn key_to_tpm(options: &Options) -> Result<()> {
         return Ok(());
     }
     let identity = Identity::load(&directory.join(CERTIFICATE), &key)?;
+    // In the booted system there may be none, and nobody is asked.
+    let authorities =
+        Pcr7Data::open(&options.pcr7data).map_or_else(|_| Ok(Vec::new()), |data| data.srk_authorities())?;
     let mut tpm = Tpm::connect(&options.tcti, options.wait, options.verbose)?;
-    let file = tpm.bind_key(&identity, options.parent)?;
+    let file = tpm.bind_key(&identity, options.parent, |parent| {
+        authority::vouches_for(&authorities, &options.srk_signature, Some(parent))
+    })?;
     drop((tpm, identity));
     tmpfs::replace(directory, KEY, file.as_bytes())
 }

@@ -232,5 +232,5 @@ fn harden(options: &Options, phases: &[&[Call]]) -> Result<Before> {
 /// Opens the store that the options name. Sends nothing yet.
 fn open_store(options: &Options) -> Result<TpmStore> {
     let tpm = Tpm::connect(&options.tcti, options.wait, options.verbose)?;
-    Ok(TpmStore::new(tpm, options.pcr7data.clone()))
+    Ok(TpmStore::new(tpm, options.pcr7data.clone(), options.srk_signature.clone()))
 }

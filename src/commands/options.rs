@@ -51,7 +51,19 @@ pub const SPECS: &[Spec] = &[
         name: "--pcr7data",
         value: "DIR",
         help: "the directory that holds policy-N with the signed policies (/pcr7data)",
-        commands: OF_THE_TPM,
+        commands: WITH_A_TPM,
+    },
+    Spec {
+        name: "--srk-signature",
+        value: "FILE",
+        help: "where an authority vouches for the TPM's storage root key, if the keyset asks for it (/.extra/global_credentials/trust.srk.cred)",
+        commands: &[Command::Setup, Command::Preinit, Command::Finish],
+    },
+    Spec {
+        name: "--srk-public",
+        value: "FILE",
+        help: "write the public area of the TPM's storage root key to this file, for `trust sudi certify-tpm`",
+        commands: &[Command::Provision],
     },
     Spec {
         name: "--on-lock-failure",
@@ -125,6 +137,8 @@ pub struct Options {
     pub tcti: Address,
     pub wait: Duration,
     pub pcr7data: PathBuf,
+    pub srk_signature: PathBuf,
+    pub srk_public: Option<PathBuf>,
     pub on_lock_failure: OnLockFailure,
     pub verbose: bool,
     pub event_log: PathBuf,
@@ -148,6 +162,8 @@ impl Default for Options {
             tcti: Address::default(),
             wait: Duration::from_secs(10),
             pcr7data: "/pcr7data".into(),
+            srk_signature: "/.extra/global_credentials/trust.srk.cred".into(),
+            srk_public: None,
             on_lock_failure: OnLockFailure::default(),
             verbose: false,
             event_log: "/sys/kernel/security/tpm0/binary_bios_measurements".into(),
@@ -225,6 +241,8 @@ fn set(options: &mut Options, spec: &Spec, value: OsString) -> Option<()> {
             options.wait = (1..=3600).contains(&seconds).then(|| Duration::from_secs(seconds))?;
         }
         "--pcr7data" => options.pcr7data = value.into(),
+        "--srk-signature" => options.srk_signature = value.into(),
+        "--srk-public" => options.srk_public = Some(value.into()),
         "--on-lock-failure" => {
             options.on_lock_failure = match text()? {
                 "poweroff" => OnLockFailure::PowerOff,

@@ -9,7 +9,7 @@ use crate::{
 };
 
 pub fn run(options: &Options) -> Result<()> {
-    let hardened = harden(options, &[calls::ADD_KEYS]);
+    let hardened = harden(options, &[calls::CHECK_SIGNATURE, calls::ADD_KEYS]);
     let mut store = open_store(options)?;
     let (passphrase, locked) = read_then_lock(&mut store, options.on_lock_failure, |store| {
         hardened?;

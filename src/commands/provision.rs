@@ -6,9 +6,9 @@ use crate::{
     error::{Error, Kind, Result},
     identity::Identity,
     store::{Outcome, Provision, read_then_lock},
+    tpm::StorageKey,
 };
-
-use std::path::Path;
+use std::{fs, path::Path};
 
 pub fn run(options: &Options) -> Result<()> {
     harden(options, &[])?;
@@ -23,5 +23,18 @@ pub fn run(options: &Options) -> Result<()> {
         Outcome::Provisioned => "provisioned; the secrets can be read from the next boot on",
         Outcome::AlreadyProvisioned => "already provisioned with this certificate; nothing was changed",
     });
-    Ok(())
+    show_storage_root_key(store.storage_root_key()?, options.srk_public.as_deref())
+}
+
+/// Says what an authority may vouch for, and writes it into a file if one is given.
+fn show_storage_root_key(key: Option<StorageKey>, file: Option<&Path>) -> Result<()> {
+    let Some(key) = key else {
+        let Some(file) = file else { return Ok(()) };
+        let why = "the TPM has no ECC P-256 storage key at 0x81000001";
+        return Err(Error::new(Kind::Unprovisioned, format!("write {}", file.display()), why)
+            .remedy("the machine is provisioned; without such a key, no keyset that asks for its signature boots it"));
+    };
+    console::note(&format!("the name of the storage root key is {}", key.name()));
+    let Some(file) = file else { return Ok(()) };
+    fs::write(file, key.to_tpm2b()).map_err(|why| Error::system(format!("write {}", file.display()), why))
 }

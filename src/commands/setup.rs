@@ -22,7 +22,7 @@ pub fn run(options: &Options) -> Result<()> {
     // Whatever fails from here on, PCR 7 is locked if there is a TPM to lock.
     let first = process::is_first() && !options.exec.is_empty();
     let mounted = if first { early::mount_all() } else { Ok(()) };
-    let hardened = harden(options, &[calls::ADD_KEYS, calls::ATTACH_FILES]);
+    let hardened = harden(options, &[calls::CHECK_SIGNATURE, calls::ADD_KEYS, calls::ATTACH_FILES]);
     let mut store = open_store(options)?;
     let ((before, passphrase, certificate, key, manifest_ca), locked) =
         read_then_lock(&mut store, options.on_lock_failure, |store| {

@@ -3,6 +3,7 @@
 //! - [`cli`]: the command line, and which function does what;
 //! - [`keyset`]: what a keyset holds, and how one is made;
 //! - [`project`], [`bulk`]: products of a keyset and their machines, one by one and by the thousand;
+//! - [`srk`]: storage root keys that the keyset vouches for;
 //! - [`signed_policy`]: pcr7data, as [`crate::policy::pcr7data`] reads it;
 //! - [`key`], [`certificate`], [`profile`], [`credentials`]: private keys, certificates, what ours say, and the two as files;
 //! - [`facts`], [`purpose`]: what any certificate says, and whether that is what it is for;
@@ -35,5 +36,6 @@ pub mod progress;
 pub mod project;
 pub mod purpose;
 pub mod signed_policy;
+pub mod srk;
 pub mod uki;
 pub mod xdg;

@@ -97,8 +97,7 @@ pub fn add(keyset: &Keyset, values: &Values, policies: &Policies, note: Note<'_>
 /// # Errors
 /// [`Kind::Usage`] when other keys are there, which have signed what is there; else [`Kind::System`].
 pub(super) fn publish_keys(pcr7data: &Path, keyset: &str, luks: &PublicKey, admin: &PublicKey) -> Result<PathBuf> {
-    // Where there are several, the highest is the one that counts.
-    let dir = Pcr7Data::open(pcr7data).map_or_else(|_| pcr7data.join(POLICY_DIR), |found| found.dir().to_owned());
+    let dir = directory(pcr7data);
     let keys = dir.join("pubkeys");
     let files =
         [("luks", luks), ("tpmpass", admin)].map(|(name, key)| (keys.join(format!("{name}-{keyset}.pem")), key));
@@ -110,6 +109,11 @@ pub(super) fn publish_keys(pcr7data: &Path, keyset: &str, luks: &PublicKey, admi
         atomic::replace(path, atomic::PUBLIC, key.to_pem()?.as_bytes())?;
     }
     Ok(dir)
+}
+
+/// The directory of the policies that count: where there are several, the highest.
+pub(super) fn directory(pcr7data: &Path) -> PathBuf {
+    Pcr7Data::open(pcr7data).map_or_else(|_| pcr7data.join(POLICY_DIR), |found| found.dir().to_owned())
 }
 
 /// Refuses to publish a key where another one is: a target would no longer believe what that has signed.

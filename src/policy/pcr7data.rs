@@ -2,7 +2,8 @@
 //!
 //! `policy-N/XX/Y…Y/` holds `info.json` and the signed policies of one PCR 7
 //! value; XXY…Y is its hex with the bytes of every pair swapped. With several
-//! `policy-N` the highest N counts. `policy-N/pubkeys/` holds the keys.
+//! `policy-N` the highest N counts. `policy-N/pubkeys/` holds the keys, and
+//! `policy-N/authorities/` the certificates of who must vouch for the TPM, if anybody must.
 
 use super::{
     digest::{self, Digest},
@@ -26,6 +27,9 @@ const MAX_BRACKETS: usize = 64;
 
 /// Beside the policy of a production boot: its events, for [`crate::explain`]. May be missing.
 pub const EVENTS: &str = "pcr7.events";
+
+/// Holds the certificates of authorities that must vouch for storage root keys; missing where nobody asks for it.
+pub const AUTHORITIES: &str = "authorities";
 
 /// What a PCR 7 value stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,7 +196,7 @@ impl Pcr7Data {
             Err(e) if e.kind() == ErrorKind::NotFound => return Err(self.unknown(pcr7)),
             other => other.map_err(|e| corrupt(&dir.join("info.json"), &e))?,
         };
-        Ok(Entry { info: parse_info(&json)?, pubkeys: self.policy.join("pubkeys"), dir })
+        Ok(Entry { info: parse_info(&json)?, policy: self.policy.clone(), dir })
     }
 
     /// Why no policy fits: already locked, or an unknown boot.
@@ -214,13 +218,20 @@ impl Pcr7Data {
         self.values().iter().filter_map(read).filter_map(|text| String::from_utf8(text).ok()).collect()
     }
 
+    /// The certificates of all keysets' authorities for storage root keys, in PEM: for a boot whose keyset PCR 7 no
+    /// longer tells.
+    ///
+    /// # Errors
+    /// [`Kind::Corrupt`] when one cannot be read.
+    pub fn srk_authorities(&self) -> Result<Vec<Vec<u8>>> {
+        let directory = self.policy.join(AUTHORITIES);
+        let paths = list(&directory).into_iter().map(|name| directory.join(name));
+        paths.map(|path| files::read(&path, MAX_FILE).map_err(|e| corrupt(&path, &e))).collect()
+    }
+
     /// The PCR 7 values that have an entry, in no order.
     #[must_use]
     pub fn values(&self) -> Vec<Digest> {
-        let list = |dir: &Path| -> Vec<String> {
-            let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-            entries.filter_map(|e| e.file_name().into_string().ok()).collect()
-        };
         let mut values = Vec::new();
         for xx in list(&self.policy).into_iter().filter(|name| name.len() == 2) {
             values.extend(list(&self.policy.join(&xx)).iter().filter_map(|rest| value_of(&xx, rest)));
@@ -235,7 +246,7 @@ pub struct Entry {
     /// The contents of its info.json.
     pub info: Info,
     dir: PathBuf,
-    pubkeys: PathBuf,
+    policy: PathBuf,
 }
 
 impl Entry {
@@ -256,13 +267,37 @@ impl Entry {
     /// # Errors
     /// [`Kind::Corrupt`] when it cannot be read or is no such key.
     pub fn public_key(&self, signer: Signer) -> Result<PublicKey> {
-        let path = self.pubkeys.join(match signer {
+        let path = self.policy.join("pubkeys").join(match signer {
             Signer::Luks => format!("luks-{}.pem", self.info.keyset),
             Signer::TpmPass => format!("tpmpass-{}.pem", self.info.keyset),
         });
         let pem = files::read(&path, MAX_FILE).map_err(|e| corrupt(&path, &e))?;
         PublicKey::from_pem(&pem)
     }
+
+    /// The certificate, in PEM, of the authority that must vouch for the TPM's storage root key, if the keyset asks for it.
+    ///
+    /// # Errors
+    /// [`Kind::Corrupt`] when it cannot be read.
+    pub fn srk_authority(&self) -> Result<Option<Vec<u8>>> {
+        let path = self.policy.join(authority(&self.info.keyset));
+        match files::read(&path, MAX_FILE) {
+            Err(why) if why.kind() == ErrorKind::NotFound => Ok(None),
+            other => other.map(Some).map_err(|why| corrupt(&path, &why)),
+        }
+    }
+}
+
+/// The file below `policy-N` that [`Entry::srk_authority`] reads.
+#[must_use]
+pub fn authority(keyset: &str) -> String {
+    format!("{AUTHORITIES}/{keyset}.pem")
+}
+
+/// The names in a directory; of one that cannot be read, none.
+fn list(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
 fn corrupt(path: &Path, why: &std::io::Error) -> Error {

@@ -48,6 +48,7 @@ const REVOKE: c_int = 3;
 const UNLINK: c_int = 9;
 const SEARCH: c_int = 10;
 const SET_TIMEOUT: c_int = 15;
+const PKEY_VERIFY: c_int = 28;
 
 /// Calls by which a process becomes another one, gets at others, or at the kernel.
 pub const NEVER: &[u32] = &[
@@ -129,6 +130,9 @@ const INET: &[Call] = &[
 
 /// A lock that cannot be proven.
 pub const POWER_OFF: &[Call] = &[call(libc::SYS_reboot).of(2, libc::RB_POWER_OFF)];
+
+/// The kernel's asymmetric keys, when an authority must vouch for the TPM's.
+pub const CHECK_SIGNATURE: &[Call] = &[call(libc::SYS_add_key), call(libc::SYS_keyctl).of(0, PKEY_VERIFY)];
 
 /// The keyring, when the passphrase is published, and when that fails half-way.
 pub const ADD_KEYS: &[Call] = &[

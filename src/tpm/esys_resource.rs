@@ -5,13 +5,15 @@
 //! is tpm2-tss's own (version 4.1.3, which build.rs compiles): handle, Name as
 //! a `TPM2B`, a tag, then the `TPM2B` public area in TPM form. Pure.
 
+use super::StorageKey;
 use crate::layout::{Index, POLICY_VERSION_NAME, attribute};
 
 /// The tag of an NV index.
 const NV_RESOURCE: u32 = 2;
 /// The tag of a key.
 const KEY_RESOURCE: u32 = 1;
-const ALG_SHA256: u16 = 0x000b;
+/// `TPM_ALG_SHA256`.
+pub const ALG_SHA256: u16 = 0x000b;
 
 /// `TPMS_NV_PUBLIC`, as far as it is needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +26,8 @@ pub struct NvPublic {
     pub size: u16,
 }
 
-struct Reader<'a>(&'a [u8]);
+/// What a TPM has marshalled: big-endian numbers, and bytes behind their size.
+pub struct Reader<'a>(pub &'a [u8]);
 
 impl<'a> Reader<'a> {
     fn take(&mut self, count: usize) -> Option<&'a [u8]> {
@@ -33,15 +36,15 @@ impl<'a> Reader<'a> {
         Some(taken)
     }
 
-    fn u16(&mut self) -> Option<u16> {
+    pub fn u16(&mut self) -> Option<u16> {
         Some(u16::from_be_bytes(self.take(2)?.try_into().ok()?))
     }
 
-    fn u32(&mut self) -> Option<u32> {
+    pub fn u32(&mut self) -> Option<u32> {
         Some(u32::from_be_bytes(self.take(4)?.try_into().ok()?))
     }
 
-    fn sized(&mut self) -> Option<&'a [u8]> {
+    pub fn sized(&mut self) -> Option<&'a [u8]> {
         let size = self.u16()?;
         self.take(usize::from(size))
     }
@@ -66,32 +69,9 @@ pub fn nv_public(resource: &[u8]) -> Option<NvPublic> {
     Some(NvPublic { attributes, policy, size: public.u16()? })
 }
 
-/// A storage key that a session can be salted to, and a key be wrapped for: its public point.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StorageKey {
-    /// As the TPM gives it, perhaps without leading zeros.
-    pub x: Vec<u8>,
-    /// As `x`.
-    pub y: Vec<u8>,
-}
-
-/// The key, if it is an ECC P-256 storage key with SHA-256 and AES-128-CFB that never leaves this TPM.
+/// The public area of a key, if it can be salted to.
 pub fn storage_key(resource: &[u8]) -> Option<StorageKey> {
-    const ECC: u16 = 0x0023;
-    const NIST_P256: u16 = 0x0003;
-    const AES_128_CFB: [u16; 3] = [0x0006, 128, 0x0043];
-    /// fixedTPM, fixedParent, restricted, decrypt (part 2, section 8.3).
-    const WANTED: u32 = 1 << 1 | 1 << 4 | 1 << 16 | 1 << 17;
-    const SIGN: u32 = 1 << 18;
-    let mut public = public(resource, KEY_RESOURCE)?;
-    let algorithms = [public.u16()?, public.u16()?];
-    let attributes = public.u32()?;
-    public.sized()?;
-    let symmetric = [public.u16()?, public.u16()?, public.u16()?];
-    let (_scheme, curve, _kdf) = (public.u16()?, public.u16()?, public.u16()?);
-    let fits = algorithms == [ECC, ALG_SHA256] && symmetric == AES_128_CFB && curve == NIST_P256;
-    let (x, y) = (public.sized()?.to_vec(), public.sized()?.to_vec());
-    (fits && attributes & (WANTED | SIGN) == WANTED).then_some(StorageKey { x, y })
+    StorageKey::parse(public(resource, KEY_RESOURCE)?.0)
 }
 
 /// Index 0x1500020 as every provisioned machine has it: its Name is part of

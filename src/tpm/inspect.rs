@@ -1,14 +1,27 @@
 //! What anybody can find out about a TPM, without a policy or a password.
 
 use super::{
+    StorageKey,
     connection::{PT_PERMANENT, Tpm},
     nv::{Access, By, Nv},
     provision::OWNER_AUTH_SET,
 };
-use crate::{error::Result, layout::Index, policy::digest};
+use crate::{
+    error::Result,
+    layout::{Index, SRK_HANDLE},
+    policy::digest,
+};
 use tss_esapi::constants::SessionType;
 
 impl Tpm {
+    /// The storage root key; `None` where the TPM has none that an authority could vouch for.
+    ///
+    /// # Errors
+    /// Those of a TPM that does not answer as it should.
+    pub fn into_storage_root_key(mut self) -> Result<Option<StorageKey>> {
+        Ok(self.storage_key(SRK_HANDLE)?.map(|(_, key)| key))
+    }
+
     /// Whether `provision` has been through with it, for this certificate.
     ///
     /// # Errors
@@ -20,7 +33,7 @@ impl Tpm {
             return Ok(false);
         }
         let Some(nv) = self.find_nv(Index::CertificateDigest)?.filter(Nv::is_written) else { return Ok(false) };
-        let session = self.start_session(SessionType::Hmac)?;
+        let (session, _) = self.start_session(SessionType::Hmac)?;
         let chunk = self.nv_buffer_size()?;
         let known = self.read_nv(&nv, chunk, Access { by: By::Anyone, session }, |_| Ok(()))?;
         Ok(*known.expose() == digest::hash(&[certificate]))

@@ -5,6 +5,7 @@
 //! - `crypto`, `ecdh`: the crypto backend of ESYS;
 //! - `connection`: one command at a time, retried within bounds, errors by remedy;
 //! - `session`, `pcr`, `nv`: what the commands need;
+//! - `storage_key`: what a session is salted to;
 //! - `unlock`: the signed policy that opens the indices;
 //! - `store`: [`Truststore`](crate::store::Truststore) on top of all that;
 //! - `hierarchy`: whether the firmware has left the TPM's hierarchies switched on;
@@ -28,10 +29,12 @@ mod pcr;
 mod provision;
 mod response_code;
 mod session;
+mod storage_key;
 mod store;
 mod transport;
 mod unlock;
 
 pub use connection::Tpm;
+pub use storage_key::StorageKey;
 pub use store::TpmStore;
 pub use transport::Address;

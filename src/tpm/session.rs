@@ -1,14 +1,10 @@
 //! The one session of a run: salted to a key in the TPM, AES-128-CFB, so that
 //! what it carries is neither seen nor changed on the bus.
 //!
-//! Not protected against: somebody between us and the TPM who answers in its
-//! place from the start. Nothing that a boot knows could tell the two apart.
+//! Somebody between us and the TPM who answers in its place from the start has a key of his own for that. What tells
+//! the two apart is an authority that vouches for the TPM's ([`crate::authority`]), where the image asks for one.
 
-use super::{
-    connection::Tpm,
-    esys_resource::{self, StorageKey},
-    response_code,
-};
+use super::{StorageKey, connection::Tpm, esys_resource, response_code};
 use crate::{
     error::{Error, Kind, Result},
     layout::SRK_HANDLE,
@@ -53,14 +49,20 @@ pub(super) enum Protect {
 }
 
 impl Tpm {
-    /// Starts a salted session: a policy session for reading, an HMAC session for provisioning.
-    pub(super) fn start_session(&mut self, kind: SessionType) -> Result<AuthSession> {
-        let (key, transient) = self.salt_key()?;
+    /// Starts a salted session: a policy session for reading, an HMAC session for provisioning. It is salted to the
+    /// persistent SRK, and in its absence to a primary key of the null hierarchy.
+    ///
+    /// The key that it is salted to is returned too, if that is the TPM's storage root key.
+    pub(super) fn start_session(&mut self, kind: SessionType) -> Result<(AuthSession, Option<StorageKey>)> {
+        if let Some((handle, key)) = self.storage_key(SRK_HANDLE)? {
+            return Ok((self.start_session_salted_to(handle, kind)?, Some(key)));
+        }
+        let key = self.create_primary("make a key to salt the session to", Hierarchy::Null, None)?;
         let session = self.start_session_salted_to(key, kind);
-        let flushed = if transient { self.flush(key) } else { Ok(()) };
+        let flushed = self.flush(key);
         let session = session?;
         flushed?;
-        Ok(session)
+        Ok((session, None))
     }
 
     /// Starts a session that only the TPM that holds `key` can answer in.
@@ -95,15 +97,6 @@ impl Tpm {
             .with_continue_session(more)
             .build();
         c.tr_sess_set_attributes(session, attributes, mask)
-    }
-
-    /// The persistent SRK; in its absence a primary key of the null hierarchy, to be flushed after use.
-    fn salt_key(&mut self) -> Result<(KeyHandle, bool)> {
-        if let Some((key, _)) = self.storage_key(SRK_HANDLE)? {
-            return Ok((key, false));
-        }
-        let key = self.create_primary("make a key to salt the session to", Hierarchy::Null, None)?;
-        Ok((key, true))
     }
 
     /// The key at a persistent handle, if there is one that can be salted to.

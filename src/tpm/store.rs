@@ -1,14 +1,16 @@
 //! The TPM as a [`Truststore`]: from the layout version to the lock.
 
 use super::{
+    StorageKey,
     connection::Tpm,
     hierarchy,
     nv::{Access, By, Nv},
     unlock::Approved,
 };
 use crate::{
+    authority,
     error::{Error, Kind, Result},
-    layout::{Index, LAYOUT_VERSION, Signer},
+    layout::{Index, LAYOUT_VERSION, SRK_HANDLE, Signer},
     policy::{
         digest::{self, Digest},
         pcr7data::{Entry, KeyType, Pcr7Data},
@@ -23,8 +25,10 @@ use tss_esapi::{constants::SessionType, interface_types::session_handles::AuthSe
 pub struct TpmStore {
     pub(super) tpm: Tpm,
     pub(super) pcr7data: PathBuf,
+    voucher: PathBuf,
     pub(super) pcr7: Option<Digest>,
     session: Option<AuthSession>,
+    salted_to: Option<StorageKey>,
     open: Option<Open>,
 }
 
@@ -36,10 +40,19 @@ struct Open {
 }
 
 impl TpmStore {
-    /// A store on `tpm`; the policies are looked up in `pcr7data` when they are needed. Sends nothing.
+    /// A store on `tpm`; the policies are looked up in `pcr7data` when they are needed, and the signature that vouches
+    /// for the storage root key, if they ask for one, in `voucher`. Sends nothing.
     #[must_use]
-    pub const fn new(tpm: Tpm, pcr7data: PathBuf) -> Self {
-        Self { tpm, pcr7data, pcr7: None, session: None, open: None }
+    pub const fn new(tpm: Tpm, pcr7data: PathBuf, voucher: PathBuf) -> Self {
+        Self { tpm, pcr7data, voucher, pcr7: None, session: None, salted_to: None, open: None }
+    }
+
+    /// The storage root key, as anybody can read it; `None` where the TPM has none that an authority could vouch for.
+    ///
+    /// # Errors
+    /// Those of a TPM that does not answer as it should.
+    pub fn storage_root_key(&mut self) -> Result<Option<StorageKey>> {
+        Ok(self.tpm.storage_key(SRK_HANDLE)?.map(|(_, key)| key))
     }
 
     /// Whether the TPM works at all.
@@ -55,8 +68,8 @@ impl TpmStore {
         if let Some(session) = self.session {
             return Ok(session);
         }
-        let session = self.tpm.start_session(kind)?;
-        self.session = Some(session);
+        let (session, key) = self.tpm.start_session(kind)?;
+        (self.session, self.salted_to) = (Some(session), key);
         Ok(session)
     }
 
@@ -107,6 +120,8 @@ impl TpmStore {
             )
             .remedy("boot the image that is signed for production"));
         }
+        // The lock asks nobody: it must work with whatever TPM there is.
+        authority::vouches_for(entry.srk_authority()?.as_slice(), &self.voucher, self.salted_to.as_ref())?;
         let approved = self.tpm.approve(&entry, Signer::Luks, &pcr7)?;
         let open = Open { approved: Rc::new(approved), chunk };
         self.open = Some(open.clone());

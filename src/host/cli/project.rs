@@ -8,7 +8,7 @@ use crate::{
         bulk::{self, Tally},
         key::KeyType,
         keyset::{Keyset, show},
-        project,
+        project, srk,
     },
 };
 use clap::{Args, Subcommand};
@@ -51,6 +51,19 @@ pub enum Projects {
 pub enum Sudis {
     /// Add machines and print where their certificates and private keys are
     Add(AddSudis),
+    /// Vouch for a machine's TPM: have sudi-ca sign the Name of its storage root key
+    CertifyTpm(CertifyTpm),
+    /// Have the keyset's boots, from the next image on, ask for that signature before anything else
+    #[command(after_help = "Example:\n  trust sudi pin-tpm acme\n\n\
+        Machines whose TPM has not been vouched for get no secrets from such an image. What this is good for, and what\n\
+        not: trust-sudi-certify-tpm(1), SECURITY.md.")]
+    PinTpm {
+        /// Name of the keyset, or its directory if that holds a slash
+        keyset: String,
+        /// Ask no more
+        #[arg(long)]
+        off: bool,
+    },
     /// List the machines
     List {
         /// Name of the keyset, or its directory if that holds a slash
@@ -100,6 +113,28 @@ pub struct AddSudis {
     key: Key,
 }
 
+/// `trust sudi certify-tpm`
+#[derive(Args)]
+#[command(after_help = "Example:\n  trust sudi certify-tpm acme srk.pub -o trust.srk.cred\n\n\
+    On the machine, `trust provision --srk-public srk.pub` writes the public area, or at any time\n  \
+    tpm2_readpublic -c 0x81000001 -o srk.pub\n\
+    The signature is no secret. It belongs into loader/credentials/trust.srk.cred on the machine's EFI system partition, or\n\
+    wherever `trust setup --srk-signature` finds it. It is of SHA-256 over one line of text, so that others can check it:\n  \
+    printf 'storage root key %s\\n' \"$NAME\" | openssl dgst -sha256 -verify sudi-ca.pub -signature trust.srk.cred\n\n\
+    Be sure of the way from that TPM to here: whose key this is, nobody else will ask.")]
+pub struct CertifyTpm {
+    /// Name of the keyset, or its directory if that holds a slash
+    keyset: String,
+    /// The public area of the storage root key (TPM2B_PUBLIC)
+    public: PathBuf,
+    /// Where the signature goes
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
+    /// The Name of the key and the path as JSON
+    #[arg(long)]
+    json: bool,
+}
+
 /// `trust new-uuid`
 #[derive(Args)]
 #[command(after_help = "Example:\n  trust new-uuid --keysetname acme")]
@@ -133,6 +168,8 @@ impl Sudis {
     pub(super) fn run(self) -> Result<()> {
         match self {
             Self::Add(command) => command.run(),
+            Self::CertifyTpm(command) => command.run(),
+            Self::PinTpm { keyset, off } => output::line(srk::pin(&Keyset::open(&keyset)?, !off)?.display()),
             Self::List { keyset, project, json } => list(&project::machines(&Keyset::open(&keyset)?, &project)?, json),
         }
     }
@@ -192,6 +229,13 @@ fn read_list(from: &PathBuf) -> Result<Vec<String>> {
         Box::new(File::open(from).map_err(|e| crate::host::atomic::cannot("read", from, &e))?)
     };
     bulk::read_list(&from.display().to_string(), list)
+}
+
+impl CertifyTpm {
+    fn run(self) -> Result<()> {
+        let name = srk::certify(&Keyset::open(&self.keyset)?, &self.public, &self.output)?.name();
+        if self.json { output::json(&json!({"name": name, "path": self.output})) } else { output::line(name) }
+    }
 }
 
 impl NewUuid {

@@ -120,7 +120,7 @@ fn tree(keyset: &Overview) -> Vec<String> {
     for (n, line) in projects.iter().enumerate() {
         lines.push(format!("│   {} {line}", if n + 1 == projects.len() { "└──" } else { "├──" }));
     }
-    lines.push("└── pcr7data".into());
+    lines.push(if keyset.pins_tpm { "└── pcr7data, which asks sudi-ca about TPMs" } else { "└── pcr7data" }.into());
     for (n, entry) in keyset.pcr7data.iter().enumerate() {
         lines.push(format!("    {} {}", if n + 1 == keyset.pcr7data.len() { "└──" } else { "├──" }, value(entry)));
     }

@@ -12,6 +12,7 @@ use crate::{
         key::PublicKey,
         project,
     },
+    policy::pcr7data::AUTHORITIES,
 };
 use std::path::{Path, PathBuf};
 
@@ -70,6 +71,9 @@ fn policies(from: &Path, to: &Path) -> Result<()> {
             if name == "pubkeys" {
                 atomic::make_dirs(&to)?;
                 public_keys(&from, &to)?;
+            } else if name == AUTHORITIES {
+                atomic::make_dirs(&to)?;
+                authorities(&from, &to)?;
             } else if from.is_dir() {
                 for rest in atomic::list(&from)? {
                     value(&from.join(&rest), &to.join(&rest))?;
@@ -86,6 +90,17 @@ fn public_keys(from: &Path, to: &Path) -> Result<()> {
         let key = atomic::read(&path).and_then(|pem| PublicKey::from_pem(&pem));
         let key = key.map_err(|e| e.within(format!("use {}", path.display())))?;
         atomic::create(&to.join(name), PUBLIC, key.to_pem()?.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// The certificates of who vouches for storage root keys.
+fn authorities(from: &Path, to: &Path) -> Result<()> {
+    for name in atomic::list(from)?.iter().filter(|name| name.ends_with(".pem")) {
+        let path = from.join(name);
+        let found = atomic::read(&path).and_then(|pem| certificate::from_pem(&pem));
+        let found = found.map_err(|e| e.within(format!("use {}", path.display())))?;
+        atomic::create(&to.join(name), PUBLIC, certificate::to_pem(&found)?.as_bytes())?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use crate::{
     host::{
         atomic, credentials,
         facts::{Facts, printable},
-        project,
+        project, srk,
     },
     policy::digest::hex,
     policy::{
@@ -37,6 +37,8 @@ pub struct Overview {
     pub projects: Vec<Key>,
     /// The PCR 7 values that it has signed policies for, or says more of.
     pub pcr7data: Vec<Value>,
+    /// Whether its boots ask that sudi-ca vouches for the TPM's storage root key.
+    pub pins_tpm: bool,
 }
 
 /// A key: of the keyset, a project or a machine.
@@ -113,6 +115,7 @@ pub fn overview(keyset: &Keyset) -> Overview {
         keys: keys.collect(),
         projects: projects(keyset).unwrap_or_default(),
         pcr7data: values(keyset),
+        pins_tpm: srk::is_pinned(keyset),
     }
 }
 

@@ -6,6 +6,7 @@
 //! tpm/            what its TPM keeps
 //! disk.img        its disk, sparse
 //! boot.img        what it was last booted from
+//! trust.srk.cred  what vouches for its TPM, if its keyset asks for that
 //! trust-data.img  its identity, while it is being provisioned and no longer
 //! console.log     what firmware, kernel and programs have said since it was last launched
 //! ```

@@ -13,6 +13,10 @@ use std::{
 pub(super) const DISK: &str = "disk.img";
 /// What it is booted from.
 pub(super) const BOOT: &str = "boot.img";
+/// Name of what vouches for its TPM, if its keyset asks for that, in the machine's directory.
+pub(super) const VOUCHER: &str = "trust.srk.cred";
+/// Where systemd's stub takes it from (systemd-stub(7)): it puts it into /.extra/global_credentials of the initrd.
+const CREDENTIAL: &str = "loader/credentials/trust.srk.cred";
 /// What brings it its identity.
 pub(super) const IDENTITY: &str = "trust-data.img";
 
@@ -36,12 +40,17 @@ pub(super) fn empty(path: &Path, size: u64) -> Result<()> {
     create(path).and_then(|file| file.set_len(size)).map_err(|e| atomic::cannot("make", path, &e))
 }
 
-/// Makes the medium that a firmware starts `image` from, behind `shim` where there is one.
+/// Makes the medium that a firmware starts `image` from, behind `shim` where there is one. What vouches for the machine's
+/// TPM, if it lies beside the medium, is where the image's stub takes it from.
 pub(super) fn bootable(path: &Path, image: &Path, shim: Option<&Path>) -> Result<()> {
-    let files = match shim {
+    let mut files = match shim {
         Some(shim) => vec![(DEFAULT_LOADER, shim), (SECOND_STAGE, image)],
         None => vec![(DEFAULT_LOADER, image)],
     };
+    let voucher = path.with_file_name(VOUCHER);
+    if voucher.exists() {
+        files.push((CREDENTIAL, &voucher));
+    }
     vfat(path, BOOT_LABEL, &files)
 }
 

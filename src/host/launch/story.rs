@@ -22,8 +22,9 @@ use crate::{
         interrupt,
         keyset::{Keyset, Place},
         pcr7::databases::{Chain, Databases, Foreign},
-        project,
+        project, srk,
     },
+    tpm::Tpm,
 };
 use std::{
     ffi::OsString,
@@ -276,11 +277,24 @@ impl Life<'_> {
         let disk = disks::Identity::make(self.dir.join(disks::IDENTITY), &credentials)?;
         self.one_thing(Step::Provision, &what, self.facts.images.provision.as_deref(), true, tell)?;
         drop(disk);
-        if !tpm::holds(self.dir, &certificate)? {
+        if !tpm::ask(self.dir, |tpm| tpm.is_provisioned_with(&certificate))? {
             let why = "the guest went off, but its TPM does not hold the machine's certificate";
             return Err(Error::new(Kind::System, what, why));
         }
+        self.vouch()?;
         tell(Told::Done(Step::Provision))
+    }
+
+    /// Has the keyset vouch for the TPM, if its boots ask for that.
+    fn vouch(&self) -> Result<()> {
+        let keyset = Keyset::open(&self.facts.keyset)?;
+        if !srk::is_pinned(&keyset) {
+            return Ok(());
+        }
+        let why = "it has no storage root key that an authority could vouch for";
+        let key = tpm::ask(self.dir, Tpm::into_storage_root_key)?
+            .ok_or_else(|| Error::new(Kind::Unprovisioned, "vouch for the machine's TPM", why))?;
+        srk::sign(&keyset, &key, &self.dir.join(disks::VOUCHER))
     }
 
     fn install(&self, tell: Tell<'_>) -> Result<()> {

@@ -40,8 +40,8 @@ pub(super) fn start(dir: &Path) -> Result<(Process, OwnedFd, i32)> {
     Ok((Process::start(command, vec![theirs])?, ours, number))
 }
 
-/// Whether it has been provisioned, to the end, with this certificate. The machine is off.
-pub(super) fn holds(dir: &Path, certificate: &[u8]) -> Result<bool> {
+/// Asks it something, while the machine is off.
+pub(super) fn ask<T>(dir: &Path, question: impl FnOnce(Tpm) -> Result<T>) -> Result<T> {
     let _ = std::fs::remove_file(dir.join(SOCKET));
     let mut command = SWTPM.command(dir, LOG)?;
     command.args(["socket", "--tpm2", "--terminate", "--flags", "startup-clear", "--tpmstate"]);
@@ -50,7 +50,7 @@ pub(super) fn holds(dir: &Path, certificate: &[u8]) -> Result<bool> {
     // By way of a descriptor: the path of a socket may not have more than a hundred bytes, that of a directory may.
     let here = File::open(dir).map_err(|e| atomic::cannot("open", dir, &e))?;
     let address = Address::SwtpmUnix(format!("/proc/self/fd/{}/{SOCKET}", here.as_raw_fd()).into());
-    let held = Tpm::connect(&address, PATIENCE, false).and_then(|tpm| tpm.is_provisioned_with(certificate));
+    let answer = Tpm::connect(&address, PATIENCE, false).and_then(question);
     let _ = std::fs::remove_file(dir.join(SOCKET));
-    held.map_err(|e: Error| e.within("look into the machine's TPM"))
+    answer.map_err(|e: Error| e.within("look into the machine's TPM"))
 }

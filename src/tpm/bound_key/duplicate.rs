@@ -1,7 +1,7 @@
 //! The outer wrap of a duplicated object (TPM 2.0 Library part 1, section 23.3): only the TPM that holds the new
 //! parent can open it, and it opens nothing that has been changed. Pure, but for the randomness.
 
-use super::super::{crypto::encrypt_cfb, ecdh, esys_resource::StorageKey};
+use super::super::{StorageKey, crypto::encrypt_cfb, ecdh};
 use crate::policy::digest::{Digest, hash};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;

@@ -8,7 +8,7 @@ mod duplicate;
 pub mod file;
 mod object;
 
-use super::{connection::Tpm, esys_resource::StorageKey, response_code, session::Protect};
+use super::{StorageKey, connection::Tpm, response_code, session::Protect};
 use crate::{
     error::{Error, Kind, Result},
     identity::Identity,
@@ -31,15 +31,22 @@ impl Tpm {
     /// the file that makes it usable: `TSS2 PRIVATE KEY`. Nothing stays in the TPM.
     ///
     /// The wrapped key leaves only when the TPM has proven that it holds the storage key, and the file is returned
-    /// only when the TPM has loaded it: then it has seen that private and public key belong together.
+    /// only when the TPM has loaded it: then it has seen that private and public key belong together. `trusted` is shown
+    /// the storage key before anything else.
     ///
     /// # Errors
     /// [`Kind::Usage`] when this TPM takes no such key, [`Kind::Unprovisioned`] when it has no storage root key.
-    pub fn bind_key(&mut self, identity: &Identity, parent: u32) -> Result<String> {
+    pub fn bind_key(
+        &mut self,
+        identity: &Identity,
+        parent: u32,
+        trusted: impl FnOnce(&StorageKey) -> Result<()>,
+    ) -> Result<String> {
         let object = Object::of(identity)?;
         let system = |e: tss_esapi::Error| Error::new(Kind::System, WHAT, e.to_string());
         let public = Public::unmarshall(&object.public).map_err(system)?;
         let (handle, key) = self.parent(parent)?;
+        trusted(&key)?;
         let session = self.start_session_salted_to(handle, SessionType::Hmac)?;
         self.prove(session)?;
         let private = self.import((handle, &key), session, &object, &public)?;

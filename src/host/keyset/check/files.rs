@@ -7,7 +7,7 @@ use crate::{
         atomic::{self, PRIVATE, PUBLIC, UNFINISHED},
         keyset::{Item, Keyset, Role, show::Whereabouts},
     },
-    policy::pcr7data::EVENTS,
+    policy::pcr7data::{AUTHORITIES, EVENTS},
 };
 use std::{
     fs::{self, Metadata},
@@ -206,8 +206,8 @@ fn policy(names: &[&str]) -> Expected {
     let is_hex = |name: &str, len| name.len() == len && name.bytes().all(|digit| digit.is_ascii_hexdigit());
     match names {
         [version, rest @ ..] if is_version(version) => match rest {
-            [] | ["pubkeys"] => Directory,
-            ["pubkeys", file] if file.ends_with(".pem") => Public,
+            [] | ["pubkeys" | AUTHORITIES] => Directory,
+            ["pubkeys" | AUTHORITIES, file] if file.ends_with(".pem") => Public,
             [xx] if is_hex(xx, 2) => Directory,
             [xx, rest] if is_hex(xx, 2) && is_hex(rest, 62) => Directory,
             [xx, rest, file] if is_hex(xx, 2) && is_hex(rest, 62) && is_policy_file(file) => Public,

@@ -4,9 +4,10 @@ use super::{Findings, RESTORE};
 use crate::{
     error::Kind,
     host::{
-        atomic,
+        atomic, certificate,
         key::{Hash, PublicKey},
         keyset::{Keyset, Role},
+        srk,
     },
     layout::Signer,
     policy::digest::hex,
@@ -30,6 +31,7 @@ pub fn check(keyset: &Keyset, findings: &mut Findings) {
     for (role, prefix) in [(Role::TpmpolLuks, "luks"), (Role::TpmpolAdmin, "tpmpass")] {
         published(keyset, &data.dir().join("pubkeys"), role, prefix, findings);
     }
+    authority(keyset, findings);
     let values = data.values();
     let known: Vec<_> = values.iter().filter_map(|pcr7| Some(data.find(pcr7).ok()?.info.key_type)).collect();
     let kinds = [KeyType::Production, KeyType::Tpm, KeyType::Limited];
@@ -71,6 +73,23 @@ fn published(keyset: &Keyset, pubkeys: &Path, role: Role, prefix: &str, findings
         let what = format!("holds no public key of {}: targets refuse what it signs", role.dir());
         let remedy = format!("`trust keyset pcr7data {}` writes it with the next values", keyset.name());
         findings.error(pubkeys, what, remedy);
+    }
+}
+
+/// Whether who must vouch for storage root keys is the keyset's own authority.
+fn authority(keyset: &Keyset, findings: &mut Findings) {
+    let path = srk::file(keyset);
+    if !path.exists() {
+        return;
+    }
+    match (atomic::read(&path).and_then(|pem| certificate::from_pem(&pem)), keyset.certificate(Role::SudiCa)) {
+        (Err(e), _) => findings.failed(&path, &e),
+        (Ok(found), Ok(own)) if found != own => {
+            let remedy = format!("`trust sudi pin-tpm {}` puts that there", keyset.name());
+            findings.error(&path, "is not the certificate of sudi-ca: no machine of this keyset boots", remedy);
+        }
+        // Without one, that is said where the keys are looked at.
+        _ => {}
     }
 }
 

@@ -1,0 +1,74 @@
+//! Storage root keys of machines that the SUDI authority vouches for, and whether a keyset's boots ask for that.
+
+use super::{
+    atomic, certificate,
+    key::Hash,
+    keyset::{Keyset, Role},
+    signed_policy,
+};
+use crate::{
+    error::{Error, Kind, Result},
+    policy::pcr7data::authority,
+    tpm::StorageKey,
+};
+use std::{
+    fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
+
+/// As [`sign`], for the key whose `TPM2B_PUBLIC` is in the file `public`; returns it.
+///
+/// # Errors
+/// [`Kind::Usage`]: no such public area; else those of [`sign`].
+pub fn certify(keyset: &Keyset, public: &Path, output: &Path) -> Result<StorageKey> {
+    let key = StorageKey::from_tpm2b(&atomic::read(public)?).ok_or_else(|| {
+        let why = "it is not the TPM2B_PUBLIC of an ECC P-256 storage key that cannot leave its TPM";
+        Error::new(Kind::Usage, format!("use {}", public.display()), why)
+            .remedy("take what `trust provision --srk-public` or `tpm2_readpublic -c 0x81000001 -o` has written")
+    })?;
+    sign(keyset, &key, output)?;
+    Ok(key)
+}
+
+/// Has sudi-ca sign the statement of a storage root key, and writes the signature to `output`.
+///
+/// # Errors
+/// Those of reading the keyset and writing.
+pub fn sign(keyset: &Keyset, key: &StorageKey, output: &Path) -> Result<()> {
+    let signature = keyset.key(Role::SudiCa)?.sign(Hash::Sha256, key.statement().as_bytes())?;
+    atomic::replace(output, atomic::SHARED, &signature)
+}
+
+/// Has the boots of a keyset ask for such a signature, from the next image on, or ask no more. Returns the file that
+/// says so, in the signed policies.
+///
+/// # Errors
+/// Those of reading the keyset and writing.
+pub fn pin(keyset: &Keyset, on: bool) -> Result<PathBuf> {
+    let path = file(keyset);
+    if !on {
+        return match fs::remove_file(&path) {
+            Err(why) if why.kind() != ErrorKind::NotFound => Err(atomic::cannot("remove", &path, &why)),
+            _ => Ok(path),
+        };
+    }
+    let pem = certificate::to_pem(&keyset.certificate(Role::SudiCa)?)?;
+    if let Some(directory) = path.parent() {
+        atomic::make_dirs(directory)?;
+    }
+    atomic::replace(&path, atomic::PUBLIC, pem.as_bytes())?;
+    Ok(path)
+}
+
+/// Whether they ask for it.
+#[must_use]
+pub fn is_pinned(keyset: &Keyset) -> bool {
+    file(keyset).exists()
+}
+
+/// Where the certificate lies that the boots of a keyset ask.
+#[must_use]
+pub fn file(keyset: &Keyset) -> PathBuf {
+    signed_policy::directory(&keyset.pcr7data()).join(authority(keyset.name()))
+}

@@ -1,0 +1,237 @@
+//! A keyset that asks its authority about the TPM: who answers in its place is noticed before anything is asked of him.
+
+use harness::{Action, Boot, Home, KeySwap, Machine, Response, Run, cc, extend, hex, openssl, rc, run, sha256};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Where the machine of a test has its signature.
+const SIGNATURE: &str = "/cell/trust.srk.cred";
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+/// The keyset asks for the signature of `authority`, a certificate, from now on.
+fn pin(machine: &Machine, authority: &[u8]) {
+    let directory = machine.keyset.pcr7data().join("policy-2/authorities");
+    fs::create_dir_all(&directory).expect("a writable directory");
+    fs::write(directory.join("snakeoil.pem"), authority).expect("a writable directory");
+}
+
+/// An administrator with a keyset, whose authority is asked about the machine's TPM.
+fn pinned(machine: &Machine) -> Home {
+    let home = Home::with_keyset();
+    let authority = home.ok(&["sudi", "pin-tpm", "k"]);
+    pin(machine, &fs::read(authority.trim()).expect("it is there"));
+    home
+}
+
+/// A file that the scripts of a machine see in /cell.
+fn file(machine: &Machine, name: &str) -> PathBuf {
+    machine.cell.dir().join(name)
+}
+
+/// A machine whose TPM its keyset's authority has vouched for, as people do it.
+fn certified() -> Machine {
+    let machine = Machine::new();
+    let home = pinned(&machine);
+    machine.boot(Boot::Limited, r#"trust provision --srk-public /cell/srk.pub "$CERT" "$KEY""#).ok();
+    let (public, signature) = (file(&machine, "srk.pub"), file(&machine, "trust.srk.cred"));
+    home.ok(&["sudi", "certify-tpm", "k", text(&public), "--output", text(&signature)]);
+    machine
+}
+
+fn boot(machine: &Machine, command: &str) -> Run {
+    machine.boot(Boot::Production, &format!("try status trust {command} --srk-signature {SIGNATURE}\npublished"))
+}
+
+/// What is said where no authority vouches for the TPM: no secret was asked for, and PCR 7 is locked.
+#[track_caller]
+fn refused(machine: &Machine, run: &Run, why: &str) {
+    run.refused(12);
+    assert!(run.stderr.contains(why), "{run:#?}");
+    assert!(run.stderr.contains("certify-tpm"), "{run:#?}");
+    assert_eq!(machine.tpm.pcr("sha256", 7), hex(&extend(&Boot::Production.pcr7(), &sha256(&[b"atomix\n"]))));
+    let record = machine.wire.take();
+    let asked = |code| record.iter().any(|exchange| exchange.command.code() == code);
+    assert!(asked(cc::PCR_EVENT) && !asked(cc::POLICY_AUTHORIZE), "{run:#?}");
+}
+
+#[test]
+fn a_tpm_that_the_authority_vouches_for_costs_no_command_more() {
+    let machine = certified();
+    let count = |command: &str| {
+        machine.wire.take();
+        let run = boot(&machine, command);
+        assert_eq!(run.status(), 0, "{run:#?}");
+        machine.wire.take().len()
+    };
+    let commands = ["setup", "preinit"];
+    let pinned = commands.map(count);
+    // The same boots of a keyset that does not ask.
+    fs::remove_dir_all(machine.keyset.pcr7data().join("policy-2/authorities")).expect("it is there");
+    fs::remove_file(file(&machine, "trust.srk.cred")).expect("it is there");
+    assert_eq!(commands.map(count), pinned);
+}
+
+#[test]
+fn nobody_has_vouched() {
+    let machine = certified();
+    let signature = file(&machine, "trust.srk.cred");
+    let genuine = fs::read(&signature).expect("it is there");
+    fs::remove_file(&signature).expect("it is there");
+    for command in ["setup", "preinit"] {
+        machine.wire.take();
+        refused(&machine, &boot(&machine, command), "nobody vouches for 000b");
+    }
+    let mut flipped = genuine.clone();
+    flipped[100] ^= 1;
+    let wrong: [&[u8]; 6] = [b"", b"\0", &flipped, &genuine[..255], &[&genuine[..], b"\n"].concat(), &[0xff; 256]];
+    for wrong in wrong {
+        fs::write(&signature, wrong).expect("a writable directory");
+        machine.wire.take();
+        refused(&machine, &boot(&machine, "setup"), "is not an authority's signature of 000b");
+    }
+    // No file at all, and more than a signature.
+    for (make, why) in [("mkfifo", "no regular file"), ("mkdir", "no regular file"), ("truncate -s 1M", "too large")] {
+        run("sh", &["-c", &format!("rm -f '{0}'; {make} '{0}'", text(&signature))]);
+        machine.wire.take();
+        refused(&machine, &boot(&machine, "setup"), why);
+        run("rm", &["-rf", text(&signature)]);
+    }
+}
+
+/// The secrets of a machine are for the TPM that was seen at its provisioning, and so is a new passphrase.
+#[test]
+fn another_tpm_of_the_same_fleet() {
+    let (ours, theirs) = (certified(), Machine::provisioned());
+    // Somebody has put another machine's TPM in the place of ours, and provisioned it for our keyset.
+    let key = |machine: &Machine| machine.keyset.key("luks");
+    assert_ne!(fs::read(key(&ours)).expect("a key"), fs::read(key(&theirs)).expect("a key"));
+    let mut swapped = Machine::with(theirs.tpm, ours.identity);
+    swapped.tpm.tools().ok("clear", &["-c", "p"]);
+    swapped.cell.set("PCR7DATA", ours.keyset.pcr7data());
+    swapped.boot(Boot::Limited, r#"trust provision "$CERT" "$KEY""#).ok();
+    fs::copy(ours.cell.dir().join("trust.srk.cred"), file(&swapped, "trust.srk.cred")).expect("a writable directory");
+    for command in ["setup", "preinit"] {
+        swapped.wire.take();
+        refused(&swapped, &boot(&swapped, command), "is not an authority's signature of 000b");
+    }
+    // Nobody asks: then it is as good as ours.
+    fs::remove_dir_all(ours.keyset.pcr7data().join("policy-2/authorities")).expect("it is there");
+    assert_eq!(boot(&swapped, "setup").status(), 0);
+}
+
+/// A key that is nobody's storage root key in particular: the session is salted to one of the null hierarchy.
+#[test]
+fn a_tpm_without_a_storage_root_key() {
+    let machine = certified();
+    machine.wire.on_response(|command, _| match command.code() {
+        cc::READ_PUBLIC => Action::Reply(Response::error(rc::HANDLE | 0x100).0),
+        _ => Action::Forward,
+    });
+    machine.wire.take();
+    refused(&machine, &boot(&machine, "setup"), "it has none that an authority could vouch for");
+}
+
+/// The private key is wrapped for no other storage key either.
+#[test]
+fn finish_asks_as_well() {
+    let machine = certified();
+    let script = |signature: &str| {
+        let finish = format!("finish --key-to-tpm --pcr7data \"$PCR7DATA\" --srk-signature {signature}");
+        format!(
+            "trust setup --srk-signature {SIGNATURE}\ntry status env -i \"$TRUST\" {finish} --tcti \"$TCTI\"\n\
+             [ ! -e /priv/factory/secure/server.key ] || head -n1 /priv/factory/secure/server.key\npublished"
+        )
+    };
+    machine.wire.take();
+    let run = machine.boot(Boot::Production, &script("/cell/none"));
+    run.refused(12);
+    assert!(run.stderr.contains("nobody vouches for"), "{run:#?}");
+    assert!(machine.wire.take().iter().all(|exchange| exchange.command.code() != cc::IMPORT), "the key left");
+    let run = machine.boot(Boot::Production, &script(SIGNATURE));
+    assert_eq!(run.status(), 0, "{run:#?}");
+    assert!(run.stdout.contains("TSS2 PRIVATE KEY"), "{run:#?}");
+}
+
+/// What an authority's certificate may be, and what it may not.
+#[test]
+fn certificates_of_authorities() {
+    let machine = certified();
+    let genuine = fs::read(machine.keyset.pcr7data().join("policy-2/authorities/snakeoil.pem")).expect("it is there");
+    let not_a_certificate = fs::read(machine.keyset.pubkeys().join("luks-snakeoil.pem")).expect("it is there");
+    let short = &genuine[..genuine.len() / 2];
+    for wrong in [&b""[..], &not_a_certificate, short, &[0xff; 1000]] {
+        pin(&machine, wrong);
+        let run = boot(&machine, "setup");
+        run.refused(14);
+        assert!(run.stderr.contains("certificate of an authority"), "{run:#?}");
+    }
+    // Another authority of the same name, whose signature nobody has asked for.
+    let other = Home::new();
+    other.ok(&["initkeyset", "--keysetname", "k"]);
+    pin(&machine, &fs::read(other.ok(&["sudi", "pin-tpm", "k"]).trim()).expect("it is there"));
+    machine.wire.take();
+    refused(&machine, &boot(&machine, "setup"), "is not an authority's signature");
+}
+
+/// ECDSA, where the kernel knows it; where it does not, that is what it says.
+#[test]
+fn an_authority_on_a_curve() {
+    let machine = certified();
+    let [key, authority, statement] = ["ca.key", "ca.pem", "statement"].map(|name| file(&machine, name));
+    let name = run("sh", &["-c", &format!("tail -c +3 '{}' | sha256sum", text(&file(&machine, "srk.pub")))]);
+    fs::write(&statement, format!("storage root key 000b{}\n", &name[..64])).expect("a writable directory");
+    let (key, authority) = (text(&key), text(&authority));
+    openssl(&[
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-subj",
+        "/CN=SUDI CA",
+        "-keyout",
+        key,
+        "-out",
+        authority,
+    ]);
+    openssl(&["dgst", "-sha256", "-sign", key, "-out", text(&file(&machine, "trust.srk.cred")), text(&statement)]);
+    pin(&machine, &fs::read(authority).expect("it is there"));
+    let run = boot(&machine, "setup");
+    if fs::read_to_string("/proc/crypto").expect("a kernel with cryptography").contains("ecdsa-nist-p256") {
+        assert_eq!(run.status(), 0, "{run:#?}");
+    } else {
+        run.refused(15);
+        assert!(run.stderr.contains("CONFIG_CRYPTO_ECDSA"), "{run:#?}");
+    }
+}
+
+/// Somebody on the wire who names a key of his own, and relays everything, reads what the program and the TPM have
+/// encrypted for each other. Where an authority is asked, he gets nothing.
+#[test]
+fn an_interposer_with_a_key_of_his_own() {
+    let machine = certified();
+    let authorities = machine.keyset.pcr7data().join("policy-2/authorities");
+    let aside = machine.keyset.pcr7data().join("aside");
+    fs::rename(&authorities, &aside).expect("it is there");
+    for command in ["setup", "preinit"] {
+        let swap = KeySwap::on(&machine.wire);
+        let run = machine.boot(Boot::Production, &format!("trust {command}\necho passphrase $(secret machine:luks)"));
+        let passphrase = run.ok().value("passphrase").to_owned();
+        assert!(swap.has_read(passphrase.as_bytes()), "{command}: the attack did not take place: {run:#?}");
+    }
+    fs::rename(&aside, &authorities).expect("it is there");
+    for command in ["setup", "preinit"] {
+        let swap = KeySwap::on(&machine.wire);
+        machine.wire.take();
+        refused(&machine, &boot(&machine, command), "is not an authority's signature of 000b");
+        // The layout version, which is no secret, and the lock.
+        assert!(swap.count() <= 2, "{command}: {} parameters", swap.count());
+    }
+}
