@@ -4,6 +4,10 @@ use crate::{fetch, packages, sh, tools};
 use anyhow::{Context, Result, bail};
 use std::{ffi::OsString, fs, process::Command};
 
+/// tpm2-tss, and whatever else is C, watched as Rust is: a wild access is reported, undefined behaviour ends the process.
+const SANITIZED: &str =
+    "-fsanitize=address -fsanitize=undefined -fsanitize-undefined-trap-on-error -fno-omit-frame-pointer";
+
 /// What is asked for on the command line.
 pub struct Options {
     /// How long each target runs.
@@ -33,6 +37,8 @@ pub fn fuzz(options: &Options) -> Result<()> {
             command.env_remove(name);
         }
         command.current_dir(sh::workspace()).env("PATH", path).args(["+nightly", "fuzz"]).args(args);
+        // What is random comes from fuzz/src/lib.rs.
+        command.env("RUSTFLAGS", "--cfg getrandom_backend=\"custom\"").env("CFLAGS", SANITIZED);
         command
     };
     let known = String::from_utf8(sh::output(&mut fuzz(&["list"]))?)?;
@@ -41,15 +47,17 @@ pub fn fuzz(options: &Options) -> Result<()> {
         bail!("there is no target {unknown}; there are: {}", known.join(", "));
     }
     let chosen = known.iter().filter(|name| options.targets.is_empty() || options.targets.iter().any(|t| t == *name));
-    // tpm2-tss is compiled for the library, but no target calls it: the sanitizer watches the Rust part.
     sh::run(&mut fuzz(&["build", "--dev"]))
         .context("cargo-fuzz needs a nightly compiler: rustup toolchain install nightly")?;
     for target in chosen {
         println!("\n== {target}, {} s", options.seconds);
-        let corpus = sh::workspace().join("fuzz/corpus").join(target);
-        fs::create_dir_all(&corpus)?;
+        // What is found goes to the first; the second one is committed.
+        let found = sh::workspace().join("fuzz/target/corpus").join(target);
+        let seeds = sh::workspace().join("fuzz/corpus").join(target);
+        fs::create_dir_all(&found)?;
+        fs::create_dir_all(&seeds)?;
         let seconds = format!("-max_total_time={}", options.seconds);
-        sh::run(fuzz(&["run", "--dev", target]).arg(&corpus).args([
+        sh::run(fuzz(&["run", "--dev", target]).arg(&found).arg(&seeds).args([
             "--",
             &seconds,
             "-rss_limit_mb=2048",

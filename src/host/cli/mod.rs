@@ -122,10 +122,19 @@ fn flow(text: &str) -> String {
     flowing
 }
 
+fn parse(args: impl IntoIterator<Item = OsString>) -> clap::error::Result<Command> {
+    let matches = definition().try_get_matches_from(args)?;
+    Cli::from_arg_matches(&matches).map(|cli| cli.command)
+}
+
+/// Whether this is a command line; nothing is done.
+pub fn understands(args: impl IntoIterator<Item = OsString>) -> bool {
+    parse(args).is_ok()
+}
+
 /// Does what the command line says.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let matches = definition().get_matches_from(args);
-    let command = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit()).command;
+    let command = parse(args).unwrap_or_else(|e| e.exit());
     // Private keys and PINs will be in our memory.
     let done = process::conceal().and_then(|_| command.run());
     if let Err(error) = &done {
