@@ -2,52 +2,57 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use std::{
-    os::unix::net::UnixListener,
-    path::PathBuf,
-    sync::{
-        LazyLock, Mutex,
-        mpsc::{Receiver, SyncSender, sync_channel},
-    },
-    thread,
-    time::Duration,
-};
-use trust_fuzz::{Job, answer, pcr7data, socket};
+use std::{ffi::c_char, sync::LazyLock};
+use trust::{error::Kind, secret::MAX_SECRET};
+use trust_fuzz::{Job, Liar};
 
-/// Answers come from a thread that is there for as long as the process is.
-struct Liar {
-    socket: PathBuf,
-    inputs: SyncSender<Vec<u8>>,
-    done: Mutex<Receiver<()>>,
+/// Conversations with an honest TPM, from `cargo run --example record`.
+const RECORDED: [&[u8]; 5] = [
+    include_bytes!("../recorded/setup"),
+    include_bytes!("../recorded/setup-in-chunks"),
+    include_bytes!("../recorded/setup-without-srk"),
+    include_bytes!("../recorded/preinit"),
+    include_bytes!("../recorded/lock"),
+];
+
+/// tss-esapi 8.0.0-alpha.4 does not free what PCRs hold, which is no secret, where the selection in the same answer is
+/// malformed. Once, and then the program ends.
+#[unsafe(no_mangle)]
+extern "C" fn __lsan_default_suppressions() -> *const c_char {
+    c"leak:Esys_PCR_Read_Finish".as_ptr()
 }
 
 static LIAR: LazyLock<Liar> = LazyLock::new(|| {
-    let socket = socket();
-    let listener = UnixListener::bind(&socket).expect("a writable directory");
-    let (inputs, next) = sync_channel::<Vec<u8>>(1);
-    let (over, done) = sync_channel(1);
-    thread::spawn(move || {
-        for input in next {
-            answer(&listener, &input);
-            let _ = over.send(());
-        }
-    });
-    Liar { socket, inputs, done: Mutex::new(done) }
+    let liar = Liar::new();
+    // Where these do not lead to the end, nothing that is like them will.
+    for recorded in RECORDED {
+        let (job, outcome, heard) = liar.run(recorded).expect("it names a job");
+        let whole = outcome.is_ok() && heard.locks == 1;
+        assert!(whole, "{job:?} asks for something else than when it was recorded: {outcome:?}, {heard:?}");
+    }
+    liar
 });
 
 fuzz_target!(|bytes: &[u8]| {
-    let Some((first, answers)) = bytes.split_first() else { return };
-    let Some(job) = Job::ALL.get(usize::from(*first)) else { return };
-    LIAR.inputs.send(answers.to_vec()).expect("it waits");
-    let outcome = job.run(&LIAR.socket, pcr7data(), Duration::from_millis(100));
-    LIAR.done.lock().expect("one thread").recv().expect("it answers");
-    match (job, outcome) {
-        // Nobody can give another passphrase than the TPM, and it has this size.
-        (Job::Setup | Job::Preinit, Ok(sizes)) => assert_eq!(sizes.first(), Some(&40)),
-        (Job::Lock, Ok(sizes)) => assert_eq!(sizes, []),
-        (_, Err(error)) => {
+    let Some((job, outcome, heard)) = LIAR.run(bytes) else { return };
+    let asked_to_lock = heard.locks > 0;
+    match outcome {
+        Ok(sizes) => {
+            assert!(asked_to_lock, "{job:?}: not locked");
+            assert_eq!(sizes.len(), [3, 1, 0][job as usize], "{job:?}");
+            assert!(sizes.iter().all(|size| *size <= MAX_SECRET), "{job:?}: {sizes:?}");
+            // Too short a passphrase is not made.
+            assert!(job != Job::Preinit || sizes[0] >= 38, "{sizes:?}");
+        }
+        Err(error) => {
             let text = error.to_string();
             assert!(text.starts_with("cannot ") && text.len() < 1000 && !text.contains('\n'), "{text:?}");
+            match error.kind() {
+                Kind::LockNotProven => {}
+                // There never was a TPM that worked.
+                Kind::NoTpm => assert!(asked_to_lock || !heard.worked, "{job:?}: {text}: {heard:?}"),
+                _ => assert!(asked_to_lock, "{job:?}: {text}: {heard:?}"),
+            }
         }
     }
 });

@@ -2,11 +2,14 @@
 
 use crate::{fetch, packages, sh, tools};
 use anyhow::{Context, Result, bail};
-use std::{ffi::OsString, fs, process::Command};
+use std::{ffi::OsString, fs, path::PathBuf, process::Command};
 
-/// tpm2-tss, and whatever else is C, watched as Rust is: a wild access is reported, undefined behaviour ends the process.
-const SANITIZED: &str =
-    "-fsanitize=address -fsanitize=undefined -fsanitize-undefined-trap-on-error -fno-omit-frame-pointer";
+/// tpm2-tss is watched as Rust is, and the fuzzer knows its ways; undefined behaviour ends the process. By clang, since
+/// GCC counts ways that libFuzzer does not know.
+const SANITIZED: &str = "-fsanitize=address,undefined,fuzzer-no-link -fsanitize-trap=undefined -fno-omit-frame-pointer";
+
+/// The rest of C is cryptography, which is somebody else's and takes long enough to compile.
+const NOT_SANITIZED: &str = "-O1";
 
 /// What is asked for on the command line.
 pub struct Options {
@@ -24,45 +27,70 @@ impl Default for Options {
 
 /// Runs the targets one after the other; the first finding ends it.
 pub fn fuzz(options: &Options) -> Result<()> {
-    packages::ensure(&[packages::BUILD])?;
-    fetch::prepare()?;
-    let program = tools::cargo_fuzz()?;
-    let fuzz = |args: &[&str]| {
-        let mut path = OsString::from(program.parent().unwrap_or(&program));
-        path.push(":");
-        path.push(std::env::var_os("PATH").unwrap_or_default());
-        let mut command = Command::new("cargo");
-        // Of the toolchain that runs this program, nothing: the compiler is another one.
-        for name in ["CARGO", "RUSTC", "RUSTDOC", "RUSTUP_TOOLCHAIN"] {
-            command.env_remove(name);
-        }
-        command.current_dir(sh::workspace()).env("PATH", path).args(["+nightly", "fuzz"]).args(args);
-        // What is random comes from fuzz/src/lib.rs.
-        command.env("RUSTFLAGS", "--cfg getrandom_backend=\"custom\"").env("CFLAGS", SANITIZED);
-        command
-    };
-    let known = String::from_utf8(sh::output(&mut fuzz(&["list"]))?)?;
-    let known: Vec<_> = known.lines().collect();
-    if let Some(unknown) = options.targets.iter().find(|target| !known.contains(&target.as_str())) {
-        bail!("there is no target {unknown}; there are: {}", known.join(", "));
+    let fuzzer = Fuzzer::build()?;
+    if let Some(unknown) = options.targets.iter().find(|target| !fuzzer.targets.contains(target)) {
+        bail!("there is no target {unknown}; there are: {}", fuzzer.targets.join(", "));
     }
-    let chosen = known.iter().filter(|name| options.targets.is_empty() || options.targets.iter().any(|t| t == *name));
-    sh::run(&mut fuzz(&["build", "--dev"]))
-        .context("cargo-fuzz needs a nightly compiler: rustup toolchain install nightly")?;
-    for target in chosen {
+    let chosen = |target: &&String| options.targets.is_empty() || options.targets.contains(target);
+    for target in fuzzer.targets.iter().filter(chosen) {
         println!("\n== {target}, {} s", options.seconds);
-        // What is found goes to the first; the second one is committed.
-        let found = sh::workspace().join("fuzz/target/corpus").join(target);
-        let seeds = sh::workspace().join("fuzz/corpus").join(target);
-        fs::create_dir_all(&found)?;
-        fs::create_dir_all(&seeds)?;
-        let seconds = format!("-max_total_time={}", options.seconds);
-        sh::run(fuzz(&["run", "--dev", target]).arg(&found).arg(&seeds).args([
-            "--",
-            &seconds,
-            "-rss_limit_mb=2048",
-            "-timeout=10",
-        ]))?;
+        sh::run(&mut fuzzer.run(target, options.seconds)?)?;
     }
     Ok(())
+}
+
+/// The targets, built.
+struct Fuzzer {
+    /// cargo-fuzz.
+    program: PathBuf,
+    targets: Vec<String>,
+}
+
+impl Fuzzer {
+    fn build() -> Result<Self> {
+        packages::ensure(&[packages::BUILD, packages::FUZZ])?;
+        fetch::prepare()?;
+        let mut fuzzer = Self { program: tools::cargo_fuzz()?, targets: Vec::new() };
+        let targets = String::from_utf8(sh::output(&mut fuzzer.cargo(&["list"]))?)?;
+        fuzzer.targets = targets.lines().map(ToOwned::to_owned).collect();
+        sh::run(&mut fuzzer.cargo(&["build", "--dev"]))
+            .context("cargo-fuzz needs a nightly compiler: rustup toolchain install nightly")?;
+        Ok(fuzzer)
+    }
+
+    fn cargo(&self, args: &[&str]) -> Command {
+        let mut path = OsString::from(self.program.parent().unwrap_or(&self.program));
+        path.push(":");
+        path.push(std::env::var_os("PATH").unwrap_or_default());
+        let mut command = clean("cargo");
+        command.current_dir(sh::workspace()).env("PATH", path).args(["+nightly", "fuzz"]).args(args);
+        command.env("CC", "clang").env("CFLAGS", SANITIZED).env("AWS_LC_SYS_CFLAGS", NOT_SANITIZED);
+        command
+    }
+
+    /// What is found on the way stays in target/; where it begins is committed.
+    fn run(&self, target: &str, seconds: u32) -> Result<Command> {
+        let fuzz = sh::workspace().join("fuzz");
+        let found = fuzz.join("target/corpus").join(target);
+        fs::create_dir_all(&found)?;
+        let mut seeds = vec![fuzz.join("corpus").join(target)];
+        seeds.extend((target == RECORDED).then(|| fuzz.join("recorded")));
+        seeds.retain(|directory| directory.is_dir());
+        let mut command = self.cargo(&["run", "--dev", target]);
+        command.arg(found).args(seeds);
+        command.args(["--", &format!("-max_total_time={seconds}"), "-rss_limit_mb=2048", "-timeout=30"]);
+        Ok(command)
+    }
+}
+
+/// The target that has recordings as well.
+const RECORDED: &str = "tpm_answers";
+
+/// Of the toolchain that runs this program, nothing: the compiler is another one.
+fn clean(program: &str) -> Command {
+    let mut command = Command::new(program);
+    for name in ["CARGO", "RUSTC", "RUSTDOC", "RUSTUP_TOOLCHAIN"] {
+        command.env_remove(name);
+    }
+    command
 }

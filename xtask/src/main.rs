@@ -48,8 +48,8 @@ cargo xtask SUBCOMMAND
         that the tests which attack it notice (tests/broken/)
         FILTER    only those whose names contain it
   fuzz [--seconds N] [TARGET]...
-        feeds hostile input to what reads files from outside, each target for N
-        seconds (60), on one core; needs a nightly compiler
+        feeds hostile input to what hears a TPM's answers or reads files from outside,
+        each target for N seconds (60), on one core; needs a nightly compiler
   assets
         gets what tests need of other projects: firmware, kernel, boot loaders; into
         $TRUST_ASSETS or a directory among your caches; test does so when needed

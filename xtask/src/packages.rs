@@ -40,6 +40,9 @@ pub const RUN: &[Program] = &[
     program("unshare", "util-linux"),
 ];
 
+/// For compiling the C part so that a fuzzer watches it.
+pub const FUZZ: &[Program] = &[program("clang", "clang")];
+
 /// For getting what other projects made, and running it.
 pub const ASSETS: &[Program] = &[
     program("bzip2", "bzip2"),
