@@ -117,8 +117,11 @@ fn life(identity: Identity, signature: &str) {
 
     // It cannot be taken out again: not without a policy, not with any.
     let away = ["-C", "null", "-c", "bound.ctx", "-G", "null", "-r", "out", "-s", "seed"];
+    // A TPM whose memory is full refuses whatever it is asked.
+    tools.flush();
     tools.fails("duplicate", &away);
     for policy in ["policycommandcode", "policypassword", "none"] {
+        tools.flush();
         tools.ok("startauthsession", &["--policy-session", "-S", "session.ctx"]);
         match policy {
             "policycommandcode" => drop(tools.ok(policy, &["-S", "session.ctx", "TPM2_CC_Duplicate"])),
@@ -126,7 +129,7 @@ fn life(identity: Identity, signature: &str) {
             _ => {}
         }
         let why = tools.fails("duplicate", &[&away[..], &["-p", "session:session.ctx"]].concat());
-        assert!(why.contains("policy") || why.contains("authorization"), "{policy}: {why}");
+        assert!(why.contains("a policy check failed"), "{policy}: {why}");
         tools.ok("flushcontext", &["session.ctx"]);
     }
     tools.flush();
