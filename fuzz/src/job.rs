@@ -32,7 +32,8 @@ impl Job {
     /// Those of the command.
     pub fn run(self, socket: &Path) -> Result<Vec<usize>> {
         let tpm = Tpm::connect(&Address::SwtpmUnix(socket.to_owned()), PATIENCE, false)?;
-        let mut store = TpmStore::new(tpm, Self::pcr7data());
+        // No authority is asked: whoever it does not vouch for is heard no further.
+        let mut store = TpmStore::new(tpm, Self::pcr7data(), PathBuf::new());
         let (sizes, _locked) = read_then_lock(&mut store, OnLockFailure::Exit, |store| match self {
             Self::Setup => [Item::OsPassphrase, Item::Certificate, Item::PrivateKey]
                 .into_iter()
