@@ -107,8 +107,8 @@ fn another_mount_namespace_does_not_see_the_tmpfs() {
         let lines = run.ok().stdout.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         lines.collect::<Vec<_>>()
     };
-    assert_eq!((said("here"), said("other")), (vec!["1"], vec!["1"; 2]), "a mount that is shared is seen: {run:#?}");
     assert_eq!((said("trust"), said("files")), (vec!["0"; 2], vec!["0"; 2]), "others see the tmpfs: {run:#?}");
+    assert_eq!((said("here"), said("other")), (vec!["1"], vec!["1"; 2]), "a mount that is shared is seen: {run:#?}");
 }
 
 #[test]
