@@ -176,6 +176,7 @@ fn nobody_looks_into_it() {
         }
         $less sleep 60 &
         look sleep $!
+        ulimit -S -c "$(ulimit -H -c)"
         $less env -i "$TRUST" preinit --tcti "$TCTI" --pcr7data "$PCR7DATA" --on-lock-failure=exit &
         until [ -s /cell/has-them ]; do sleep 0.1; done
         look trust $!

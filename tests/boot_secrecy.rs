@@ -125,7 +125,8 @@ fn remains(machine: &Machine, boot: Boot, script: &str) -> Remains {
         }
         Action::Forward
     });
-    let run = machine.boot(boot, script);
+    // Where nobody wants core dumps anyway, there is nothing to switch off.
+    let run = machine.boot(boot, &format!("ulimit -S -c \"$(ulimit -H -c)\"\n{script}"));
     machine.wire.be_honest();
     assert!(run.announced, "{run:#?}");
     let witness = witness.lock().expect("no panic").take().expect("it was attached to");
