@@ -18,12 +18,14 @@ pub fn run(options: &Options) -> Result<()> {
     };
     let identity = Identity::load(Path::new(certificate), Path::new(key))?;
     let mut store = open_store(options)?;
-    let (outcome, _locked) = read_then_lock(&mut store, options.on_lock_failure, |store| store.provision(&identity))?;
+    let ((outcome, key), _locked) = read_then_lock(&mut store, options.on_lock_failure, |store| {
+        store.provision(&identity).map(|outcome| (outcome, store.storage_root_key()))
+    })?;
     console::note(match outcome {
         Outcome::Provisioned => "provisioned; the secrets can be read from the next boot on",
         Outcome::AlreadyProvisioned => "already provisioned with this certificate; nothing was changed",
     });
-    show_storage_root_key(store.storage_root_key()?, options.srk_public.as_deref())
+    show_storage_root_key(key, options.srk_public.as_deref())
 }
 
 /// Says what an authority may vouch for, and writes it into a file if one is given.

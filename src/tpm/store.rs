@@ -10,7 +10,7 @@ use super::{
 use crate::{
     authority,
     error::{Error, Kind, Result},
-    layout::{Index, LAYOUT_VERSION, SRK_HANDLE, Signer},
+    layout::{Index, LAYOUT_VERSION, Signer},
     policy::{
         digest::{self, Digest},
         pcr7data::{Entry, KeyType, Pcr7Data},
@@ -47,12 +47,10 @@ impl TpmStore {
         Self { tpm, pcr7data, voucher, pcr7: None, session: None, salted_to: None, open: None }
     }
 
-    /// The storage root key, as anybody can read it; `None` where the TPM has none that an authority could vouch for.
-    ///
-    /// # Errors
-    /// Those of a TPM that does not answer as it should.
-    pub fn storage_root_key(&mut self) -> Result<Option<StorageKey>> {
-        Ok(self.tpm.storage_key(SRK_HANDLE)?.map(|(_, key)| key))
+    /// The storage root key, once there is a session; `None` where the TPM has none that an authority could vouch for.
+    #[must_use]
+    pub fn storage_root_key(&self) -> Option<StorageKey> {
+        self.salted_to.clone()
     }
 
     /// Whether the TPM works at all.
