@@ -68,8 +68,11 @@ impl Program {
     fn run(&self, dist: &Dist) -> Result<(ExitStatus, String)> {
         let log = tempfile::NamedTempFile::new()?;
         let output = || -> Result<Stdio> { Ok(File::options().append(true).open(log.path())?.into()) };
-        let mut command = Command::new(&self.file);
+        // Tests send signals that a shell has ignored by whatever it starts in the background.
+        let mut command = Command::new("env");
         command
+            .arg("--default-signal=HUP,INT,QUIT")
+            .arg(&self.file)
             .args(&self.filter)
             .current_dir(&self.directory)
             .stdin(Stdio::null())
