@@ -48,6 +48,38 @@ fn finish_does_not_wait_for_whoever_is_in_there() {
     assert_eq!(run.value("held"), "0", "{run:#?}");
 }
 
+/// Units of systemd do that when a boot comes to nothing.
+#[test]
+fn several_at_a_time_do_not_get_into_each_others_way() {
+    let machine = Machine::provisioned();
+    let run = machine.boot(
+        Boot::Production,
+        r#"
+        place=/priv/factory/secure
+        # The program wants to see this uid.
+        mount="setpriv --reuid 0 mount"
+        mkdir -p $place
+        for round in $(seq 50); do
+            keyctl add user machine:luks secret @u >/dev/null
+            $mount --bind $place $place
+            $mount --make-private $place
+            $mount -t tmpfs -o mode=0700 tmpfs $place
+            for file in server.crt server.key manifestCA.pem; do head -c 2000 /dev/zero >$place/$file; done
+            pids=
+            for n in 1 2 3 4; do
+                env -i "$TRUST" finish & pids="$pids $!"
+            done
+            for pid in $pids; do wait "$pid" || echo "failed $?"; done
+            [ -z "$(keyctl rlist @u)" ]
+            [ -z "$(grep $place /proc/self/mountinfo)" ]
+        done
+        published
+        "#,
+    );
+    assert_eq!((run.ok().value("published"), run.stderr.as_str()), ("no", ""), "{run:#?}");
+    assert!(!run.stdout.contains("failed"), "{run:#?}");
+}
+
 #[test]
 fn finish_can_leave_the_identity() {
     let machine = Machine::provisioned();

@@ -32,13 +32,16 @@ fn name(patch: &Path) -> &str {
 
 #[test]
 fn they_fit_the_sources() {
+    let mut misfits = String::new();
     for patch in patches() {
         let mut command = Command::new("patch");
         command.args(["--dry-run", "--strip=1", "--forward"]).current_dir(workspace());
         let output = command.stdin(File::open(&patch).expect("readable")).output().expect("patch");
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "{} does not apply any more: {said}", patch.display());
+        if !output.status.success() {
+            misfits += &format!("{}: {}\n", patch.display(), String::from_utf8_lossy(&output.stdout));
+        }
     }
+    assert!(misfits.is_empty(), "these do not apply any more:\n{misfits}");
 }
 
 #[test]

@@ -79,14 +79,27 @@ pub fn revoke(options: &Options<'_>) -> Result<usize> {
     for description in options.descriptions() {
         match ring.search(description) {
             Ok(key) => {
-                key.revoke().and_then(|()| ring.unlink_key(key)).map_err(failed)?;
+                gone(key.revoke()).and_then(|()| gone(ring.unlink_key(key))).map_err(failed)?;
                 revoked += 1;
             }
-            Err(KeyError::KeyDoesNotExist | KeyError::KeyExpired | KeyError::KeyRevoked) => {}
-            Err(error) => return Err(failed(error)),
+            Err(error) => gone(Err(error)).map_err(failed)?,
         }
     }
     Ok(revoked)
+}
+
+/// Of a key that is to go: that there is none will do. Somebody else may be revoking it at this moment.
+fn gone(outcome: std::result::Result<(), KeyError>) -> std::result::Result<(), KeyError> {
+    match outcome {
+        Err(
+            KeyError::KeyDoesNotExist
+            | KeyError::KeyExpired
+            | KeyError::KeyRevoked
+            // It is in the keyring no more.
+            | KeyError::MissingFileOrDirectory,
+        ) => Ok(()),
+        other => other,
+    }
 }
 
 /// A key for `purpose`, derived from the passphrase in the user keyring: HMAC-SHA-256 under the passphrase.

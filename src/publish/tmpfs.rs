@@ -161,9 +161,14 @@ fn wipe(file: &OwnedFd) -> rustix::io::Result<()> {
     fs::ftruncate(file, 0)
 }
 
+fn absent(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}
+
 /// Removes the tmpfs at `directory` and the mount that carries it; returns how many mounts there were.
 ///
-/// The files go first: whoever still has the directory open keeps the mount alive, but finds nothing in it.
+/// The files go first: whoever still has the directory open keeps the mount alive, but finds nothing in it. Somebody else
+/// may be doing the same at the same time, as units of systemd do: what is gone already will do.
 ///
 /// # Errors
 /// [`crate::error::Kind::System`].
@@ -171,17 +176,20 @@ pub fn remove(directory: &Path) -> Result<usize> {
     let mut removed = 0;
     let looked = |why| Error::system(format!("look at {}", directory.display()), why);
     while files::is_mount(directory).map_err(looked)? {
-        let failed = |why: std::io::Error| Error::system(format!("remove the tmpfs at {}", directory.display()), why);
+        let failed = |why: io::Error| Error::system(format!("remove the tmpfs at {}", directory.display()), why);
         if is_tmpfs(directory).map_err(failed)? {
             for entry in std::fs::read_dir(directory).map_err(failed)? {
                 let path = entry.map_err(failed)?.path();
                 // What cannot be wiped can still be removed.
                 let _ = fs::open(&path, WIPE, Mode::empty()).and_then(|file| wipe(&file));
-                std::fs::remove_file(path).map_err(failed)?;
+                std::fs::remove_file(path).or_else(absent).map_err(failed)?;
             }
         }
-        unmount(directory, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW).map_err(|e| failed(e.into()))?;
-        removed += 1;
+        match unmount(directory, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+            Ok(()) => removed += 1,
+            Err(Errno::INVAL) if !files::is_mount(directory).map_err(looked)? => {}
+            Err(errno) => return Err(failed(errno.into())),
+        }
     }
     Ok(removed)
 }
