@@ -1,161 +1,25 @@
 //! Unified kernel images, built by `trust` and looked at with ukify, systemd-measure, objdump, sbverify, cpio and
 //! bsdtar; built by ukify and looked at with `trust`.
 
-use harness::{Home, Token, assets, run};
+mod kitchen;
+mod refusals;
+
+use harness::{Token, assets, run};
+use kitchen::{CMDLINE, Kitchen, archive, kernel, sample, stub, text};
 use serde_json::Value;
 use std::{
     fs,
     io::Write,
-    os::unix::fs::{PermissionsExt, symlink},
-    path::{Path, PathBuf},
+    os::unix::fs::PermissionsExt,
+    path::Path,
     process::{Command, Stdio},
-    sync::OnceLock,
 };
-
-const CMDLINE: &str = "console=ttyS0 quiet panic=-1";
-
-/// What an image is made of, in a home with keyset `k`.
-struct Kitchen(Home);
-
-impl Kitchen {
-    fn new() -> Self {
-        let kitchen = Self(Home::with_keyset());
-        let initrd =
-            kitchen.write("initrd.img", &archive(&[("init", "#!/bin/sh\n"), ("usr/bin/trust", "of the initrd")]));
-        run("gzip", &["--keep", "--no-name", text(&initrd)]);
-        kitchen.write("os-release", b"ID=test\nVERSION_ID=7\n");
-        // Enough of a program for this architecture.
-        let mut program = b"\x7fELF\x02\x01\x01".to_vec();
-        program.resize(64, 0);
-        program[18] = 62;
-        kitchen.write("program", &program);
-        kitchen
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn write(&self, name: &str, contents: &[u8]) -> PathBuf {
-        fs::write(self.path(name), contents).unwrap();
-        self.path(name)
-    }
-
-    fn json(&self, args: &[&str]) -> Value {
-        serde_json::from_str(&self.0.ok(&[args, &["--json"]].concat())).unwrap()
-    }
-
-    /// `trust uki build ARGS` with the kernel, the stub and one initrd, to the file `output`.
-    fn build(&self, output: &str, args: &[&str]) -> Value {
-        self.build_on(&stub(), output, args)
-    }
-
-    /// The same on another stub.
-    fn build_on(&self, stub: &Path, output: &str, args: &[&str]) -> Value {
-        let kernel = kernel();
-        let all = [&["uki", "build", "--keyset", "k", "--kernel", text(&kernel), "--stub", text(stub)], args];
-        self.json(&[&all.concat()[..], &["--output", output]].concat())
-    }
-
-    /// A section of an image, by objcopy.
-    fn section(&self, image: &str, name: &str) -> Vec<u8> {
-        // Tests that look at the same image do so at the same time.
-        let dir = tempfile::TempDir::new().unwrap();
-        let (dumped, copy) = (dir.path().join("dumped"), dir.path().join("copy"));
-        let dump = format!("{name}={}", text(&dumped));
-        run("objcopy", &["--dump-section", &dump, text(&self.path(image)), text(&copy)]);
-        let mut bytes = fs::read(dumped).unwrap();
-        // objcopy pads; the table knows better.
-        let table = run("objdump", &["--section-headers", text(&self.path(image))]);
-        let mut rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-        let row = rows.find(|row| row.get(1) == Some(&name)).unwrap();
-        bytes.truncate(usize::from_str_radix(row[2], 16).unwrap());
-        bytes
-    }
-
-    /// What systemd-measure 257 says of these sections: phase, bank, value.
-    fn systemd_measure(&self, sections: &[(&str, Vec<u8>)], banks: &[&str]) -> Vec<(String, String, String)> {
-        let mut command = assets::program("systemd-measure");
-        command.args(["calculate", "--json=short"]);
-        let dir = tempfile::TempDir::new().unwrap();
-        for (name, data) in sections {
-            let file = dir.path().join(name.trim_start_matches('.'));
-            fs::write(&file, data).unwrap();
-            command.arg(format!("--{}={}", name.trim_start_matches('.'), text(&file)));
-        }
-        command.args(banks.iter().map(|bank| format!("--bank={bank}")));
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let json: Value = serde_json::from_slice(&output.stdout).unwrap();
-        let mut values = Vec::new();
-        for bank in banks {
-            for value in json[bank].as_array().unwrap() {
-                let [phase, hash] = ["phase", "hash"].map(|key| value[key].as_str().unwrap().to_owned());
-                values.push((phase, (*bank).to_owned(), hash));
-            }
-        }
-        values
-    }
-}
-
-/// An image of kind `production` with everything, that tests only look at, and what was said when it was built.
-fn sample() -> (&'static Kitchen, &'static Value) {
-    static SAMPLE: OnceLock<(Kitchen, Value)> = OnceLock::new();
-    let (kitchen, said) = SAMPLE.get_or_init(|| {
-        let kitchen = Kitchen::new();
-        kitchen.write("splash.bmp", b"BM and a picture");
-        let said = kitchen.build(
-            "sample.efi",
-            &[
-                "--kind",
-                "production",
-                "--initrd",
-                "initrd.img.gz",
-                "--cmdline",
-                CMDLINE,
-                "--os-release",
-                "os-release",
-                "--splash",
-                "splash.bmp",
-                "--with-trust=program",
-            ],
-        );
-        (kitchen, said)
-    });
-    (kitchen, said)
-}
 
 /// PCR 11 as `uki measure` says it, after the phases.
 fn after_phases(profile: &Value) -> Vec<(String, String, String)> {
     let values = profile["pcr11"].as_array().unwrap().iter();
     let values = values.map(|value| ["phase", "bank", "hash"].map(|key| value[key].as_str().unwrap().to_owned()));
     values.filter(|[phase, ..]| !phase.is_empty()).map(|[phase, bank, hash]| (phase, bank, hash)).collect()
-}
-
-fn kernel() -> PathBuf {
-    assets::Kernel::new().image
-}
-
-fn stub() -> PathBuf {
-    assets::path("usr/lib/systemd/boot/efi/linuxx64.efi.stub")
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
-/// What cpio makes of some files.
-fn archive(files: &[(&str, &str)]) -> Vec<u8> {
-    let dir = tempfile::TempDir::new().unwrap();
-    for (name, contents) in files {
-        let path = dir.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, contents).unwrap();
-    }
-    let script = "find . | LC_ALL=C sort | cpio --create --format=newc --quiet --reproducible --owner=0:0";
-    let output = Command::new("sh").args(["-c", script]).current_dir(dir.path()).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    output.stdout
 }
 
 /// Runs a program with this as its standard input.
@@ -530,148 +394,6 @@ fn the_command_line_may_come_from_a_file() {
     assert_eq!((&found["os_release"], &found["initrd"]["trust"]), (&Value::Null, &Value::from(false)));
 }
 
-/// What `uki build` complains of when this is not as it should be; it leaves nothing.
-fn refused(kitchen: &Kitchen, what: &str, value: &str) -> String {
-    let (kernel, stub) = (kernel(), stub());
-    let usual = [
-        ("--keyset", "k"),
-        ("--kind", "production"),
-        ("--kernel", text(&kernel)),
-        ("--stub", text(&stub)),
-        ("--initrd", "initrd.img"),
-        ("--output", "refused.efi"),
-    ];
-    let mut args = vec!["uki", "build"];
-    for (option, given) in usual {
-        args.extend([option, if option == what { value } else { given }]);
-    }
-    let given = format!("{what}={value}");
-    if !usual.iter().any(|(option, _)| *option == what) {
-        args.push(&given);
-    }
-    let before = harness::tree(kitchen.0.path());
-    let output = kitchen.0.output(&args);
-    let complaint = String::from_utf8(output.stderr).unwrap();
-    assert!(matches!(output.status.code(), Some(2 | 14 | 15)), "{given}: {:?} {complaint}", output.status);
-    assert!(output.stdout.is_empty(), "{given}");
-    assert_eq!(harness::tree(kitchen.0.path()), before, "{given}");
-    complaint
-}
-
-#[test]
-fn what_no_boot_could_use_is_refused() {
-    let kitchen = Kitchen::new();
-    let image = |path: &Path, change: &dyn Fn(&mut Vec<u8>)| {
-        let mut bytes = fs::read(path).unwrap();
-        change(&mut bytes);
-        bytes
-    };
-    kitchen.write("three", b"MZ\0");
-    kitchen.write("script", b"#!/bin/sh\nexit\n");
-    kitchen.write("empty", b"");
-    kitchen.write("half-kernel", &image(&kernel(), &|bytes| bytes.truncate(bytes.len() / 2)));
-    kitchen.write("gzip-kernel", b"\x1f\x8b\x08 and so on");
-    kitchen.write("half-stub", &image(&stub(), &|bytes| bytes.truncate(bytes.len() / 2)));
-    // Machine, at the fourth byte of the PE header.
-    let pe = |bytes: &[u8]| u32::from_le_bytes(bytes[0x3c..0x40].try_into().unwrap()) as usize;
-    kitchen.write(
-        "arm-stub",
-        &image(&stub(), &|bytes| {
-            let at = pe(bytes) + 4;
-            bytes[at..at + 2].copy_from_slice(&0xaa64_u16.to_le_bytes());
-        }),
-    );
-    // The second section where the first one is.
-    kitchen.write(
-        "overlap-stub",
-        &image(&stub(), &|bytes| {
-            let table = pe(bytes) + 24 + usize::from(bytes[pe(bytes) + 20]);
-            bytes.copy_within(table + 20..table + 24, table + 40 + 20);
-        }),
-    );
-    kitchen.write("half.gz", &image(&kitchen.path("initrd.img.gz"), &|bytes| bytes.truncate(bytes.len() - 9)));
-    kitchen
-        .write("lies.cpio", &image(&kitchen.path("initrd.img"), &|bytes| bytes[54..62].copy_from_slice(b"ffffffff")));
-    kitchen.write("upwards.cpio", &{
-        let (mut bytes, name) = (archive(&[("aaaa", "x")]), b"aaaa\0");
-        let at = bytes.windows(5).position(|window| window == name).unwrap();
-        bytes[at..at + 4].copy_from_slice(b"../a");
-        bytes
-    });
-    kitchen.write("long", "x".repeat(2048).as_bytes());
-    symlink("/dev/zero", kitchen.path("endless")).unwrap();
-    kitchen.build("unsigned.efi", &["--kind", "tpm", "--initrd", "initrd.img", "--cmdline", "x", "--unsigned"]);
-    kitchen.build("signed.efi", &["--kind", "tpm", "--initrd", "initrd.img"]);
-
-    for (option, value, expected) in [
-        ("--keyset", "nobody", "initkeyset"),
-        ("--kernel", "missing", "check the name"),
-        ("--kernel", "three", "CONFIG_EFI_STUB"),
-        ("--kernel", "script", "CONFIG_EFI_STUB"),
-        ("--kernel", "empty", "CONFIG_EFI_STUB"),
-        ("--kernel", "half-kernel", "beyond the end"),
-        ("--kernel", "gzip-kernel", "decompress it"),
-        ("--stub", "missing", "check the name"),
-        ("--stub", "three", "give systemd's"),
-        ("--stub", "half-stub", "beyond the end"),
-        ("--stub", "arm-stub", "aa64"),
-        ("--stub", "overlap-stub", "overlap"),
-        ("--stub", "unsigned.efi", "there already"),
-        ("--stub", "signed.efi", "is signed"),
-        ("--stub", "endless", "larger than 16 MiB"),
-        ("--initrd", "missing", "check the name"),
-        ("--initrd", "empty", "it is empty"),
-        ("--initrd", "script", "no cpio archive"),
-        ("--initrd", "half.gz", "decompress the initrd"),
-        ("--initrd", "lies.cpio", "middle of an entry"),
-        ("--initrd", "upwards.cpio", "no path of an initrd"),
-        ("--cmdline", "@long", "2047"),
-        ("--cmdline", "@missing", "check the name"),
-        ("--cmdline", "a\u{7}b", "control characters"),
-        ("--os-release", "script", "ID="),
-        ("--splash", "script", "BMP"),
-        ("--with-trust", "script", "no program"),
-        ("--with-trust", "missing", "check the name"),
-        ("--output", "missing/refused.efi", "check the name"),
-        ("--output", "/proc/refused.efi", "cannot write"),
-    ] {
-        let complaint = refused(&kitchen, option, value);
-        assert!(complaint.contains(expected), "{option} {value}: {complaint}");
-        assert!(complaint.starts_with("trust: cannot ") && complaint.contains("; "), "{complaint}");
-    }
-}
-
-#[test]
-fn a_full_disk_keeps_the_old_image() {
-    let kitchen = Kitchen::new();
-    let dir = tempfile::TempDir::new().unwrap();
-    // Room for the old one, and half of the new one.
-    let script = "mount -t tmpfs -o size=8m tmpfs \"$1\" && echo old > \"$1/image.efi\" && shift && \"$@\"; status=$?; \
-        cat \"$DIR/image.efi\"; ls -A \"$DIR\"; exit $status";
-    let (kernel, stub, output) = (kernel(), stub(), dir.path().join("image.efi"));
-    let mut command = Command::new("sh");
-    harness::keep_mounts_in(&mut command).args(["-c", script, "sh", text(dir.path())]).arg(harness::trust_host());
-    command.args([
-        "uki",
-        "build",
-        "--keyset",
-        "k",
-        "--kind",
-        "tpm",
-        "--initrd",
-        "initrd.img",
-        "--kernel",
-        text(&kernel),
-    ]);
-    command.args(["--stub", text(&stub), "--output", text(&output)]).env("DIR", dir.path());
-    command.env("HOME", kitchen.0.path()).env_remove("XDG_DATA_HOME").current_dir(kitchen.0.path());
-    let output = command.output().unwrap();
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(15), "{complaint}");
-    assert!(complaint.contains("free some space"), "{complaint}");
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "old\nimage.efi\n");
-}
-
 #[test]
 fn the_program_is_looked_for_beside_this_one() {
     let kitchen = Kitchen::new();
@@ -708,23 +430,4 @@ fn the_program_is_looked_for_beside_this_one() {
     fs::copy(kitchen.path("program"), kitchen.path("alone/trust-initrd")).unwrap();
     assert!(build().status.success());
     assert_eq!(kitchen.json(&["uki", "inspect", "image.efi"])["initrd"]["trust"], true);
-}
-
-#[test]
-fn whatever_is_no_image_is_said_to_be_none() {
-    let kitchen = Kitchen::new();
-    kitchen.write("three", b"MZ\0");
-    for command in ["measure", "inspect"] {
-        for (file, status) in [("three", 14), ("initrd.img", 14), ("missing", 2)] {
-            let complaint = kitchen.0.fails(&["uki", command, file], status);
-            assert!(complaint.contains(file), "{complaint}");
-        }
-    }
-    // An image, but of nothing that says what it measures.
-    let kernel = kernel();
-    let complaint = kitchen.0.refuses(&["uki", "measure", text(&kernel)]);
-    assert!(complaint.contains("--stub-version"), "{complaint}");
-    let complaint = kitchen.0.refuses(&["uki", "measure", text(&kernel), "--stub-version", "251"]);
-    assert!(complaint.contains("252 or later"), "{complaint}");
-    assert!(kitchen.0.ok(&["uki", "inspect", text(&kernel)]).contains("initrd: none"));
 }

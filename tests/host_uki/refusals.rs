@@ -1,0 +1,165 @@
+//! What no image comes of, and what is none.
+
+use crate::kitchen::{Kitchen, archive, kernel, stub, text};
+use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
+
+/// What `uki build` complains of when this is not as it should be; it leaves nothing.
+fn refused(kitchen: &Kitchen, what: &str, value: &str) -> String {
+    let (kernel, stub) = (kernel(), stub());
+    let usual = [
+        ("--keyset", "k"),
+        ("--kind", "production"),
+        ("--kernel", text(&kernel)),
+        ("--stub", text(&stub)),
+        ("--initrd", "initrd.img"),
+        ("--output", "refused.efi"),
+    ];
+    let mut args = vec!["uki", "build"];
+    for (option, given) in usual {
+        args.extend([option, if option == what { value } else { given }]);
+    }
+    let given = format!("{what}={value}");
+    if !usual.iter().any(|(option, _)| *option == what) {
+        args.push(&given);
+    }
+    let before = harness::tree(kitchen.0.path());
+    let output = kitchen.0.output(&args);
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert!(matches!(output.status.code(), Some(2 | 14 | 15)), "{given}: {:?} {complaint}", output.status);
+    assert!(output.stdout.is_empty(), "{given}");
+    assert_eq!(harness::tree(kitchen.0.path()), before, "{given}");
+    complaint
+}
+
+#[test]
+fn what_no_boot_could_use_is_refused() {
+    let kitchen = Kitchen::new();
+    let image = |path: &Path, change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = fs::read(path).unwrap();
+        change(&mut bytes);
+        bytes
+    };
+    kitchen.write("three", b"MZ\0");
+    kitchen.write("script", b"#!/bin/sh\nexit\n");
+    kitchen.write("empty", b"");
+    kitchen.write("half-kernel", &image(&kernel(), &|bytes| bytes.truncate(bytes.len() / 2)));
+    kitchen.write("gzip-kernel", b"\x1f\x8b\x08 and so on");
+    kitchen.write("half-stub", &image(&stub(), &|bytes| bytes.truncate(bytes.len() / 2)));
+    // Machine, at the fourth byte of the PE header.
+    let pe = |bytes: &[u8]| u32::from_le_bytes(bytes[0x3c..0x40].try_into().unwrap()) as usize;
+    kitchen.write(
+        "arm-stub",
+        &image(&stub(), &|bytes| {
+            let at = pe(bytes) + 4;
+            bytes[at..at + 2].copy_from_slice(&0xaa64_u16.to_le_bytes());
+        }),
+    );
+    // The second section where the first one is.
+    kitchen.write(
+        "overlap-stub",
+        &image(&stub(), &|bytes| {
+            let table = pe(bytes) + 24 + usize::from(bytes[pe(bytes) + 20]);
+            bytes.copy_within(table + 20..table + 24, table + 40 + 20);
+        }),
+    );
+    kitchen.write("half.gz", &image(&kitchen.path("initrd.img.gz"), &|bytes| bytes.truncate(bytes.len() - 9)));
+    kitchen
+        .write("lies.cpio", &image(&kitchen.path("initrd.img"), &|bytes| bytes[54..62].copy_from_slice(b"ffffffff")));
+    kitchen.write("upwards.cpio", &{
+        let (mut bytes, name) = (archive(&[("aaaa", "x")]), b"aaaa\0");
+        let at = bytes.windows(5).position(|window| window == name).unwrap();
+        bytes[at..at + 4].copy_from_slice(b"../a");
+        bytes
+    });
+    kitchen.write("long", "x".repeat(2048).as_bytes());
+    symlink("/dev/zero", kitchen.path("endless")).unwrap();
+    kitchen.build("unsigned.efi", &["--kind", "tpm", "--initrd", "initrd.img", "--cmdline", "x", "--unsigned"]);
+    kitchen.build("signed.efi", &["--kind", "tpm", "--initrd", "initrd.img"]);
+
+    for (option, value, expected) in [
+        ("--keyset", "nobody", "initkeyset"),
+        ("--kernel", "missing", "check the name"),
+        ("--kernel", "three", "CONFIG_EFI_STUB"),
+        ("--kernel", "script", "CONFIG_EFI_STUB"),
+        ("--kernel", "empty", "CONFIG_EFI_STUB"),
+        ("--kernel", "half-kernel", "beyond the end"),
+        ("--kernel", "gzip-kernel", "decompress it"),
+        ("--stub", "missing", "check the name"),
+        ("--stub", "three", "give systemd's"),
+        ("--stub", "half-stub", "beyond the end"),
+        ("--stub", "arm-stub", "aa64"),
+        ("--stub", "overlap-stub", "overlap"),
+        ("--stub", "unsigned.efi", "there already"),
+        ("--stub", "signed.efi", "is signed"),
+        ("--stub", "endless", "larger than 16 MiB"),
+        ("--initrd", "missing", "check the name"),
+        ("--initrd", "empty", "it is empty"),
+        ("--initrd", "script", "no cpio archive"),
+        ("--initrd", "half.gz", "decompress the initrd"),
+        ("--initrd", "lies.cpio", "middle of an entry"),
+        ("--initrd", "upwards.cpio", "no path of an initrd"),
+        ("--cmdline", "@long", "2047"),
+        ("--cmdline", "@missing", "check the name"),
+        ("--cmdline", "a\u{7}b", "control characters"),
+        ("--os-release", "script", "ID="),
+        ("--splash", "script", "BMP"),
+        ("--with-trust", "script", "no program"),
+        ("--with-trust", "missing", "check the name"),
+        ("--output", "missing/refused.efi", "check the name"),
+        ("--output", "/proc/refused.efi", "cannot write"),
+    ] {
+        let complaint = refused(&kitchen, option, value);
+        assert!(complaint.contains(expected), "{option} {value}: {complaint}");
+        assert!(complaint.starts_with("trust: cannot ") && complaint.contains("; "), "{complaint}");
+    }
+}
+
+#[test]
+fn a_full_disk_keeps_the_old_image() {
+    let kitchen = Kitchen::new();
+    let dir = tempfile::TempDir::new().unwrap();
+    // Room for the old one, and half of the new one.
+    let script = "mount -t tmpfs -o size=8m tmpfs \"$1\" && echo old > \"$1/image.efi\" && shift && \"$@\"; status=$?; \
+        cat \"$DIR/image.efi\"; ls -A \"$DIR\"; exit $status";
+    let (kernel, stub, output) = (kernel(), stub(), dir.path().join("image.efi"));
+    let mut command = Command::new("sh");
+    harness::keep_mounts_in(&mut command).args(["-c", script, "sh", text(dir.path())]).arg(harness::trust_host());
+    command.args([
+        "uki",
+        "build",
+        "--keyset",
+        "k",
+        "--kind",
+        "tpm",
+        "--initrd",
+        "initrd.img",
+        "--kernel",
+        text(&kernel),
+    ]);
+    command.args(["--stub", text(&stub), "--output", text(&output)]).env("DIR", dir.path());
+    command.env("HOME", kitchen.0.path()).env_remove("XDG_DATA_HOME").current_dir(kitchen.0.path());
+    let output = command.output().unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(15), "{complaint}");
+    assert!(complaint.contains("free some space"), "{complaint}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "old\nimage.efi\n");
+}
+
+#[test]
+fn whatever_is_no_image_is_said_to_be_none() {
+    let kitchen = Kitchen::new();
+    kitchen.write("three", b"MZ\0");
+    for command in ["measure", "inspect"] {
+        for (file, status) in [("three", 14), ("initrd.img", 14), ("missing", 2)] {
+            let complaint = kitchen.0.fails(&["uki", command, file], status);
+            assert!(complaint.contains(file), "{complaint}");
+        }
+    }
+    // An image, but of nothing that says what it measures.
+    let kernel = kernel();
+    let complaint = kitchen.0.refuses(&["uki", "measure", text(&kernel)]);
+    assert!(complaint.contains("--stub-version"), "{complaint}");
+    let complaint = kitchen.0.refuses(&["uki", "measure", text(&kernel), "--stub-version", "251"]);
+    assert!(complaint.contains("252 or later"), "{complaint}");
+    assert!(kitchen.0.ok(&["uki", "inspect", text(&kernel)]).contains("initrd: none"));
+}
