@@ -132,7 +132,7 @@ fn provisioning(fleet: &Fleet) -> (Initrd, PathBuf) {
 }
 
 /// Disks of somebody who had ours in his hands for a while: of the same name, but with a passphrase that he knows, with
-/// no encryption, or without a volume.
+/// no encryption, or without a volume, but with a system that starts.
 fn prepared(cell: &Cell, ours: &Path) -> [PathBuf; 3] {
     let script = format!(
         r#"
@@ -141,11 +141,17 @@ fn prepared(cell: &Cell, ours: &Path) -> [PathBuf; 3] {
         printf attacker >passphrase
         cryptsetup luksFormat --batch-mode --type luks2 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --uuid {UUID} stranger passphrase
         cryptsetup token add --key-description machine:luks stranger
-        mkdir files files/sbin
+        mkdir files files/bin files/dev files/proc files/sys files/run files/data
+        cp "$(command -v busybox)" files/bin
+        cp tell files
         echo "the attacker's" >files/file
+        install -D system files/sbin/init
         mkfs.ext4 -q -L root -U {UUID} -d files plain
         "#
     );
+    for (name, text) in [("system", SYSTEM), ("tell", TELL)] {
+        fs::write(cell.dir().join(name), text).unwrap();
+    }
     cell.run(&script).ok();
     let mut disk = fs::read(ours).unwrap();
     with_null_cipher(&mut disk[..0x8000]);
@@ -174,7 +180,7 @@ fn a_disk_opens_in_its_own_machine_and_no_other_takes_its_place() {
     let root = format!("{CMDLINE} root=/dev/mapper/root");
     // The kernel hands `stranger` on, before what follows `--`.
     let first = format!("{root} rdinit=/usr/bin/trust stranger -- setup {SETUP} --exec /init");
-    let plain = format!("{CMDLINE} root=LABEL=root");
+    let plain = format!("{CMDLINE} root=UUID={UUID}");
     let (provision, medium) = provisioning(&fleet);
     let start = starter(&format!("TRUST_SETUP='{SETUP}'\nTRUST_FINISH={PLACE}\nTRUST_WITHDRAW={PLACE}"));
     let shell = starter("TRUST_SHELL=yes");
@@ -233,12 +239,13 @@ fn a_disk_opens_in_its_own_machine_and_no_other_takes_its_place() {
         "{report:#?}"
     );
 
-    // Ours is there, but something else is to be root. A shell is allowed, when nothing is there to be found.
-    let report = boot("plain.efi", &[file_system, ours, data]);
+    // Ours is there, but root is to be what has the UUID, as a file system of somebody else has, which busybox takes: the
+    // last. A shell is allowed, when nothing is there to be found.
+    let report = boot("plain.efi", &[ours, data, file_system]);
     assert!(
         report.ok().said.contains("trust-luks 0\ntrust-luks 0\ntrust-finish 0\ntrust-lock 0\nshell-"),
         "{report:#?}"
     );
     nothing_is_left(&report, "shell");
-    assert!(report.console.contains("cannot take LABEL=root for root"), "{report:#?}");
+    assert!(report.console.contains(&format!("cannot take UUID={UUID} for root")), "{report:#?}");
 }
