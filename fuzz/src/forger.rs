@@ -4,7 +4,7 @@
 //! TPM 2.0 Library part 1, sections 11.4.10 (key derivation), 18.6 (authorizations) and 21 (parameter encryption).
 
 use aes::cipher::KeyIvInit;
-use hmac::{Hmac, KeyInit, Mac};
+use harness::session::{hmac, kdf_a, salt};
 use p256::{
     FieldBytes, NonZeroScalar, PublicKey, Sec1Point,
     elliptic_curve::sec1::{FromSec1Point, ToSec1Point},
@@ -70,18 +70,14 @@ impl Forger {
 /// What both sides arrive at when a session starts.
 fn session_key(command: &[u8], answer: &[u8]) -> Option<[u8; 32]> {
     let caller = sized(command, 18)?;
-    let salt = sized(command, caller.end)?;
-    let x = sized(command, salt.start)?;
+    let ephemeral = sized(command, caller.end)?;
+    let x = sized(command, ephemeral.start)?;
     let y = sized(command, x.end)?;
     let tpm = sized(answer, 14)?;
     let [x, y] = [FieldBytes::try_from(&command[x]).ok()?, FieldBytes::try_from(&command[y]).ok()?];
     let peer = PublicKey::from_sec1_point(&Sec1Point::from_affine_coordinates(&x, &y, false)).into_option()?;
-    let shared = p256::ecdh::diffie_hellman(private(), peer.as_affine());
-    let mut salt = Sha256::new();
-    for part in [&1u32.to_be_bytes()[..], shared.raw_secret_bytes(), b"SECRET\0", &x, &public_point()[0]] {
-        salt.update(part);
-    }
-    Some(kdf_a(&salt.finalize(), b"ATH\0", &answer[tpm], &command[caller]))
+    let salt = salt(&private(), &peer, &x, &public_point()[0]);
+    Some(kdf_a(&salt, b"ATH\0", [&answer[tpm], &command[caller]]))
 }
 
 /// Encrypts the first parameter where the command has asked for it, then vouches for all of them.
@@ -107,7 +103,7 @@ fn sign(key: &[u8; 32], command: &[u8], answer: &mut [u8]) -> Option<()> {
             && let Some(first) = sized(answer, parameters.start)
             && first.end <= parameters.end
         {
-            let secret = kdf_a(key, b"CFB\0", &answer[authorization.nonce.clone()], session.nonce);
+            let secret = kdf_a(key, b"CFB\0", [&answer[authorization.nonce.clone()], session.nonce]);
             let (key, iv) = secret.split_at(16);
             cfb_mode::Encryptor::<aes::Aes128Enc>::new_from_slices(key, iv).ok()?.encrypt(&mut answer[first]);
         }
@@ -116,11 +112,11 @@ fn sign(key: &[u8; 32], command: &[u8], answer: &mut [u8]) -> Option<()> {
     hash.update([&[0; 4], &code.to_be_bytes()[..], &answer[parameters]].concat());
     let hash = hash.finalize();
     for (session, authorization) in vouched {
-        let parts =
-            [&hash, &answer[authorization.nonce], session.nonce, &answer[authorization.attributes..][..1]].concat();
+        let parts = [&hash[..], &answer[authorization.nonce], session.nonce, &answer[authorization.attributes..][..1]];
+        let vouch = hmac(key, &parts);
         let field = &mut answer[authorization.hmac];
         if field.len() == 32 {
-            field.copy_from_slice(&hmac(key, &parts));
+            field.copy_from_slice(&vouch);
         }
     }
     Some(())
@@ -150,17 +146,6 @@ fn sessions(command: &[u8]) -> Option<Vec<Session<'_>>> {
         at = hmac.end;
     }
     Some(sessions)
-}
-
-/// One block of `KDFa` with SHA-256, 256 bits.
-fn kdf_a(key: &[u8], label: &[u8], newer: &[u8], older: &[u8]) -> [u8; 32] {
-    hmac(key, &[&1u32.to_be_bytes(), label, newer, older, &256u32.to_be_bytes()].concat())
-}
-
-fn hmac(key: &[u8], bytes: &[u8]) -> [u8; 32] {
-    let mut hmac = Hmac::<Sha256>::new_from_slice(key).expect("any key will do");
-    hmac.update(bytes);
-    hmac.finalize().into_bytes().into()
 }
 
 fn half(bytes: &[u8], at: usize) -> Option<u16> {

@@ -1,8 +1,15 @@
 //! `cargo xtask fuzz`: hostile input, made up by cargo-fuzz with a nightly compiler.
 
 use crate::{fetch, packages, sh, tools};
-use anyhow::{Context, Result, bail};
-use std::{ffi::OsString, fs, path::PathBuf, process::Command};
+use anyhow::{Result, bail, ensure};
+use std::{
+    ffi::OsString,
+    fs,
+    path::PathBuf,
+    process::{Command, Stdio},
+    sync::Mutex,
+    thread,
+};
 
 /// tpm2-tss is watched as Rust is, and the fuzzer knows its ways; undefined behaviour ends the process. By clang, since
 /// GCC counts ways that libFuzzer does not know.
@@ -39,6 +46,28 @@ pub fn fuzz(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// Whether there is a nightly compiler.
+pub fn is_possible() -> bool {
+    let mut rustc = clean("rustc");
+    rustc.args(["+nightly", "--version"]).stdout(Stdio::null()).stderr(Stdio::null());
+    rustc.status().is_ok_and(|status| status.success())
+}
+
+/// Runs all targets for so many seconds each, two at a time; tells of those alone that find something.
+pub fn check(seconds: u32) -> Result<()> {
+    let fuzzer = &Fuzzer::build()?;
+    let queue = &Mutex::new(fuzzer.targets.iter());
+    let work = || -> Result<()> {
+        loop {
+            let next = queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
+            let Some(target) = next else { return Ok(()) };
+            sh::run_quietly(&mut fuzzer.run(target, seconds)?)?;
+        }
+    };
+    let outcomes = thread::scope(|scope| [scope.spawn(work), scope.spawn(work)].map(|thread| thread.join()));
+    outcomes.into_iter().try_for_each(|outcome| outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+}
+
 /// The targets, built.
 struct Fuzzer {
     /// cargo-fuzz.
@@ -48,13 +77,13 @@ struct Fuzzer {
 
 impl Fuzzer {
     fn build() -> Result<Self> {
+        ensure!(is_possible(), "cargo-fuzz needs a nightly compiler: rustup toolchain install nightly");
         packages::ensure(&[packages::BUILD, packages::FUZZ])?;
         fetch::prepare()?;
         let mut fuzzer = Self { program: tools::cargo_fuzz()?, targets: Vec::new() };
         let targets = String::from_utf8(sh::output(&mut fuzzer.cargo(&["list"]))?)?;
         fuzzer.targets = targets.lines().map(ToOwned::to_owned).collect();
-        sh::run(&mut fuzzer.cargo(&["build", "--dev"]))
-            .context("cargo-fuzz needs a nightly compiler: rustup toolchain install nightly")?;
+        sh::run(&mut fuzzer.cargo(&["build", "--dev"]))?;
         Ok(fuzzer)
     }
 

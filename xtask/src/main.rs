@@ -39,9 +39,10 @@ cargo xtask SUBCOMMAND
         --bless   writes down its dependencies instead of comparing them
   test [--fast] [FILTER]...
         checks everything: builds as dist does, format, lints, documentation,
-        licences, all tests, and whether the same sources give the same bytes
-        --fast    leaves out documentation, licences, the second build, and the tests
-                  that boot virtual machines
+        licences, ten seconds of each fuzz target (with a nightly compiler), all
+        tests, and whether the same sources give the same bytes
+        --fast    leaves out documentation, licences, fuzzing, the second build, and
+                  the tests that boot virtual machines
         FILTER    runs only the tests, or the programs of tests, whose names contain it
   broken [FILTER]...
         takes one protection after the other out, in a copy of the sources, and checks

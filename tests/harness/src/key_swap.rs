@@ -6,10 +6,10 @@
 use crate::{
     Interposer,
     interposer::Action,
+    session::{hmac, kdf_a, salt},
     wire::{Command, Response, cc, u16_at, u32_at},
 };
 use cfb_mode::{Decryptor, Encryptor, cipher::KeyIvInit};
-use hmac::{Hmac, KeyInit, Mac};
 use p256::{
     FieldBytes, NonZeroScalar, PublicKey, Sec1Point,
     elliptic_curve::sec1::{FromSec1Point, ToSec1Point},
@@ -261,24 +261,6 @@ fn auths(mut area: &[u8], of_command: bool) -> Vec<Auth> {
         area = after;
     }
     auths
-}
-
-/// The salt of a session: `KDFe` over the shared secret.
-fn salt(private: &NonZeroScalar, peer: &PublicKey, ephemeral: &[u8], key: &[u8]) -> [u8; 32] {
-    let shared = p256::ecdh::diffie_hellman(private, peer.as_affine());
-    let parts = [&1u32.to_be_bytes()[..], shared.raw_secret_bytes(), b"SECRET\0", ephemeral, key];
-    Sha256::digest(parts.concat()).into()
-}
-
-/// One block of `KDFa`.
-fn kdf_a(key: &[u8], label: &[u8], [newer, older]: [&[u8]; 2]) -> [u8; 32] {
-    hmac(key, &[&1u32.to_be_bytes(), label, newer, older, &256u32.to_be_bytes()])
-}
-
-fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
-    let mut hmac = Hmac::<Sha256>::new_from_slice(key).expect("any size");
-    parts.iter().for_each(|part| hmac.update(part));
-    hmac.finalize().into_bytes().into()
 }
 
 fn scalar() -> NonZeroScalar {

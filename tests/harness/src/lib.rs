@@ -39,6 +39,7 @@ mod mkosi;
 mod mounts;
 mod needles;
 mod old;
+pub mod session;
 mod swtpm;
 mod token;
 mod tools;

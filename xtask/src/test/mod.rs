@@ -6,7 +6,7 @@ mod tally;
 use crate::{
     assets,
     dist::{self, Build, Dist},
-    inspect, packages, sh, tools,
+    fuzz, inspect, packages, sh, tools,
 };
 use anyhow::{Context, Result, bail};
 use std::{
@@ -41,6 +41,7 @@ pub fn test(options: &Options) -> Result<bool> {
     if options.filter.is_empty() && !options.fast {
         tally.check("the documentation is complete", document);
         deny(&mut tally);
+        hostile_input(&mut tally);
     }
     if let Some(dist) = dist {
         programs::run(&mut tally, &dist, options)?;
@@ -84,6 +85,17 @@ fn deny(tally: &mut Tally) {
             });
         }
         Err(e) => tally.skip("no dependency has a known defect (the RustSec database)", &e),
+    }
+}
+
+/// All fuzz targets, for a moment: what was found before, and whatever comes to mind.
+fn hostile_input(tally: &mut Tally) {
+    const SECONDS: u32 = 10;
+    const WHAT: &str = "hostile input ends in a result or a message";
+    if fuzz::is_possible() {
+        tally.check(WHAT, || fuzz::check(SECONDS));
+    } else {
+        tally.skip(WHAT, &"there is no nightly compiler (rustup toolchain install nightly)");
     }
 }
 
