@@ -150,3 +150,53 @@ fn dependencies(options: &Options) -> Result<Option<String>> {
 fn data(path: &str) -> Result<String> {
     fs::read_to_string(sh::workspace().join(path)).with_context(|| format!("cannot read {path}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// What is said of a bill of trust-initrd after `change`.
+    fn said(change: impl FnOnce(&mut Vec<Value>)) -> Option<String> {
+        let component = |name: &str, version: &str, purl: String| {
+            json!({
+                "name": name, "version": version, "purl": purl,
+                "hashes": [{ "alg": "SHA-256", "content": "0".repeat(64) }],
+                "licenses": [{ "expression": "MIT" }],
+            })
+        };
+        let mut components: Vec<Value> = data(DEPENDENCIES)
+            .unwrap()
+            .lines()
+            .map(|line| line.split_once(" v").unwrap())
+            .map(|(name, version)| component(name, version, format!("pkg:cargo/{name}@{version}")))
+            .collect();
+        components.extend(["musl", "rust-std", "tpm2-tss"].map(|name| component(name, "1", String::new())));
+        change(&mut components);
+        bill_of_materials(&json!({ "components": components }).to_string(), true).err().map(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_bill_that_is_not_what_the_program_is_made_of_is_noticed() {
+        assert_eq!(said(|_| ()), None);
+        let differs = "the bill of materials of trust-initrd is not tests/data/initrd-dependencies.txt, tpm2-tss and \
+                       what Rust brings";
+        for wrong in [
+            said(|all| drop(all.remove(0))),
+            said(|all| drop(all.pop())),
+            said(|all| all[0]["version"] = json!("0.0.0")),
+            said(|all| all[0]["purl"] = json!("")),
+            said(|all| {
+                let mut more = all[0].clone();
+                more["name"] = json!("leftpad");
+                more["purl"] = json!(format!("pkg:cargo/leftpad@{}", more["version"].as_str().unwrap()));
+                all.push(more);
+            }),
+        ] {
+            assert_eq!(wrong.as_deref(), Some(differs));
+        }
+        for wrong in [said(|all| all[0]["hashes"] = json!([])), said(|all| all[0]["licenses"] = json!([]))] {
+            assert!(wrong.is_some_and(|text| text.contains("no hash or no licence of ")));
+        }
+    }
+}
