@@ -31,6 +31,10 @@ truncate -s 16M volume
 printf seeds | cryptsetup luksFormat --batch-mode --type luks2 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 \
     --luks2-metadata-size 16k --luks2-keyslots-size 256k --key-file - volume
 head -c 32768 volume >"$corpus/luks_header/unsealed"
+# The JSON area of one that is sealed.
+mac=0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
+tail -c +4097 volume | head -c 12288 | tr -d '\0' |
+    sed "s/\"tokens\":{}/\"tokens\":{\"0\":{\"type\":\"trust-seal\",\"keyslots\":[],\"mac\":\"$mac\"}}/" >"$corpus/luks_header/sealed"
 
 mkdir root
 echo seeds >root/file
