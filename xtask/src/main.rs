@@ -48,9 +48,10 @@ cargo xtask SUBCOMMAND
         takes one protection after the other out, in a copy of the sources, and checks
         that the tests which attack it notice (tests/broken/)
         FILTER    only those whose names contain it
-  fuzz [--seconds N] [TARGET]...
+  fuzz [--seconds N] [--record] [TARGET]...
         feeds hostile input to what hears a TPM's answers or reads files from outside,
-        each target for N seconds (60), on one core; needs a nightly compiler
+        each target for N seconds (60), two at a time; needs a nightly compiler
+        --record  adds what each has been through to fuzz/FIGURES.md
   assets
         gets what tests need of other projects: firmware, kernel, boot loaders; into
         $TRUST_ASSETS or a directory among your caches; test does so when needed
@@ -172,6 +173,7 @@ fn fuzz_options(mut args: Parser) -> Result<fuzz::Options> {
     while let Some(arg) = args.next()? {
         match arg {
             Arg::Long("seconds") => options.seconds = args.value()?.parse()?,
+            Arg::Long("record") => options.record = true,
             Arg::Value(name) => options.targets.push(name.string()?),
             other => return Err(other.unexpected().into()),
         }

@@ -1,13 +1,21 @@
 //! `cargo xtask fuzz`: hostile input, made up by cargo-fuzz with a nightly compiler.
 
+mod figures;
+
 use crate::{fetch, packages, sh, tools};
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use figures::Figures;
+use nix::{
+    sys::wait::{Id, WaitPidFlag, waitid},
+    unistd::Pid,
+};
 use std::{
+    collections::VecDeque,
     ffi::OsString,
-    fs,
+    fs::{self, File},
     path::PathBuf,
     process::{Command, Stdio},
-    sync::Mutex,
+    sync::{Mutex, MutexGuard, PoisonError},
     thread,
 };
 
@@ -22,28 +30,33 @@ const NOT_SANITIZED: &str = "-O1";
 pub struct Options {
     /// How long each target runs.
     pub seconds: u32,
+    /// Whether the figures are added to the committed ones.
+    pub record: bool,
     /// The targets; all when none is named.
     pub targets: Vec<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { seconds: 60, targets: Vec::new() }
+        Self { seconds: 60, record: false, targets: Vec::new() }
     }
 }
 
-/// Runs the targets one after the other; the first finding ends it.
+/// Runs the targets, and tells of each what it has been through. After a finding no other begins.
 pub fn fuzz(options: &Options) -> Result<()> {
     let fuzzer = Fuzzer::build()?;
     if let Some(unknown) = options.targets.iter().find(|target| !fuzzer.targets.contains(target)) {
         bail!("there is no target {unknown}; there are: {}", fuzzer.targets.join(", "));
     }
     let chosen = |target: &&String| options.targets.is_empty() || options.targets.contains(target);
-    for target in fuzzer.targets.iter().filter(chosen) {
-        println!("\n== {target}, {} s", options.seconds);
-        sh::run(&mut fuzzer.run(target, options.seconds)?)?;
-    }
-    Ok(())
+    let chosen: VecDeque<_> = fuzzer.targets.iter().filter(chosen).collect();
+    let (number, seconds) = (chosen.len(), options.seconds);
+    println!("{number} targets, two at a time, {seconds} s each; what they say is in fuzz/target/TARGET.log");
+    let tell = Mutex::new(|target: &str, figures: &Figures| {
+        println!("{target}: {figures}");
+        if options.record { figures::add(target, figures) } else { Ok(()) }
+    });
+    fuzzer.run_all(chosen, seconds, &|target, figures| lock(&tell)(target, figures))
 }
 
 /// Whether there is a nightly compiler.
@@ -53,19 +66,10 @@ pub fn is_possible() -> bool {
     rustc.status().is_ok_and(|status| status.success())
 }
 
-/// Runs all targets for so many seconds each, two at a time; tells of those alone that find something.
+/// Runs all targets for so many seconds each; tells of those alone that find something.
 pub fn check(seconds: u32) -> Result<()> {
-    let fuzzer = &Fuzzer::build()?;
-    let queue = &Mutex::new(fuzzer.targets.iter());
-    let work = || -> Result<()> {
-        loop {
-            let next = queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
-            let Some(target) = next else { return Ok(()) };
-            sh::run_quietly(&mut fuzzer.run(target, seconds)?)?;
-        }
-    };
-    let outcomes = thread::scope(|scope| [scope.spawn(work), scope.spawn(work)].map(|thread| thread.join()));
-    outcomes.into_iter().try_for_each(|outcome| outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    let fuzzer = Fuzzer::build()?;
+    fuzzer.run_all(fuzzer.targets.iter().collect(), seconds, &|_, _| Ok(()))
 }
 
 /// The targets, built.
@@ -74,6 +78,9 @@ struct Fuzzer {
     program: PathBuf,
     targets: Vec<String>,
 }
+
+/// What is done with the figures of a target.
+type Tell<'a> = &'a (dyn Fn(&str, &Figures) -> Result<()> + Sync);
 
 impl Fuzzer {
     fn build() -> Result<Self> {
@@ -97,8 +104,24 @@ impl Fuzzer {
         command
     }
 
+    /// Runs these, two at a time.
+    fn run_all(&self, targets: VecDeque<&String>, seconds: u32, tell: Tell<'_>) -> Result<()> {
+        let queue = &Mutex::new(targets);
+        let work = || -> Result<()> {
+            loop {
+                let next = lock(queue).pop_front();
+                let Some(target) = next else { return Ok(()) };
+                self.run(target, seconds)
+                    .and_then(|figures| tell(target, &figures))
+                    .inspect_err(|_| lock(queue).clear())?;
+            }
+        };
+        let outcomes = thread::scope(|scope| [scope.spawn(work), scope.spawn(work)].map(|thread| thread.join()));
+        outcomes.into_iter().try_for_each(|outcome| outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    }
+
     /// What is found on the way stays in target/; where it begins is committed.
-    fn run(&self, target: &str, seconds: u32) -> Result<Command> {
+    fn run(&self, target: &str, seconds: u32) -> Result<Figures> {
         let fuzz = sh::workspace().join("fuzz");
         let found = fuzz.join("target/corpus").join(target);
         fs::create_dir_all(&found)?;
@@ -108,12 +131,33 @@ impl Fuzzer {
         let mut command = self.cargo(&["run", "--dev", target]);
         command.arg(found).args(seeds);
         command.args(["--", &format!("-max_total_time={seconds}"), "-rss_limit_mb=2048", "-timeout=30"]);
-        Ok(command)
+        command.arg("-print_final_stats=1");
+
+        let log = fuzz.join("target").join(format!("{target}.log"));
+        let output = File::create(&log)?;
+        let mut child = command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).spawn()?;
+        let ended = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+        waitid(Id::Pid(Pid::from_raw(child.id().try_into()?)), ended)?;
+        // As long as nobody has waited for it, the kernel remembers.
+        let statistics = fs::read_to_string(format!("/proc/{}/stat", child.id()));
+        let status = child.wait()?;
+        let said = fs::read(&log)?;
+        let said = String::from_utf8_lossy(&said);
+        if !status.success() {
+            let first = said.lines().count().saturating_sub(100);
+            let end: Vec<_> = said.lines().skip(first).collect();
+            bail!("{target} has found something ({status}); {}:\n{}", log.display(), end.join("\n"));
+        }
+        Figures::of(&said, &statistics?).with_context(|| format!("{target} does not say what it has been through"))
     }
 }
 
 /// The target that has recordings as well.
 const RECORDED: &str = "tpm_answers";
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Of the toolchain that runs this program, nothing: the compiler is another one.
 fn clean(program: &str) -> Command {
