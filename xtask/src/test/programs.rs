@@ -75,6 +75,8 @@ impl Program {
 
     /// Runs it to its end, and returns what it said.
     fn run(&self, dist: &Dist) -> Result<(ExitStatus, String)> {
+        // Whatever it leaves behind is gone with this: a test program drops nothing that its tests share.
+        let temporary = tempfile::TempDir::with_prefix("trust-test-")?;
         let log = tempfile::NamedTempFile::new()?;
         let output = || -> Result<Stdio> { Ok(File::options().append(true).open(log.path())?.into()) };
         // Tests send signals that a shell has ignored by whatever it starts in the background.
@@ -84,6 +86,7 @@ impl Program {
             .arg(&self.file)
             .args(&self.filter)
             .current_dir(&self.directory)
+            .env("TMPDIR", temporary.path())
             .stdin(Stdio::null())
             .stdout(output()?)
             .stderr(output()?);
@@ -152,8 +155,8 @@ fn build() -> Result<Vec<Program>> {
     Ok(messages.into_iter().filter_map(Program::of).collect())
 }
 
-/// Those that are asked for, the ones that boot machines first, the longest before the others. A filter that names programs runs these as a whole, any
-/// other one tests of all programs.
+/// Those that are asked for, the ones that boot machines first, the longest before the others. A filter that names
+/// programs runs these as a whole, any other one tests of all programs.
 fn choose(programs: Vec<Program>, options: &Options) -> Vec<Program> {
     let names = |program: &Program, part: &String| program.name.contains(part.as_str());
     let (whole, parts): (Vec<_>, Vec<_>) =

@@ -1,8 +1,9 @@
 //! What runs the guest's instructions.
 
 use super::{empty_variables, qemu};
+use crate::workspace;
 use std::{
-    env, fs,
+    fs,
     path::Path,
     process::{Command, Stdio},
     sync::OnceLock,
@@ -30,7 +31,7 @@ impl Accelerator {
             }
             // Other test programs need not ask again.
             let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-            let note = env::temp_dir().join(format!("trust-vm-kvm-{}-{}", crate::vm::slot::uid(), boot.trim()));
+            let note = workspace().join(format!("target/vm-accelerator-{}", boot.trim()));
             match fs::read_to_string(&note).as_deref() {
                 Ok("kvm") => Self::Kvm,
                 Ok("tcg") => Self::Tcg,

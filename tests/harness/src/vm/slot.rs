@@ -1,12 +1,12 @@
 //! How many virtual machines may be on at a time.
 
-use nix::unistd::Uid;
-use std::{env, fs::File, thread, time::Duration};
+use crate::workspace;
+use std::{fs::File, thread, time::Duration};
 
 /// More of them would starve each other, and the tests beside them.
 const SLOTS: u32 = 2;
 
-/// The right to run a virtual machine, among all test programs of this user. The kernel takes it back from the dead.
+/// The right to run a virtual machine, among all test programs of this workspace. The kernel takes it back from the dead.
 #[derive(Debug)]
 pub struct Slot(#[expect(dead_code, reason = "closing it gives the slot back")] File);
 
@@ -14,9 +14,9 @@ impl Slot {
     /// Waits for one.
     #[must_use]
     pub fn wait() -> Self {
-        let path = |number| env::temp_dir().join(format!("trust-vm-slot-{}-{number}", uid()));
+        let path = |number| workspace().join(format!("target/vm-slot-{number}"));
         let files: Vec<File> =
-            (0..SLOTS).map(|number| File::create(path(number)).expect("a writable temporary directory")).collect();
+            (0..SLOTS).map(|number| File::create(path(number)).expect("a writable directory")).collect();
         loop {
             for file in &files {
                 if file.try_lock().is_ok() {
@@ -26,9 +26,4 @@ impl Slot {
             thread::sleep(Duration::from_millis(50));
         }
     }
-}
-
-/// Whose tests these are.
-pub(super) fn uid() -> u32 {
-    Uid::effective().as_raw()
 }
