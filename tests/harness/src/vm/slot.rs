@@ -6,7 +6,8 @@ use std::{fs::File, thread, time::Duration};
 /// More of them would starve each other, and the tests beside them.
 const SLOTS: u32 = 2;
 
-/// The right to run a virtual machine, among all test programs of this workspace. The kernel takes it back from the dead.
+/// The right to run a virtual machine, among all test programs of this workspace. The kernel takes it back from the
+/// dead.
 #[derive(Debug)]
 pub struct Slot(#[expect(dead_code, reason = "closing it gives the slot back")] File);
 
