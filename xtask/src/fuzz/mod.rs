@@ -13,7 +13,7 @@ use std::{
     collections::VecDeque,
     ffi::OsString,
     fs::{self, File},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
     thread,
@@ -44,7 +44,7 @@ impl Default for Options {
 
 /// Runs the targets, and tells of each what it has been through. After a finding no other begins.
 pub fn fuzz(options: &Options) -> Result<()> {
-    let fuzzer = Fuzzer::build()?;
+    let fuzzer = Fuzzer::build(&sh::workspace().join("fuzz/target/corpus"))?;
     if let Some(unknown) = options.targets.iter().find(|target| !fuzzer.targets.contains(target)) {
         bail!("there is no target {unknown}; there are: {}", fuzzer.targets.join(", "));
     }
@@ -66,9 +66,10 @@ pub fn is_possible() -> bool {
     rustc.status().is_ok_and(|status| status.success())
 }
 
-/// Runs all targets for so many seconds each; tells of those alone that find something.
+/// Runs all targets for so many seconds each, from what is committed on; tells of those alone that find something.
 pub fn check(seconds: u32) -> Result<()> {
-    let fuzzer = Fuzzer::build()?;
+    let found = tempfile::TempDir::with_prefix("trust-fuzz-")?;
+    let fuzzer = Fuzzer::build(found.path())?;
     fuzzer.run_all(fuzzer.targets.iter().collect(), seconds, &|_, _| Ok(()))
 }
 
@@ -77,17 +78,19 @@ struct Fuzzer {
     /// cargo-fuzz.
     program: PathBuf,
     targets: Vec<String>,
+    /// Where each target keeps what it finds on its way, and goes on from.
+    found: PathBuf,
 }
 
 /// What is done with the figures of a target.
 type Tell<'a> = &'a (dyn Fn(&str, &Figures) -> Result<()> + Sync);
 
 impl Fuzzer {
-    fn build() -> Result<Self> {
+    fn build(found: &Path) -> Result<Self> {
         ensure!(is_possible(), "cargo-fuzz needs a nightly compiler: rustup toolchain install nightly");
         packages::ensure(&[packages::BUILD, packages::FUZZ])?;
         fetch::prepare()?;
-        let mut fuzzer = Self { program: tools::cargo_fuzz()?, targets: Vec::new() };
+        let mut fuzzer = Self { program: tools::cargo_fuzz()?, targets: Vec::new(), found: found.to_owned() };
         let targets = String::from_utf8(sh::output(&mut fuzzer.cargo(&["list"]))?)?;
         fuzzer.targets = targets.lines().map(ToOwned::to_owned).collect();
         sh::run(&mut fuzzer.cargo(&["build", "--dev"]))?;
@@ -120,10 +123,10 @@ impl Fuzzer {
         outcomes.into_iter().try_for_each(|outcome| outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     }
 
-    /// What is found on the way stays in target/; where it begins is committed.
+    /// Where it begins is committed.
     fn run(&self, target: &str, seconds: u32) -> Result<Figures> {
         let fuzz = sh::workspace().join("fuzz");
-        let found = fuzz.join("target/corpus").join(target);
+        let found = self.found.join(target);
         fs::create_dir_all(&found)?;
         let mut seeds = vec![fuzz.join("corpus").join(target)];
         seeds.extend((target == RECORDED).then(|| fuzz.join("recorded")));

@@ -104,8 +104,8 @@ pub fn run(tally: &mut Tally, dist: &Dist, options: &Options) -> Result<()> {
     ensure!(!programs.is_empty(), "there is no such test");
     let (queue, tally) = (&Mutex::new(VecDeque::from(programs)), &Mutex::new(tally));
     thread::scope(|scope| {
-        // From one end those that boot machines, from the other those that do not.
-        for next in [VecDeque::pop_front, VecDeque::pop_back] {
+        // Those that boot machines, and beside them those that do not.
+        for next in [VecDeque::pop_front, from_the_end] {
             scope.spawn(move || {
                 loop {
                     let program = next(&mut lock(queue));
@@ -122,6 +122,14 @@ pub fn run(tally: &mut Tally, dist: &Dist, options: &Options) -> Result<()> {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// A program that boots no machines; when these are done, the longest of the others, so that no core is idle at the end.
+fn from_the_end(queue: &mut VecDeque<Program>) -> Option<Program> {
+    match queue.back() {
+        Some(last) if last.boots_machines() => queue.pop_front(),
+        _ => queue.pop_back(),
+    }
 }
 
 /// One line for a program whose tests have passed; all that it said where one has not.
