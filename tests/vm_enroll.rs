@@ -1,7 +1,7 @@
 //! A real firmware takes what `trust enroll` makes, and measures what `trust computePCR7` says of it.
 
 use harness::{
-    Home, run,
+    Home,
     vm::{self, Initrd, Report, Vm},
 };
 use std::{
@@ -9,27 +9,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Takes the flag off that keeps variables from being changed by accident.
-const UNFREEZE: &str = "
-#include <fcntl.h>
-#include <sys/ioctl.h>
-int main(int count, char **arguments) {
-    int flags = 0, file = open(arguments[count - 1], O_RDONLY);
-    if (ioctl(file, _IOR('f', 1, long), &flags)) return 1;
-    flags &= ~0x10;
-    return ioctl(file, _IOW('f', 2, long), &flags) != 0;
-}";
+/// How variables are written.
+const PUT: &str = include_str!("data/efivars.sh");
 
 /// In setup mode it enrolls; with Secure Boot on it tells what was measured; and once it is told to, it goes back.
 const SCRIPT: &str = r#"
-GLOBAL=8be4df61-93ca-11d2-aa0d-00e098032b8c
-DATABASE=d719b2cb-3d3a-4596-a3bc-dad00e67656f
-put() {
-    file=/sys/firmware/efi/efivars/$2-$3
-    [ ! -e "$file" ] || /unfreeze "$file"
-    { printf "\\x$4\\0\\0\\0"; cat "/keys/$1"; } >/message
-    dd if=/message of="$file" bs=1M 2>/dev/null
-}
 flag() { tail -c 1 "/sys/firmware/efi/efivars/$1-$GLOBAL" | od -An -tu1 | tr -d ' '; }
 say setup_mode "$(flag SetupMode)"
 say secure_boot "$(flag SecureBoot)"
@@ -73,11 +57,9 @@ fn prepare(home: &Home) -> PathBuf {
     for name in ["append-db.auth", "append-dbx.auth"] {
         fs::copy(file("update").join(name), file("keys").join(name)).unwrap();
     }
-    fs::write(file("unfreeze.c"), UNFREEZE).unwrap();
-    run("musl-gcc", &["-static", "-o", text(&file("unfreeze")), text(&file("unfreeze.c"))]);
 
-    let mut initrd = Initrd::new(SCRIPT);
-    initrd.add_tree("keys", &file("keys")).add("unfreeze", &file("unfreeze"), 0o755);
+    let mut initrd = Initrd::new(&format!("{PUT}{SCRIPT}"));
+    initrd.add_tree("keys", &file("keys")).program(Path::new("/usr/bin/chattr"));
     vm::ukify(&initrd.pack(), "console=ttyS0 quiet panic=-1", &file("unsigned.efi"));
     let [key, cert] = ["privkey.pem", "cert.pem"].map(|item| home.keys().join("k/uki-production").join(item));
     home.ok(&["sign", "efi", "unsigned.efi", "--key", text(&key), "--cert", text(&cert), "--output", "image.efi"]);
