@@ -103,6 +103,24 @@ fn nobody_has_vouched() {
     }
 }
 
+/// The password of its owner is for the TPM that was seen, too.
+#[test]
+fn nobody_has_vouched_for_the_tpm_whose_policy_version_is_raised() {
+    let machine = certified();
+    let raise = format!("try status trust raise 0002 --srk-signature {SIGNATURE}\npublished");
+    let signature = file(&machine, "trust.srk.cred");
+    let genuine = fs::read(&signature).expect("it is there");
+    fs::remove_file(&signature).expect("it is there");
+    machine.wire.take();
+    let run = machine.boot(Boot::Tpm, &raise);
+    run.refused(12);
+    assert!(run.stderr.contains("nobody vouches for 000b"), "{run:#?}");
+    let record = machine.wire.take();
+    assert!(!record.iter().any(|exchange| exchange.command.code() == cc::POLICY_AUTHORIZE), "{run:#?}");
+    fs::write(&signature, genuine).expect("a writable directory");
+    assert_eq!(machine.boot(Boot::Tpm, &raise).status(), 0);
+}
+
 /// The secrets of a machine are for the TPM that was seen at its provisioning, and so is a new passphrase.
 #[test]
 fn another_tpm_of_the_same_fleet() {

@@ -1,4 +1,4 @@
-//! The power fails at any command of `provision` or `preinit`, before the TPM has
+//! The power fails at any command of `provision`, `preinit` or `raise`, before the TPM has
 //! carried it out or after: run again, it comes to a good end.
 
 use harness::{Action, Boot, Machine, PowerSwitch, State, cc, read_with_tools};
@@ -158,5 +158,36 @@ fn preinit_cut_off_at_any_command() {
         let new = passphrase("preinit");
         assert_ne!(new, found, "{what}: it is not a new one");
         assert_eq!(passphrase("setup"), new, "{what}");
+    }
+}
+
+/// The policy version is the old one until the command that writes the new one is carried out, and then the new one; and
+/// nobody who cuts the power brings the TPM nearer to its lockout.
+#[test]
+fn raise_cut_off_at_any_command() {
+    let machine = Machine::provisioned();
+    machine.tpm.off();
+    let provisioned = machine.tpm.state();
+    machine.wire.take();
+    machine.boot(Boot::Tpm, "trust raise 0002").ok();
+    let codes: Vec<u32> = machine.wire.take().iter().map(|exchange| exchange.command.code()).collect();
+    let writes: Vec<usize> = (0..codes.len()).filter(|at| codes[*at] == cc::NV_WRITE).collect();
+    let [write] = writes[..] else { panic!("it is not written in one command: {codes:x?}") };
+    let version = || machine.tpm.tools().ok("nvread", &["0x1500020", "-C", "0x1500020"]);
+    for (at, when) in (0..codes.len()).flat_map(|at| [(at, Cut::Before), (at, Cut::After)]) {
+        let what = format!("cut {when:?} command {at} of {}", codes.len());
+        machine.tpm.restore(&provisioned);
+        machine.tpm.boot();
+        machine.tpm.extend_pcr7(&Boot::Tpm.event());
+        cut(&machine, &machine.tpm.power(), at, when);
+        let run = machine.script("try status trust raise 0002\npublished");
+        machine.wire.be_honest();
+        assert_ne!(run.status(), 0, "{what}: {run:#?}");
+        machine.tpm.boot();
+        nothing_counted(&machine, &what);
+        let is_raised = at > write || (at == write && when == Cut::After);
+        assert_eq!(version(), if is_raised { "0002" } else { "0001" }, "{what}");
+        machine.boot(Boot::Tpm, "trust raise 0002").ok();
+        assert_eq!(version(), "0002", "{what}, run again");
     }
 }

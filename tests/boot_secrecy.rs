@@ -91,6 +91,9 @@ fn nothing_secret_crosses_the_wire() {
         hear("setup and finish --key-to-tpm", 5000);
         // The passphrase is another one by now.
         add_contents(&mut needles, &machine);
+        machine.wire.take();
+        machine.boot(Boot::Tpm, "trust raise 0002").ok();
+        hear("raise", 1500);
         for (what, bytes) in heard {
             assert_eq!(needles.found(&bytes), [].into(), "percent of what crosses the wire in clear: {what}");
         }
@@ -162,6 +165,8 @@ fn nothing_secret_is_left_in_memory() {
     let preinit = remains(&machine, Boot::Production, "trust preinit");
     clean(&machine, "preinit", &preinit, &initial);
     clean(&machine, "preinit", &preinit, &secrets(&machine));
+    let raise = remains(&machine, Boot::Tpm, "trust raise 0002");
+    clean(&machine, "raise", &raise, &initial);
 }
 
 /// After a failure too: the secrets had been read when the lock was refused.
@@ -196,6 +201,8 @@ fn nothing_secret_is_said() {
         (Boot::Production, "trust preinit --verbose"),
         (Boot::Production, "trust setup --verbose"),
         (Boot::Production, "trust lock --verbose"),
+        // What it was before.
+        (Boot::Tpm, "trust raise --verbose 0001"),
     ] {
         let run = machine.boot(boot, script);
         run.ok();

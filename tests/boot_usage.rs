@@ -28,6 +28,12 @@ fn wrong_command_lines() {
         "provision $CERT",
         "provision $CERT $KEY $KEY",
         "provision --secrets-dir /x $CERT $KEY",
+        "raise",
+        "raise 2",
+        "raise 00002",
+        "raise 000x",
+        "raise 0002 0003",
+        "raise --key-timeout 9 0002",
     ];
     for args in wrong {
         let run = machine.script(&format!("try status env -i $TRUST {args}\npublished"));
@@ -48,7 +54,7 @@ fn help_is_no_failure() {
         String::from_utf8(output.stdout).expect("text")
     };
     let overview = help(&["--help"]);
-    for command in ["setup", "preinit", "provision", "lock"] {
+    for command in ["setup", "preinit", "provision", "lock", "raise"] {
         assert!(overview.contains(command), "{overview}");
         let text = help(&[command, "--help"]);
         for option in ["--tcti", "--wait", "--pcr7data", "--on-lock-failure", "--verbose"] {

@@ -7,6 +7,7 @@ mod luks_open;
 pub mod options;
 mod preinit;
 mod provision;
+mod raise;
 mod setup;
 
 use crate::{
@@ -36,11 +37,13 @@ pub enum Command {
     Lock,
     LuksOpen,
     Finish,
+    Raise,
 }
 
 impl Command {
     /// All of them, in the order of a machine's life.
-    pub const ALL: [Self; 6] = [Self::Provision, Self::Preinit, Self::Setup, Self::LuksOpen, Self::Finish, Self::Lock];
+    pub const ALL: [Self; 7] =
+        [Self::Provision, Self::Preinit, Self::Setup, Self::LuksOpen, Self::Finish, Self::Lock, Self::Raise];
 
     /// The command whose name or alias `args` begin with, and what follows it.
     #[must_use]
@@ -61,6 +64,7 @@ impl Command {
             Self::Lock => "lock",
             Self::LuksOpen => "luks open",
             Self::Finish => "finish",
+            Self::Raise => "raise",
         }
     }
 
@@ -70,7 +74,7 @@ impl Command {
         match self {
             Self::Setup => Some("initrd-setup"),
             Self::Preinit => Some("preinstall"),
-            Self::Provision | Self::LuksOpen | Self::Finish => None,
+            Self::Provision | Self::LuksOpen | Self::Finish | Self::Raise => None,
             Self::Lock => Some("extend-pcr7"),
         }
     }
@@ -93,6 +97,9 @@ impl Command {
             Self::Finish => {
                 "Withdraw what setup has published: revoke the passphrase, remove the certificate and the key."
             }
+            Self::Raise => {
+                "Raise the TPM's policy version: policies that were signed for an older one open nothing any more."
+            }
         }
     }
 
@@ -102,6 +109,7 @@ impl Command {
         match self {
             Self::Provision => &["CERT", "KEY"],
             Self::LuksOpen => &["DEVICE", "NAME"],
+            Self::Raise => &["VERSION"],
             Self::Setup | Self::Preinit | Self::Lock | Self::Finish => &[],
         }
     }
@@ -144,6 +152,7 @@ impl Command {
             Self::Lock => lock::run(options),
             Self::LuksOpen => luks_open::run(options),
             Self::Finish => finish::run(options),
+            Self::Raise => raise::run(options),
         }
     }
 }

@@ -22,8 +22,9 @@ pub struct Spec {
     pub commands: &'static [Command],
 }
 
-const OF_THE_TPM: &[Command] = &[Command::Setup, Command::Preinit, Command::Provision, Command::Lock];
-const WITH_A_TPM: &[Command] = &[Command::Setup, Command::Preinit, Command::Provision, Command::Lock, Command::Finish];
+const OF_THE_TPM: &[Command] = &[Command::Setup, Command::Preinit, Command::Provision, Command::Lock, Command::Raise];
+const WITH_A_TPM: &[Command] =
+    &[Command::Setup, Command::Preinit, Command::Provision, Command::Lock, Command::Raise, Command::Finish];
 const PUBLISHING: &[Command] = &[Command::Setup, Command::Preinit];
 const KEYRING: &[Command] = &[Command::Setup, Command::Preinit, Command::Finish];
 
@@ -57,7 +58,7 @@ pub const SPECS: &[Spec] = &[
         name: "--srk-signature",
         value: "FILE",
         help: "where an authority vouches for the TPM's storage root key, if the keyset asks for it (/.extra/global_credentials/trust.srk.cred)",
-        commands: &[Command::Setup, Command::Preinit, Command::Finish],
+        commands: &[Command::Setup, Command::Preinit, Command::Raise, Command::Finish],
     },
     Spec {
         name: "--srk-public",

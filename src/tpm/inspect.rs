@@ -35,7 +35,7 @@ impl Tpm {
         let Some(nv) = self.find_nv(Index::CertificateDigest)?.filter(Nv::is_written) else { return Ok(false) };
         let (session, _) = self.start_session(SessionType::Hmac)?;
         let chunk = self.nv_buffer_size()?;
-        let known = self.read_nv(&nv, chunk, Access { by: By::Anyone, session }, |_| Ok(()))?;
+        let known = self.read_nv(&nv, chunk, Access { by: By::Anyone, session }, &mut |_| Ok(()))?;
         Ok(*known.expose() == digest::hash(&[certificate]))
     }
 }

@@ -12,6 +12,7 @@
 //! - `dictionary_attack`: that power cuts do not lock a machine out;
 //! - `inspect`: what anybody can find out, for the host program;
 //! - `provision`: layout 3 written, in steps that can be cut off;
+//! - `raise`: the policy version raised;
 //! - [`bound_key`]: a private key that only this TPM can use.
 
 pub mod bound_key;
@@ -27,6 +28,7 @@ mod nv;
 mod passphrase;
 mod pcr;
 mod provision;
+mod raise;
 mod response_code;
 mod session;
 mod storage_key;

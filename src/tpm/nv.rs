@@ -44,6 +44,10 @@ impl Nv {
     }
 }
 
+/// What is done before every chunk of an access: nothing, or the policy asserted. Called by way of a pointer: what reads and
+/// writes is there once, not once for each caller.
+pub(super) type Authorize<'a> = &'a mut dyn FnMut(&mut Tpm) -> Result<()>;
+
 /// Who authorizes an access, and how the data are protected on the bus.
 #[derive(Clone, Copy)]
 pub(super) struct Access {
@@ -107,13 +111,7 @@ impl Tpm {
     ///
     /// # Errors
     /// As [`response_code::error`] has them.
-    pub(super) fn read_nv(
-        &mut self,
-        nv: &Nv,
-        chunk: u16,
-        access: Access,
-        mut authorize: impl FnMut(&mut Self) -> Result<()>,
-    ) -> Result<Secret> {
+    pub(super) fn read_nv(&mut self, nv: &Nv, chunk: u16, access: Access, authorize: Authorize<'_>) -> Result<Secret> {
         let size = usize::from(nv.public.size);
         if size > MAX_SECRET {
             return Err(Error::new(Kind::Corrupt, "read an index of the TPM", "it is too large"));
@@ -123,7 +121,7 @@ impl Tpm {
             for part in buffer.chunks_mut(usize::from(chunk.max(1))) {
                 let length = u16::try_from(part.len()).unwrap_or(chunk);
                 let read = |tpm: &mut Self| tpm.read_nv_chunk(nv, length, offset, access);
-                let data = self.authorized(access.session, &mut authorize, read)?;
+                let data = self.authorized(access.session, authorize, read)?;
                 if data.len() != part.len() {
                     return Err(Error::new(Kind::Corrupt, "read an index of the TPM", "the TPM gave fewer bytes"));
                 }
@@ -139,7 +137,7 @@ impl Tpm {
     fn authorized<T>(
         &mut self,
         session: AuthSession,
-        authorize: &mut impl FnMut(&mut Self) -> Result<()>,
+        authorize: Authorize<'_>,
         mut access: impl FnMut(&mut Self) -> Result<T>,
     ) -> Result<T> {
         let patience = self.patience() * STORM;
@@ -169,7 +167,7 @@ impl Tpm {
         data: &[u8],
         chunk: u16,
         access: Access,
-        mut authorize: impl FnMut(&mut Self) -> Result<()>,
+        authorize: Authorize<'_>,
     ) -> Result<()> {
         let mut offset: u16 = 0;
         for part in data.chunks(usize::from(chunk.max(1))) {
@@ -180,7 +178,7 @@ impl Tpm {
                     c.execute_with_sessions(access.sessions(), |c| c.nv_write(access.auth(nv), nv.handle, part, offset))
                 })
             };
-            self.authorized(access.session, &mut authorize, write)?;
+            self.authorized(access.session, authorize, write)?;
             offset = offset.saturating_add(u16::try_from(part.len()).unwrap_or(chunk));
         }
         Ok(())

@@ -7,7 +7,7 @@ use crate::{
     secret::Secret,
 };
 use sha2::{Digest as _, Sha256};
-use tss_esapi::interface_types::session_handles::AuthSession;
+use tss_esapi::{handles::ObjectHandle, interface_types::session_handles::AuthSession, structures::Auth};
 use zeroize::{Zeroize, Zeroizing};
 
 /// Fewer hex digits than this (128 bits) make no passphrase.
@@ -32,6 +32,11 @@ impl Tpm {
             prefix.copy_from_slice(PASSPHRASE_PREFIX);
             self.fill_hex(digits, session)
         })
+    }
+
+    /// Has ESYS prove the knowledge of this password where `hierarchy` must authorize. Nothing is sent.
+    pub(super) fn use_password(&mut self, hierarchy: ObjectHandle, password: &Secret) -> Result<()> {
+        self.run("use the TPM admin password", |c| c.tr_set_auth(hierarchy, Auth::from_bytes(password.expose())?))
     }
 
     /// The TPM admin password: 32 hex digits.

@@ -128,7 +128,7 @@ impl TpmStore {
             |_| Error::new(Kind::Usage, format!("store {}", index.title()), "it is too large for an NV index");
         let size = u16::try_from(data.len()).map_err(too_large)?;
         let nv = self.tpm.define_nv(index, writer.policy(index), size, writer.session)?;
-        self.tpm.write_nv(&nv, data, writer.chunk, writer.owner(), |_| Ok(()))
+        self.tpm.write_nv(&nv, data, writer.chunk, writer.owner(), &mut |_| Ok(()))
     }
 
     /// Whether what this TPM was provisioned with is what it is to be provisioned with.
@@ -149,7 +149,7 @@ impl TpmStore {
         let session = self.session(SessionType::Hmac)?;
         let chunk = self.tpm.nv_buffer_size()?;
         let access = Access { by: By::Anyone, session };
-        let known = self.tpm.read_nv(&nv, chunk, access, |_| Ok(()))?;
+        let known = self.tpm.read_nv(&nv, chunk, access, &mut |_| Ok(()))?;
         if *known.expose() == digest::hash(&[identity.certificate()]) {
             return Ok(Outcome::AlreadyProvisioned);
         }
@@ -166,16 +166,14 @@ impl TpmStore {
         let Some(nv) = self.tpm.find_nv(Index::AdminPassword)?.filter(Nv::is_written) else {
             return Err(somebody());
         };
-        let password = self.tpm.read_nv(&nv, writer.chunk, writer.owner(), |_| Ok(()))?;
+        let password = self.tpm.read_nv(&nv, writer.chunk, writer.owner(), &mut |_| Ok(()))?;
         let set = [
             (LOCKOUT_AUTH_SET, AuthHandle::Lockout, ObjectHandle::Lockout),
             (ENDORSEMENT_AUTH_SET, AuthHandle::Endorsement, ObjectHandle::Endorsement),
         ];
         for (flag, hierarchy, object) in set {
             if permanent & flag != 0 {
-                self.tpm.run("use the TPM admin password", |c| {
-                    c.tr_set_auth(object, Auth::from_bytes(password.expose())?)
-                })?;
+                self.tpm.use_password(object, &password)?;
                 self.change_auth(hierarchy, writer.session, &[]).map_err(|error| match self.tpm.last_code() {
                     // The lockout password may be tried once, and then not for a day.
                     response_code::AUTH_FAIL | response_code::BAD_AUTH | response_code::LOCKOUT => somebody(),

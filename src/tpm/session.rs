@@ -84,6 +84,11 @@ impl Tpm {
         let _ = self.run("forget the session", |c| Ok(c.tr_close(&mut ended).is_ok()));
     }
 
+    /// Ends a session.
+    pub(super) fn end_session(&mut self, session: AuthSession) -> Result<()> {
+        self.run("end the session", |c| c.flush_context(SessionHandle::from(session).into()))
+    }
+
     /// Sets what the session does with the next command; nothing is sent.
     pub(super) fn protect(c: &mut Context, session: AuthSession, how: Protect) -> tss_esapi::Result<()> {
         let (decrypt, encrypt, more) = match how {

@@ -32,11 +32,11 @@ pub struct TpmStore {
     open: Option<Open>,
 }
 
-/// What is known once this boot has been found to be allowed the secrets.
+/// What is known once this boot has been found to be allowed what it asks for.
 #[derive(Clone)]
-struct Open {
-    approved: Rc<Approved>,
-    chunk: u16,
+pub(super) struct Open {
+    pub(super) approved: Rc<Approved>,
+    pub(super) chunk: u16,
 }
 
 impl TpmStore {
@@ -71,6 +71,11 @@ impl TpmStore {
         Ok(session)
     }
 
+    /// Ends it, so that the next may be of the other kind.
+    pub(super) fn end_session(&mut self) -> Result<()> {
+        self.session.take().map_or(Ok(()), |session| self.tpm.end_session(session))
+    }
+
     /// PCR 7 as it is before the lock.
     pub(super) fn pcr7(&mut self) -> Result<Digest> {
         if self.pcr7.is_none() {
@@ -89,7 +94,7 @@ impl TpmStore {
     }
 
     /// An index that a provisioned TPM has.
-    fn index(&mut self, index: Index) -> Result<Nv> {
+    pub(super) fn index(&mut self, index: Index) -> Result<Nv> {
         match self.tpm.find_nv(index)? {
             Some(nv) if nv.is_written() => Ok(nv),
             _ => {
@@ -99,37 +104,43 @@ impl TpmStore {
         }
     }
 
-    /// Finds out, once, whether this boot may read: layout, PCR 7, a production policy.
+    /// Finds out, once, whether this boot may read the machine's secrets.
     fn open(&mut self) -> Result<Open> {
         if let Some(open) = &self.open {
             return Ok(open.clone());
         }
+        let open = self.admit(Signer::Luks)?;
+        self.open = Some(open.clone());
+        Ok(open)
+    }
+
+    /// Finds out whether this boot may read what policies of `signer` open: layout, PCR 7, a policy for such boots.
+    pub(super) fn admit(&mut self, signer: Signer) -> Result<Open> {
+        let (needed, what, remedy) = match signer {
+            Signer::Luks => (KeyType::Production, "read the secrets", "boot the image that is signed for production"),
+            Signer::TpmPass => {
+                (KeyType::Tpm, "read the TPM admin password", "boot an image that is signed with the key uki-tpm")
+            }
+        };
         let pcr7 = self.pcr7()?;
         let session = self.session(SessionType::Policy)?;
         let chunk = self.tpm.nv_buffer_size()?;
         self.check_layout(chunk, session)?;
         let entry = self.entry()?;
-        if entry.info.key_type != KeyType::Production {
-            let kind = entry.info.key_type.as_str();
-            return Err(Error::new(
-                Kind::Refused,
-                "read the secrets",
-                format!("this is a {kind} boot of the keyset {}", entry.info.keyset),
-            )
-            .remedy("boot the image that is signed for production"));
+        if entry.info.key_type != needed {
+            let why = format!("this is a {} boot of the keyset {}", entry.info.key_type.as_str(), entry.info.keyset);
+            return Err(Error::new(Kind::Refused, what, why).remedy(remedy));
         }
         // The lock asks nobody: it must work with whatever TPM there is.
         authority::vouches_for(entry.srk_authority()?.as_slice(), &self.voucher, self.salted_to.as_ref())?;
-        let approved = self.tpm.approve(&entry, Signer::Luks, &pcr7)?;
-        let open = Open { approved: Rc::new(approved), chunk };
-        self.open = Some(open.clone());
-        Ok(open)
+        let approved = self.tpm.approve(&entry, signer, &pcr7)?;
+        Ok(Open { approved: Rc::new(approved), chunk })
     }
 
     fn check_layout(&mut self, chunk: u16, session: AuthSession) -> Result<()> {
         let nv = self.index(Index::LayoutVersion)?;
         let access = Access { by: By::Anyone, session };
-        let version = self.tpm.read_nv(&nv, chunk, access, |_| Ok(()))?;
+        let version = self.tpm.read_nv(&nv, chunk, access, &mut |_| Ok(()))?;
         if *version.expose() == LAYOUT_VERSION {
             return Ok(());
         }
@@ -149,7 +160,7 @@ impl Truststore for TpmStore {
         let session = self.session(SessionType::Policy)?;
         let nv = self.index(item.index())?;
         let access = Access { by: By::Policy, session };
-        self.tpm.read_nv(&nv, open.chunk, access, |tpm| tpm.assert(session, &open.approved))
+        self.tpm.read_nv(&nv, open.chunk, access, &mut |tpm| tpm.assert(session, &open.approved))
     }
 
     fn renew_os_passphrase(&mut self) -> Result<Secret> {
@@ -160,7 +171,8 @@ impl Truststore for TpmStore {
         };
         let passphrase = self.tpm.make_passphrase(usize::from(nv.public.size), session)?;
         let access = Access { by: By::Policy, session };
-        self.tpm.write_nv(&nv, passphrase.expose(), open.chunk, access, |tpm| tpm.assert(session, &open.approved))?;
+        let assert = &mut |tpm: &mut Tpm| tpm.assert(session, &open.approved);
+        self.tpm.write_nv(&nv, passphrase.expose(), open.chunk, access, assert)?;
         Ok(passphrase)
     }
 

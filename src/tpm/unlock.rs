@@ -133,9 +133,9 @@ impl Tpm {
             response_code::POLICY => Error::new(
                 Kind::Refused,
                 WHAT,
-                "the TPM's policy version is not that of this image: its policies have been withdrawn",
+                "the TPM's policy version is not that of this image: its policies have been withdrawn, or are for later",
             )
-            .remedy("boot a newer image"),
+            .remedy("boot a newer image, or raise the version with `trust raise`"),
             response_code::HANDLE | response_code::NV_UNINITIALIZED => {
                 Error::new(Kind::Unprovisioned, WHAT, "the TPM holds no policy version")
             }

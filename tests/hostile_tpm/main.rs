@@ -47,12 +47,17 @@ enum Command {
     Provision,
     Lock,
     Finish,
+    Raise,
 }
 
 impl Command {
     /// Which boot it belongs to.
     const fn boot(self) -> Boot {
-        if matches!(self, Self::Provision) { Boot::Limited } else { Boot::Production }
+        match self {
+            Self::Provision => Boot::Limited,
+            Self::Raise => Boot::Tpm,
+            Self::Setup | Self::Preinit | Self::Lock | Self::Finish => Boot::Production,
+        }
     }
 
     /// What runs it, with `--wait`, and looks at what it has published.
@@ -78,6 +83,12 @@ impl Command {
                 tpm2_flushcontext -t
                 bound() {{ [ \"$(kind)\" = bound ] && same $SECURE/server.key; }}
                 if [ -e $SECURE/server.key ]; then tell bound; fi; withdraw"
+            ),
+            Self::Raise => format!(
+                "run raise $store --wait {wait} 0002
+                export TPM2TOOLS_TCTI=$TOOLS
+                raised() {{ [ \"$(tpm2_nvread 0x1500020 -C 0x1500020)\" = 0002 ]; }}
+                tell raised"
             ),
         }
     }
@@ -217,7 +228,7 @@ impl Seat {
                 return wrong("it succeeded, and PCR 7 is not locked");
             }
             let is_true = match command {
-                Command::Setup | Command::Finish => value(said, "true") == Some("yes"),
+                Command::Setup | Command::Finish | Command::Raise => value(said, "true") == Some("yes"),
                 Command::Preinit => value(said, "published").is_some_and(|where_| where_ != "no"),
                 Command::Provision | Command::Lock => true,
             };
@@ -292,7 +303,7 @@ fn is_followed_up(command: Command, at: usize, harm: &Harm, status: i32) -> bool
             let is_close = matches!(harm.deed, Deed::Close(When::Before | When::After));
             is_close || sample || (status == 0 && harm.must != Must::Succeed)
         }
-        Command::Setup | Command::Lock | Command::Finish => false,
+        Command::Setup | Command::Lock | Command::Finish | Command::Raise => false,
     }
 }
 
@@ -370,4 +381,9 @@ fn lock() {
 #[test]
 fn finish() {
     matrix(Command::Finish);
+}
+
+#[test]
+fn raise() {
+    matrix(Command::Raise);
 }

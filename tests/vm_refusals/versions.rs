@@ -15,6 +15,7 @@ fn a_tpm_image_gets_the_admin_password_alone_and_with_it_the_owner_withdraws_old
     for index in ["0x1500021", "0x1500022", "0x1500030", "0x1500040"] {
         assert_eq!(report.value(index), "no", "{index}");
     }
+    assert_eq!(report.value("raise"), "yes", "{}", report.console);
     fleet.install(&vm, Chain::Direct, &world().image("production"));
     let report = vm.boot();
     gets_nothing(&report, REFUSED);

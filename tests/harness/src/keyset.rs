@@ -135,6 +135,17 @@ impl Keyset {
         self.sign("luks", &luks_policy(pcr7, version), &self.entry(pcr7).join("tpm_luks.policy.signed"));
     }
 
+    /// Signs the policy of production boots anew, for another policy version.
+    pub fn sign_for_version(&self, version: &str) {
+        let pcr7 = Boot::Production.pcr7();
+        self.sign_luks(&pcr7, version);
+        self.describe(&pcr7, Boot::Production);
+        let info = self.entry(&pcr7).join("info.json");
+        let text = fs::read_to_string(&info).expect("written");
+        let text = text.replacen('{', &format!("{{\"policy_version\": \"{version}\", "), 1);
+        fs::write(&info, text).expect("a writable directory");
+    }
+
     /// Signs the policy that opens the TPM admin password at a PCR 7 value.
     pub fn sign_admin(&self, pcr7: &Digest) {
         self.sign("admin", &pcr_policy(pcr7), &self.entry(pcr7).join("tpm_passwd.policy.signed"));

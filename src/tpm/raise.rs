@@ -1,0 +1,46 @@
+//! The policy version raised: what has been signed for an older one is withdrawn.
+
+use super::{
+    nv::{Access, By},
+    store::TpmStore,
+};
+use crate::{
+    error::{Error, Kind, Result},
+    layout::{Index, Signer},
+};
+use std::cmp::Ordering;
+use tss_esapi::{constants::SessionType, handles::ObjectHandle};
+
+impl TpmStore {
+    /// Puts `version`, four digits, in the place of the policy version, with the TPM admin password, which this boot must
+    /// be allowed to read. One write: cut off, the version is the old one or the new one. Whether it was lower before.
+    ///
+    /// # Errors
+    /// [`Kind::Refused`] where this is no TPM administration boot, and where the version is higher: what has been
+    /// withdrawn stays withdrawn; else as [`crate::store::Truststore::read`].
+    pub fn raise_policy_version(&mut self, version: [u8; 4]) -> Result<bool> {
+        const WHAT: &str = "raise the policy version";
+        let open = self.admit(Signer::TpmPass)?;
+        let session = self.session(SessionType::Policy)?;
+        let nv = self.index(Index::AdminPassword)?;
+        let access = Access { by: By::Policy, session };
+        let password = self.tpm.read_nv(&nv, open.chunk, access, &mut |tpm| tpm.assert(session, &open.approved))?;
+        let nv = self.index(Index::PolicyVersion)?;
+        // A policy session speaks for the owner by the owner's policy, of which there is none.
+        self.end_session()?;
+        let session = self.session(SessionType::Hmac)?;
+        self.tpm.use_password(ObjectHandle::Owner, &password)?;
+        // The owner reads it, too: the index' own password would be a use that dictionary attack protection minds.
+        let access = Access { by: By::Owner, session };
+        let current = self.tpm.read_nv(&nv, open.chunk, access, &mut |_| Ok(()))?;
+        match current.expose().cmp(version.as_slice()) {
+            Ordering::Less => self.tpm.write_nv(&nv, &version, open.chunk, access, &mut |_| Ok(())).map(|()| true),
+            Ordering::Equal => Ok(false),
+            Ordering::Greater => {
+                let current = String::from_utf8_lossy(current.expose()).into_owned();
+                Err(Error::new(Kind::Refused, WHAT, format!("it is {current} already"))
+                    .remedy("nothing was changed; sign policies for this version or a higher one"))
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The owner withdraws what was signed: the policy version, raised in a boot that is signed for the administration of TPMs.
+
+use harness::{Boot, Identity, Layout, Machine, Run, Swtpm, cc, extend, hex, provision_with_tools, sha256};
+
+fn raise(machine: &Machine, boot: Boot, version: &str) -> Run {
+    machine.wire.take();
+    machine.boot(boot, &format!("try status trust raise {version}\npublished"))
+}
+
+/// Asserts that the door is shut after it.
+#[track_caller]
+fn locked(machine: &Machine, boot: Boot) {
+    let value = extend(&boot.pcr7(), &sha256(&[b"atomix\n"]));
+    assert_eq!(machine.tpm.pcr("sha256", 7), hex(&value), "PCR 7 is not locked");
+}
+
+/// What the TPM says, to whoever asks.
+fn version(machine: &Machine) -> String {
+    machine.tpm.tools().ok("nvread", &["0x1500020", "-C", "0x1500020"])
+}
+
+/// Whether the TPM was told to write.
+fn has_written(machine: &Machine) -> bool {
+    machine.wire.take().iter().any(|exchange| exchange.command.code() == cc::NV_WRITE)
+}
+
+/// A machine of ours, and one that another tool has provisioned, without a storage root key.
+fn machines() -> [Machine; 2] {
+    let theirs = Machine::with(Swtpm::new(), Identity::ec("P-256"));
+    provision_with_tools(&theirs.tpm, &theirs.keyset, &theirs.identity, &Layout::default());
+    [Machine::provisioned(), theirs]
+}
+
+#[test]
+fn what_was_signed_for_an_older_version_opens_nothing_any_more() {
+    for machine in machines() {
+        assert_eq!(machine.attempt("setup").status(), 0);
+        let run = raise(&machine, Boot::Tpm, "0002");
+        assert_eq!(run.status(), 0, "{run:#?}");
+        assert_eq!(run.value("published"), "no");
+        assert!(run.stderr.contains("the policy version is 0002"), "{run:#?}");
+        locked(&machine, Boot::Tpm);
+        for command in ["setup", "preinit"] {
+            let run = machine.attempt(command);
+            run.refused(12);
+            assert!(run.stderr.contains("its policies have been withdrawn"), "{run:#?}");
+        }
+        machine.keyset.sign_for_version("0002");
+        assert_eq!(machine.attempt("setup").status(), 0);
+        // Some boots later.
+        let run = raise(&machine, Boot::Tpm, "0010");
+        assert_eq!(run.status(), 0, "{run:#?}");
+        assert_eq!(version(&machine), "0010");
+        machine.attempt("setup").refused(12);
+    }
+}
+
+#[test]
+fn what_is_raised_already_stays_as_it_is() {
+    for machine in machines() {
+        assert_eq!(raise(&machine, Boot::Tpm, "0002").status(), 0);
+        assert!(has_written(&machine));
+        let again = raise(&machine, Boot::Tpm, "0002");
+        assert_eq!(again.status(), 0, "{again:#?}");
+        assert!(again.stderr.contains("nothing was changed"), "{again:#?}");
+        assert!(!has_written(&machine));
+        for lower in ["0001", "0000"] {
+            let run = raise(&machine, Boot::Tpm, lower);
+            run.refused(12);
+            assert!(run.stderr.contains("it is 0002 already"), "{run:#?}");
+            assert!(!has_written(&machine));
+            locked(&machine, Boot::Tpm);
+        }
+        assert_eq!(version(&machine), "0002");
+        machine.attempt("setup").refused(12);
+    }
+}
+
+#[test]
+fn only_a_boot_that_is_signed_for_it() {
+    for machine in machines() {
+        for boot in [Boot::Production, Boot::Limited] {
+            let run = raise(&machine, boot, "0002");
+            run.refused(12);
+            assert!(run.stderr.contains("uki-tpm"), "the message says which: {run:#?}");
+            assert!(!has_written(&machine));
+            locked(&machine, boot);
+        }
+        let run = machine.boot(Boot::Tpm, "trust lock\ntry status trust raise 0002\npublished");
+        run.refused(12);
+        assert!(run.stderr.contains("already been locked"), "{run:#?}");
+        assert_eq!(version(&machine), "0001");
+        assert_eq!(machine.attempt("setup").status(), 0);
+    }
+}
+
+/// In the entry of a production boot lies what was signed for it; and a name is no signature.
+#[test]
+fn a_boot_that_claims_to_be_one() {
+    let machine = Machine::provisioned();
+    let (from, to) = (machine.keyset.entry(&Boot::Tpm.pcr7()), machine.keyset.entry(&Boot::Production.pcr7()));
+    for name in ["info.json", "tpm_passwd.policy.signed"] {
+        std::fs::copy(from.join(name), to.join(name)).expect("a writable directory");
+    }
+    raise(&machine, Boot::Production, "0002").refused(14);
+    assert!(!has_written(&machine));
+    locked(&machine, Boot::Production);
+}
+
+#[test]
+fn a_tpm_that_was_never_provisioned() {
+    let machine = Machine::with(Swtpm::new(), Identity::ec("P-256"));
+    raise(&machine, Boot::Tpm, "0002").refused(11);
+    locked(&machine, Boot::Tpm);
+}
