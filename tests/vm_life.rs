@@ -85,6 +85,14 @@ fn world() -> &'static World {
         production(1, "production.efi", &[]);
         production(1, "unsigned.efi", &["--unsigned"]);
         production(2, "update.efi", &[]);
+        // Policies for a version that the machines' TPMs do not have yet.
+        let sign = |version: &str| {
+            fleet.trust(&["keyset", "pcr7data", "k", "--chain", "direct", "--policy-version", version]);
+        };
+        sign("0002");
+        production(3, "renewed.efi", &[]);
+        image("tpm", "raise.efi", &initrd("TRUST_IMAGE=raising\nTRUST_VERSION=0002", &[]), &[]);
+        sign("0001");
         image("production", "diskless.efi", &initrd(DISKLESS, &[]), &[]);
         World(fleet)
     })
@@ -223,6 +231,18 @@ fn a_machine_is_provisioned_installed_updated_and_installed_anew() {
     assert!(told.contains("installed") && !told.contains("provisioned"), "{told}");
     let console = world.console("m1");
     assert!(console.contains("it is up: boot 1, 0 keys"), "{console}");
+
+    // What was signed is withdrawn: from then on an image of the same key opens nothing that was made before.
+    let until = |image: &Path, said: &str| {
+        world.ok("m1", &world.again("m1", &["--image", text(image), "--until", said]));
+    };
+    until(&file("raise.efi"), "images with older policies get nothing any more");
+    assert!(world.console("m1").contains("the policy version is 0002"), "{}", world.console("m1"));
+    until(&file("update.efi"), "its policies have been withdrawn");
+    assert!(!world.console("m1").contains("it is up"));
+    world.ok("m1", &world.again("m1", &["--image", text(&file("renewed.efi"))]));
+    let console = world.console("m1");
+    assert!(console.contains("image 3") && console.contains("it is up: boot 2, 0 keys"), "{console}");
 }
 
 #[test]

@@ -1,0 +1,94 @@
+//! The private key `uki-production` is stolen, and docs/stolen-key.md says what to do: from then on it opens nothing, not in a
+//! firmware either that is given its old keys again.
+
+use harness::{
+    Identity,
+    vm::{Chain, Fleet, Initrd, Report, Vm},
+};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Asks for the secrets.
+const SETUP: &str = "\
+status=0
+trust setup --on-lock-failure=exit || status=$?
+say setup $status
+say passphrases $(grep -c ' machine:luks: 40' /proc/keys)
+";
+
+/// How variables are written.
+const PUT: &str = include_str!("data/efivars.sh");
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[track_caller]
+fn gets_the_passphrase(report: &Report) {
+    assert_eq!((report.ok().value("setup"), report.value("passphrases")), ("0", "1"), "{}", report.console);
+}
+
+/// Takes the stolen key away from the keyset and gives it a new one. Returns the directory of the old one.
+fn renew(fleet: &Fleet) -> PathBuf {
+    let (keys, stolen) = (fleet.home().keys(), fleet.file("stolen"));
+    fleet.trust(&["initkeyset", "--keysetname", "spare"]);
+    fs::rename(keys.join("k/uki-production"), &stolen).unwrap();
+    fs::rename(keys.join("spare/uki-production"), keys.join("k/uki-production")).unwrap();
+    fs::remove_dir_all(keys.join("spare")).unwrap();
+    fleet.trust(&["keyset", "pcr7data", "k", "--policy-version", "0002"]);
+    fleet.trust(&["keyset", "check", "k"]);
+    fleet.trust(&["enroll", "auth", "k", text(&fleet.file("keys"))]);
+    stolen
+}
+
+#[test]
+fn a_stolen_image_key_opens_nothing_once_it_has_been_replaced() {
+    let fleet = Fleet::new();
+    let old = fleet.variables(Chain::Direct, &[], "old.fd");
+    let build = |name: &str, kind: &str, initrd: &Initrd, options: &[&str]| {
+        let image = fleet.file(name);
+        fleet.build(kind, initrd, options, &image);
+        image
+    };
+    let identity = Identity::ec("P-256");
+    let mut provision = Initrd::new("trust provision --on-lock-failure=exit /cert.pem /privkey.pem");
+    provision.add("cert.pem", &identity.cert(), 0o600).add("privkey.pem", &identity.key(), 0o600);
+    let provision = build("provision.efi", "limited", &provision, &[]);
+
+    let stolen = renew(&fleet);
+    let key = ["privkey.pem", "cert.pem"].map(|item| stolen.join(item));
+    let with_the_old_key = ["--key", text(&key[0]), "--cert", text(&key[1])];
+    let mut running = Initrd::new(&format!("{SETUP}{PUT}put db.auth db $DATABASE 27"));
+    running.add_tree("keys", &fleet.file("keys")).program(Path::new("/usr/bin/chattr"));
+    let running = build("running.efi", "production", &running, &with_the_old_key);
+    // With all the policies that have been signed since: they are no secret.
+    let thief = build("thief.efi", "production", &Initrd::new(SETUP), &with_the_old_key);
+    let production = build("production.efi", "production", &Initrd::new(SETUP), &[]);
+    let raise = build("raise.efi", "tpm", &Initrd::new("trust raise --on-lock-failure=exit 0002"), &[]);
+
+    let vm = Vm::new(&old);
+    let boot = |image: &Path| {
+        fleet.install(&vm, Chain::Direct, image);
+        vm.boot()
+    };
+    boot(&provision).ok();
+    let kept = vm.tpm();
+    // The system as it runs on the machine takes the new db.
+    gets_the_passphrase(&boot(&running));
+    boot(&thief).refused("Access Denied");
+    // The new image is not for TPMs of the old version, nor are those for it.
+    assert_eq!(boot(&production).ok().value("setup"), "12");
+    let raised = boot(&raise);
+    assert!(raised.ok().console.contains("the policy version is 0002"), "{}", raised.console);
+    gets_the_passphrase(&boot(&production));
+
+    // Who is at the machine puts the old keys back: that alone would do, had the version not been raised.
+    vm.set_variables(&old);
+    let report = boot(&thief);
+    assert_eq!((report.ok().value("setup"), report.value("passphrases")), ("12", "0"), "{}", report.console);
+    assert!(report.console.contains("its policies have been withdrawn"), "{}", report.console);
+    vm.set_tpm(&kept);
+    gets_the_passphrase(&boot(&thief));
+}
