@@ -175,6 +175,8 @@ fn nobody_looks_into_it() {
             try "$1-trace" $less timeout --preserve-status 2 strace -qq -o /dev/null -e trace=none -p $2
         }
         $less sleep 60 &
+        # Until then it has what the onlooker lacks, and is closed to him as well.
+        until [ "$(cat /proc/$!/comm)" = sleep ]; do sleep 0.1; done
         look sleep $!
         ulimit -S -c "$(ulimit -H -c)"
         $less env -i "$TRUST" preinit --tcti "$TCTI" --pcr7data "$PCR7DATA" --on-lock-failure=exit &

@@ -1,6 +1,7 @@
 //! The owner withdraws what was signed: the policy version, raised in a boot that is signed for the administration of TPMs.
 
 use harness::{Boot, Identity, Layout, Machine, Run, Swtpm, cc, extend, hex, provision_with_tools, sha256};
+use std::fs;
 
 fn raise(machine: &Machine, boot: Boot, version: &str) -> Run {
     machine.wire.take();
@@ -100,11 +101,27 @@ fn a_boot_that_claims_to_be_one() {
     let machine = Machine::provisioned();
     let (from, to) = (machine.keyset.entry(&Boot::Tpm.pcr7()), machine.keyset.entry(&Boot::Production.pcr7()));
     for name in ["info.json", "tpm_passwd.policy.signed"] {
-        std::fs::copy(from.join(name), to.join(name)).expect("a writable directory");
+        fs::copy(from.join(name), to.join(name)).expect("a writable directory");
     }
     raise(&machine, Boot::Production, "0002").refused(14);
     assert!(!has_written(&machine));
     locked(&machine, Boot::Production);
+}
+
+/// Whatever the owner has written there: it is not shown on a console.
+#[test]
+fn a_version_that_is_none() {
+    let layout = Layout::default();
+    let machine = Machine::with(Swtpm::new(), Identity::ec("P-256"));
+    provision_with_tools(&machine.tpm, &machine.keyset, &machine.identity, &layout);
+    fs::write(machine.tpm.tools().dir().join("version"), "9\x1b[m").expect("a writable directory");
+    let owner = ["0x1500020", "-C", "o", "-P", &layout.admin_password, "-i", "version"];
+    machine.tpm.tools().ok("nvwrite", &owner);
+    let run = raise(&machine, Boot::Tpm, "0002");
+    run.refused(14);
+    assert!(run.stderr.contains("is not four digits") && !run.stderr.contains('\x1b'), "{run:#?}");
+    assert!(!has_written(&machine));
+    locked(&machine, Boot::Tpm);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     error::{Error, Kind, Result},
     layout::{Index, Signer},
+    policy::pcr7data,
 };
 use std::cmp::Ordering;
 use tss_esapi::{constants::SessionType, handles::ObjectHandle};
@@ -33,11 +34,15 @@ impl TpmStore {
         // The owner reads it, too: the index' own password would be a use that dictionary attack protection minds.
         let access = Access { by: By::Owner, session };
         let current = self.tpm.read_nv(&nv, open.chunk, access, &mut |_| Ok(()))?;
-        match current.expose().cmp(version.as_slice()) {
+        let current = str::from_utf8(current.expose()).ok().and_then(pcr7data::parse_version).ok_or_else(|| {
+            Error::new(Kind::Corrupt, WHAT, "what the TPM holds for one is not four digits")
+                .remedy("write it with tpm2_nvwrite, as the TPM's owner")
+        })?;
+        match current.cmp(&version) {
             Ordering::Less => self.tpm.write_nv(&nv, &version, open.chunk, access, &mut |_| Ok(())).map(|()| true),
             Ordering::Equal => Ok(false),
             Ordering::Greater => {
-                let current = String::from_utf8_lossy(current.expose()).into_owned();
+                let current = String::from_utf8_lossy(&current);
                 Err(Error::new(Kind::Refused, WHAT, format!("it is {current} already"))
                     .remedy("nothing was changed; sign policies for this version or a higher one"))
             }
