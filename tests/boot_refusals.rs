@@ -75,7 +75,7 @@ fn an_edited_signature() {
 #[test]
 fn a_foreign_keyset() {
     let mut machine = Machine::provisioned();
-    let foreign = Keyset::new("snakeoil");
+    let foreign = Keyset::foreign("snakeoil");
     machine.cell.set("PCR7DATA", foreign.pcr7data());
     refused(&machine, Boot::Production, 12);
 }
@@ -83,7 +83,7 @@ fn a_foreign_keyset() {
 #[test]
 fn a_foreign_signature_under_our_public_key() {
     let machine = Machine::provisioned();
-    let foreign = Keyset::new("snakeoil");
+    let foreign = Keyset::foreign("snakeoil");
     let name = "tpm_luks.policy.signed";
     let (from, to) = (foreign.entry(&Boot::Production.pcr7()), machine.keyset.entry(&Boot::Production.pcr7()));
     fs::copy(from.join(name), to.join(name)).expect("writable");

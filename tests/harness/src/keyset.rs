@@ -4,8 +4,10 @@
 use crate::identity::openssl;
 use sha2::{Digest as _, Sha256};
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 use tempfile::TempDir;
 
@@ -60,15 +62,30 @@ const VERSION_INDEX_NAME: &str = "000b9a2a448f2272a89720c1f37eef785dea317a40ef97
 const VERSION: &str = "0001";
 
 impl Keyset {
-    /// A keyset with new keys and signed policies for the three boots.
+    /// A keyset with signed policies for the three boots, and the keys of every other one of this name in this program:
+    /// new ones take a second.
     #[must_use]
     pub fn new(name: &str) -> Self {
+        static KEYS: Mutex<BTreeMap<String, [String; 2]>> = Mutex::new(BTreeMap::new());
+        let mut keys = KEYS.lock().unwrap_or_else(PoisonError::into_inner);
+        let pair = keys.entry(name.to_owned()).or_insert_with(private_keys).clone();
+        drop(keys);
+        Self::with(name, &pair)
+    }
+
+    /// A keyset with keys that no other one has.
+    #[must_use]
+    pub fn foreign(name: &str) -> Self {
+        Self::with(name, &private_keys())
+    }
+
+    fn with(name: &str, keys: &[String; 2]) -> Self {
         let dir = TempDir::with_prefix("keyset-").expect("a temporary directory");
         let keyset = Self { dir, name: name.to_owned() };
         fs::create_dir_all(keyset.pubkeys()).expect("a writable directory");
-        for (key, public) in [("luks", "luks"), ("admin", "tpmpass")] {
+        for ([key, public], pem) in [["luks", "luks"], ["admin", "tpmpass"]].into_iter().zip(keys) {
             let key = keyset.key(key);
-            openssl(&["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", text(&key)]);
+            fs::write(&key, pem).expect("a writable directory");
             let public = keyset.pubkeys().join(format!("{public}-{name}.pem"));
             openssl(&["pkey", "-in", text(&key), "-pubout", "-out", text(&public)]);
         }
@@ -158,6 +175,11 @@ impl Keyset {
         let key = self.key(key);
         openssl(&["dgst", "-sha256", "-sign", text(&key), "-out", text(signature), text(&message)]);
     }
+}
+
+/// The private keys `luks` and `admin`, PEM.
+fn private_keys() -> [String; 2] {
+    ["luks", "admin"].map(|_| openssl(&["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]))
 }
 
 /// TPM2_PolicyPCR of sha256:7 in a fresh session (part 3, section 23.7).

@@ -4,37 +4,47 @@
 set -eu
 cell=$1
 root=/mnt
+table=$cell/fstab
+# What is mounted, in this order, by as few processes as can be: each test boots many machines.
+bind() { echo "${1// /\\040} $root/${2// /\\040} none rbind"; }
+new() { echo "$1 $root/$1 tmpfs mode=$2"; }
 mount -t tmpfs -o mode=0755 machine "$root"
 cd /
+directories=() links=()
 for name in * .[!.]*; do
     case $name in dev|run|priv|proc|mnt|cell) continue ;; esac
-    if [ -L "$name" ]; then cp -P "$name" "$root/$name"
-    elif [ -d "$name" ]; then mkdir "$root/$name"; mount --rbind "/$name" "$root/$name"
-    elif [ -f "$name" ]; then : >"$root/$name"; mount --bind "/$name" "$root/$name"
+    if [ -L "$name" ]; then links+=("$name")
+    elif [ -d "$name" ]; then directories+=("$name"); bind "/$name" "$name"
+    elif [ -f "$name" ]; then : >"$root/$name"; bind "/$name" "$name"
     fi
-done
-mkdir "$root"/{dev,run,priv,proc,mnt,cell}
-mount --bind "$cell/cell" "$root/cell"
-mount -t proc proc "$root/proc"
-mount -t tmpfs -o mode=0755 run "$root/run"
+done >"$table"
+(cd "$root" && mkdir "${directories[@]}" dev run priv proc mnt cell)
+[ -z "${links[*]}" ] || cp -P "${links[@]}" "$root"
+{
+    bind "$cell/cell" cell
+    echo "proc $root/proc proc"
+    for name in dev run priv; do
+        new "$name" 0755
+    done
+} >>"$table"
+mount --all --fstab "$table"
 mkdir -m 1777 "$root/run/lock"
-mount -t tmpfs -o mode=0755 priv "$root/priv"
-mount -t tmpfs -o mode=0755 dev "$root/dev"
+mkdir "$root"/dev/{pts,shm}
 for name in null zero full random urandom tty; do
     : >"$root/dev/$name"
-    mount --bind "/dev/$name" "$root/dev/$name"
-done
-mkdir "$root"/dev/{pts,shm}
-mount --rbind /dev/pts "$root/dev/pts"
-mount -t tmpfs -o mode=1777 shm "$root/dev/shm"
-ln -s /proc/self/fd "$root/dev/fd"
-ln -s pts/ptmx "$root/dev/ptmx"
+    bind "/dev/$name" "dev/$name"
+done >"$table"
 for name in console kmsg; do
     : >"$root/dev/$name"
-    mount --bind "$cell/$name" "$root/dev/$name"
-done
+    bind "$cell/$name" "dev/$name"
+done >>"$table"
+bind /dev/pts dev/pts >>"$table"
+new dev/shm 1777 >>"$table"
 # Disks are what a script puts there.
-mount -t tmpfs -o mode=0755 block "$root/sys/class/block"
+new sys/class/block 0755 >>"$table"
+mount --all --fstab "$table"
+ln -s /proc/self/fd "$root/dev/fd"
+ln -s pts/ptmx "$root/dev/ptmx"
 capabilities=$CELL_CAPABILITIES uid=${CELL_UID:-}
 unset CELL_CAPABILITIES CELL_UID
 if [ -n "$uid" ]; then
