@@ -238,7 +238,10 @@ impl Swtpm {
                 "sha1" => 20,
                 "sha384" => 48,
                 "sha512" => 64,
-                _ => 32,
+                _ => {
+                    self.raw().extend(7, digest);
+                    continue;
+                }
             };
             let filled: Vec<u8> = digest.iter().copied().cycle().take(size).collect();
             self.tools.ok("pcrextend", &[&format!("7:{bank}={}", hex(&filled))]);
