@@ -78,7 +78,7 @@ impl Installed {
 
     /// An image that starts the machine.
     fn image(&self, name: &str, suite: &'static str, configuration: &str, cmdline: &str, options: &[&str]) -> PathBuf {
-        let dracut = dracut(suite, &format!("trust_luks_wait=20\n{configuration}"));
+        let dracut = dracut(suite, &format!("trust_luks_wait=45\n{configuration}"));
         // Whoever gets a shell, or is asked, tells what he finds.
         dracut.write("report", REPORT);
         let asked = "[Service]\nExecStart=\nExecStart=/bin/sh /report\n";
