@@ -62,9 +62,6 @@ impl Before {
     /// Returns only when that fails. An argv must not be empty.
     #[must_use]
     pub fn exec(self, argv: &[OsString]) -> Error {
-        let Some(program) = argv.first() else {
-            return Error::new(Kind::Usage, "start a program", "none is given");
-        };
         if let Err(why) = setrlimit(Resource::Core, self.core) {
             return Error::system("allow core dumps again", why);
         }
@@ -72,19 +69,27 @@ impl Before {
         if let Err(error) = unblock_signals() {
             return error;
         }
-        // SAFETY: it is the default that is set, and no handler that could interrupt anything.
-        // Rust's runtime ignores SIGPIPE, and what is ignored stays so in the next program.
-        if let Err(errno) = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) } {
-            return Error::system("give SIGPIPE back", errno);
-        }
-        let words: std::result::Result<Vec<_>, NulError> =
-            argv.iter().map(|word| CString::new(word.as_bytes())).collect();
-        let why = match words.as_deref() {
-            Ok(words @ [program, ..]) => execv(program, words).map_or_else(io::Error::from, |never| match never {}),
-            _ => ErrorKind::InvalidInput.into(),
-        };
-        Error::system(format!("start {}", program.display()), why).remedy("check that the initrd contains it")
+        become_program(argv)
     }
+}
+
+/// Becomes another program, which inherits everything. Returns only when that fails. An argv must not be empty.
+#[must_use]
+pub fn become_program(argv: &[OsString]) -> Error {
+    let Some(program) = argv.first() else {
+        return Error::new(Kind::Usage, "start a program", "none is given");
+    };
+    // SAFETY: it is the default that is set, and no handler that could interrupt anything.
+    // Rust's runtime ignores SIGPIPE, and what is ignored stays so in the next program.
+    if let Err(errno) = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) } {
+        return Error::system("give SIGPIPE back", errno);
+    }
+    let words: std::result::Result<Vec<_>, NulError> = argv.iter().map(|word| CString::new(word.as_bytes())).collect();
+    let why = match words.as_deref() {
+        Ok(words @ [program, ..]) => execv(program, words).map_or_else(io::Error::from, |never| match never {}),
+        _ => ErrorKind::InvalidInput.into(),
+    };
+    Error::system(format!("start {}", program.display()), why).remedy("check that the initrd contains it")
 }
 
 /// Lets signals through again.

@@ -87,11 +87,36 @@ fn the_environment_is_ignored() {
 fn in_an_initrd_messages_reach_console_and_kernel_log() {
     let machine = Machine::new();
     // exec: the program takes the place of the shell, which is the first process.
-    let run = machine.boot(Boot::Production, r#"exec env -i "$TRUST" setup --tcti "$TCTI" --pcr7data "$PCR7DATA""#);
+    let run =
+        machine.boot(Boot::Production, r#"exec env -i "$TRUST" setup --tcti "$TCTI" --pcr7data "$PCR7DATA" --end"#);
     assert_eq!(run.end, harness::End::Exit(11), "{run:#?}");
     for (name, text) in [("kmsg", &run.kmsg), ("console", &run.console), ("stderr", &run.stderr)] {
         assert!(text.contains("trust: cannot "), "{name}: {run:#?}");
     }
+}
+
+/// systemd's stub appends to the signed command line what strings of the firmware say; behind `--` it all comes to us.
+#[test]
+fn what_is_appended_to_the_signed_command_line_is_refused() {
+    let machine = Machine::provisioned();
+    let first = |words: &str| {
+        let setup = r#"exec env -i "$TRUST" setup --tcti "$TCTI" --pcr7data "$PCR7DATA" --exec /bin/echo started"#;
+        machine.boot(Boot::Production, &format!("{setup} {words}"))
+    };
+    for (words, why) in [
+        ("--end rdinit=/bin/sh", "rdinit=/bin/sh has been appended"),
+        ("--end --end", "--end has been appended"),
+        ("--end x --end", "x has been appended"),
+        ("", "does not end with --end"),
+    ] {
+        let run = first(words);
+        assert_eq!((run.end, run.stdout.as_str()), (harness::End::Exit(12), ""), "{words}: {run:#?}");
+        assert!(run.stderr.contains(why), "{words}: {run:#?}");
+    }
+    let run = first("--end");
+    assert_eq!(run.stdout, "started\n", "{run:#?}");
+    // Anybody else may say what he likes.
+    machine.boot(Boot::Production, "try status trust init\npublished").refused(2);
 }
 
 #[test]

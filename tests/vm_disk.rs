@@ -3,7 +3,7 @@
 
 use harness::{
     Cell, Identity, trust_host,
-    vm::{CMDLINE, Chain, Fleet, Initrd, Report, Vm, trust_data},
+    vm::{CMDLINE, Chain, Fleet, Initrd, Report, SIGNED, Vm, trust_data},
     with_null_cipher, workspace,
 };
 use std::{
@@ -179,16 +179,17 @@ fn a_disk_opens_in_its_own_machine_and_no_other_takes_its_place() {
     let fleet = Fleet::new();
     let root = format!("{CMDLINE} root=/dev/mapper/root");
     // The kernel hands `stranger` on, before what follows `--`.
-    let first = format!("{root} rdinit=/usr/bin/trust stranger -- setup {SETUP} --exec /init");
-    let plain = format!("{CMDLINE} root=UUID={UUID}");
+    let first = format!("{root} noresume rdinit=/usr/bin/trust stranger -- setup {SETUP} --exec /init --end");
+    let start_cmdline = format!("{root} {SIGNED}");
+    let plain = format!("{CMDLINE} root=UUID={UUID} {SIGNED}");
     let (provision, medium) = provisioning(&fleet);
     let start = starter(&format!("TRUST_SETUP='{SETUP}'\nTRUST_FINISH={PLACE}\nTRUST_WITHDRAW={PLACE}"));
-    let shell = starter("TRUST_SHELL=yes");
+    let shell = starter(&format!("TRUST_SHELL=yes\nTRUST_ROOT=UUID={UUID}"));
     for (kind, initrd, cmdline, name) in [
         ("limited", &provision, CMDLINE, "provision.efi"),
         ("production", &installer(), CMDLINE, "install.efi"),
         ("production", &start, &first, "first.efi"),
-        ("production", &start, &root, "start.efi"),
+        ("production", &start, &start_cmdline, "start.efi"),
         ("production", &shell, &plain, "plain.efi"),
     ] {
         fleet.build(kind, initrd, &["--cmdline", cmdline], &fleet.file(name));
@@ -239,13 +240,13 @@ fn a_disk_opens_in_its_own_machine_and_no_other_takes_its_place() {
         "{report:#?}"
     );
 
-    // Ours is there, but root is to be what has the UUID, as a file system of somebody else has, which busybox takes: the
+    // Ours is there, but root is to be what has the UUID, as a file system of an attacker has, which busybox takes: the
     // last. A shell is allowed, when nothing is there to be found.
     let report = boot("plain.efi", &[ours, data, file_system]);
     assert!(
-        report.ok().said.contains("trust-luks 0\ntrust-luks 0\ntrust-finish 0\ntrust-lock 0\nshell-"),
+        report.ok().said.contains("trust-luks 0\ntrust-luks 0\ntrust-luks 0\ntrust-luks 0\ntrust-finish 12\ntrust-finish 0\ntrust-lock 0\nshell-"),
         "{report:#?}"
     );
     nothing_is_left(&report, "shell");
-    assert!(report.console.contains(&format!("cannot take UUID={UUID} for root")), "{report:#?}");
+    assert!(report.console.contains("trust: cannot trust /sysroot: it stands on vd"), "{report:#?}");
 }

@@ -2,8 +2,8 @@
 //! one is refused, and nobody is asked or gets a shell while anything is published.
 
 use harness::{
-    Identity, State, trust_host,
-    vm::{CMDLINE, Chain, Dracut, Fleet, Initrd, Outcome, Report, Vm, trust_data},
+    Identity, State, physical_volume, trust_host,
+    vm::{CMDLINE, Chain, Dracut, Fleet, Initrd, Outcome, Report, SIGNED, Vm, trust_data},
 };
 use std::{
     fs::{self, File},
@@ -14,7 +14,11 @@ use std::{
 /// Size of the disk, in bytes.
 const SIZE: u64 = 64 << 20;
 const UUID: &str = "4d8a7a3e-3c0b-4a3e-9d0e-1d3b4ce2ae10";
+/// Of the volume with a volume group in it.
+const GROUP_UUID: &str = "5e9b8b4f-4d1c-4b4f-8e1f-2e4c5df3bf21";
 const INSTALL: &str = include_str!("vm_dracut/install.sh");
+/// The first program of a system on a disk: it says whose it is, and what it finds.
+const SYSTEM: &str = include_str!("vm_dracut/system.sh");
 /// The installer's program: it comes with a system of its own.
 const CHROOT: &str = "\
 #!/bin/sh
@@ -35,6 +39,10 @@ struct Installed {
     variables: PathBuf,
     tpm: State,
     disk: PathBuf,
+    /// The same system, on a logical volume in the encrypted one.
+    group: PathBuf,
+    /// A plain disk whose volume group `mapper` has a volume `root`; and one whose group is called as ours.
+    foreign: [PathBuf; 2],
     swapped: PathBuf,
     damaged: PathBuf,
 }
@@ -49,10 +57,21 @@ impl Installed {
     fn new() -> Self {
         let fleet = Fleet::new();
         let variables = fleet.variables(Chain::Direct, &[], "vars.fd");
-        let [disk, swapped, damaged, medium] =
-            ["disk.img", "swapped.img", "damaged.img", "trust-data.img"].map(|name| fleet.file(name));
+        let [disk, group, swapped, damaged, medium] =
+            ["disk.img", "group.img", "swapped.img", "damaged.img", "trust-data.img"].map(|name| fleet.file(name));
         trust_data(&medium, &Identity::rsa(2048));
-        File::create(&disk).and_then(|file| file.set_len(SIZE)).unwrap();
+        for disk in [&disk, &group] {
+            File::create(disk).and_then(|file| file.set_len(SIZE)).unwrap();
+        }
+        let [owners, volume, attackers] = ["owners.img", "volume.img", "attackers.img"].map(|name| fleet.file(name));
+        file_system("the owner", &owners);
+        physical_volume("vg0", "root", &owners, &volume);
+        file_system("an attacker", &attackers);
+        let foreign = ["mapper", "vg0"].map(|name| {
+            let disk = fleet.file(&format!("foreign-{name}.img"));
+            physical_volume(name, "root", &attackers, &disk);
+            disk
+        });
         let vm = Vm::new(&variables);
 
         let configuration = "trust_image=provisioning\n";
@@ -63,17 +82,17 @@ impl Installed {
         assert!(report.console.contains("reboot: Power down"), "{}", report.console);
 
         let installer = dracut("trixie", "trust_image=installer\ntrust_install=/install\n");
-        installer.write("install", CHROOT).add_tree("installer", &installation().root());
+        installer.write("install", CHROOT).add_tree("installer", &installation(&volume).root());
         let options = ["--include", "/installer", "/installer", "--install", "chroot"];
         let image = build(&fleet, "install", &installer, "", &options);
         fleet.install(&vm, Chain::Direct, &image);
-        vm.set_disks(&[&disk]);
+        vm.set_disks(&[&disk, &group]);
         let report = vm.boot();
         assert!(report.ok().console.contains("reboot: Power down"), "{}", report.console);
 
         attack(&swapped);
-        damage(&disk, &damaged);
-        Self { variables, tpm: vm.tpm(), disk, swapped, damaged, fleet }
+        damage(&group, &damaged);
+        Self { variables, tpm: vm.tpm(), disk, group, foreign, swapped, damaged, fleet }
     }
 
     /// An image that starts the machine.
@@ -88,15 +107,26 @@ impl Installed {
         for place in ["/etc/profile", "/report"] {
             include.extend(["--include", "/report", place]);
         }
-        let cmdline = format!("root=/dev/mapper/root ro {cmdline}");
+        let root = if cmdline.starts_with("root=") { "" } else { "root=/dev/mapper/root" };
+        let cmdline = format!("{root} ro {cmdline}");
         build(&self.fleet, name, &dracut, &cmdline, &[&include, options].concat())
     }
 
     /// Boots the machine with this image and a copy of this disk.
     fn boot(&self, image: &Path, disk: &Path) -> Report {
+        self.boot_beside(image, disk, None)
+    }
+
+    /// The same, with a copy of another disk, too.
+    fn boot_beside(&self, image: &Path, disk: &Path, other: Option<&Path>) -> Report {
         let vm = Vm::new(&self.variables);
         vm.set_tpm(&self.tpm);
         fs::copy(disk, vm.data_disk()).unwrap();
+        let copy = vm.data_disk().with_file_name("other.img");
+        if let Some(other) = other {
+            fs::copy(other, &copy).unwrap();
+            vm.set_disks(&[&copy]);
+        }
         self.fleet.install(&vm, Chain::Direct, image);
         vm.boot()
     }
@@ -121,21 +151,38 @@ fn build(fleet: &Fleet, name: &str, dracut: &Dracut, cmdline: &str, options: &[&
     let image = fleet.file(&format!("{name}.efi"));
     // Who says nothing for long is taken for dead.
     let talkative = CMDLINE.replace("quiet ", "");
-    let signed = "systemd.import_credentials=no systemd.gpt_auto=0";
-    fleet.build_as_it_is(&initrd, &format!("{talkative} {signed} {cmdline}"), &image);
+    let systemd = "systemd.import_credentials=no systemd.gpt_auto=0";
+    fleet.build_as_it_is(&initrd, &format!("{talkative} {systemd} {cmdline} {SIGNED}"), &image);
     image
 }
 
 /// What an installer brings along.
-fn installation() -> Initrd {
+fn installation(volume: &Path) -> Initrd {
     let host = trust_host();
-    let settings = format!("UUID={UUID}\nHOST={}\n", host.display());
+    let settings = format!("UUID={UUID}\nGROUP_UUID={GROUP_UUID}\nHOST={}\n", host.display());
     let mut files = Initrd::new(&format!("{settings}{INSTALL}"));
     for program in ["/usr/sbin/cryptsetup", "/usr/bin/keyctl", "/sbin/mkfs.ext4"] {
         files.program(Path::new(program));
     }
-    files.program(&host);
+    files.program(&host).write("system", SYSTEM, 0o755).add("volume", volume, 0o644);
     files
+}
+
+/// A small system, which says whose it is.
+fn file_system(whose: &str, image: &Path) {
+    let tree = tempfile::TempDir::with_prefix("system-").unwrap();
+    let path = |name: &str| tree.path().join(name);
+    for name in ["bin", "sbin", "etc", "dev", "proc", "sys", "run", "tmp", "usr", "root"] {
+        fs::create_dir(path(name)).unwrap();
+    }
+    harness::run("cp", &["/bin/busybox", path("bin/busybox").to_str().unwrap()]);
+    std::os::unix::fs::symlink("busybox", path("bin/sh")).unwrap();
+    fs::write(path("etc/os-release"), "ID=test\n").unwrap();
+    fs::write(path("whose"), whose).unwrap();
+    fs::write(path("sbin/init"), SYSTEM).unwrap();
+    harness::run("chmod", &["755", path("sbin/init").to_str().unwrap()]);
+    File::create(image).and_then(|file| file.set_len(8 << 20)).unwrap();
+    harness::run("mkfs.ext4", &["-q", "-d", tree.path().to_str().unwrap(), image.to_str().unwrap()]);
 }
 
 /// A volume of the same UUID, with a passphrase of somebody else's.
@@ -152,8 +199,9 @@ fn attack(disk: &Path) {
 /// The disk with a few blocks spoilt: what describes the file system's groups, behind its superblock, by which udev still
 /// knows it. The header is what it was.
 fn damage(disk: &Path, damaged: &Path) {
-    /// Where LUKS2 data begins, in bytes, unless cryptsetup is told otherwise; and the group descriptors in there.
-    const GROUPS: usize = (16 << 20) + 2048;
+    /// Where LUKS2 data begins, in bytes, unless cryptsetup is told otherwise; in there LVM's first extent; and in there the
+    /// descriptors of block groups.
+    const GROUPS: usize = (16 << 20) + (1 << 20) + 2048;
     let mut bytes = fs::read(disk).unwrap();
     bytes[GROUPS..GROUPS + (64 << 10)].fill(0x5a);
     fs::write(damaged, bytes).unwrap();
@@ -162,7 +210,19 @@ fn damage(disk: &Path, damaged: &Path) {
 /// The system on the disk runs, nobody was asked anything, and nothing is published any more.
 #[track_caller]
 fn assert_started(report: &Report) {
-    assert_eq!(report.ok().value("root"), "/dev/mapper/root");
+    assert_eq!((report.ok().value("whose"), report.value("root")), ("the owner", "/dev/mapper/root"));
+    assert_all_withdrawn(report);
+}
+
+/// The same, where the system is on a logical volume.
+#[track_caller]
+fn assert_started_from_the_group(report: &Report) {
+    assert_eq!((report.ok().value("whose"), report.value("root")), ("the owner", "/dev/mapper/vg0-root"));
+    assert_all_withdrawn(report);
+}
+
+#[track_caller]
+fn assert_all_withdrawn(report: &Report) {
     assert_nothing_published(report);
     assert_unattended(report);
 }
@@ -194,22 +254,23 @@ fn assert_withdrawn(report: &Report) {
     assert_eq!((report.value("setup"), report.value("open")), ("12", ""), "{}", report.console);
 }
 
-/// `trust luks open` by the units or the hooks; nobody is allowed a shell.
+/// `trust luks open` by the units or the hooks; nobody is allowed a shell. A foreign disk claims the name of the root.
 fn starts_and_starts_over(suite: &'static str, options: &[&str]) {
     let machine = Installed::get();
     let name = format!("{suite}-{}", options.len());
     let image = machine.image(&name, suite, &format!("trust_luks=root=UUID={UUID}\n"), "", options);
-    assert_started(&machine.boot(&image, &machine.disk));
+    assert_started(&machine.boot_beside(&image, &machine.disk, Some(&machine.foreign[0])));
     assert_refused(&machine.boot(&image, &machine.swapped));
 }
 
-/// The same where there is a shell for whoever is at the console, and nothing but the file system keeps from booting.
+/// The same where there is a shell for whoever is at the console, and nothing but the file system keeps from booting. The
+/// system is on a logical volume, and a foreign disk claims its name.
 fn starts_or_gives_a_shell(suite: &'static str, drivers: &str, options: &[&str]) {
     let machine = Installed::get();
     let name = format!("{suite}-{}-shell", options.len());
-    let configuration = format!("{drivers}trust_luks=root=UUID={UUID}\ntrust_shell=yes\n");
-    let image = machine.image(&name, suite, &configuration, "", options);
-    assert_started(&machine.boot(&image, &machine.disk));
+    let configuration = format!("{drivers}trust_luks=pv=UUID={GROUP_UUID}\ntrust_shell=yes\n");
+    let image = machine.image(&name, suite, &configuration, "root=/dev/vg0/root", options);
+    assert_started_from_the_group(&machine.boot_beside(&image, &machine.group, Some(&machine.foreign[1])));
     assert_withdrawn(&machine.boot(&image, &machine.damaged));
 }
 

@@ -74,8 +74,9 @@ fn world() -> &'static World {
         install.write("install", INSTALL, 0o755).program(Path::new("/usr/sbin/cryptsetup"));
         install.program(&trust_host()).add("usr/sbin/trust", &trust_host(), 0o755).write("system", SYSTEM, 0o755);
         install.program(Path::new("/usr/bin/keyctl")).program(Path::new("/sbin/mkfs.ext4"));
-        image("production", "install.efi", &install, &[]);
-        let cmdline = format!("{} root=/dev/mapper/root rw", vm::CMDLINE);
+        let signed = format!("{} {}", vm::CMDLINE, vm::SIGNED);
+        image("production", "install.efi", &install, &["--cmdline", &signed]);
+        let cmdline = format!("{} root=/dev/mapper/root rw {}", vm::CMDLINE, vm::SIGNED);
         let production = |version: u32, name: &str, more: &[&str]| {
             let mut initrd = initrd(&format!("echo image {version}"), &DISK);
             initrd.program(Path::new("/usr/sbin/cryptsetup"));
@@ -91,7 +92,7 @@ fn world() -> &'static World {
         };
         sign("0002");
         production(3, "renewed.efi", &[]);
-        image("tpm", "raise.efi", &initrd("TRUST_IMAGE=raising\nTRUST_VERSION=0002", &[]), &[]);
+        image("tpm", "raise.efi", &initrd("TRUST_IMAGE=raising\nTRUST_VERSION=0002", &[]), &["--cmdline", &signed]);
         sign("0001");
         image("production", "diskless.efi", &initrd(DISKLESS, &[]), &[]);
         World(fleet)

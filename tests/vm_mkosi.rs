@@ -3,7 +3,7 @@
 
 use base64ct::{Base64, Encoding};
 use harness::{
-    Identity, assets, mkosi, run, trust_host, trust_initrd,
+    Identity, assets, mkosi, physical_volume, run, trust_host, trust_initrd,
     vm::{Chain, Fleet, Initrd, Outcome, Vm},
     workspace,
 };
@@ -33,6 +33,7 @@ cp /bin/busybox bin/busybox
 cp /init sbin/init
 cp /system script
 echo ID=small >etc/os-release
+echo the owner >whose
 cd /
 umount /root
 cryptsetup close root
@@ -48,9 +49,22 @@ say keys $(grep -c ' machine:luks' /proc/keys)
 say secrets $(ls /priv /run/trust 2>/dev/null)
 say pcr4 $(cat /sys/class/tpm/tpm0/pcr-sha256/4)
 say acted $(ls /run/acted* 2>/dev/null)
+say obeyed $(ls -d /run/systemd/generator*/*hibernate* /run/systemd/generator*/*factory* 2>/dev/null)
+say groups $(ls /dev/mapper | grep mapper-)
+say whose $(cat /whose)
 say credentials $(ls /run/credentials/@system /run/credentials/@encrypted 2>/dev/null)
 say extensions $(ls -d /run/systemd/sysext /run/systemd/confext 2>/dev/null) $(cat /run/log/journal/*/* | grep -a -c 'erged extensions')
 "#;
+
+/// The first program of an attacker's system.
+const ATTACKERS: &str = r#"#!/bin/busybox sh
+/bin/busybox stty -F /dev/ttyS1 raw -echo
+printf '\nhere is the guest\nwhose an attacker\nroot\nannounced\n' >/dev/ttyS1
+/bin/busybox poweroff -f
+"#;
+
+/// Whose variables those of systemd are.
+const SYSTEMD: &str = "8cf2644b-4b0b-428f-9387-6d876050dc67";
 
 /// A unit that leaves a trace, and one that wants it: what a credential can bring.
 const ACTED: &str = "[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\nExecStart=/bin/touch /run/acted\n";
@@ -118,6 +132,23 @@ fn beside(fleet: &Fleet) -> Vec<(&'static str, PathBuf)> {
     ]
 }
 
+/// A file system with a system of an attacker's, which says whose it is.
+fn attackers(fleet: &Fleet) -> PathBuf {
+    let tree = TempDir::with_prefix("attackers-").unwrap();
+    let path = |name: &str| tree.path().join(name);
+    for name in ["bin", "dev", "etc", "proc", "run", "sbin", "sys", "usr"] {
+        fs::create_dir(path(name)).unwrap();
+    }
+    run("cp", &["/bin/busybox", path("bin/busybox").to_str().unwrap()]);
+    fs::write(path("etc/os-release"), "ID=small\n").unwrap();
+    fs::write(path("sbin/init"), ATTACKERS).unwrap();
+    run("chmod", &["755", path("sbin/init").to_str().unwrap()]);
+    let image = fleet.file("attackers.img");
+    File::create(&image).and_then(|file| file.set_len(8 << 20)).unwrap();
+    run("mkfs.ext4", &["-q", "-d", tree.path().to_str().unwrap(), image.to_str().unwrap()]);
+    image
+}
+
 /// The kernel in an image.
 fn kernel(fleet: &Fleet, image: &Path) -> PathBuf {
     let kernel = fleet.file("kernel.efi");
@@ -152,6 +183,17 @@ fn an_image_of_mkosi_starts_with_nobody_there_and_minds_nothing_unsigned() {
     fleet.install(&vm, Chain::Direct, &fleet.file("install.efi"));
     vm.boot().ok();
 
+    // Variables of the firmware that have a disk resumed, and disks erased; a disk that claims the name of the root.
+    let obeyed = [
+        ("HibernateLocation", r#"{"uuid":"4d8a7a3e-3c0b-4a3e-9d0e-1d3b4ce2ae10","offset":0}"#),
+        ("FactoryResetRequest", r#"{"osReleaseId":"debian"}"#),
+        ("SystemdOptions", "rd.systemd.debug_shell acted"),
+    ];
+    vm.add_variables(SYSTEMD, &obeyed);
+    let foreign = fleet.file("foreign.img");
+    physical_volume("mapper", "root", &attackers(&fleet), &foreign);
+    vm.set_disks(&[&foreign]);
+
     let beside = beside(&fleet);
     let mut files: Vec<(&str, &Path)> = vec![("EFI/BOOT/BOOTX64.EFI", &image)];
     files.extend(beside.iter().map(|(name, path)| (*name, path.as_path())));
@@ -164,7 +206,8 @@ fn an_image_of_mkosi_starts_with_nobody_there_and_minds_nothing_unsigned() {
     // An initrd may unpack to half of the memory.
     vm.set_options(&["-m", "1024", "-smbios", &unit, "-smbios", &dropin]);
     let report = vm.boot();
-    assert_eq!(report.ok().value("root"), "/dev/mapper/root");
+    assert_eq!((report.ok().value("whose"), report.value("root")), ("the owner", "/dev/mapper/root"));
+    assert_eq!((report.value("obeyed"), report.value("groups")), ("", ""), "{}", report.console);
     assert!(report.value("cipher").starts_with("CRYPT-LUKS2-"), "{}", report.value("cipher"));
     assert_eq!((report.value("keys"), report.value("secrets")), ("0", ""));
     assert_eq!((report.value("acted"), report.value("credentials")), ("", ""));
@@ -173,6 +216,18 @@ fn an_image_of_mkosi_starts_with_nobody_there_and_minds_nothing_unsigned() {
     let measured = fleet.trust(&["uki", "measure", "--json", image.to_str().unwrap()]);
     let pcr4 = report.value("pcr4").to_lowercase();
     assert!(measured.contains(&pcr4), "PCR 4 is {pcr4}, and was to be {measured}");
+
+    // What the firmware's strings have the stub append arrives at Trust, and nowhere else.
+    vm.set_options(&[
+        "-m",
+        "1024",
+        "-smbios",
+        "type=11,value=io.systemd.stub.kernel-cmdline-extra=rdinit=/bin/sh init=/bin/sh acted --end",
+    ]);
+    let report = vm.boot();
+    assert_eq!((report.outcome, report.said.as_str()), (Outcome::Died, ""), "{}", report.console);
+    assert!(report.console.contains("rdinit=/bin/sh has been appended to its command line"), "{}", report.console);
+    vm.set_options(&["-m", "1024"]);
 
     // Another disk in its place: nobody is asked, nobody gets a shell, and the machine starts over.
     File::create(vm.data_disk()).and_then(|file| file.set_len(64 << 20)).unwrap();

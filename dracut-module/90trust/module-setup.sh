@@ -78,6 +78,8 @@ _configuration() {
     {
         echo "TRUST_SETUP=\"${trust_setup_options-}\""
         echo "TRUST_FINISH=\"${places# } ${trust_finish_options-}\""
+        # What others have opened is none of ours.
+        [[ ${trust_crypt-} == yes ]] && echo "TRUST_ROOT="
         echo "TRUST_WITHDRAW=\"${places# }\""
         echo "TRUST_PAUSE=${trust_pause:-30}"
         echo "TRUST_SHELL=${trust_shell:-no}"
@@ -105,7 +107,10 @@ _units() {
         inst_simple "$file" "$systemdsystemunitdir/${file##*/}"
     done
     case ${trust_image:-production} in
-        production) units+=(trust-setup.service trust-finish.service trust-luks.target) ;;
+        production)
+            units+=(trust-setup.service trust-finish.service trust-luks.target)
+            [[ ${trust_crypt-} == yes ]] || units+=(trust-root.service trust-lvm.service)
+            ;;
         installer) units+=(trust-preinit.service trust-install.service) ;;
         provisioning) units+=(trust-provision.service) ;;
     esac
@@ -133,11 +138,6 @@ _units() {
             ln -sf /dev/null "systemd-ask-password-$unit.service"
         done
     fi
-    # What is not signed: extensions that lie beside the image, and whatever partition says that it is the root.
-    for unit in systemd-{sysext,confext}{,-initrd}.service; do
-        ln -sf /dev/null "$unit"
-    done
-    ln -sf /dev/null ../system-generators/systemd-gpt-auto-generator
 }
 
 _hooks() {
@@ -153,7 +153,10 @@ _hooks() {
     fi
     inst_hook initqueue/settled 20 "$moddir/trust-luks.sh"
     inst_hook initqueue/finished 20 "$moddir/trust-luks-finished.sh"
-    [[ ${trust_image:-production} != production ]] || inst_hook pre-pivot 99 "$moddir/trust-finish.sh"
+    if [[ ${trust_image:-production} == production ]]; then
+        [[ ${trust_crypt-} == yes ]] || inst_hook pre-pivot 00 "$moddir/trust-root.sh"
+        inst_hook pre-pivot 99 "$moddir/trust-finish.sh"
+    fi
     if dracut_module_included crypt; then
         # Its tool asks on the terminal; the one of this name that it calls is ours from now on.
         sed -i 's/^ask_for_password()/trust_ask_for_password()/' "$initdir/lib/dracut-crypt-lib.sh"
@@ -161,6 +164,12 @@ _hooks() {
         inst_simple "$moddir/trust-prompt.sh" /lib/trust-prompt.sh
     fi
     dracut_need_initqueue
+}
+
+# Hooks that put together whatever disks say they are part of, at last by hand; see mask.sh.
+_keep_hooks_out() {
+    find "$initdir" -path '*/hooks/*' \( -name '*lvm*' -o -name '*mdraid*' -o -name '*dmraid*' -o -name '*multipath*' \
+        -o -name '*stratis*' -o -name '*bcache*' \) -delete
 }
 
 install() {
@@ -191,6 +200,11 @@ install() {
     fi
 
     _configuration
+    local kind=${trust_image:-production}
+    [[ ${trust_crypt-} != yes ]] || kind=crypt
+    sh "$moddir/mask.sh" "$initdir" "$kind" || _fatal "cannot mask what acts on unsigned input"
+    [[ $kind == crypt ]] || _keep_hooks_out
+    inst_simple "$moddir/cmdline.sh" /usr/lib/trust/cmdline.sh
     inst_simple "$moddir/trust-lib.sh" /lib/trust-lib.sh
     inst_hook emergency 00 "$moddir/trust-emergency.sh"
     inst_hook shutdown-emergency 00 "$moddir/trust-emergency.sh"

@@ -3,4 +3,4 @@
 . /lib/trust-lib.sh
 
 # shellcheck disable=SC2086 # these are options
-trust finish $TRUST_FINISH || trust_fail "The secrets cannot be withdrawn."
+trust finish ${TRUST_ROOT---root $NEWROOT} $TRUST_FINISH || trust_fail "The secrets cannot be withdrawn."

@@ -29,6 +29,7 @@ trust_withdraw() {
 # Before a shell nothing stays open: who spoils a few blocks of the disk can bring a boot here when its volumes are.
 trust_close() {
     umount -R "${NEWROOT:-/sysroot}" 2> /dev/null
+    ! command -v lvm > /dev/null || lvm vgchange --sysinit --activate n
     for trust_dm in /sys/block/dm-*/dm; do
         [ -e "$trust_dm" ] || break
         read -r trust_uuid < "$trust_dm/uuid"

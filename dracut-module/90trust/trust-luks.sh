@@ -1,17 +1,27 @@
 #!/bin/sh
-# The volumes whose headers are sealed, one after the other.
+# The volumes whose headers are sealed, one after the other, and then the volume groups on them.
 . /lib/trust-lib.sh
 
+trust_devices=''
 for trust_volume in /etc/trust/luks/*.conf; do
     [ -e "$trust_volume" ] || break
     trust_name=${trust_volume##*/}
     trust_name=${trust_name%.conf}
-    [ -b "/dev/mapper/$trust_name" ] && continue
-    mkdir -p -m 0700 /run/cryptsetup
+    trust_devices="$trust_devices --devices /dev/mapper/$trust_name"
+    # What has been done is remembered here: a name in /dev/mapper may be anybody's.
+    [ -e "/run/trust-opened/$trust_name" ] && continue
+    mkdir -p -m 0700 /run/cryptsetup /run/trust-opened
     WAIT=60
     # shellcheck disable=SC1090
     . "$trust_volume"
     # shellcheck disable=SC2086 # these are options
-    trust luks open --wait "$WAIT" "$DEVICE" "$trust_name" -- $OPTIONS || trust_fail "The volume $trust_name is not opened."
+    trust luks open --wait "$WAIT" "$DEVICE" "$trust_name" -- $OPTIONS \
+        && trust luks check "/dev/mapper/$trust_name" || trust_fail "The volume $trust_name is not opened."
+    : > "/run/trust-opened/$trust_name"
 done
-unset trust_volume trust_name DEVICE OPTIONS WAIT
+if [ -n "$trust_devices" ] && ! [ -e /run/trust-opened/.lvm ] && command -v lvm > /dev/null; then
+    # shellcheck disable=SC2086 # these are options
+    lvm vgchange --sysinit --activate y $trust_devices || trust_fail "The volume groups are not activated."
+    : > /run/trust-opened/.lvm
+fi
+unset trust_volume trust_name trust_devices DEVICE OPTIONS WAIT

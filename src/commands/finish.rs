@@ -6,6 +6,7 @@ use crate::{
     error::{Error, Kind, Result},
     files,
     identity::Identity,
+    luks::backing,
     policy::pcr7data::Pcr7Data,
     publish::{self, Withdrawn, keyring, tmpfs},
     seccomp::{self, calls},
@@ -27,6 +28,14 @@ pub fn run(options: &Options) -> Result<()> {
     };
     let key = keyring::Options { also_as: &options.also_as, timeout: None };
     let everything = || publish::withdraw(&key, Some(&options.secrets_dir));
+    // Nothing is left to a root that somebody else has brought.
+    if let Some(Err(error)) = options.root.as_deref().map(backing::check) {
+        let withdrawn = everything();
+        return Err(match hardened.and(withdrawn) {
+            Ok(_) => error,
+            Err(left) => left.because(&error.cause()),
+        });
+    }
     let withdrawn = if options.key_to_tpm {
         // The passphrase goes first: a TPM may be slow.
         let passphrase = publish::withdraw(&key, None);

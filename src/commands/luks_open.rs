@@ -3,13 +3,25 @@
 use super::options::Options;
 use crate::{
     error::{Error, Kind, Result},
-    luks::find::{Name, find},
+    files,
+    luks::{
+        find::{self, Name},
+        opened,
+    },
     process,
 };
-use std::{ffi::OsString, os::fd::AsRawFd, path::PathBuf};
+use std::{
+    ffi::{OsStr, OsString},
+    fs,
+    os::{fd::AsRawFd, unix::ffi::OsStrExt},
+    path::{Path, PathBuf},
+};
 
 /// Where distributions have it.
 const CRYPTSETUP: [&str; 3] = ["/usr/sbin/cryptsetup", "/sbin/cryptsetup", "/usr/bin/cryptsetup"];
+
+/// Upper bound of a device's name in sysfs, in bytes.
+const MAX_NAME: usize = 256;
 
 pub fn run(options: &Options) -> Result<()> {
     let before = process::harden()?;
@@ -25,7 +37,9 @@ pub fn run(options: &Options) -> Result<()> {
         None => installed()?,
     };
     // Whatever happens to the disk from here on, cryptsetup sees what was verified.
-    let volume = find(wanted, options.wait)?;
+    let volume = find::find(wanted, options.wait)?;
+    refuse_taken(name)?;
+    opened::record(&opened::dm_uuid(volume.uuid(), &name.to_string_lossy()))?;
     let device = volume.path().as_os_str().to_owned();
     let header = volume.into_memory()?;
     let mut argv = vec![program.into_os_string()];
@@ -34,6 +48,27 @@ pub fn run(options: &Options) -> Result<()> {
     argv.extend(more.iter().cloned());
     argv.extend(["--".into(), device, name.clone()]);
     Err(before.exec(&argv))
+}
+
+/// A name that is taken leads to somebody else's device: udev gives it to any volume group called `mapper`.
+fn refuse_taken(name: &OsStr) -> Result<()> {
+    let taken = |by: String| {
+        let what = format!("open a volume as {}", name.display());
+        Err(Error::new(Kind::Refused, what, format!("{by} has this name already"))
+            .remedy("remove foreign disks, or close that device, and try again"))
+    };
+    let link = Path::new("/dev/mapper").join(name);
+    if fs::symlink_metadata(&link).is_ok() {
+        return taken(link.display().to_string());
+    }
+    for entry in fs::read_dir(find::BLOCK_DEVICES).into_iter().flatten().flatten() {
+        // The kernel adds a newline.
+        let other = files::read_to_end(&entry.path().join("dm/name"), MAX_NAME).unwrap_or_default();
+        if other.strip_suffix(b"\n") == Some(name.as_bytes()) {
+            return taken(entry.file_name().display().to_string());
+        }
+    }
+    Ok(())
 }
 
 fn installed() -> Result<PathBuf> {

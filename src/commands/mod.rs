@@ -2,7 +2,9 @@
 //! inside the bracket, what it publishes.
 
 mod finish;
+mod init;
 mod lock;
+mod luks_check;
 mod luks_open;
 pub mod options;
 mod preinit;
@@ -36,14 +38,25 @@ pub enum Command {
     Provision,
     Lock,
     LuksOpen,
+    LuksCheck,
     Finish,
     Raise,
+    Init,
 }
 
 impl Command {
     /// All of them, in the order of a machine's life.
-    pub const ALL: [Self; 7] =
-        [Self::Provision, Self::Preinit, Self::Setup, Self::LuksOpen, Self::Finish, Self::Lock, Self::Raise];
+    pub const ALL: [Self; 9] = [
+        Self::Provision,
+        Self::Preinit,
+        Self::Setup,
+        Self::LuksOpen,
+        Self::LuksCheck,
+        Self::Finish,
+        Self::Lock,
+        Self::Raise,
+        Self::Init,
+    ];
 
     /// The command whose name or alias `args` begin with, and what follows it.
     #[must_use]
@@ -63,8 +76,10 @@ impl Command {
             Self::Provision => "provision",
             Self::Lock => "lock",
             Self::LuksOpen => "luks open",
+            Self::LuksCheck => "luks check",
             Self::Finish => "finish",
             Self::Raise => "raise",
+            Self::Init => "init",
         }
     }
 
@@ -74,7 +89,7 @@ impl Command {
         match self {
             Self::Setup => Some("initrd-setup"),
             Self::Preinit => Some("preinstall"),
-            Self::Provision | Self::LuksOpen | Self::Finish | Self::Raise => None,
+            Self::Provision | Self::LuksOpen | Self::LuksCheck | Self::Finish | Self::Raise | Self::Init => None,
             Self::Lock => Some("extend-pcr7"),
         }
     }
@@ -94,8 +109,14 @@ impl Command {
             Self::LuksOpen => {
                 "Open a LUKS2 volume with the passphrase in the keyring, if its header is the one that was sealed."
             }
+            Self::LuksCheck => {
+                "Check that a device, or all that is mounted at a directory, stands on volumes that luks open has opened in this boot."
+            }
             Self::Finish => {
                 "Withdraw what setup has published: revoke the passphrase, remove the certificate and the key."
+            }
+            Self::Init => {
+                "As the first process of all: make sure that nothing was appended to the signed command line, then become /init."
             }
             Self::Raise => {
                 "Raise the TPM's policy version: policies that were signed for an older one open nothing any more."
@@ -109,8 +130,9 @@ impl Command {
         match self {
             Self::Provision => &["CERT", "KEY"],
             Self::LuksOpen => &["DEVICE", "NAME"],
+            Self::LuksCheck => &["PATH"],
             Self::Raise => &["VERSION"],
-            Self::Setup | Self::Preinit | Self::Lock | Self::Finish => &[],
+            Self::Setup | Self::Preinit | Self::Lock | Self::Finish | Self::Init => &[],
         }
     }
 
@@ -124,7 +146,8 @@ impl Command {
     #[must_use]
     pub fn main(self, program: &str, args: &[OsString]) -> ExitCode {
         guard::install_panic_hook();
-        let outcome = match options::parse(self, args.iter().cloned()) {
+        let signed = if process::is_first() { init::up_to_the_end(args) } else { Ok(args) };
+        let outcome = match signed.and_then(|args| options::parse(self, args.iter().cloned())) {
             Ok(Request::Help) => {
                 print(&options::help(program, self));
                 return ExitCode::SUCCESS;
@@ -151,8 +174,10 @@ impl Command {
             Self::Provision => provision::run(options),
             Self::Lock => lock::run(options),
             Self::LuksOpen => luks_open::run(options),
+            Self::LuksCheck => luks_check::run(options),
             Self::Finish => finish::run(options),
             Self::Raise => raise::run(options),
+            Self::Init => init::run(),
         }
     }
 }
@@ -169,7 +194,8 @@ fn after<'a>(args: &'a [OsString], name: &str) -> Option<&'a [OsString]> {
 #[must_use]
 pub fn main(program: &str, args: &[OsString]) -> ExitCode {
     // The kernel puts the words of its command line that it does not know before those after `--`.
-    let strange = if process::is_first() { args.iter().position(|word| word == "setup").unwrap_or(0) } else { 0 };
+    let is_ours = |word: &OsString| word == "setup" || word == "init";
+    let strange = if process::is_first() { args.iter().position(is_ours).unwrap_or(0) } else { 0 };
     let args = args.get(strange..).unwrap_or_default();
     if let Some((command, rest)) = Command::of(args) {
         return command.main(program, rest);

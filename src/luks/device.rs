@@ -81,6 +81,12 @@ impl Verified {
         &self.device.path
     }
 
+    /// The name that the volume was made with; empty where it is not text.
+    #[must_use]
+    pub fn uuid(&self) -> &str {
+        str::from_utf8(self.header.uuid()).unwrap_or_default()
+    }
+
     /// A copy of header and keyslots in memory that can never change again (memfd_create(2), F_SEAL_WRITE).
     ///
     /// # Errors

@@ -22,7 +22,7 @@ use std::{
 /// How often a device that is not there yet is looked for: soon at first, then less so.
 const LOOK_AGAIN: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(250)];
 /// Every block device of the kernel, partitions too.
-const BLOCK_DEVICES: &str = "/sys/class/block";
+pub const BLOCK_DEVICES: &str = "/sys/class/block";
 /// More says none of their numbers.
 const MAX_ATTRIBUTE: usize = 32;
 

@@ -5,7 +5,9 @@
 //! nobody else can make one. Contents of the keyslots are not covered: what they yield is checked against a digest in
 //! the header. Neither is the data: dm-crypt does not authenticate it.
 
+pub mod backing;
 pub mod device;
 pub mod find;
 pub mod header;
+pub mod opened;
 pub mod seal;

@@ -142,6 +142,9 @@ pub const ADD_KEYS: &[Call] = &[
     call(libc::SYS_keyctl).of(0, REVOKE),
 ];
 
+/// The keyring, when it is asked what has been opened.
+pub const SEARCH_KEYS: &[Call] = &[call(libc::SYS_keyctl).of(0, GET_KEYRING_ID), call(libc::SYS_keyctl).of(0, SEARCH)];
+
 /// The keyring, when the passphrase is withdrawn.
 pub const REVOKE_KEYS: &[Call] = &[
     call(libc::SYS_keyctl).of(0, GET_KEYRING_ID),

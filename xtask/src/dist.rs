@@ -22,8 +22,14 @@ const VARIABLES: [&str; 6] = ["HOME", "PATH", "CARGO_HOME", "RUSTUP_HOME", "RUST
 /// The same, by their beginnings: how cargo gets at the dependencies.
 const PREFIXES: [&str; 6] = ["CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTR", "HTTP", "http", "SSL_CERT_"];
 
-/// For size: nobody unwinds, since a panic aborts, and the relocations of a static-pie take little room when packed.
-const INITRD_FLAGS: [&str; 2] = ["-Cforce-unwind-tables=no", "-Clink-arg=--pack-dyn-relocs=relr"];
+/// For size: nobody unwinds, since a panic aborts, and the relocations of a static-pie take little room when packed. What
+/// Rust's own library and C bring of tables for unwinding is left out when linking.
+const INITRD_FLAGS: [&str; 4] = [
+    "-Cforce-unwind-tables=no",
+    "-Clink-arg=--pack-dyn-relocs=relr",
+    "-Clink-arg=--no-eh-frame-hdr",
+    "-Clink-arg=-Tinitrd/unwind.ld",
+];
 
 /// What is asked for on the command line.
 pub struct Options {
@@ -103,6 +109,8 @@ pub fn share(sources: &Path, initrd: &Path) -> Result<()> {
         ("mkosi.conf.d", "mkosi.conf.d"),
         ("initrd/systemd", "systemd"),
         ("initrd/busybox", "busybox"),
+        ("initrd/mask.sh", "mask.sh"),
+        ("initrd/cmdline.sh", "cmdline.sh"),
     ] {
         // The module refers to the units by a link.
         let mut copy = Command::new("cp");

@@ -15,6 +15,7 @@
 //! - [`Captive`]: a process that somebody has taken over;
 //! - [`assets`]: firmware, kernel, boot loaders and their makers' tools;
 //! - [`with_null_cipher`]: what somebody can do who has the disk;
+//! - [`physical_volume`]: a disk that claims names by way of LVM;
 //! - [`mkosi()`]: images of a whole system;
 //! - [`vm`]: machines with a firmware that checks signatures.
 //!
@@ -34,6 +35,7 @@ mod key_swap;
 mod keyset;
 mod live;
 mod luks;
+mod lvm;
 mod machine;
 mod mkosi;
 mod mounts;
@@ -57,6 +59,7 @@ pub use key_swap::KeySwap;
 pub use keyset::{Boot, Digest, Keyset, extend, hex, luks_policy, pcr_policy, sha256, unhex};
 pub use live::Live;
 pub use luks::with_null_cipher;
+pub use lvm::physical_volume;
 pub use machine::{FUNCTIONS, Machine};
 pub use mkosi::mkosi;
 pub use mounts::keep_mounts_in;

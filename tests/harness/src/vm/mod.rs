@@ -17,7 +17,7 @@ mod uki;
 pub use disk::trust_data;
 pub use dracut::Dracut;
 pub use event_log::{Event, event_log};
-pub use fleet::{CMDLINE, Chain, Fleet};
+pub use fleet::{CMDLINE, Chain, Fleet, SIGNED};
 pub use initrd::Initrd;
 pub use shim::shim_with;
 pub use slot::Slot;
@@ -102,6 +102,23 @@ impl Vm {
     #[must_use]
     pub fn variables(&self) -> PathBuf {
         self.dir.path().join("variables.fd")
+    }
+
+    /// Sets variables of its firmware that are anybody's to set: names and texts, of a vendor.
+    pub fn add_variables(&self, vendor: &str, variables: &[(&str, &str)]) {
+        let variable = |(name, value): &(&str, &str)| {
+            let units = value.encode_utf16().chain([0]);
+            let data: String = units.flat_map(u16::to_le_bytes).map(|byte| format!("{byte:02x}")).collect();
+            // Kept without power, for boot loader and system: EFI_VARIABLE_NON_VOLATILE and both accesses.
+            format!(r#"{{"name":"{name}","guid":"{vendor}","attr":7,"data":"{data}"}}"#)
+        };
+        let list: Vec<_> = variables.iter().map(variable).collect();
+        let json = self.dir.path().join("variables.json");
+        fs::write(&json, format!(r#"{{"version":2,"variables":[{}]}}"#, list.join(","))).expect("a writable directory");
+        let mut command = assets::program("virt-fw-vars");
+        command.arg("--inplace").arg(self.variables()).arg("--set-json").arg(json);
+        let output = command.output().expect("virt-fw-vars runs");
+        assert!(output.status.success(), "virt-fw-vars: {}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// Puts another TPM in.

@@ -3,7 +3,7 @@
 use super::Contestant;
 use harness::{
     Identity, trust_host,
-    vm::{CMDLINE, Dracut, Fleet, Initrd},
+    vm::{CMDLINE, Dracut, Fleet, Initrd, SIGNED},
 };
 use std::{
     fs,
@@ -78,7 +78,7 @@ pub fn of(contestant: Contestant, fleet: &Fleet) -> PathBuf {
         Contestant::Clevis => {
             ("clevis", "systemd-cryptsetup tpm2-tss systemd-ask-password clevis clevis-pin-tpm2", asks)
         }
-        _ => ("dracut", "trust", String::new()),
+        _ => ("dracut", "trust", SIGNED.into()),
     };
     let mine: Vec<_> = modules.split(' ').collect();
     let others: Vec<_> = OPENERS.split_whitespace().filter(|opener| !mine.contains(opener)).collect();
