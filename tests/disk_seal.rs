@@ -3,7 +3,7 @@
 //! This host's kernel need not have dm-crypt: cryptsetup opens the volume with `--test-passphrase`, by way of the very
 //! header that it would use.
 
-use harness::{Cell, Run, trust_host, trust_initrd, with_null_cipher};
+use harness::{Cell, Run, trust_host, trust_initrd, with_json, with_null_cipher};
 use std::{
     fs::{self, File},
     os::unix::fs::{FileExt, PermissionsExt},
@@ -183,6 +183,70 @@ fn a_null_cipher_is_refused() {
     fs::write(machine.disk().with_file_name("null"), &header).unwrap();
     let dump = machine.run("truncate --size 32M /cell/null\ncryptsetup luksDump /cell/null");
     assert!(dump.ok().stdout.contains("cipher: cipher_null-ecb"), "{dump:#?}");
+}
+
+/// What an installer finds on its disk, or has made by mistake: a seal would make it true for good.
+#[test]
+fn what_does_not_encrypt_is_not_sealed() {
+    let machine = Sealed::new();
+    for (behind, word, other, why) in [
+        ("\"segments\":{", "aes-xts-plain64", "cipher_null-ecb", "of its data, \"cipher_null-ecb\""),
+        ("\"segments\":{", "aes-xts-plain64", "aes-ecb-plain64", "of its data, \"aes-ecb-plain64\""),
+        ("\"keyslots\":{", "aes-xts-plain64", "cipher_null-ecb", "of keyslot 0, \"cipher_null-ecb\""),
+        ("\"keyslots\":{", "\"key_size\":64", "\"key_size\":16", "128 bits, too few"),
+        ("\"segments\":{", "\"crypt\"", "\"clear\"", "of type \"clear\""),
+        ("\"tokens\":{", "machine:luks", "machine:duck", "no token of its header leads from machine:luks"),
+        ("\"tokens\":{", "[\"0\"]", "[   ]", "no token of its header leads from machine:luks"),
+    ] {
+        let mut header = vec![0; 0x8000];
+        File::open(machine.disk()).unwrap().read_exact_at(&mut header, 0).unwrap();
+        with_json(&mut header, behind, word, other);
+        fs::write(machine.disk().with_file_name("header"), &header).unwrap();
+        let run = machine.run(
+            r#"
+            cp /cell/disk /cell/odd
+            dd if=/cell/header of=/cell/odd conv=notrunc status=none
+            try status seal /cell/odd
+            if cmp -s /cell/header <(head --bytes 32768 /cell/odd); then echo "untouched yes"; fi
+            "#,
+        );
+        assert_eq!(run.ok().value("status"), "12", "{other}: {run:#?}");
+        assert_eq!(run.value("untouched"), "yes", "{other}: {run:#?}");
+        assert!(run.stderr.contains(why) && run.stderr.contains("; "), "{other}: {run:#?}");
+    }
+}
+
+/// A volume that no boot could open, or that another passphrase than the TPM's is for.
+#[test]
+fn what_the_passphrase_does_not_open_is_not_sealed() {
+    let machine = Sealed::new();
+    let run = machine.run(
+        r#"
+        truncate --size 32M /cell/other
+        printf %s another | format --key-file - /cell/other
+        try tokenless seal /cell/other
+        cryptsetup token add --key-description machine:luks /cell/other
+        cp /cell/other /cell/before
+        try foreign seal /cell/other
+        if cmp -s /cell/before /cell/other; then echo "untouched yes"; fi
+        # A keyslot for it, but no token that leads there.
+        printf %s another >/cell/old; printf %s "the owner's" >/cell/new
+        cryptsetup luksAddKey --batch-mode --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --key-file /cell/old /cell/other /cell/new
+        try elsewhere seal /cell/other
+        cryptsetup token add --key-description machine:luks --key-slot 1 /cell/other
+        seal /cell/other | sed 's/^/said /'
+        opens good /cell/other
+        "#,
+    );
+    run.ok();
+    for name in ["tokenless", "foreign", "elsewhere"] {
+        assert_eq!(run.value(name), "12", "{name}: {run:#?}");
+    }
+    assert_eq!((run.value("untouched"), run.value("good")), ("yes", "0"), "{run:#?}");
+    let said = run.value("said");
+    let facts = "aes-xts-plain64, a key of 512 bits; keyslots for machine:luks: 1; for others: 0";
+    assert!(said.starts_with("/cell/other: UUID ") && said.ends_with(facts), "{run:#?}");
+    assert!(run.stderr.contains("opens with the passphrase in the keyring"), "{run:#?}");
 }
 
 #[test]

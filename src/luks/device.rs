@@ -105,18 +105,27 @@ impl Verified {
         // Nearly all of it stays empty, and takes no memory.
         ftruncate(&memory, header::ROOM)?;
         memory.write_all_at(pair, 0)?;
-        let mut buffer = vec![0; 64 * 1024];
-        for slot in &self.keyslots {
-            let mut at = slot.start;
-            while at < slot.end {
-                let size = usize::try_from(slot.end - at).unwrap_or(usize::MAX).min(buffer.len());
-                let chunk = buffer.get_mut(..size).unwrap_or_default();
-                self.device.file.read_exact_at(chunk, at)?;
-                memory.write_all_at(chunk, at)?;
-                at += size as u64;
-            }
-        }
+        copy_keyslots(&self.device.file, &self.keyslots, &memory)?;
         fcntl_add_seals(&memory, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
         Ok(memory.into())
     }
+}
+
+/// Copies what lies at these places to the same places.
+///
+/// # Errors
+/// Those of reading and writing.
+pub fn copy_keyslots(from: &File, keyslots: &[Range<u64>], to: &File) -> io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    for slot in keyslots {
+        let mut at = slot.start;
+        while at < slot.end {
+            let size = usize::try_from(slot.end - at).unwrap_or(usize::MAX).min(buffer.len());
+            let chunk = buffer.get_mut(..size).unwrap_or_default();
+            from.read_exact_at(chunk, at)?;
+            to.write_all_at(chunk, at)?;
+            at += size as u64;
+        }
+    }
+    Ok(())
 }

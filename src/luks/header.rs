@@ -65,6 +65,12 @@ impl Header {
         self.0.len()
     }
 
+    /// The JSON area, filled up with zeros.
+    #[must_use]
+    pub fn json(&self) -> &[u8] {
+        self.0.get(BINARY..).unwrap_or_default()
+    }
+
     /// The MAC in its seal, in hexadecimal digits; `None` when it has no seal, or several.
     #[must_use]
     pub fn mac(&self) -> Option<&[u8]> {

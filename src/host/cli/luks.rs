@@ -1,5 +1,6 @@
 //! `trust luks …`, but for `luks open`, which is a command of the target.
 
+use super::output;
 use crate::{error::Result, host::luks};
 use clap::{Subcommand, ValueHint};
 use std::path::PathBuf;
@@ -8,9 +9,13 @@ use std::path::PathBuf;
 #[derive(Subcommand)]
 pub enum Luks {
     /// Bind the header of a LUKS2 volume to the passphrase in the keyring, as it is now
-    #[command(
-        after_help = "Example, in an installer after `trust preinit`, and again after every change of the header:\n  trust luks seal /dev/vda2"
-    )]
+    #[command(after_help = "\
+The volume must be encrypted by something known, must not be in the middle of a re-encryption, and must
+have a luks2-keyring token for machine:luks whose keyslot opens with the passphrase in the keyring.
+
+Example, in an installer after `trust preinit`, and again after every change of the header:
+  cryptsetup token add --key-description machine:luks /dev/vda2
+  trust luks seal /dev/vda2")]
     Seal {
         /// The volume
         #[arg(value_hint = ValueHint::FilePath)]
@@ -24,7 +29,10 @@ pub enum Luks {
 impl Luks {
     pub(super) fn run(self) -> Result<()> {
         match self {
-            Self::Seal { device, cryptsetup } => luks::seal_header(&device, &cryptsetup),
+            Self::Seal { device, cryptsetup } => {
+                let sealed = luks::seal_header(&device, &cryptsetup)?;
+                output::line(format_args!("{}: {sealed}", device.display()))
+            }
         }
     }
 }

@@ -14,7 +14,7 @@
 //! - [`Witness`]: a look into the memory of a process that is about to exit;
 //! - [`Captive`]: a process that somebody has taken over;
 //! - [`assets`]: firmware, kernel, boot loaders and their makers' tools;
-//! - [`with_null_cipher`]: what somebody can do who has the disk;
+//! - [`with_null_cipher`], [`with_json`]: what somebody can do who has the disk;
 //! - [`physical_volume`]: a disk that claims names by way of LVM;
 //! - [`mkosi()`]: images of a whole system;
 //! - [`vm`]: machines with a firmware that checks signatures.
@@ -58,7 +58,7 @@ pub use interposer::{Action, Exchange, Front, Interposer};
 pub use key_swap::KeySwap;
 pub use keyset::{Boot, Digest, Keyset, extend, hex, luks_policy, pcr_policy, sha256, unhex};
 pub use live::Live;
-pub use luks::with_null_cipher;
+pub use luks::{with_json, with_null_cipher};
 pub use lvm::physical_volume;
 pub use machine::{FUNCTIONS, Machine};
 pub use mkosi::mkosi;
