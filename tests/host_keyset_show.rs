@@ -1,11 +1,11 @@
 //! What `trust keyset show`, `keyset export-public` and `new-uuid` print and write, compared with the files and the openssl command.
 
-use harness::{Boot, Home, ROLES, openssl, run, tree};
+use harness::{Boot, Home, ROLES, assets, openssl, run, tree};
 use serde_json::Value;
 use std::{
     collections::BTreeSet,
     fs,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
 };
 
@@ -254,6 +254,62 @@ fn an_exported_keyset_is_whole_and_holds_no_private_key() {
     run("cp", &["-a", text(&dir), text(&home.keys().join("public"))]);
     assert!(home.ok(&["keyset", "check", "public"]).contains("no errors"));
     assert_eq!(home.output(&["sudi", "add", "public", "default"]).status.code(), Some(2));
+}
+
+/// A keyset that came from elsewhere: what its links lead to, on the administrator's machine, goes to nobody.
+#[test]
+fn what_is_given_to_others_follows_no_link_out_of_the_keyset() {
+    let (home, keyset) = home();
+    let secret = home.path().join("secret");
+    fs::create_dir(&secret).unwrap();
+    fs::write(secret.join("info.json"), "the owner's token").unwrap();
+    let value = files(&keyset).into_iter().find(|path| path.ends_with("info.json")).unwrap();
+    let value = value.parent().unwrap().strip_prefix(&keyset).unwrap().to_owned();
+    let attacks = [
+        ("a file", value.join("info.json"), secret.join("info.json")),
+        ("a key under another name", value.join("pcr_prod.bin"), keyset.join("uefi-db/privkey.pem")),
+        ("a directory", value.clone(), secret.clone()),
+        ("all policies", "pcr7data".into(), secret.clone()),
+        ("a certificate", "uefi-db/cert.pem".into(), secret.join("cert.pem")),
+        ("a role", "uefi-kek".into(), secret.join("role")),
+        ("a link within", value.join("info.json"), PathBuf::from("pcr_prod.bin")),
+    ];
+    fs::copy(keyset.join("uefi-db/cert.pem"), secret.join("cert.pem")).unwrap();
+    run("cp", &["-a", text(&keyset.join("uefi-kek")), text(&secret.join("role"))]);
+    run("cp", &["-a", text(&keyset.join("pcr7data/policy-2")), text(&secret)]);
+    for (what, at, target) in attacks {
+        let (place, saved) = (keyset.join(&at), home.path().join("saved"));
+        fs::rename(&place, &saved).unwrap();
+        symlink(&target, &place).unwrap();
+        let output = home.output(&["keyset", "export-public", "k", "public"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(14), "{what} was exported: {said}");
+        assert!(said.contains("a symbolic link leads there; put") && !home.path().join("public").exists(), "{said}");
+        if at.starts_with("pcr7data") {
+            let image =
+                ["uki", "build", "--keyset", "k", "--kind", "limited", "--initrd", "x", "--output", "image.efi"];
+            let output = home.output(&[&image[..], &["--kernel", text(&assets::Kernel::new().image)]].concat());
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(14), "{what} was put into an image: {said}");
+            assert!(said.contains("a symbolic link leads there; put"), "{said}");
+        }
+        fs::remove_file(&place).unwrap();
+        fs::rename(&saved, &place).unwrap();
+    }
+    // No link, but nothing to wait for either; and what a link leads to is not printed, if it is a key.
+    fs::remove_file(keyset.join("uefi-db/cert.pem")).unwrap();
+    run("mkfifo", &[text(&keyset.join("uefi-db/cert.pem"))]);
+    let complaint = home.fails(&["keyset", "export-public", "k", "public"], 14);
+    assert!(complaint.contains("no regular file"), "{complaint}");
+    fs::remove_file(keyset.join("uefi-db/cert.pem")).unwrap();
+    symlink("privkey.pem", keyset.join("uefi-db/cert.pem")).unwrap();
+    let complaint = home.fails(&["keyset", "show", "k", "uefi-db", "cert", "--value"], 2);
+    assert!(complaint.contains("is not for terminals"), "{complaint}");
+    // The keyset itself may lie where a link leads.
+    symlink(home.keys().join("k"), home.path().join("link")).unwrap();
+    fs::remove_file(keyset.join("uefi-db/cert.pem")).unwrap();
+    fs::copy(secret.join("cert.pem"), keyset.join("uefi-db/cert.pem")).unwrap();
+    home.ok(&["keyset", "export-public", "./link", "public"]);
 }
 
 #[test]

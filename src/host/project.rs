@@ -134,9 +134,11 @@ pub(super) fn product(dir: &Path) -> Result<Uuid> {
 
 /// A UUID, or GUID, in a file.
 pub(super) fn read_uuid(path: &Path) -> Result<Uuid> {
-    let text = atomic::read(path)?;
-    Uuid::try_parse_ascii(text.trim_ascii()).map_err(|e| {
-        Error::new(Kind::Corrupt, format!("use {}", path.display()), e.to_string())
-            .remedy("restore the keyset from a backup")
-    })
+    parse_uuid(&atomic::read(path)?).map_err(|e| e.within(format!("use {}", path.display())))
+}
+
+/// A UUID, or GUID, as a file holds it.
+pub(super) fn parse_uuid(text: &[u8]) -> Result<Uuid> {
+    Uuid::try_parse_ascii(text.trim_ascii())
+        .map_err(|e| Error::new(Kind::Corrupt, "read a UUID", e.to_string()).remedy("restore the keyset from a backup"))
 }

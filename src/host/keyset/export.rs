@@ -1,14 +1,14 @@
 //! What of a keyset others may have.
 
 use super::{
-    Item, Keyset, Place, Role,
+    Inside, Item, Keyset, Role,
     check::{is_policy_file, is_private},
 };
 use crate::{
     error::{Error, Kind, Result},
     host::{
         atomic::{self, PUBLIC, Staging},
-        certificate, credentials,
+        certificate,
         key::PublicKey,
         project,
     },
@@ -19,64 +19,64 @@ use std::path::{Path, PathBuf};
 /// Writes the certificates, GUIDs, UUIDs and signed policies of a keyset to a new directory, and returns where that is.
 ///
 /// The layout is that of a keyset. Nothing is copied as it is that could hold more than it should: certificates
-/// and public keys are written anew. The machines of the projects stay behind.
+/// and public keys are written anew, and links are not followed. The machines of the projects stay behind.
 ///
 /// # Errors
-/// [`Kind::Usage`]: the directory exists; [`Kind::Corrupt`]: a file is not what it should be; else those of reading and writing.
+/// [`Kind::Usage`]: the directory exists; [`Kind::Corrupt`]: a file is not what it should be, or a link; else those of
+/// reading and writing.
 pub fn export_public(keyset: &Keyset, dir: &Path) -> Result<PathBuf> {
     let staging = Staging::begin(dir.to_owned())?;
-    let to = staging.path();
+    let (from, to) = (&Inside::of(keyset.path())?, staging.path());
     for role in Role::ALL {
-        let from = Place::Role(role).path(keyset);
-        let into = new_dir(to, Path::new(role.dir()))?;
-        certificate(&from, &into)?;
+        let dir = new_dir(to, Path::new(role.dir()))?;
+        certificate(from, to, &dir.join(Item::Certificate.file()))?;
         if role.has_guid() {
-            text(&from, &into, Item::Guid)?;
+            text(from, to, &dir.join(Item::Guid.file()))?;
         }
     }
-    for name in project::list(keyset)? {
-        let from = Place::Project(name.clone()).path(keyset);
-        let into = new_dir(to, &Path::new("manifest").join(name))?;
-        certificate(&from, &into)?;
-        text(&from, &into, Item::Uuid)?;
+    for name in from.list(Path::new("manifest"))? {
+        let dir = new_dir(to, &Path::new("manifest").join(name))?;
+        certificate(from, to, &dir.join(Item::Certificate.file()))?;
+        text(from, to, &dir.join(Item::Uuid.file()))?;
     }
-    policies(&keyset.pcr7data(), &new_dir(to, Path::new("pcr7data"))?)?;
+    policies(from, to, &new_dir(to, Path::new("pcr7data"))?)?;
     staging.finish()
 }
 
-fn new_dir(root: &Path, dir: &Path) -> Result<PathBuf> {
-    let dir = root.join(dir);
-    atomic::make_dirs(&dir)?;
-    Ok(dir)
+/// Makes a directory, and returns where in the keyset it is.
+fn new_dir(to: &Path, dir: &Path) -> Result<PathBuf> {
+    atomic::make_dirs(&to.join(dir))?;
+    Ok(dir.to_owned())
 }
 
-/// The certificate, and nothing that may lie around it.
-fn certificate(from: &Path, to: &Path) -> Result<()> {
-    let pem = certificate::to_pem(&credentials::load_certificate(from)?)?;
-    atomic::create(&to.join(Item::Certificate.file()), PUBLIC, pem.as_bytes())
+/// The certificate in a file, and nothing that may lie around it.
+fn certificate(from: &Inside, to: &Path, path: &Path) -> Result<()> {
+    let found = certificate::from_pem(&from.read(path)?).map_err(|e| unfit(path, &e))?;
+    atomic::create(&to.join(path), PUBLIC, certificate::to_pem(&found)?.as_bytes())
 }
 
 /// A GUID or UUID.
-fn text(from: &Path, to: &Path, item: Item) -> Result<()> {
-    let path = from.join(item.file());
-    let uuid = project::read_uuid(&path)?;
-    atomic::create(&to.join(item.file()), PUBLIC, uuid.to_string().as_bytes())
+fn text(from: &Inside, to: &Path, path: &Path) -> Result<()> {
+    let uuid = project::parse_uuid(&from.read(path)?).map_err(|e| unfit(path, &e))?;
+    atomic::create(&to.join(path), PUBLIC, uuid.to_string().as_bytes())
 }
 
 /// The versions of the signed policies.
-fn policies(from: &Path, to: &Path) -> Result<()> {
-    for version in atomic::list(from)?.iter().filter(|name| name.starts_with("policy-")) {
-        for name in atomic::list(&from.join(version))? {
-            let (from, to) = (from.join(version).join(&name), to.join(version).join(&name));
+fn policies(from: &Inside, to: &Path, dir: &Path) -> Result<()> {
+    for version in from.list(dir)?.iter().filter(|name| name.starts_with("policy-")) {
+        let dir = dir.join(version);
+        for name in from.list(&dir)? {
+            let dir = dir.join(&name);
             if name == "pubkeys" {
-                atomic::make_dirs(&to)?;
-                public_keys(&from, &to)?;
+                public_keys(from, to, &new_dir(to, &dir)?)?;
             } else if name == AUTHORITIES {
-                atomic::make_dirs(&to)?;
-                authorities(&from, &to)?;
-            } else if from.is_dir() {
-                for rest in atomic::list(&from)? {
-                    value(&from.join(&rest), &to.join(&rest))?;
+                new_dir(to, &dir)?;
+                for name in from.list(&dir)?.iter().filter(|name| name.ends_with(".pem")) {
+                    certificate(from, to, &dir.join(name))?;
+                }
+            } else if from.is_dir(&dir)? {
+                for rest in from.list(&dir)? {
+                    value(from, to, &dir.join(rest))?;
                 }
             }
         }
@@ -84,41 +84,34 @@ fn policies(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-fn public_keys(from: &Path, to: &Path) -> Result<()> {
-    for name in atomic::list(from)?.iter().filter(|name| name.ends_with(".pem")) {
-        let path = from.join(name);
-        let key = atomic::read(&path).and_then(|pem| PublicKey::from_pem(&pem));
-        let key = key.map_err(|e| e.within(format!("use {}", path.display())))?;
-        atomic::create(&to.join(name), PUBLIC, key.to_pem()?.as_bytes())?;
-    }
-    Ok(())
-}
-
-/// The certificates of who vouches for storage root keys.
-fn authorities(from: &Path, to: &Path) -> Result<()> {
-    for name in atomic::list(from)?.iter().filter(|name| name.ends_with(".pem")) {
-        let path = from.join(name);
-        let found = atomic::read(&path).and_then(|pem| certificate::from_pem(&pem));
-        let found = found.map_err(|e| e.within(format!("use {}", path.display())))?;
-        atomic::create(&to.join(name), PUBLIC, certificate::to_pem(&found)?.as_bytes())?;
+fn public_keys(from: &Inside, to: &Path, dir: &Path) -> Result<()> {
+    for name in from.list(dir)?.iter().filter(|name| name.ends_with(".pem")) {
+        let path = dir.join(name);
+        let key = PublicKey::from_pem(&from.read(&path)?).map_err(|e| unfit(&path, &e))?;
+        atomic::create(&to.join(&path), PUBLIC, key.to_pem()?.as_bytes())?;
     }
     Ok(())
 }
 
 /// The files of a PCR 7 value.
-fn value(from: &Path, to: &Path) -> Result<()> {
-    if !from.is_dir() {
+fn value(from: &Inside, to: &Path, dir: &Path) -> Result<()> {
+    if !from.is_dir(dir)? {
         return Ok(());
     }
-    atomic::make_dirs(to)?;
-    for name in atomic::list(from)?.iter().filter(|name| is_policy_file(name)) {
-        let path = from.join(name);
-        let contents = atomic::read(&path)?;
+    new_dir(to, dir)?;
+    for name in from.list(dir)?.iter().filter(|name| is_policy_file(name)) {
+        let path = dir.join(name);
+        let contents = from.read(&path)?;
         if is_private(&contents) {
             return Err(Error::new(Kind::Corrupt, format!("export {}", path.display()), "it holds a private key")
                 .remedy("restore the keyset from a backup"));
         }
-        atomic::create(&to.join(name), PUBLIC, &contents)?;
+        atomic::create(&to.join(&path), PUBLIC, &contents)?;
     }
     Ok(())
+}
+
+fn unfit(path: &Path, why: &Error) -> Error {
+    Error::new(Kind::Corrupt, format!("export {}", path.display()), why.cause())
+        .remedy("restore the keyset from a backup")
 }

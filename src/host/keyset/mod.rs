@@ -11,6 +11,7 @@ pub mod check;
 mod create;
 mod export;
 mod fit;
+mod inside;
 mod place;
 pub mod show;
 mod use_key;
@@ -18,6 +19,7 @@ mod use_key;
 pub use create::{Keys, create};
 pub use export::export_public;
 pub use fit::check as check_fit;
+pub use inside::Inside;
 pub use place::{Item, Place};
 pub use use_key::use_key;
 

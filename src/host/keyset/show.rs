@@ -1,6 +1,6 @@
 //! What a keyset holds, as far as it can be read: nothing that is damaged hides the rest.
 
-use super::{Item, Keyset, Place, Role};
+use super::{Item, Keyset, Place, Role, check::is_private};
 use crate::{
     error::{Error, Kind, Result},
     host::{
@@ -223,12 +223,14 @@ fn value(policies: &Path, pcr7: &Digest) -> Value {
 /// # Errors
 /// [`Kind::Usage`]: it is not there, or is the private key, which is not for printing.
 pub fn contents(path: &Path, item: Item) -> Result<Vec<u8>> {
-    if item == Item::PrivateKey {
+    let path = path.join(item.file());
+    let contents = if item == Item::PrivateKey { None } else { Some(atomic::read(&path)?) };
+    // There may be one beside a certificate, or where a link leads.
+    contents.filter(|contents| !is_private(contents)).ok_or_else(|| {
         let why = "a private key is not for terminals, logs and command lines";
-        return Err(Error::new(Kind::Usage, "print a private key", why)
-            .remedy(format!("give the program that needs it the file: {}", path.join(item.file()).display())));
-    }
-    atomic::read(&path.join(item.file()))
+        Error::new(Kind::Usage, "print a private key", why)
+            .remedy(format!("give the program that needs it the file: {}", path.display()))
+    })
 }
 
 /// Text from a file, without what is around it.

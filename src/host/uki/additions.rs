@@ -11,7 +11,7 @@ use crate::{
     host::{
         atomic, certificate,
         format::cpio::Archive,
-        keyset::{Keyset, Role},
+        keyset::{Inside, Keyset, Role},
     },
 };
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ const MAX_PROGRAM: u64 = 64 << 20;
 /// Those of reading the keyset.
 pub fn archive(keyset: &Keyset, program: Option<Vec<u8>>) -> Result<Vec<u8>> {
     let mut archive = Archive::new();
-    add_tree(&mut archive, PCR7DATA, &keyset.pcr7data())?;
+    add_tree(&mut archive, &Inside::of(keyset.path())?, PCR7DATA)?;
     let manifest_ca = certificate::to_pem(&keyset.certificate(Role::ManifestCa)?)?;
     archive.file(MANIFEST_CA, PUBLIC, manifest_ca.into_bytes())?;
     if let Some(program) = program {
@@ -79,20 +79,15 @@ const fn elf_machine(machine: u16) -> Option<u16> {
     }
 }
 
-/// Adds what is below a directory, but for what is unfinished.
-fn add_tree(archive: &mut Archive, path: &str, dir: &Path) -> Result<()> {
+/// Adds what is below a directory of the keyset, but for what is unfinished. An image is for everybody to read.
+fn add_tree(archive: &mut Archive, keyset: &Inside, path: &str) -> Result<()> {
     archive.directory(path)?;
-    for name in atomic::list(dir)? {
-        let (path, file) = (format!("{path}/{name}"), dir.join(&name));
-        let kind = file.symlink_metadata().map_err(|e| atomic::cannot("look at", &file, &e))?.file_type();
-        if kind.is_dir() {
-            add_tree(archive, &path, &file)?;
-        } else if kind.is_file() {
-            archive.file(&path, PUBLIC, atomic::read(&file)?)?;
+    for name in keyset.list(Path::new(path))? {
+        let path = format!("{path}/{name}");
+        if keyset.is_dir(Path::new(&path))? {
+            add_tree(archive, keyset, &path)?;
         } else {
-            let what = format!("put {} into the initrd", file.display());
-            return Err(Error::new(Kind::Usage, what, "it is neither file nor directory")
-                .remedy("remove it: nothing in a keyset's pcr7data is one"));
+            archive.file(&path, PUBLIC, keyset.read(Path::new(&path))?)?;
         }
     }
     Ok(())
