@@ -156,7 +156,120 @@ fn a_keyset_is_made_with_keys_that_never_leave_their_token() {
     assert!(key.contains("BEGIN PRIVATE KEY"), "what is made is a file: {key}");
     let shown = openssl(&["asn1parse", "-in", text(&keyset.join("uefi-db/privkey.pem"))]);
     assert!(shown.contains("VISIBLESTRING     :PKCS#11 Provider URI v1.0"), "{shown}");
-    assert!(shown.contains(&format!("UTF8STRING        :{}", desk.token.uri("uefi-db"))), "{shown}");
+    // What reaches the token is named, as a file may name it.
+    let uri = desk.token.uri("uefi-db").replace(&format!("module-path={}", Token::module()), "module-name=softhsm2");
+    assert!(shown.contains(&format!("UTF8STRING        :{uri}")), "{shown}");
+    assert!(!desk.ok(&["keyset", "check", "k"]).contains("library"));
+}
+
+/// A file that names a token, with whatever URI.
+fn provider_file(uri: &str) -> String {
+    // SEQUENCE, VisibleString, UTF8String, with lengths of up to two bytes.
+    let member = |tag: u8, value: &[u8]| {
+        let [high, low] = u16::try_from(value.len()).unwrap().to_be_bytes();
+        [&[tag, 0x82, high, low], value].concat()
+    };
+    let short = |tag: u8, value: &[u8]| match value.len() {
+        len @ 0..=127 => [&[tag, len as u8], value].concat(),
+        len @ 128..=255 => [&[tag, 0x81, len as u8], value].concat(),
+        _ => member(tag, value),
+    };
+    let members = [short(0x1a, b"PKCS#11 Provider URI v1.0"), short(0x0c, uri.as_bytes())].concat();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), short(0x30, &members)).unwrap();
+    let body = openssl(&["base64", "-in", text(file.path())]);
+    format!("-----BEGIN PKCS#11 PROVIDER URI-----\n{body}-----END PKCS#11 PROVIDER URI-----\n")
+}
+
+/// A keyset is data: whoever gives it to an administrator runs no library of his on that administrator's machine.
+#[test]
+fn a_keyset_runs_no_library_of_its_own() {
+    let desk = Desk::with_keyset();
+    let keyset = desk.keyset();
+    // One that would do: that it works shows that it ran.
+    let library = desk.home.path().join("softhsm2.so");
+    fs::copy(Token::module(), &library).unwrap();
+    let (pin, directory) = (desk.token.pin_file(), desk.home.path());
+    let uri = |query: &str| format!("pkcs11:token=Fleet;object=key?{query}&pin-source={}", pin.display());
+    let image = assets::path("usr/lib/systemd/boot/efi/linuxx64.efi.stub");
+    let role = |name: &str| keyset.join(name);
+    let (db, cert) = (role("uefi-db/privkey.pem"), role("uefi-db/cert.pem"));
+    let sign = ["sign", "efi", text(&image), "--key", text(&db), "--cert", text(&cert), "--output", "signed.efi"];
+    let pcr7data = pcr7data(&desk.home);
+    let commands: [(&str, &[&str]); 6] = [
+        ("uefi-db", &sign),
+        ("sudi-ca", &["sudi", "add", "k", "default", "SN"]),
+        ("uefi-pk", &["enroll", "auth", "k", "enrolled"]),
+        ("tpmpol-luks", &strs(&pcr7data)),
+        ("tpmpol-admin", &strs(&pcr7data)),
+        ("manifest-ca", &["project", "add", "k", "other"]),
+    ];
+    for (name, command) in commands {
+        let file = role(name).join("privkey.pem");
+        let own = fs::read(&file).unwrap();
+        let token = Token::new();
+        token.import(&file, "key", "01");
+        for query in [
+            format!("module-path={}", library.display()),
+            format!("module-path={}", directory.display()) + "&module-name=softhsm2",
+            format!("module-name={}/softhsm2", directory.display()),
+            "module-name=..".into(),
+            "module-path=softhsm2.so".into(),
+        ] {
+            fs::write(&file, provider_file(&uri(&query))).unwrap();
+            let desk = Desk { home: desk.home.copy(), token: Token::new() };
+            let before = tree(desk.home.path());
+            let output = desk.command(command).env(token.environment().0, token.environment().1).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(2), "{name} ran a library of the keyset's: {query}: {said}");
+            assert!(said.contains("module-") && said.contains("trust keyset use-key KEYSET ROLE"), "{said}");
+            assert_eq!(tree(desk.home.path()), before, "{name}: {query}");
+            let checked = String::from_utf8(desk.output(&["keyset", "check", "k"]).stdout).unwrap();
+            let line = checked.lines().find(|line| line.contains(&format!("{name}/privkey.pem"))).unwrap();
+            assert!(line.starts_with("error") && line.contains("names a library"), "{checked}");
+            assert!(line.contains(&format!("trust keyset use-key k {name} ")), "{checked}");
+        }
+        fs::write(&file, own).unwrap();
+    }
+}
+
+/// Keysets from before, in which use-key wrote the path of a module of the system.
+#[test]
+fn the_path_of_a_module_of_the_system_is_as_good_as_its_name() {
+    let desk = Desk::with_keyset();
+    let file = desk.keyset().join("sudi-ca/privkey.pem");
+    desk.token.import(&file, "ca", "01");
+    fs::write(&file, provider_file(&desk.token.uri("ca"))).unwrap();
+    desk.ok(&["sudi", "add", "k", "default", "SN"]);
+    verifies(&desk.keyset().join("sudi-ca"), &desk.keyset().join("manifest/default/sudi/SN"));
+    let checked = desk.ok(&["keyset", "check", "k"]);
+    let line = checked.lines().find(|line| line.contains("sudi-ca/privkey.pem")).unwrap();
+    assert!(line.starts_with("warning") && line.contains("says by its path which library"), "{checked}");
+    // The remedy, as it stands there.
+    let remedy = line.split_once("trust ").unwrap().1;
+    let words: Vec<_> = remedy.split(' ').map(|word| word.trim_matches('\'')).collect();
+    desk.ok(&words);
+    assert!(!desk.ok(&["keyset", "check", "k"]).contains("library"));
+    desk.ok(&["sudi", "add", "k", "default", "SN2"]);
+}
+
+#[test]
+fn a_library_named_on_the_command_line_runs_but_goes_into_no_file() {
+    let desk = Desk::with_keyset();
+    let file = desk.keyset().join("uefi-db/privkey.pem");
+    desk.token.import(&file, "db", "01");
+    let library = desk.home.path().join("vendor.so");
+    fs::copy(Token::module(), &library).unwrap();
+    let uri = desk.token.uri("db").replace(Token::module(), text(&library));
+    let (image, cert) =
+        (assets::path("usr/lib/systemd/boot/efi/linuxx64.efi.stub"), desk.keyset().join("uefi-db/cert.pem"));
+    let output = desk.home.path().join("signed.efi");
+    desk.ok(&["sign", "efi", text(&image), "--key", &uri, "--cert", text(&cert), "--output", text(&output)]);
+    let choice = format!("uefi-db={uri}");
+    for command in [&["keyset", "use-key", "k", "uefi-db", &uri][..], &["keyset", "add", "k2", "--key", &choice]] {
+        let complaint = desk.fails(command, 2);
+        assert!(complaint.contains("a file does not say which library is to run; install the module"), "{complaint}");
+    }
 }
 
 #[test]

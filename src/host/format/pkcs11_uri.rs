@@ -140,6 +140,26 @@ impl Uri {
     }
 }
 
+impl Uri {
+    /// The same, through the module of this name, wherever it said that the module is.
+    ///
+    /// # Errors
+    /// As [`Self::parse`], when the name needs a `%`.
+    pub fn with_module(&self, name: &str) -> Result<Self> {
+        let (path, query) = self.text.split_once('?').unwrap_or((&self.text, ""));
+        let others = query.split('&').filter(|part| !part.is_empty() && !part.starts_with("module-"));
+        let mut text = Zeroizing::new(String::with_capacity(MAX));
+        text.push_str(path);
+        text.push_str("?module-name=");
+        text.push_str(name);
+        for part in others {
+            text.push('&');
+            text.push_str(part);
+        }
+        Self::parse(&text)
+    }
+}
+
 impl fmt::Display for Uri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (path, query) = self.text.split_once('?').unwrap_or((&self.text, ""));
@@ -405,6 +425,17 @@ mod tests {
         for text in ["/run/pin", "file:/run/pin", "file:///run/pin", "FILE://localhost/run/pin"] {
             let uri = Uri::parse(&format!("pkcs11:?pin-source={text}")).unwrap();
             assert!(matches!(&uri.pin, Pin::File(name) if name == "/run/pin"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_module_gets_another_name() {
+        for (text, expected) in [
+            ("pkcs11:object=a", "pkcs11:object=a?module-name=m"),
+            ("pkcs11:object=module-path=?pin-value=1", "pkcs11:object=module-path=?module-name=m&pin-value=1"),
+            ("pkcs11:?module-path=/x&pin-source=/p&module-name=y", "pkcs11:?module-name=m&pin-source=/p"),
+        ] {
+            assert_eq!(Uri::parse(text).unwrap().with_module("m").unwrap().as_str(), expected);
         }
     }
 

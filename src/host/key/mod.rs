@@ -27,6 +27,9 @@ use std::path::Path;
 use token::TokenKey;
 use zeroize::Zeroizing;
 
+/// What to do about a file that names a library.
+const SAY_AGAIN: &str = "say again where the key is: trust keyset use-key KEYSET ROLE 'pkcs11:…?module-name=NAME'";
+
 /// A private key that can sign.
 ///
 /// It cannot be cloned, compared or printed.
@@ -79,7 +82,15 @@ impl PrivateKey {
     pub fn certified(pem: &[u8], public: Option<&PublicKey>) -> Result<Self> {
         match Block::find(pem)? {
             Block::Key(key) => Self::new(Software::decode(&key)?),
-            Block::Elsewhere(der) => Self::in_token(Uri::parse(provider_uri::decode(&der)?)?, public),
+            Block::Elsewhere(der) => {
+                let uri = Uri::parse(provider_uri::decode(&der)?)?;
+                let uri = token::by_name(&uri).map_err(|e| {
+                    e.remedy(format!(
+                        "find out who wrote the file, whose library would run with your rights; if it is yours, {SAY_AGAIN}"
+                    ))
+                })?;
+                Self::in_token(uri, public)
+            }
         }
     }
 
@@ -106,14 +117,23 @@ impl PrivateKey {
         }
     }
 
-    /// The key as PKCS#8 in PEM; of one in a token, what names it, as OpenSSL's pkcs11-provider reads it.
+    /// The key as PKCS#8 in PEM; of one in a token, what names it, as OpenSSL's pkcs11-provider reads it, its module
+    /// by name.
     ///
     /// # Errors
-    /// [`Kind::System`] when there is no memory.
+    /// [`Kind::Usage`]: the module is none of the system's; [`Kind::System`] when there is no memory.
     pub fn to_pem(&self) -> Result<Zeroizing<String>> {
         match &self.source {
             Source::Memory(key) => key.to_pem(),
-            Source::Token(key) => pem::encode(PROVIDER_URI, &provider_uri::encode(key.uri().as_str())?),
+            Source::Token(key) => {
+                let uri = token::by_name(key.uri()).map_err(|e| {
+                    e.because("a file does not say which library is to run").remedy(
+                        "install the module, or a link to it, as /usr/local/lib/pkcs11/NAME.so and write module-name=NAME; \
+                         or make it known to p11-kit (pkcs11.conf(5)) and name none",
+                    )
+                })?;
+                pem::encode(PROVIDER_URI, &provider_uri::encode(uri.as_str())?)
+            }
         }
     }
 
@@ -181,5 +201,26 @@ pub fn uri_in(pem: &[u8]) -> Result<Option<Uri>> {
     match Block::find(pem)? {
         Block::Key(_) => Ok(None),
         Block::Elsewhere(der) => Uri::parse(provider_uri::decode(&der)?).map(Some),
+    }
+}
+
+/// What a file says of the library that reaches a token, which is for the command line to say.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Library {
+    /// Nothing, or a name.
+    Named,
+    /// A path, to a module that has this URI when it is named.
+    Found(String),
+    /// A path to something else.
+    Foreign,
+}
+
+/// Looks at what a URI in a file says; nothing is loaded.
+#[must_use]
+pub fn library_of(uri: &Uri) -> Library {
+    match token::by_name(uri) {
+        Ok(named) if uri.module_path.is_some() => Library::Found(named.to_string()),
+        Ok(_) => Library::Named,
+        Err(_) => Library::Foreign,
     }
 }

@@ -17,6 +17,7 @@ use cryptoki::{
     object::{Attribute, AttributeType, ObjectClass, ObjectHandle},
     session::Session,
 };
+pub use module::by_name;
 use std::sync::{Mutex, PoisonError};
 
 /// A private key in a token, ready to sign.

@@ -1,4 +1,7 @@
 //! PKCS#11 modules: found where distributions put them, loaded once, with no help of the environment.
+//!
+//! A module is a library, and to load it is to run it. Where it lies may be said on the command line, but not by a
+//! file: what a file says is reduced to the name of a module of the system ([`by_name`]).
 
 use super::complaint;
 use crate::{
@@ -55,9 +58,45 @@ fn locate(uri: &Uri) -> Result<PathBuf> {
         Some(file) => Ok(file.to_owned()),
         None => {
             let name = named.unwrap_or(PROXY);
-            directories().iter().find_map(|dir| find_in(dir, name)).ok_or_else(|| unknown(name))
+            in_the_system(name).ok_or_else(|| unknown(name))
         }
     }
+}
+
+/// The URI with nothing but the name of a module that lies where the system has them: all that a file may say of it.
+///
+/// A path will do if that name leads to the very same module, which is then the one that is loaded.
+///
+/// # Errors
+/// [`Kind::Usage`]: it names another library.
+pub fn by_name(uri: &Uri) -> Result<Uri> {
+    let foreign = |why: String| Error::new(Kind::Usage, "use a PKCS#11 URI in a file", why);
+    if let Some(name) = uri.module_name.as_deref().filter(|name| !is_plain(name)) {
+        return Err(foreign(format!("module-name {name:?} is no plain name")));
+    }
+    let Some(path) = uri.module_path.as_deref().map(Path::new) else { return Uri::parse(uri.as_str()) };
+    let file =
+        if path.is_dir() { find_in(path, uri.module_name.as_deref().unwrap_or(PROXY)) } else { Some(path.into()) };
+    let stem = file.as_deref().and_then(|file| file.file_name()?.to_str()?.strip_suffix(".so"));
+    let names = stem.map_or([None, None], |stem| [stem.strip_prefix("lib"), Some(stem)]);
+    let is_it = |name: &&str| {
+        let here = in_the_system(name).and_then(|file| file.canonicalize().ok());
+        here.is_some() && here == file.as_deref().and_then(|file| file.canonicalize().ok())
+    };
+    match names.into_iter().flatten().find(|name| is_plain(name) && is_it(name)) {
+        Some(name) => uri.with_module(name),
+        None => Err(foreign(format!("module-path {} leads to no module of the system", path.display()))),
+    }
+}
+
+/// Whether a name needs no `%` in a URI, and leads nowhere.
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte)) && name != ".."
+}
+
+/// The module of this name where the distributions have them.
+fn in_the_system(name: &str) -> Option<PathBuf> {
+    directories().iter().find_map(|dir| find_in(dir, name))
 }
 
 /// Where the distributions have them.
@@ -86,7 +125,7 @@ fn find_in(dir: &Path, name: &str) -> Option<PathBuf> {
 
 fn unknown(name: &str) -> Error {
     Error::new(Kind::Usage, "find the PKCS#11 module", format!("there is no {name}.so"))
-        .remedy("install it, or say where it is: ?module-path=/…/MODULE.so")
+        .remedy("install it, or say on the command line where it is: ?module-path=/…/MODULE.so")
 }
 
 fn missing(path: &Path, why: &str) -> Error {

@@ -2,9 +2,9 @@
 
 use super::{Findings, RESTORE, counted};
 use crate::host::{
-    certificate, credentials,
+    atomic, certificate, credentials,
     facts::{common_name, serial_number},
-    key::PublicKey,
+    key::{self, Library, PublicKey},
     keyset::{Item, Keyset, Place, Role, show::Whereabouts},
     project,
     purpose::Purpose,
@@ -17,6 +17,7 @@ use std::{
 };
 use uuid::Uuid;
 use x509_cert::Certificate;
+use zeroize::Zeroizing;
 
 /// A certificate that ends within this time is worth a word.
 const SOON: Duration = Duration::from_secs(90 * 24 * 60 * 60);
@@ -101,6 +102,9 @@ impl Look<'_> {
         let whereabouts = Whereabouts::of(&path);
         self.kept += usize::from(matches!(whereabouts, Whereabouts::File | Whereabouts::Unreadable));
         self.tokens += usize::from(whereabouts == Whereabouts::Token);
+        if whereabouts == Whereabouts::Token {
+            self.library(dir, &path);
+        }
         let found = match credentials::load_certificate(dir) {
             Ok(found) => found,
             Err(e) => {
@@ -117,6 +121,30 @@ impl Look<'_> {
         }
         self.validity(&dir.join(Item::Certificate.file()), &found);
         Some(found)
+    }
+
+    /// Whether a file that names a token says which library is to run.
+    fn library(&mut self, dir: &Path, path: &Path) {
+        let uri = match atomic::read(path).map(Zeroizing::new).and_then(|pem| key::uri_in(&pem)) {
+            Ok(Some(uri)) => uri,
+            Ok(None) => return,
+            Err(e) => return self.findings.failed(path, &e),
+        };
+        let place = dir.strip_prefix(self.keyset.path()).unwrap_or(dir).display().to_string();
+        let again = |uri: &str| format!("trust keyset use-key {} {place} '{uri}'", self.keyset.name());
+        match key::library_of(&uri) {
+            Library::Named => {}
+            Library::Found(named) => {
+                let what = "says by its path which library is to run, which is for the command line to say";
+                self.findings.warning(path, what, format!("write its name there: {}", again(&named)));
+            }
+            Library::Foreign => {
+                let what = "names a library that is none of the system's PKCS#11 modules, and that is not run";
+                let remedy =
+                    "find out who wrote it; if it is yours, install the module as /usr/local/lib/pkcs11/NAME.so";
+                self.findings.error(path, what, format!("{remedy}, then {}", again("pkcs11:…?module-name=NAME")));
+            }
+        }
     }
 
     /// Whether each key is another: what one image may do, another would be able to.
