@@ -63,7 +63,7 @@ fn ukify_and_objdump_find_what_was_put_in() {
 fn each_kind_is_signed_by_its_key() {
     let kitchen = Kitchen::new();
     for kind in ["production", "limited", "tpm"] {
-        kitchen.build("image.efi", &["--kind", kind, "--initrd", "initrd.img"]);
+        kitchen.build("image.efi", &["--kind", kind, "--cmdline=x", "--initrd", "initrd.img"]);
         for other in ["production", "limited", "tpm"] {
             let cert = kitchen.0.keys().join(format!("k/uki-{other}/cert.pem"));
             let verify = Command::new("sbverify")
@@ -89,7 +89,7 @@ fn each_kind_is_signed_by_its_key() {
     let shown = kitchen.0.ok(&["uki", "inspect", "flipped.efi"]);
     assert!(shown.contains("signer: CN=UKI TPM,OU=Trust keyset k, of another image\n"), "{shown}");
 
-    kitchen.build("unsigned.efi", &["--kind", "tpm", "--initrd", "initrd.img", "--unsigned"]);
+    kitchen.build("unsigned.efi", &["--kind", "tpm", "--cmdline=x", "--initrd", "initrd.img", "--unsigned"]);
     assert_eq!(kitchen.json(&["uki", "inspect", "unsigned.efi"])["signers"], serde_json::json!([]));
     // Signing it elsewhere comes to the same.
     let dir = kitchen.0.keys().join("k/uki-tpm");
@@ -115,7 +115,7 @@ fn another_key_signs_with_its_own_certificate_only() {
     let (key, cert, other) = (of("uefi-db", "privkey.pem"), of("uefi-db", "cert.pem"), of("uki-tpm", "cert.pem"));
     let said = kitchen.build(
         "image.efi",
-        &["--kind", "production", "--initrd", "initrd.img", "--key", text(&key), "--cert", text(&cert)],
+        &["--kind", "production", "--cmdline=x", "--initrd", "initrd.img", "--key", text(&key), "--cert", text(&cert)],
     );
     run("sbverify", &["--cert", text(&cert), text(&kitchen.path("image.efi"))]);
     // Whoever verifies it is not what the keyset's machines are known to measure.
@@ -128,6 +128,7 @@ fn another_key_signs_with_its_own_certificate_only() {
         "k",
         "--kind",
         "production",
+        "--cmdline=x",
         "--kernel",
         text(&kernel),
         "--stub",
@@ -342,7 +343,7 @@ fn the_stub_of_debian_12_and_every_compression_do() {
         run(program, &[args, &["--keep", text(&kitchen.path("initrd.img"))]].concat());
         let initrd = format!("initrd.img.{suffix}");
         let initrds = ["--initrd", "initrd.img", &initrd];
-        kitchen.build_on(&stub, "image.efi", &[&["--kind", "production"][..], &initrds].concat());
+        kitchen.build_on(&stub, "image.efi", &[&["--kind", "production", "--cmdline=x"][..], &initrds].concat());
         let found = kitchen.json(&["uki", "inspect", "image.efi"]);
         assert!(found["stub"].as_str().unwrap().starts_with("252"), "{found}");
         let archives: Vec<_> = found["initrd"]["archives"].as_array().unwrap().iter().collect();
@@ -362,7 +363,9 @@ fn the_stub_of_debian_12_and_every_compression_do() {
 #[test]
 fn the_same_input_gives_the_same_image() {
     let kitchen = Kitchen::new();
-    let args = |initrds: [&'static str; 2]| ["--kind", "production", "--initrd", initrds[0], "--initrd", initrds[1]];
+    let args = |initrds: [&'static str; 2]| {
+        ["--kind", "production", "--cmdline=x", "--initrd", initrds[0], "--initrd", initrds[1]]
+    };
     kitchen.build("one.efi", &args(["initrd.img", "initrd.img.gz"]));
     // Neither the order of directories on the disk nor times and modes matter.
     run(
@@ -410,6 +413,7 @@ fn the_program_is_looked_for_beside_this_one() {
             "k",
             "--kind",
             "tpm",
+            "--cmdline=x",
             "--kernel",
             text(&kernel),
             "--stub",

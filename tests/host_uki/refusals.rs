@@ -12,6 +12,7 @@ fn refused(kitchen: &Kitchen, what: &str, value: &str) -> String {
         ("--kernel", text(&kernel)),
         ("--stub", text(&stub)),
         ("--initrd", "initrd.img"),
+        ("--cmdline", "noresume"),
         ("--output", "refused.efi"),
     ];
     let mut args = vec!["uki", "build"];
@@ -71,10 +72,11 @@ fn what_no_boot_could_use_is_refused() {
         bytes[at..at + 4].copy_from_slice(b"../a");
         bytes
     });
+    kitchen.write("comments", b"# root=/dev/mapper/root\n\n  #quiet\n \n");
     kitchen.write("long", "x".repeat(2048).as_bytes());
     symlink("/dev/zero", kitchen.path("endless")).unwrap();
     kitchen.build("unsigned.efi", &["--kind", "tpm", "--initrd", "initrd.img", "--cmdline", "x", "--unsigned"]);
-    kitchen.build("signed.efi", &["--kind", "tpm", "--initrd", "initrd.img"]);
+    kitchen.build("signed.efi", &["--kind", "tpm", "--initrd", "initrd.img", "--cmdline", "x"]);
 
     for (option, value, expected) in [
         ("--keyset", "nobody", "initkeyset"),
@@ -98,6 +100,10 @@ fn what_no_boot_could_use_is_refused() {
         ("--initrd", "half.gz", "decompress the initrd"),
         ("--initrd", "lies.cpio", "middle of an entry"),
         ("--initrd", "upwards.cpio", "no path of an initrd"),
+        ("--cmdline", "", "no command line"),
+        ("--cmdline", " \n\t", "no command line"),
+        ("--cmdline", "@empty", "no command line"),
+        ("--cmdline", "@comments", "no command line"),
         ("--cmdline", "@long", "2047"),
         ("--cmdline", "@missing", "check the name"),
         ("--cmdline", "a\u{7}b", "control characters"),
@@ -111,6 +117,36 @@ fn what_no_boot_could_use_is_refused() {
         let complaint = refused(&kitchen, option, value);
         assert!(complaint.contains(expected), "{option} {value}: {complaint}");
         assert!(complaint.starts_with("trust: cannot ") && complaint.contains("; "), "{complaint}");
+    }
+}
+
+/// Where the image has none, the stub takes the command line of the boot menu: `rdinit=/bin/sh`, say.
+#[test]
+fn no_image_that_may_read_secrets_leaves_its_command_line_to_the_boot_menu() {
+    let kitchen = Kitchen::new();
+    let (kernel, stub) = (kernel(), stub());
+    let build = |kind: &str, more: &[&str]| {
+        let args = ["uki", "build", "--keyset", "k", "--kind", kind, "--kernel", text(&kernel), "--stub", text(&stub)];
+        kitchen.0.output(&[&args[..], &["--initrd", "initrd.img", "--output", "image.efi"], more].concat())
+    };
+    for kind in ["production", "tpm"] {
+        for more in [&[][..], &["--unsigned"], &["--cmdline", " "], &["--cmdline=@/dev/null"]] {
+            let output = build(kind, more);
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(2), "{kind} {more:?} was built: {said}");
+            assert!(said.contains("it has no command line") && said.contains("; give one"), "{said}");
+            assert!(!kitchen.path("image.efi").exists());
+        }
+        // As its remedy says, it is built, and nothing is said against it.
+        let said = String::from_utf8(build(kind, &[]).stderr).unwrap();
+        let output = build(kind, &["--cmdline", said.split('\'').nth(1).unwrap()]);
+        assert!(output.status.success() && !String::from_utf8_lossy(&output.stderr).contains("without "));
+        fs::remove_file(kitchen.path("image.efi")).unwrap();
+    }
+    assert!(build("limited", &[]).status.success());
+    for (line, doubt) in [("noresume resume=/dev/sda", "resume=/dev/sda puts"), ("quiet", "without noresume")] {
+        let said = String::from_utf8(build("production", &["--cmdline", line]).stderr).unwrap();
+        assert!(said.contains(doubt), "not a word of {doubt}: {said}");
     }
 }
 
@@ -133,6 +169,8 @@ fn a_full_disk_keeps_the_old_image() {
         "tpm",
         "--initrd",
         "initrd.img",
+        "--cmdline",
+        "x",
         "--kernel",
         text(&kernel),
     ]);

@@ -32,7 +32,7 @@ pub struct Ingredients {
     pub initrds: Vec<PathBuf>,
     /// A further archive.
     pub additions: Vec<u8>,
-    /// The command line, or `@` and the name of a file that holds it.
+    /// The command line; see [`command_line`].
     pub cmdline: Option<String>,
     /// os-release(5).
     pub os_release: Option<PathBuf>,
@@ -68,13 +68,12 @@ pub fn build(ingredients: &Ingredients) -> Result<Vec<u8>> {
         if ingredients.stub.is_some() { e } else { e.remedy("install systemd-boot-efi, or name a stub: --stub FILE") }
     })?;
     let os_release = ingredients.os_release.as_deref().map(read_os_release).transpose()?;
-    let line = ingredients.cmdline.as_deref().map(command_line).transpose()?;
     let uname = ingredients.uname.clone().or_else(|| kernel::release(kernel));
     let splash = ingredients.splash.as_deref().map(read_splash).transpose()?;
     let initrd = read_initrds(&ingredients.initrds, &ingredients.additions)?;
     let sections = [
         (".osrel", os_release.as_deref()),
-        (".cmdline", line.as_deref().map(str::as_bytes)),
+        (".cmdline", ingredients.cmdline.as_deref().map(str::as_bytes)),
         (".uname", uname.as_deref().map(str::as_bytes)),
         (".splash", splash.as_deref()),
         (".initrd", Some(initrd.as_slice())),
@@ -90,13 +89,12 @@ pub fn build(ingredients: &Ingredients) -> Result<Vec<u8>> {
 /// # Errors
 /// Those of reading the ingredients.
 pub fn doubts(ingredients: &Ingredients) -> Result<Vec<String>> {
-    let line = ingredients.cmdline.as_deref().map(command_line).transpose()?.unwrap_or_default();
     let mut systemd = false;
     for path in &ingredients.initrds {
         let bytes = atomic::read_up_to(path, MAX_INITRD)?;
         initrd::walk(&bytes, MAX_INITRD as usize, &mut |entry| systemd |= SYSTEMD.contains(&entry.path.as_str()))?;
     }
-    Ok(cmdline::doubts(&line, systemd))
+    Ok(cmdline::doubts(ingredients.cmdline.as_deref().unwrap_or_default(), systemd))
 }
 
 /// systemd's stub for an architecture.
@@ -104,13 +102,17 @@ fn default_stub(machine: u16) -> PathBuf {
     Path::new(STUBS).join(format!("linux{}.efi.stub", assemble::machine_name(machine)))
 }
 
-/// A command line as it was given, or the lines of a file in one.
-fn command_line(given: &str) -> Result<String> {
+/// A command line as it was given, or, behind `@`, the lines of a file in one, but for those that begin with `#`.
+///
+/// # Errors
+/// Those of reading; [`Kind::Usage`] for what no kernel could use.
+pub fn command_line(given: &str) -> Result<String> {
     let text = match given.strip_prefix('@') {
         Some(path) => String::from_utf8(atomic::read(Path::new(path))?).map_err(|_| unusable("it is not UTF-8"))?,
         None => given.to_owned(),
     };
-    let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let is_comment = |line: &str| given.starts_with('@') && line.starts_with('#');
+    let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty() && !is_comment(line)).collect();
     let line = lines.join(" ");
     if line.contains(char::is_control) {
         return Err(unusable("it holds control characters"));

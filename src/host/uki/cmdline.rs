@@ -1,46 +1,237 @@
 //! What a command line lets others do. Signed with an image, it is all that keeps an initrd from asking whoever is there.
 
-/// Beginnings of `root=` that whoever writes to a disk can give another file system.
-const FOUND_ON_DISKS: [&str; 6] = ["UUID=", "LABEL=", "PARTUUID=", "PARTLABEL=", "/dev/", "gpt-auto"];
-/// Volumes that somebody opened on purpose.
-const OPENED: &str = "/dev/mapper/";
-/// Words that end in a shell, alone or with a value that does not say no.
-const SHELLS: [&str; 7] =
-    ["rd.shell", "rd.break", "systemd.debug_shell", "systemd.debug-shell", "rd.systemd.debug_shell", "single", "break"];
-/// Programs that are one.
-const SHELL_PROGRAMS: [&str; 4] = ["sh", "bash", "dash", "busybox"];
-/// What forbids systemd to take credentials from the firmware's strings (SMBIOS) and from files beside the image.
-const NO_CREDENTIALS: &str = "systemd.import_credentials=no";
+/// Options that an owner would hardly sign, for one reason.
+struct Odd {
+    /// Without `rd.`, and with `_` for `-`: kernel and systemd take both. One that ends with `*` is a beginning.
+    names: &'static [&'static str],
+    when: When,
+    why: &'static str,
+    instead: &'static str,
+}
+
+/// With which values.
+enum When {
+    /// With any, or without.
+    Given,
+    /// With none, or one that does not say no.
+    On,
+    /// Without a value.
+    Bare,
+    /// With any but these; those that end with `*` are beginnings.
+    Unless(&'static [&'static str]),
+}
+use When::{Bare, Given, On, Unless};
+
+/// Options that should be there.
+struct Missing {
+    /// As in [`Odd`].
+    name: &'static str,
+    /// Whether it is for systemd alone.
+    systemd: bool,
+    spelling: &'static str,
+    why: &'static str,
+}
+
+const NO: [&str; 6] = ["0", "no", "n", "off", "false", "f"];
+const LEAVE_IT_OUT: &str = "leave it out";
+const NAME_IT: &str = "name the volume that trust opens, root=/dev/mapper/NAME";
+const IN_THE_INITRD: &str = "say so in the initrd or the system, where it can be read what runs";
+const BUILD_IT_IN: &str = "build it into the initrd, or have it on the volume that trust opens";
+
+const ODD: [Odd; 18] = [
+    Odd {
+        names: &["root", "mount.usr"],
+        when: Unless(&["/dev/mapper/*", "tmpfs", "/dev/ram*"]),
+        why: "mounts whatever file system of that name lies on a disk",
+        instead: NAME_IT,
+    },
+    Odd {
+        names: &["systemd.mount_extra", "systemd.swap_extra"],
+        when: Given,
+        why: "mounts or swaps to what lies on a disk under that name",
+        instead: "name volumes in an fstab of the system",
+    },
+    Odd {
+        names: &[
+            "shell",
+            "break",
+            "systemd.debug_shell",
+            "systemd.break",
+            "systemd.crash_shell",
+            "systemd.confirm_spawn",
+            "cmdline",
+        ],
+        when: On,
+        why: "gives a shell or a prompt to anybody at the machine",
+        instead: LEAVE_IT_OUT,
+    },
+    Odd {
+        names: &["emergency", "rescue", "single", "s", "S", "1", "_b"],
+        when: Bare,
+        why: "gives a shell to anybody at the machine",
+        instead: LEAVE_IT_OUT,
+    },
+    Odd {
+        names: &["init"],
+        when: Unless(&["/sbin/init", "/usr/sbin/init", "/lib/systemd/systemd", "/usr/lib/systemd/systemd"]),
+        why: "starts another program than the system's, which may be a shell",
+        instead: LEAVE_IT_OUT,
+    },
+    Odd {
+        names: &["rdinit"],
+        when: Unless(&[
+            "/init",
+            "/sbin/init",
+            "/usr/bin/trust",
+            "/usr/bin/trust-initrd",
+            "/lib/systemd/systemd",
+            "/usr/lib/systemd/systemd",
+        ]),
+        why: "starts another program than the initrd's, which may be a shell",
+        instead: LEAVE_IT_OUT,
+    },
+    Odd {
+        names: &["kgdboc*", "kgdbdbgp", "kgdbwait", "kgdbcon", "ekgdboc", "sysrq_always_enabled"],
+        when: Given,
+        why: "gives the kernel itself into the hands of anybody at the machine",
+        instead: LEAVE_IT_OUT,
+    },
+    Odd { names: &["systemd.ssh_listen"], when: Given, why: "opens another way to log in", instead: IN_THE_INITRD },
+    Odd {
+        names: &[
+            "systemd.unit",
+            "systemd.wants",
+            "systemd.mask",
+            "systemd.run",
+            "systemd.run_success_action",
+            "systemd.run_failure_action",
+            "systemd.early_core_pattern",
+            "systemd.factory_reset",
+        ],
+        when: Unless(&NO),
+        why: "changes what runs, those units among it that lock, withdraw and restart",
+        instead: IN_THE_INITRD,
+    },
+    Odd {
+        names: &["systemd.setenv", "systemd.set_credential", "systemd.set_credential_binary", "sysctl.*"],
+        when: Given,
+        why: "changes what programs do and which ones are started, and every process can read it",
+        instead: IN_THE_INITRD,
+    },
+    Odd {
+        names: &["systemd.random_seed"],
+        when: Given,
+        why: "lets everybody know what random numbers begin with",
+        instead: LEAVE_IT_OUT,
+    },
+    Odd {
+        names: &["resume", "resume_offset", "resumeflags", "resumewait", "hibernate"],
+        when: Unless(&["no", "noresume", "nocompress", "protect_image"]),
+        why: "puts a system that nobody signed, out of an image on a disk, in the place of this one",
+        instead: "leave it out, and write noresume",
+    },
+    Odd {
+        names: &["luks", "luks.*", "cryptdevice", "cryptopts", "cryptkey"],
+        when: On,
+        why: "opens volumes whose headers nobody has verified, beside or instead of `trust luks open`",
+        instead: "let that open them",
+    },
+    Odd {
+        names: &["auto", "dm_mod.create"],
+        when: On,
+        why: "puts volumes together as disks or names say, which nobody has signed",
+        instead: "let `trust luks open` open them",
+    },
+    Odd {
+        names: &["systemd.pull", "live.*", "netroot", "nfsroot", "iscsi*", "nbd*"],
+        when: Unless(&NO),
+        why: "takes a system, or parts of one, that nobody has signed",
+        instead: BUILD_IT_IN,
+    },
+    Odd {
+        names: &["initrd", "bootconfig", "acpi_rsdp", "dtb"],
+        when: Given,
+        why: "has the kernel take what lies beside the image and is not signed with it",
+        instead: BUILD_IT_IN,
+    },
+    Odd {
+        names: &["systemd.import_credentials"],
+        when: On,
+        why: "takes unsigned credentials from the firmware's strings and from files beside the image",
+        instead: "write systemd.import_credentials=no",
+    },
+    Odd {
+        names: &["systemd.gpt_auto"],
+        when: On,
+        why: "opens and mounts what the partitions of a disk are marked as",
+        instead: "write systemd.gpt_auto=0",
+    },
+];
+
+const MISSING: [Missing; 3] = [
+    Missing {
+        name: "noresume",
+        systemd: false,
+        spelling: "noresume",
+        why: "a system that nobody signed, out of an image on a disk, may take the place of this one",
+    },
+    Missing {
+        name: "systemd.import_credentials",
+        systemd: true,
+        spelling: "systemd.import_credentials=no",
+        why: "systemd takes unsigned credentials from the firmware's strings and from files beside the image",
+    },
+    Missing {
+        name: "systemd.gpt_auto",
+        systemd: true,
+        spelling: "systemd.gpt_auto=0",
+        why: "systemd opens and mounts what the partitions of a disk are marked as",
+    },
+];
 
 /// What an owner would hardly want of an image that may read the secrets, a sentence each.
 ///
 /// `systemd` says whether the initrd has it.
 #[must_use]
 pub fn doubts(cmdline: &str, systemd: bool) -> Vec<String> {
-    let mut doubts = Vec::new();
-    for word in cmdline.split_ascii_whitespace() {
-        let (name, value) = word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value)));
-        let program = value.and_then(|value| value.rsplit('/').next());
-        if name == "root"
-            && let Some(root) = value
-            && !root.starts_with(OPENED)
-            && FOUND_ON_DISKS.iter().any(|kind| root.starts_with(kind))
-        {
-            doubts.push(format!(
-                "{word} mounts whatever file system of that name lies on a disk: name the volume that trust opens, root=/dev/mapper/NAME"
-            ));
-        } else if SHELLS.contains(&name) && !matches!(value, Some("0" | "no" | "off" | "false"))
-            || matches!(name, "init" | "rdinit") && program.is_some_and(|program| SHELL_PROGRAMS.contains(&program))
-        {
-            doubts.push(format!("{word} gives a shell to whoever is there"));
+    // Quotation marks, which kernel and systemd know, hide nothing.
+    let plain = cmdline.replace(['"', '\''], "");
+    let words: Vec<&str> = plain.split_ascii_whitespace().collect();
+    let odd = words.iter().filter_map(|word| {
+        let (name, value) = parts(word);
+        let odd = ODD.iter().find(|odd| odd.names.iter().any(|known| is(known, &name)) && odd.when.holds(value))?;
+        Some(format!("{word} {}: {}", odd.why, odd.instead))
+    });
+    // What comes behind `--` is for the first program.
+    let options: Vec<_> = words.iter().take_while(|word| **word != "--").map(|word| parts(word).0).collect();
+    // Where it is there and says otherwise, it has been called odd.
+    let missing = MISSING.iter().filter(|missing| systemd || !missing.systemd);
+    let missing = missing.filter(|missing| !options.iter().any(|name| name == missing.name));
+    let missing = missing.map(|missing| format!("without {} {}: write it", missing.spelling, missing.why));
+    odd.chain(missing).collect()
+}
+
+/// Name and value of an option, the name as in [`Odd`].
+fn parts(word: &str) -> (String, Option<&str>) {
+    let (name, value) = word.split_once('=').map_or((word, None), |(name, value)| (name, Some(value)));
+    let name = name.replace('-', "_");
+    (name.strip_prefix("rd.").map(str::to_owned).unwrap_or(name), value)
+}
+
+/// Whether it is what is known: that word, or one that begins so.
+fn is(known: &str, word: &str) -> bool {
+    known.strip_suffix('*').map_or(known == word, |beginning| word.starts_with(beginning))
+}
+
+impl When {
+    fn holds(&self, value: Option<&str>) -> bool {
+        match self {
+            Given => true,
+            Bare => value.is_none(),
+            On => !value.is_some_and(|value| NO.contains(&value)),
+            Unless(fine) => !value.is_some_and(|value| fine.iter().any(|fine| is(fine, value))),
         }
     }
-    if systemd && !cmdline.split_ascii_whitespace().any(|word| word == NO_CREDENTIALS) {
-        doubts.push(format!(
-            "without {NO_CREDENTIALS} systemd takes unsigned credentials from the firmware's strings and from files beside the image"
-        ));
-    }
-    doubts
 }
 
 #[cfg(test)]
@@ -49,11 +240,19 @@ mod tests {
 
     #[test]
     fn an_appliance_is_beyond_doubt() {
-        let line = "root=/dev/mapper/root ro quiet rd.shell=0 rd.emergency=reboot systemd.import_credentials=no";
-        assert_eq!(doubts(line, true), [""; 0]);
-        assert_eq!(doubts("rdinit=/usr/bin/trust panic=30 -- setup --exec /init", false), [""; 0]);
-        assert_eq!(doubts("root=/dev/vda2", false).len(), 1);
-        assert_eq!(doubts("", false), [""; 0]);
+        for line in [
+            "root=/dev/mapper/root ro panic=30 noresume systemd.import_credentials=no systemd.gpt_auto=0",
+            "panic=30 noresume systemd.import_credentials=no systemd.gpt_auto=0",
+            "root=/dev/mapper/root ro quiet rd.shell=0 rd.emergency=reboot noresume rd.luks=0 luks.crypttab=no \
+             rd.systemd.gpt_auto=no systemd.import-credentials=false console=ttyS0 init=/sbin/init rd.timeout=600",
+            // What mkosi is configured with.
+            "root=/dev/mapper/root systemd.gpt_auto=0 noresume systemd.import_credentials=no panic=30 \
+             systemd.crash_shell=no systemd.crash_action=reboot systemd.debug_shell=no",
+        ] {
+            assert_eq!(doubts(line, true), [""; 0], "{line}");
+        }
+        let line = "rdinit=/usr/bin/trust panic=30 noresume -- setup --exec /init";
+        assert_eq!(doubts(line, false), [""; 0]);
     }
 
     #[test]
@@ -62,17 +261,79 @@ mod tests {
             "root=LABEL=root",
             "root=UUID=4d8a7a3e-3c0b-4a3e-9d0e-1d3b4ce2ae10 ro",
             "root=/dev/sda2",
+            "root=/dev/vg/root",
+            "root=dissect",
+            "root=live:CDLABEL=x",
+            "mount.usr=PARTLABEL=usr",
+            "systemd.mount-extra=LABEL=x:/x",
             "rd.shell",
             "rd.shell=1",
             "rd.break=pre-mount",
+            "rd.cmdline=ask",
             "systemd.debug_shell",
+            "systemd.debug-shell=yes",
+            "rd.systemd.debug_shell=true",
+            "rd.systemd.debug-shell=on",
+            "systemd.debug_shell=ttyS0",
+            "\"systemd.debug_shell\"",
+            "rd.systemd.break=pre-mount",
+            "systemd.crash_shell",
+            "systemd.confirm_spawn=/dev/console",
+            "emergency",
+            "rd.rescue",
+            "single",
+            "s",
+            "1",
+            "-b",
             "init=/bin/sh",
+            "init=/root/init",
             "rdinit=/bin/busybox",
+            "kgdboc=ttyS0",
+            "systemd.ssh_listen=vsock::22",
+            "systemd.unit=rescue.target",
+            "rd.systemd.unit=emergency.target",
+            "systemd.wants=debug-shell.service",
+            "rd.systemd.wants=x.service",
+            "systemd.mask=trust-finish.service",
+            "systemd.run=/bin/sh",
+            "systemd.setenv=LD_PRELOAD=/x",
+            "systemd.set_credential=a:b",
+            "systemd.set-credential-binary=a:Yg==",
+            "sysctl.kernel.core_pattern=|/x",
+            "systemd.random_seed=AAAA",
+            "resume=/dev/sda3",
+            "resume_offset=3",
+            "rd.luks.name=4d8a7a3e-3c0b-4a3e-9d0e-1d3b4ce2ae10=root",
+            "luks.uuid=4d8a7a3e-3c0b-4a3e-9d0e-1d3b4ce2ae10",
+            "rd.luks=1",
+            "cryptdevice=/dev/sda2:root",
+            "rd.auto",
+            "rd.systemd.pull=raw,machine,verify=no,blockdev:root:https://x/y.raw",
+            "rd.live.image",
+            "nfsroot=10.0.0.1:/",
+            "initrd=\\initrd.img",
+            "bootconfig",
+            "panic=30 -- systemd.debug_shell",
         ] {
-            let found = doubts(line, false);
+            let found = doubts(&format!("noresume {line}"), false);
+            let word = line.replace('"', "");
+            let word = if word.contains("-- ") { word.rsplit(' ').next() } else { word.split(' ').next() };
             assert_eq!(found.len(), 1, "{line}: {found:?}");
-            assert!(found[0].contains(line.split(' ').next().unwrap()), "{found:?}");
+            assert!(found[0].starts_with(word.unwrap()) && found[0].contains(": "), "{found:?}");
         }
-        assert_eq!(doubts("root=/dev/mapper/root", true).len(), 1);
+    }
+
+    #[test]
+    fn what_is_missing_is_told() {
+        let says = |line: &str, systemd: bool| doubts(line, systemd);
+        assert_eq!(says("root=/dev/mapper/root", true).len(), 3);
+        assert_eq!(says("", false).len(), 1);
+        assert!(says("quiet -- noresume", false)[0].starts_with("without noresume "));
+        // One that says otherwise is not missing besides.
+        let usual = "noresume systemd.gpt_auto=0 systemd.import_credentials=no";
+        for more in ["systemd.import_credentials=yes", "rd.systemd.import-credentials", "systemd.gpt_auto=1"] {
+            let found = says(&format!("{usual} {more}"), true);
+            assert!(found.len() == 1 && found[0].starts_with(more), "{found:?}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use super::{digest, in_file};
 use crate::{
     console,
-    error::Result,
+    error::{Error, Kind, Result},
     host::{
         atomic,
         authenticode::{self, Signer},
@@ -65,6 +65,14 @@ impl ImageKind {
         }
     }
 
+    /// Whether the TPM gives such a boot anything.
+    const fn is_given_secrets(self) -> bool {
+        match self {
+            Self::Production | Self::Tpm => true,
+            Self::Limited => false,
+        }
+    }
+
     /// As pcr7data calls it.
     const fn key_type(self) -> KeyType {
         match self {
@@ -98,7 +106,7 @@ pub struct Build {
     /// The initrd; several are put one behind the other
     #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
     initrd: Vec<PathBuf>,
-    /// The kernel's command line, or a file that holds it
+    /// The kernel's command line, or a file that holds it; must be there but for `limited`
     #[arg(long, value_name = "TEXT|@FILE", allow_hyphen_values = true)]
     cmdline: Option<String>,
     /// os-release(5) of the system that boots
@@ -139,6 +147,7 @@ pub struct Build {
 impl Build {
     pub(super) fn run(self) -> Result<()> {
         let keyset = Keyset::open(&self.keyset)?;
+        let cmdline = self.command_line()?;
         let signer = self.signer(&keyset)?;
         let pcr7 = self.pcr7(&keyset, signer.as_ref())?;
         let (kernel, machine) = build::read_kernel(&self.kernel)?;
@@ -148,7 +157,7 @@ impl Build {
             kernel,
             initrds: self.initrd.clone(),
             additions: additions::archive(&keyset, program)?,
-            cmdline: self.cmdline.clone(),
+            cmdline,
             os_release: self.os_release.clone(),
             uname: self.uname.clone(),
             stub: self.stub.clone(),
@@ -164,7 +173,7 @@ impl Build {
         if let Some(pcr7) = &pcr7 {
             self.expect_policy(&ingredients.additions, pcr7)?;
         }
-        if matches!(self.kind, ImageKind::Production) {
+        if self.kind.is_given_secrets() {
             build::doubts(&ingredients)?.iter().for_each(|doubt| console::note(doubt));
         }
         atomic::replace(&self.output, IMAGE, &image)?;
@@ -174,6 +183,19 @@ impl Build {
             return output::json(&json!({ "output": self.output, "size": image.len(), "pcr": { "sha256": pcrs } }));
         }
         pcrs.try_for_each(|(index, value)| output::line(format_args!("PCR {index}: {value}")))
+    }
+
+    /// The command line. Where the image has none, the stub takes that of the boot menu, which nobody signs.
+    fn command_line(&self) -> Result<Option<String>> {
+        let line = self.cmdline.as_deref().map(build::command_line).transpose()?.filter(|line| !line.is_empty());
+        if line.is_none() && self.kind.is_given_secrets() {
+            let why = "it has no command line, and that of the boot menu, which nobody signs, would take its place";
+            return Err(Error::new(Kind::Usage, "build an image that may read secrets", why).remedy(
+                "give one, such as --cmdline 'root=/dev/mapper/root ro panic=30 noresume \
+                 systemd.import_credentials=no systemd.gpt_auto=0'",
+            ));
+        }
+        Ok(line)
     }
 
     fn signer(&self, keyset: &Keyset) -> Result<Option<Credentials>> {
