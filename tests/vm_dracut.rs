@@ -114,21 +114,22 @@ impl Installed {
 
     /// Boots the machine with this image and a copy of this disk.
     fn boot(&self, image: &Path, disk: &Path) -> Report {
-        self.boot_beside(image, disk, None)
+        self.machine(image, disk).boot()
     }
 
-    /// The same, with a copy of another disk, too.
-    fn boot_beside(&self, image: &Path, disk: &Path, other: Option<&Path>) -> Report {
+    /// The same, with a foreign disk that comes while volumes are opened, so that its links are the last ones.
+    fn boot_and_plug_in(&self, image: &Path, disk: &Path, foreign: &Path) -> Report {
+        let report = self.machine(image, disk).boot_and_plug_in(foreign, "device-mapper: ", &[]);
+        assert!(report.console.contains("[vdc]"), "no disk came: {}", report.console);
+        report
+    }
+
+    fn machine(&self, image: &Path, disk: &Path) -> Vm {
         let vm = Vm::new(&self.variables);
         vm.set_tpm(&self.tpm);
         fs::copy(disk, vm.data_disk()).unwrap();
-        let copy = vm.data_disk().with_file_name("other.img");
-        if let Some(other) = other {
-            fs::copy(other, &copy).unwrap();
-            vm.set_disks(&[&copy]);
-        }
         self.fleet.install(&vm, Chain::Direct, image);
-        vm.boot()
+        vm
     }
 }
 
@@ -259,7 +260,7 @@ fn starts_and_starts_over(suite: &'static str, options: &[&str]) {
     let machine = Installed::get();
     let name = format!("{suite}-{}", options.len());
     let image = machine.image(&name, suite, &format!("trust_luks=root=UUID={UUID}\n"), "", options);
-    assert_started(&machine.boot_beside(&image, &machine.disk, Some(&machine.foreign[0])));
+    assert_started(&machine.boot_and_plug_in(&image, &machine.disk, &machine.foreign[0]));
     assert_refused(&machine.boot(&image, &machine.swapped));
 }
 
@@ -270,7 +271,7 @@ fn starts_or_gives_a_shell(suite: &'static str, drivers: &str, options: &[&str])
     let name = format!("{suite}-{}-shell", options.len());
     let configuration = format!("{drivers}trust_luks=pv=UUID={GROUP_UUID}\ntrust_shell=yes\n");
     let image = machine.image(&name, suite, &configuration, "root=/dev/vg0/root", options);
-    assert_started_from_the_group(&machine.boot_beside(&image, &machine.group, Some(&machine.foreign[1])));
+    assert_started_from_the_group(&machine.boot_and_plug_in(&image, &machine.group, &machine.foreign[1]));
     assert_withdrawn(&machine.boot(&image, &machine.damaged));
 }
 

@@ -189,6 +189,11 @@ const MISSING: [Missing; 3] = [
     },
 ];
 
+/// Behind which the first process, Trust, takes nothing: systemd's stub appends what strings of the firmware say.
+const END: &str = "--end";
+/// That it is the first process.
+const FIRST: &str = "rdinit=/usr/bin/trust";
+
 /// What an owner would hardly want of an image that may read the secrets, a sentence each.
 ///
 /// `systemd` says whether the initrd has it.
@@ -197,7 +202,8 @@ pub fn doubts(cmdline: &str, systemd: bool) -> Vec<String> {
     // Quotation marks, which kernel and systemd know, hide nothing.
     let plain = cmdline.replace(['"', '\''], "");
     let words: Vec<&str> = plain.split_ascii_whitespace().collect();
-    let odd = words.iter().filter_map(|word| {
+    // `init` alone is what Trust is to do as the first process.
+    let odd = words.iter().filter(|word| **word != "init").filter_map(|word| {
         let (name, value) = parts(word);
         let odd = ODD.iter().find(|odd| odd.names.iter().any(|known| is(known, &name)) && odd.when.holds(value))?;
         Some(format!("{word} {}: {}", odd.why, odd.instead))
@@ -208,7 +214,11 @@ pub fn doubts(cmdline: &str, systemd: bool) -> Vec<String> {
     let missing = MISSING.iter().filter(|missing| systemd || !missing.systemd);
     let missing = missing.filter(|missing| !options.iter().any(|name| name == missing.name));
     let missing = missing.map(|missing| format!("without {} {}: write it", missing.spelling, missing.why));
-    odd.chain(missing).collect()
+    let open = words.last() != Some(&END) || !words.contains(&FIRST);
+    let open = open.then(|| {
+        format!("without {FIRST} -- init {END} at its end strings of the firmware are appended to it: write it there")
+    });
+    odd.chain(missing).chain(open).collect()
 }
 
 /// Name and value of an option, the name as in [`Odd`].
@@ -238,6 +248,12 @@ impl When {
 mod tests {
     use super::*;
 
+    /// Those of a line that ends as it should.
+    fn doubts(line: &str, systemd: bool) -> Vec<String> {
+        let separator = if line.contains("-- ") { "" } else { "-- init" };
+        super::doubts(&format!("{FIRST} {line} {separator} {END}"), systemd)
+    }
+
     #[test]
     fn an_appliance_is_beyond_doubt() {
         for line in [
@@ -251,8 +267,7 @@ mod tests {
         ] {
             assert_eq!(doubts(line, true), [""; 0], "{line}");
         }
-        let line = "rdinit=/usr/bin/trust panic=30 noresume -- setup --exec /init";
-        assert_eq!(doubts(line, false), [""; 0]);
+        assert_eq!(doubts("panic=30 noresume -- setup --exec /init", false), [""; 0]);
     }
 
     #[test]
@@ -320,6 +335,14 @@ mod tests {
             let word = if word.contains("-- ") { word.rsplit(' ').next() } else { word.split(' ').next() };
             assert_eq!(found.len(), 1, "{line}: {found:?}");
             assert!(found[0].starts_with(word.unwrap()) && found[0].contains(": "), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_can_be_appended_to_is_told() {
+        for line in ["noresume", "noresume rdinit=/usr/bin/trust -- init", "noresume -- init --end"] {
+            let found = super::doubts(line, false);
+            assert!(found.len() == 1 && found[0].contains("are appended to it"), "{line}: {found:?}");
         }
     }
 

@@ -8,6 +8,7 @@ mod disk;
 mod dracut;
 mod event_log;
 mod fleet;
+mod hot_plug;
 mod initrd;
 mod qemu;
 mod shim;
@@ -176,6 +177,19 @@ impl Vm {
     /// Switches it on, and waits until it is off again, or can be switched off since nothing will come of it.
     #[must_use]
     pub fn boot(&self) -> Report {
+        self.run(false)
+    }
+
+    /// As [`Self::boot`], with a disk that is plugged in once these words stand on the console; QEMU's further options are
+    /// `options` alone.
+    #[must_use]
+    pub fn boot_and_plug_in(&self, image: &Path, when: &'static str, options: &[&str]) -> Report {
+        let more = hot_plug::options(self.dir.path(), image);
+        let all: Vec<_> = options.iter().copied().chain(more.iter().map(String::as_str)).collect();
+        self.set_options(&all);
+        // What the last boot has said is not this one's.
+        fs::write(self.dir.path().join(qemu::CONSOLE), "").expect("a writable directory");
+        hot_plug::plug_in(self.dir.path().to_path_buf(), when);
         self.run(false)
     }
 
