@@ -1,10 +1,12 @@
-//! Initramfs images of dracut, of two versions, with systemd and without: the disk opens with nobody there, a swapped
+//! Initramfs images of dracut, of three versions, with systemd and without: the disk opens with nobody there, a swapped
 //! one is refused, and nobody is asked or gets a shell while anything is published.
 
 use harness::{
-    Identity, State, trust_host,
+    Digest, Identity, State, extend, hex, sha256, trust_host, unhex,
     vm::{CMDLINE, Chain, Dracut, Fleet, Initrd, Outcome, Report, Vm, trust_data},
+    workspace,
 };
+use serde_json::Value;
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
@@ -78,18 +80,42 @@ impl Installed {
 
     /// An image that starts the machine.
     fn image(&self, name: &str, suite: &'static str, configuration: &str, cmdline: &str, options: &[&str]) -> PathBuf {
+        self.image_with(name, suite, configuration, cmdline, options, None)
+    }
+
+    /// The same, with a file of its own.
+    fn image_with(
+        &self,
+        name: &str,
+        suite: &'static str,
+        configuration: &str,
+        cmdline: &str,
+        options: &[&str],
+        file: Option<(&str, &str)>,
+    ) -> PathBuf {
         let dracut = dracut(suite, &format!("trust_luks_wait=45\n{configuration}"));
         // Whoever gets a shell, or is asked, tells what he finds.
         dracut.write("report", REPORT);
         let asked = "[Service]\nExecStart=\nExecStart=/bin/sh /report\n";
         dracut.write("asked", asked);
         let agent = "/etc/systemd/system/systemd-ask-password-console.service.d/report.conf";
-        let mut include = vec!["--install", "grep ls stty", "--include", "/asked", agent];
+        let mut include = vec!["--install", "base64 cat grep ls stty", "--include", "/asked", agent];
         for place in ["/etc/profile", "/report"] {
             include.extend(["--include", "/report", place]);
         }
+        if let Some((place, content)) = file {
+            dracut.write("own", content);
+            include.extend(["--include", "/own", place]);
+        }
         let cmdline = format!("root=/dev/mapper/root ro {cmdline}");
         build(&self.fleet, name, &dracut, &cmdline, &[&include, options].concat())
+    }
+
+    /// PCR 7 as the firmware leaves it to production images.
+    fn pcr7(&self) -> Digest {
+        let values = self.fleet.trust(&[&["computePCR7", "k"], &self.fleet.chain(Chain::Direct)[..]].concat());
+        let value = values.lines().find_map(|line| line.strip_prefix("uki-production: ")).unwrap();
+        unhex(value).try_into().unwrap()
     }
 
     /// Boots the machine with this image and a copy of this disk.
@@ -235,14 +261,63 @@ fn dracut_106_without_systemd() {
     starts_and_starts_over("trixie", &WITHOUT_SYSTEMD);
 }
 
+/// What the log of the system's own measurements says was extended into PCR 7, in that order.
+fn measured(report: &Report) -> Vec<(String, Digest)> {
+    let log = String::from_utf8(report.bytes("log")).unwrap();
+    let records = log.split('\u{1e}').skip(1).map(|record| serde_json::from_str(record).unwrap());
+    let of_pcr7 = records.filter(|record: &Value| record["pcr"] == 7).map(|record| {
+        let banks = record["digests"].as_array().unwrap();
+        let digest = banks.iter().find(|bank| bank["hashAlg"] == "sha256").unwrap()["digest"].as_str().unwrap();
+        let event = record["content"]["string"].as_str().unwrap();
+        assert_eq!(digest, hex(&sha256(&[event.as_bytes()])), "{log}");
+        (event.to_owned(), sha256(&[event.as_bytes()]))
+    });
+    of_pcr7.collect()
+}
+
+/// PCR 7 has been extended with these, and so says the log.
+#[track_caller]
+fn assert_measured(report: &Report, events: &[&str]) {
+    let measured = measured(report);
+    assert_eq!(measured.iter().map(|(event, _)| event).collect::<Vec<_>>(), events);
+    let replayed = measured.iter().fold(Installed::get().pcr7(), |pcr, (_, digest)| extend(&pcr, digest));
+    assert_eq!(report.value("pcr7").to_lowercase(), hex(&replayed));
+}
+
+/// systemd 262, which extends PCR 7 by itself: not before it is locked, and not while it is.
 #[test]
 fn systemd_cryptsetup_opens_the_disk_and_asks_once_nothing_is_published() {
     let machine = Installed::get();
     let configuration = "trust_crypt=yes\ntrust_setup_options='--also-as cryptsetup'\ntrust_prompt=yes\n";
     let cmdline = format!("rd.luks.name={UUID}=root");
-    let image = machine.image("crypttab", "trixie", configuration, &cmdline, &[]);
-    assert_started(&machine.boot(&image, &machine.disk));
-    assert_withdrawn(&machine.boot(&image, &machine.swapped));
+    let image = machine.image("crypttab", "forky", configuration, &cmdline, &[]);
+    let report = machine.boot(&image, &machine.disk);
+    assert_started(&report);
+    assert_measured(&report, &["atomix\n", "os-separator"]);
+    let report = machine.boot(&image, &machine.swapped);
+    assert_withdrawn(&report);
+    assert_measured(&report, &["atomix\n", "os-separator", "atomix\n"]);
+}
+
+/// As it would be without our order.
+#[test]
+fn a_separator_of_systemd_262_before_setup_is_told() {
+    let unit = fs::read_to_string(workspace().join("initrd/systemd/trust-setup.service")).unwrap();
+    let reversed = unit.replace("Before=systemd-pcrosseparator", "After=systemd-pcrosseparator");
+    assert_ne!(unit, reversed);
+    let machine = Installed::get();
+    let image = machine.image_with(
+        "separator",
+        "forky",
+        &format!("trust_luks=root=UUID={UUID}\n"),
+        "",
+        &[],
+        Some(("/etc/systemd/system/trust-setup.service", &reversed)),
+    );
+    let report = machine.boot(&image, &machine.disk);
+    assert_eq!((report.outcome, report.said.as_str()), (Outcome::Died, ""), "{}", report.console);
+    assert!(report.console.contains("systemd has already extended PCR 7 with os-separator"), "{}", report.console);
+    assert_unattended(&report);
 }
 
 #[test]

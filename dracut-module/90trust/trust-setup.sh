@@ -8,6 +8,9 @@ mount -t securityfs -o nosuid,nodev,noexec securityfs /sys/kernel/security 2> /d
 udevadm trigger --action=add --subsystem-match=acpi --subsystem-match=pnp --subsystem-match=platform \
     --subsystem-match=spi --subsystem-match=i2c --subsystem-match=amba --subsystem-match=vio
 
+# Where the lock is logged, for the system that measures more.
+mkdir -p /run/log/systemd
+
 trust_command=setup
 [ "$TRUST_IMAGE" = installer ] && trust_command=preinit
 # shellcheck disable=SC2086 # these are options

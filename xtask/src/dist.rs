@@ -22,8 +22,10 @@ const VARIABLES: [&str; 6] = ["HOME", "PATH", "CARGO_HOME", "RUSTUP_HOME", "RUST
 /// The same, by their beginnings: how cargo gets at the dependencies.
 const PREFIXES: [&str; 6] = ["CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTR", "HTTP", "http", "SSL_CERT_"];
 
-/// For size: nobody unwinds, since a panic aborts, and the relocations of a static-pie take little room when packed.
-const INITRD_FLAGS: [&str; 2] = ["-Cforce-unwind-tables=no", "-Clink-arg=--pack-dyn-relocs=relr"];
+/// For size: nobody unwinds, since a panic aborts, nor looks for the tables that the standard library brings for that; and
+/// the relocations of a static-pie take little room when packed.
+const INITRD_FLAGS: [&str; 3] =
+    ["-Cforce-unwind-tables=no", "-Clink-arg=--no-eh-frame-hdr", "-Clink-arg=--pack-dyn-relocs=relr"];
 
 /// What is asked for on the command line.
 pub struct Options {
