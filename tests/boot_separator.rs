@@ -199,3 +199,17 @@ fn a_log_that_is_none_is_in_nobodys_way() {
     // There is no room for it.
     attempt("ulimit -S -f 0", "lock; ulimit -S -f unlimited");
 }
+
+/// `systemd-tpm2-setup` would define an index for each NvPCR at every boot, with the owner's empty password.
+#[test]
+fn what_systemd_tpm2_setup_tries_in_vain_brings_no_lockout_nearer() {
+    let machine = Machine::provisioned();
+    machine.boot(Boot::Production, "trust setup").ok();
+    let before = machine.tpm.failed_attempts();
+    for _ in 0..3 {
+        let said =
+            machine.tpm.tools().fails("nvdefine", &["0x1d10200", "-C", "o", "-a", "nt=extend|authread|authwrite"]);
+        assert!(said.contains("auth"), "{said}");
+    }
+    assert_eq!(machine.tpm.failed_attempts(), before);
+}

@@ -2,7 +2,7 @@
 //! one is refused, and nobody is asked or gets a shell while anything is published.
 
 use harness::{
-    Digest, Identity, State, extend, hex, sha256, trust_host, unhex,
+    Digest, Identity, State, assets, extend, hex, sha256, trust_host, unhex,
     vm::{CMDLINE, Chain, Dracut, Fleet, Initrd, Outcome, Report, Vm, trust_data},
     workspace,
 };
@@ -318,6 +318,38 @@ fn a_separator_of_systemd_262_before_setup_is_told() {
     assert_eq!((report.outcome, report.said.as_str()), (Outcome::Died, ""), "{}", report.console);
     assert!(report.console.contains("systemd has already extended PCR 7 with os-separator"), "{}", report.console);
     assert_unattended(&report);
+}
+
+/// What reads from a terminal in an initrd of systemd gets nothing: by way of `trust-withdraw.service`, and of
+/// `trust-close.service`, or not at all.
+#[test]
+fn every_shell_and_every_prompt_of_systemd_262_is_known() {
+    // Not in initrds, but by a target that the signed command line names.
+    const ELSEWHERE: [&str; 6] = ["getty", "firstboot", "sysinstall", "storagetm", "checkisomd5", "cmdline-ask"];
+    let root = workspace();
+    let read = |name: &str| fs::read_to_string(root.join(name)).unwrap();
+    let [withdraw, close] = ["withdraw", "close"].map(|unit| {
+        let text = read(&format!("initrd/systemd/trust-{unit}.service"));
+        text.lines().filter_map(|line| line.strip_prefix("RequiredBy=")).collect::<Vec<_>>().join(" ")
+    });
+    let masks = [read("dracut-module/90trust/module-setup.sh"), read("mkosi.conf.d/40-initrd/mkosi.finalize")];
+    let tree = assets::tree("forky");
+    let modules = fs::read_dir(tree.join("usr/lib/dracut/modules.d")).unwrap().map(|entry| entry.unwrap().path());
+    let files = modules.chain([tree.join("usr/lib/systemd/system")]).filter_map(|dir| fs::read_dir(dir).ok()).flatten();
+    let mut known = 0;
+    for file in files.map(|entry| entry.unwrap().path()) {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        let Ok(text) = fs::read_to_string(&file) else { continue };
+        if !text.contains("\nStandardInput=tty") {
+            continue;
+        }
+        let is_in = |list: &String| list.split_whitespace().any(|word| word == name);
+        let masked = masks.iter().all(|text| text.contains(name));
+        let elsewhere = ELSEWHERE.iter().any(|part| name.contains(part)) && !name.contains("cryptenroll");
+        assert!(is_in(&withdraw) && is_in(&close) || masked || elsewhere, "nobody minds {name}");
+        known += usize::from(!elsewhere);
+    }
+    assert!(known >= 9, "{known}");
 }
 
 #[test]

@@ -118,7 +118,7 @@ _units() {
     if [[ ${trust_shell-} == yes ]]; then
         ln -sf "$systemdsystemunitdir/emergency.service" trust-failed.service
     else
-        for unit in emergency rescue debug-shell dracut-emergency; do
+        for unit in emergency rescue debug-shell dracut-emergency breakpoint-pre-{udev,basic,mount,switch-root}; do
             ln -sf "$systemdsystemunitdir/trust-failed.service" "$unit.service"
         done
     fi
@@ -133,6 +133,8 @@ _units() {
             ln -sf /dev/null "systemd-ask-password-$unit.service"
         done
     fi
+    # At a first boot, systemd 262 offers to add a passphrase of one's own to the volume that is open.
+    ln -sf /dev/null systemd-cryptenroll-firstboot.service
     # What is not signed: extensions that lie beside the image, and whatever partition says that it is the root.
     for unit in systemd-{sysext,confext}{,-initrd}.service; do
         ln -sf /dev/null "$unit"
