@@ -22,7 +22,7 @@ pub const PLACE: &str = "/run/log/systemd/tpm2-measure.log";
 
 /// The end of a record: what the digests are of, as JSON has it.
 const LOCKED: &str =
-    concat!(r#"],"content_type":"systemd","content":{"string":"atomix\n","eventType":"trust-lock"}}"#, "\n");
+    concat!(r#"],"content_type":"systemd","content":{"string":"atomix\n","eventType":"phase"}}"#, "\n");
 
 /// How often its lock is tried, and what is waited in between.
 const ATTEMPTS: u32 = 25;

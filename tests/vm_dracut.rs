@@ -2,7 +2,7 @@
 //! one is refused, and nobody is asked or gets a shell while anything is published.
 
 use harness::{
-    Digest, Identity, State, assets, extend, hex, sha256, trust_host, unhex,
+    Digest, Identity, State, assets, extend, hex, trust_host, unhex,
     vm::{CMDLINE, Chain, Dracut, Fleet, Initrd, Outcome, Report, Vm, trust_data},
     workspace,
 };
@@ -10,6 +10,7 @@ use serde_json::Value;
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
+    process::{Command, Stdio},
     sync::OnceLock,
 };
 
@@ -261,16 +262,23 @@ fn dracut_106_without_systemd() {
     starts_and_starts_over("trixie", &WITHOUT_SYSTEMD);
 }
 
-/// What the log of the system's own measurements says was extended into PCR 7, in that order.
+/// What was extended into PCR 7, in that order, as systemd's own tool reads the log that systemd and trust have written.
 fn measured(report: &Report) -> Vec<(String, Digest)> {
-    let log = String::from_utf8(report.bytes("log")).unwrap();
-    let records = log.split('\u{1e}').skip(1).map(|record| serde_json::from_str(record).unwrap());
-    let of_pcr7 = records.filter(|record: &Value| record["pcr"] == 7).map(|record| {
+    let machine = Installed::get();
+    let (log, tree) = (machine.fleet.file("measure.log"), assets::tree("forky"));
+    fs::write(&log, report.bytes("log")).unwrap();
+    let libraries = tree.join("usr/lib/x86_64-linux-gnu");
+    let mut command = Command::new(libraries.join("ld-linux-x86-64.so.2"));
+    command.arg("--library-path").arg(format!("{0}:{0}/systemd", libraries.display()));
+    command.arg(tree.join("usr/lib/systemd/systemd-pcrlock")).args(["cel", "--no-pager", "--json=short"]);
+    command.env("SYSTEMD_MEASURE_LOG_USERSPACE", &log).env("SYSTEMD_MEASURE_LOG_FIRMWARE", "/dev/null");
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let records: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let of_pcr7 = records.iter().filter(|record| record["pcr"] == 7).map(|record| {
         let banks = record["digests"].as_array().unwrap();
         let digest = banks.iter().find(|bank| bank["hashAlg"] == "sha256").unwrap()["digest"].as_str().unwrap();
-        let event = record["content"]["string"].as_str().unwrap();
-        assert_eq!(digest, hex(&sha256(&[event.as_bytes()])), "{log}");
-        (event.to_owned(), sha256(&[event.as_bytes()]))
+        (record["content"]["string"].as_str().unwrap().to_owned(), unhex(digest).try_into().unwrap())
     });
     of_pcr7.collect()
 }
