@@ -24,6 +24,8 @@ mask systemd/system-generators systemd-hibernate-resume-generator systemd-factor
 mask systemd/system systemd-hibernate-resume.service systemd-hibernate-resume@.service \
     systemd-factory-reset-request.service systemd-factory-reset-reboot.service systemd-factory-reset-complete.service \
     systemd-tpm2-clear.service
+# At a first boot, systemd 262 offers to add a passphrase of one's own to the volume that is open.
+mask systemd/system systemd-cryptenroll-firstboot.service
 # Extensions that lie beside the image.
 mask systemd/system systemd-sysext.service systemd-sysext.socket systemd-confext.service \
     systemd-sysext-initrd.service systemd-confext-initrd.service \

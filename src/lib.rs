@@ -32,6 +32,7 @@ pub mod host;
 pub mod identity;
 pub mod layout;
 pub mod luks;
+mod measure_log;
 pub mod memory;
 mod pem;
 pub mod policy;

@@ -160,6 +160,7 @@ fn no_call_of_its_own_is_refused() {
             (Boot::Production, "TCTI=mssim:host=127.0.0.1,port=1; traced lock --wait 1 || true"),
         ] {
             let traced = r#"
+                mkdir -p /run/log/systemd
                 traced() {
                     local command=$1 data="--pcr7data $PCR7DATA --on-lock-failure=exit" tcti="--tcti $TCTI"
                     shift

@@ -1,8 +1,11 @@
-//! The shell scripts that users take into their initrds.
+//! The shell scripts and the units that users take into their initrds.
 
 use harness::{Cell, assets, run, workspace};
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 use tempfile::TempDir;
+
+/// Extends PCR 7 in the initrds of systemd 261 and later.
+const SEPARATOR: &str = "systemd-pcrosseparator.service";
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("paths are text")
@@ -138,4 +141,42 @@ fn volume_groups_are_looked_for_on_our_volumes_alone_and_disks_are_not_probed() 
     for root in [&production, &installer, &crypt] {
         assert!(is_masked(root, "systemd/system-generators/systemd-hibernate-resume-generator"));
     }
+}
+
+/// Each unit's lines, by its name.
+fn units() -> BTreeMap<String, Vec<String>> {
+    let files = fs::read_dir(workspace().join("initrd/systemd")).unwrap().map(|entry| entry.unwrap().path());
+    let unit = |path: std::path::PathBuf| {
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        (name, fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect())
+    };
+    files.map(unit).collect()
+}
+
+/// Whether a unit has this word in a setting of this name.
+fn says(lines: &[String], name: &str, word: &str) -> bool {
+    let values = lines.iter().filter_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    values.flat_map(str::split_whitespace).any(|value| value == word)
+}
+
+/// What reads PCR 7 as the policies know it comes first; what locks it after a boot that failed does so when systemd is done.
+#[test]
+fn nothing_of_systemd_extends_pcr_7_before_or_while_trust_does() {
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    let units = units();
+    for (name, lines) in &units {
+        let runs =
+            |command: &str| lines.iter().any(|line| line.starts_with(&format!("ExecStart=/usr/bin/trust {command}")));
+        if ["setup", "preinit", "provision", "raise"].into_iter().any(runs) {
+            assert!(says(lines, "Before", SEPARATOR), "{name} has no order before {SEPARATOR}");
+            before.push(name.as_str());
+        } else if runs("lock") {
+            assert!(says(lines, "After", SEPARATOR), "{name} has no order after {SEPARATOR}");
+            after.push(name.as_str());
+        }
+        // One of the two would be a cycle.
+        assert!(!(says(lines, "Before", SEPARATOR) && says(lines, "After", SEPARATOR)), "{name} has both orders");
+    }
+    assert_eq!(before, ["trust-preinit.service", "trust-provision.service", "trust-setup.service"]);
+    assert_eq!(after, ["trust-withdraw.service"]);
 }

@@ -1,13 +1,16 @@
-//! Initramfs images of dracut, of two versions, with systemd and without: the disk opens with nobody there, a swapped
+//! Initramfs images of dracut, of three versions, with systemd and without: the disk opens with nobody there, a swapped
 //! one is refused, and nobody is asked or gets a shell while anything is published.
 
 use harness::{
-    Identity, State, physical_volume, trust_host,
+    Digest, Identity, State, assets, extend, hex, physical_volume, trust_host, unhex,
     vm::{CMDLINE, Chain, Dracut, Fleet, Initrd, Outcome, Report, SIGNED, Vm, trust_data},
+    workspace,
 };
+use serde_json::Value;
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
+    process::{Command, Stdio},
     sync::OnceLock,
 };
 
@@ -97,19 +100,43 @@ impl Installed {
 
     /// An image that starts the machine.
     fn image(&self, name: &str, suite: &'static str, configuration: &str, cmdline: &str, options: &[&str]) -> PathBuf {
+        self.image_with(name, suite, configuration, cmdline, options, None)
+    }
+
+    /// The same, with a file of its own.
+    fn image_with(
+        &self,
+        name: &str,
+        suite: &'static str,
+        configuration: &str,
+        cmdline: &str,
+        options: &[&str],
+        file: Option<(&str, &str)>,
+    ) -> PathBuf {
         let dracut = dracut(suite, &format!("trust_luks_wait=45\n{configuration}"));
         // Whoever gets a shell, or is asked, tells what he finds.
         dracut.write("report", REPORT);
         let asked = "[Service]\nExecStart=\nExecStart=/bin/sh /report\n";
         dracut.write("asked", asked);
         let agent = "/etc/systemd/system/systemd-ask-password-console.service.d/report.conf";
-        let mut include = vec!["--install", "grep ls stty", "--include", "/asked", agent];
+        let mut include = vec!["--install", "base64 cat grep ls stty", "--include", "/asked", agent];
         for place in ["/etc/profile", "/report"] {
             include.extend(["--include", "/report", place]);
+        }
+        if let Some((place, content)) = file {
+            dracut.write("own", content);
+            include.extend(["--include", "/own", place]);
         }
         let root = if cmdline.starts_with("root=") { "" } else { "root=/dev/mapper/root" };
         let cmdline = format!("{root} ro {cmdline}");
         build(&self.fleet, name, &dracut, &cmdline, &[&include, options].concat())
+    }
+
+    /// PCR 7 as the firmware leaves it to production images.
+    fn pcr7(&self) -> Digest {
+        let values = self.fleet.trust(&[&["computePCR7", "k"], &self.fleet.chain(Chain::Direct)[..]].concat());
+        let value = values.lines().find_map(|line| line.strip_prefix("uki-production: ")).unwrap();
+        unhex(value).try_into().unwrap()
     }
 
     /// Boots the machine with this image and a copy of this disk.
@@ -297,14 +324,102 @@ fn dracut_106_without_systemd() {
     starts_and_starts_over("trixie", &WITHOUT_SYSTEMD);
 }
 
+/// What was extended into PCR 7, in that order, as systemd's own tool reads the log that systemd and trust have written.
+fn measured(report: &Report) -> Vec<(String, Digest)> {
+    let machine = Installed::get();
+    let (log, tree) = (machine.fleet.file("measure.log"), assets::tree("forky"));
+    fs::write(&log, report.bytes("log")).unwrap();
+    let libraries = tree.join("usr/lib/x86_64-linux-gnu");
+    let mut command = Command::new(libraries.join("ld-linux-x86-64.so.2"));
+    command.arg("--library-path").arg(format!("{0}:{0}/systemd", libraries.display()));
+    command.arg(tree.join("usr/lib/systemd/systemd-pcrlock")).args(["cel", "--no-pager", "--json=short"]);
+    command.env("SYSTEMD_MEASURE_LOG_USERSPACE", &log).env("SYSTEMD_MEASURE_LOG_FIRMWARE", "/dev/null");
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let records: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let of_pcr7 = records.iter().filter(|record| record["pcr"] == 7).map(|record| {
+        let banks = record["digests"].as_array().unwrap();
+        let digest = banks.iter().find(|bank| bank["hashAlg"] == "sha256").unwrap()["digest"].as_str().unwrap();
+        (record["content"]["string"].as_str().unwrap().to_owned(), unhex(digest).try_into().unwrap())
+    });
+    of_pcr7.collect()
+}
+
+/// PCR 7 has been extended with these, and so says the log.
+#[track_caller]
+fn assert_measured(report: &Report, events: &[&str]) {
+    let measured = measured(report);
+    assert_eq!(measured.iter().map(|(event, _)| event).collect::<Vec<_>>(), events);
+    let replayed = measured.iter().fold(Installed::get().pcr7(), |pcr, (_, digest)| extend(&pcr, digest));
+    assert_eq!(report.value("pcr7").to_lowercase(), hex(&replayed));
+}
+
+/// systemd 262, which extends PCR 7 by itself: not before it is locked, and not while it is.
 #[test]
 fn systemd_cryptsetup_opens_the_disk_and_asks_once_nothing_is_published() {
     let machine = Installed::get();
     let configuration = "trust_crypt=yes\ntrust_setup_options='--also-as cryptsetup'\ntrust_prompt=yes\n";
     let cmdline = format!("rd.luks.name={UUID}=root");
-    let image = machine.image("crypttab", "trixie", configuration, &cmdline, &[]);
-    assert_started(&machine.boot(&image, &machine.disk));
-    assert_withdrawn(&machine.boot(&image, &machine.swapped));
+    let image = machine.image("crypttab", "forky", configuration, &cmdline, &[]);
+    let report = machine.boot(&image, &machine.disk);
+    assert_started(&report);
+    assert_measured(&report, &["atomix\n", "os-separator"]);
+    let report = machine.boot(&image, &machine.swapped);
+    assert_withdrawn(&report);
+    assert_measured(&report, &["atomix\n", "os-separator", "atomix\n"]);
+}
+
+/// As it would be without our order.
+#[test]
+fn a_separator_of_systemd_262_before_setup_is_told() {
+    let unit = fs::read_to_string(workspace().join("initrd/systemd/trust-setup.service")).unwrap();
+    let reversed = unit.replace("Before=systemd-pcrosseparator", "After=systemd-pcrosseparator");
+    assert_ne!(unit, reversed);
+    let machine = Installed::get();
+    let image = machine.image_with(
+        "separator",
+        "forky",
+        &format!("trust_luks=root=UUID={UUID}\n"),
+        "",
+        &[],
+        Some(("/etc/systemd/system/trust-setup.service", &reversed)),
+    );
+    let report = machine.boot(&image, &machine.disk);
+    assert_eq!((report.outcome, report.said.as_str()), (Outcome::Died, ""), "{}", report.console);
+    assert!(report.console.contains("systemd has already extended PCR 7 with os-separator"), "{}", report.console);
+    assert_unattended(&report);
+}
+
+/// What reads from a terminal in an initrd of systemd gets nothing: by way of `trust-withdraw.service`, and of
+/// `trust-close.service`, or not at all.
+#[test]
+fn every_shell_and_every_prompt_of_systemd_262_is_known() {
+    // Not in initrds, but by a target that the signed command line names.
+    const ELSEWHERE: [&str; 6] = ["getty", "firstboot", "sysinstall", "storagetm", "checkisomd5", "cmdline-ask"];
+    let root = workspace();
+    let read = |name: &str| fs::read_to_string(root.join(name)).unwrap();
+    let [withdraw, close] = ["withdraw", "close"].map(|unit| {
+        let text = read(&format!("initrd/systemd/trust-{unit}.service"));
+        text.lines().filter_map(|line| line.strip_prefix("RequiredBy=")).collect::<Vec<_>>().join(" ")
+    });
+    let masks = read("initrd/mask.sh");
+    let tree = assets::tree("forky");
+    let modules = fs::read_dir(tree.join("usr/lib/dracut/modules.d")).unwrap().map(|entry| entry.unwrap().path());
+    let files = modules.chain([tree.join("usr/lib/systemd/system")]).filter_map(|dir| fs::read_dir(dir).ok()).flatten();
+    let mut known = 0;
+    for file in files.map(|entry| entry.unwrap().path()) {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        let Ok(text) = fs::read_to_string(&file) else { continue };
+        if !text.contains("\nStandardInput=tty") {
+            continue;
+        }
+        let is_in = |list: &String| list.split_whitespace().any(|word| word == name);
+        let masked = masks.contains(name);
+        let elsewhere = ELSEWHERE.iter().any(|part| name.contains(part)) && !name.contains("cryptenroll");
+        assert!(is_in(&withdraw) && is_in(&close) || masked || elsewhere, "nobody minds {name}");
+        known += usize::from(!elsewhere);
+    }
+    assert!(known >= 9, "{known}");
 }
 
 #[test]

@@ -123,7 +123,7 @@ _units() {
     if [[ ${trust_shell-} == yes ]]; then
         ln -sf "$systemdsystemunitdir/emergency.service" trust-failed.service
     else
-        for unit in emergency rescue debug-shell dracut-emergency; do
+        for unit in emergency rescue debug-shell dracut-emergency breakpoint-pre-{udev,basic,mount,switch-root}; do
             ln -sf "$systemdsystemunitdir/trust-failed.service" "$unit.service"
         done
     fi

@@ -9,6 +9,9 @@ udevadm trigger --action=add --subsystem-match=acpi --subsystem-match=pnp --subs
     --subsystem-match=spi --subsystem-match=i2c --subsystem-match=amba --subsystem-match=vio
 
 /usr/lib/trust/cmdline.sh || trust_fail "The command line lets others take part."
+# Where the lock is logged, for the system that measures more.
+mkdir -p /run/log/systemd
+
 trust_command=setup
 [ "$TRUST_IMAGE" = installer ] && trust_command=preinit
 # shellcheck disable=SC2086 # these are options

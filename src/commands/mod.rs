@@ -15,7 +15,7 @@ mod setup;
 use crate::{
     console,
     error::{Error, Kind, Result},
-    explain, files, guard, memory,
+    explain, files, guard, measure_log, memory,
     policy::pcr7data::Pcr7Data,
     process::{self, Before},
     seccomp::{
@@ -258,7 +258,7 @@ fn explained(outcome: Result<()>, options: &Options) -> Result<()> {
 fn harden(options: &Options, phases: &[&[Call]]) -> Result<Before> {
     let before = process::harden()?;
     if options.exec.is_empty() {
-        let always = [calls::PROCESS, calls::TPM, calls::link(&options.tcti), calls::POWER_OFF];
+        let always = [calls::PROCESS, calls::TPM, calls::link(&options.tcti), calls::LOCK];
         seccomp::confine(&[&always, phases].concat())?;
     }
     Ok(before)
@@ -267,5 +267,6 @@ fn harden(options: &Options, phases: &[&[Call]]) -> Result<Before> {
 /// Opens the store that the options name. Sends nothing yet.
 fn open_store(options: &Options) -> Result<TpmStore> {
     let tpm = Tpm::connect(&options.tcti, options.wait, options.verbose)?;
-    Ok(TpmStore::new(tpm, options.pcr7data.clone(), options.srk_signature.clone()))
+    let store = TpmStore::new(tpm, options.pcr7data.clone(), options.srk_signature.clone());
+    Ok(store.recording_in(measure_log::PLACE.into()))
 }

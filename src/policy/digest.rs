@@ -22,6 +22,9 @@ const SHA256_PCR_7: [u8; 10] = [0, 0, 0, 1, 0x00, 0x0b, 3, 0x80, 0, 0];
 /// What the lock extends PCR 7 with, in every bank the hash of these bytes.
 pub const LOCK_EVENT: &[u8; 7] = b"atomix\n";
 
+/// What systemd 261 and later extend PCR 7 with, in an initrd.
+pub const OS_SEPARATOR: &[u8; 12] = b"os-separator";
+
 /// The policy that allows PCR 7 = `pcr7` and nothing else: that of the TPM admin password.
 #[must_use]
 pub fn passwd(pcr7: &Digest) -> Digest {
@@ -53,6 +56,17 @@ pub fn extend(pcr: &Digest, digest: &Digest) -> Digest {
 #[must_use]
 pub fn locked(pcr7: &Digest) -> Digest {
     extend(pcr7, &hash(&[LOCK_EVENT]))
+}
+
+/// Whether `now` is what `known` becomes when PCR 7 is extended by the lock and by systemd, in any order, at most `times`
+/// times; and if so, whether the lock came first.
+#[must_use]
+pub fn moved_on(known: &Digest, now: &Digest, times: u8) -> Option<bool> {
+    let leads = |event| {
+        let next = extend(known, &hash(&[event]));
+        next == *now || times > 1 && moved_on(&next, now, times - 1).is_some()
+    };
+    if leads(LOCK_EVENT) { Some(true) } else { leads(OS_SEPARATOR).then_some(false) }
 }
 
 /// SHA-256 of the concatenation of `parts`.

@@ -25,6 +25,17 @@ const MAX_FILE: usize = 64 * 1024;
 /// Opening brackets that an info.json may hold.
 const MAX_BRACKETS: usize = 64;
 
+/// How often PCR 7 may be extended in a boot: `setup` and what comes after a failed boot lock it once or twice, systemd
+/// extends it once.
+const MOST_MOVES: u8 = 5;
+/// What there is to say, and to do, when PCR 7 has moved on: by our lock first, or by a word of systemd's.
+const LOCKED: (&str, &str) =
+    ("PCR 7 has already been locked in this boot", "restart the machine; every boot can read the secrets once");
+const SEPARATED: (&str, &str) = (
+    "systemd has already extended PCR 7 with os-separator (systemd-pcrosseparator.service)",
+    "build an image in which trust comes before that unit, as trust-setup.service says with Before=",
+);
+
 /// Beside the policy of a production boot: its events, for [`crate::explain`]. May be missing.
 pub const EVENTS: &str = "pcr7.events";
 
@@ -199,13 +210,12 @@ impl Pcr7Data {
         Ok(Entry { info: parse_info(&json)?, policy: self.policy.clone(), dir })
     }
 
-    /// Why no policy fits: already locked, or an unknown boot.
+    /// Why no policy fits: PCR 7 has moved on in this boot, or it is an unknown one.
     fn unknown(&self, pcr7: &Digest) -> Error {
         let what = "find a signed policy for this boot";
-        let known = self.values();
-        if known.iter().any(|value| digest::locked(value) == *pcr7) {
-            return Error::new(Kind::Refused, what, "PCR 7 has already been locked in this boot")
-                .remedy("restart the machine; every boot can read the secrets once");
+        if let Some(locked) = self.values().iter().find_map(|known| digest::moved_on(known, pcr7, MOST_MOVES)) {
+            let (why, remedy) = if locked { LOCKED } else { SEPARATED };
+            return Error::new(Kind::Refused, what, why).remedy(remedy);
         }
         let hex = digest::hex(pcr7);
         Error::new(Kind::Refused, what, format!("none of {} is for PCR 7 = {hex}", self.policy.display()))

@@ -128,8 +128,9 @@ const INET: &[Call] = &[
     call(libc::SYS_socket).of(0, libc::AF_INET6),
 ];
 
-/// A lock that cannot be proven.
-pub const POWER_OFF: &[Call] = &[call(libc::SYS_reboot).of(2, libc::RB_POWER_OFF)];
+/// The lock: that nobody else extends a PCR meanwhile, and the end of a machine where it cannot be proven.
+pub const LOCK: &[Call] =
+    &[call(libc::SYS_flock).of(1, libc::LOCK_EX | libc::LOCK_NB), call(libc::SYS_reboot).of(2, libc::RB_POWER_OFF)];
 
 /// The kernel's asymmetric keys, when an authority must vouch for the TPM's.
 pub const CHECK_SIGNATURE: &[Call] = &[call(libc::SYS_add_key), call(libc::SYS_keyctl).of(0, PKEY_VERIFY)];

@@ -3,13 +3,14 @@
 use super::{connection::Tpm, response_code, session::Protect};
 use crate::{
     error::{Error, Kind, Result},
+    measure_log::MeasureLog,
     policy::digest::{Digest, LOCK_EVENT, hash},
 };
 use tss_esapi::{
     WrapperErrorKind,
     handles::PcrHandle,
     interface_types::{algorithm::HashingAlgorithm, session_handles::AuthSession},
-    structures::{Event, PcrSelectionList, PcrSelectionListBuilder, PcrSlot},
+    structures::{DigestValues, Event, PcrSelectionList, PcrSelectionListBuilder, PcrSlot},
 };
 
 /// `sha256:7`.
@@ -38,7 +39,7 @@ impl Tpm {
     ///
     /// `TPM2_PCR_Event` does so by itself for all banks, whichever they are.
     /// Its answer is authenticated by `session`, which ends with it.
-    pub(super) fn extend_pcr7(&mut self, session: AuthSession) -> Result<()> {
+    pub(super) fn extend_pcr7(&mut self, session: AuthSession, log: &mut MeasureLog) -> Result<()> {
         let what = "extend PCR 7";
         let digests = self.run(what, |c| {
             let event = Event::from_bytes(LOCK_EVENT)?;
@@ -50,6 +51,9 @@ impl Tpm {
                 other => other.map(Some),
             }
         })?;
+        if let Some(digests) = &digests {
+            record(digests, log);
+        }
         self.forget_session(session);
         let expected = hash(&[LOCK_EVENT]);
         let sha256 = digests.as_ref().and_then(|d| d.value().get(&HashingAlgorithm::Sha256));
@@ -62,10 +66,24 @@ impl Tpm {
     }
 
     /// Extends PCR 7 with nothing to authenticate the answer: better than not at all, and no proof.
-    pub(super) fn extend_pcr7_unauthenticated(&mut self) -> Result<()> {
-        self.run("extend PCR 7", |c| {
+    pub(super) fn extend_pcr7_unauthenticated(&mut self, log: &mut MeasureLog) -> Result<()> {
+        let digests = self.run("extend PCR 7", |c| {
             let event = Event::from_bytes(LOCK_EVENT)?;
-            c.execute_with_session(Some(AuthSession::Password), |c| c.pcr_event(PcrHandle::Pcr7, event)).map(|_| ())
-        })
+            c.execute_with_session(Some(AuthSession::Password), |c| c.pcr_event(PcrHandle::Pcr7, event))
+        })?;
+        record(&digests, log);
+        Ok(())
     }
+}
+
+/// Puts into the log what PCR 7 has been extended with.
+fn record(digests: &DigestValues, log: &mut MeasureLog) {
+    const BANKS: [(HashingAlgorithm, &str); 4] = [
+        (HashingAlgorithm::Sha1, "sha1"),
+        (HashingAlgorithm::Sha256, "sha256"),
+        (HashingAlgorithm::Sha384, "sha384"),
+        (HashingAlgorithm::Sha512, "sha512"),
+    ];
+    let digest = |(algorithm, name)| Some((name, digests.value().get(&algorithm)?.as_bytes()));
+    log.append(BANKS.into_iter().filter_map(digest));
 }

@@ -11,6 +11,7 @@ use crate::{
     authority,
     error::{Error, Kind, Result},
     layout::{Index, LAYOUT_VERSION, Signer},
+    measure_log::MeasureLog,
     policy::{
         digest::{self, Digest},
         pcr7data::{Entry, KeyType, Pcr7Data},
@@ -30,6 +31,7 @@ pub struct TpmStore {
     session: Option<AuthSession>,
     salted_to: Option<StorageKey>,
     open: Option<Open>,
+    log: MeasureLog,
 }
 
 /// What is known once this boot has been found to be allowed what it asks for.
@@ -43,8 +45,15 @@ impl TpmStore {
     /// A store on `tpm`; the policies are looked up in `pcr7data` when they are needed, and the signature that vouches
     /// for the storage root key, if they ask for one, in `voucher`. Sends nothing.
     #[must_use]
-    pub const fn new(tpm: Tpm, pcr7data: PathBuf, voucher: PathBuf) -> Self {
-        Self { tpm, pcr7data, voucher, pcr7: None, session: None, salted_to: None, open: None }
+    pub fn new(tpm: Tpm, pcr7data: PathBuf, voucher: PathBuf) -> Self {
+        let log = MeasureLog::default();
+        Self { tpm, pcr7data, voucher, pcr7: None, session: None, salted_to: None, open: None, log }
+    }
+
+    /// Has the lock recorded in this log.
+    #[must_use]
+    pub fn recording_in(self, log: PathBuf) -> Self {
+        Self { log: MeasureLog::at(log), ..self }
     }
 
     /// The storage root key, once there is a session; `None` where the TPM has none that an authority could vouch for.
@@ -79,6 +88,8 @@ impl TpmStore {
     /// PCR 7 as it is before the lock.
     pub(super) fn pcr7(&mut self) -> Result<Digest> {
         if self.pcr7.is_none() {
+            // Until it is locked, it is to stay as it is.
+            self.log.hold();
             self.pcr7 = self.tpm.read_pcr7()?;
         }
         self.pcr7.ok_or_else(|| {
@@ -210,18 +221,19 @@ impl Truststore for TpmStore {
 impl TpmStore {
     /// Extends PCR 7, has the TPM vouch for it, and sees that it has changed as computed.
     fn try_to_lock(&mut self) -> Result<()> {
+        self.log.hold();
         // Whatever cannot be read: it is extended first.
         let before = self.pcr7.map_or_else(|| self.tpm.read_pcr7(), |value| Ok(Some(value)));
         let session = match self.session(SessionType::Policy) {
             Ok(session) => session,
             Err(error) => {
-                self.tpm.extend_pcr7_unauthenticated()?;
+                self.tpm.extend_pcr7_unauthenticated(&mut self.log)?;
                 return Err(error);
             }
         };
         self.session = None;
         self.pcr7 = None;
-        self.tpm.extend_pcr7(session)?;
+        self.tpm.extend_pcr7(session, &mut self.log)?;
         // Without a SHA-256 bank no policy of ours can be satisfied: then the TPM's word is all there is to have.
         if let Some(before) = before?
             && self.tpm.read_pcr7()? != Some(digest::locked(&before))

@@ -9,6 +9,8 @@ stty -F /dev/ttyS1 raw -echo
     echo "keys $(grep -c ' machine:luks: \| cryptsetup: ' /proc/keys)"
     echo "mounts $(grep -c /priv/factory /proc/mounts)"
     echo "files $(ls /priv/factory/secure 2>/dev/null)"
+    echo "pcr7 $(cat /sys/class/tpm/tpm0/pcr-sha256/7)"
+    echo "log $(base64 -w 0 /run/log/systemd/tpm2-measure.log)"
     echo announced
 } >/dev/ttyS1
 poweroff -f

@@ -32,7 +32,7 @@ pub fn bookworm(name: &str) -> PathBuf {
     file(&format!("bookworm/{name}"))
 }
 
-/// A small system of Debian with dracut: `bookworm` has version 059, `trixie` has 106.
+/// A small system of Debian with dracut: `bookworm` has version 059, `trixie` has 106, `forky` 112.
 #[must_use]
 pub fn tree(suite: &str) -> PathBuf {
     file(&format!("tree/{suite}"))

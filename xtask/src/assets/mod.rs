@@ -105,7 +105,7 @@ pub fn prepare() -> Result<PathBuf> {
     if !root.join(STAMP).exists() && fs::read_dir(&root).is_ok_and(|mut entries| entries.next().is_some()) {
         bail!("{} has other things in it: name a place in TRUST_ASSETS that is empty or not there yet", root.display());
     }
-    println!("getting firmware, kernel, boot loaders and small systems, about 190 MB, once, to {}", root.display());
+    println!("getting firmware, kernel, boot loaders and small systems, about 240 MB, once, to {}", root.display());
     let work = sibling(&root, "part");
     empty(&work)?;
     for suite in &SUITES {

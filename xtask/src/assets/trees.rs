@@ -13,9 +13,11 @@ use std::{
 /// Where they are put, in the directory for assets, each under its name.
 const DIRECTORY: &str = "tree";
 /// Debian 12 has dracut 059 and systemd 252, Debian 13 has 106 and 257, where systemd-cryptsetup is a package of its own.
-pub const TREES: [Tree; 2] = [
+/// Debian 14 is to have 112 and 262, whose units extend PCR 7.
+pub const TREES: [Tree; 3] = [
     Tree { name: "bookworm", suite: "bookworm", packages: &[] },
     Tree { name: "trixie", suite: "trixie", packages: &["systemd-cryptsetup"] },
+    Tree { name: "forky", suite: "forky", packages: &["systemd-cryptsetup", "systemd-tpm", "tpm2-tools"] },
 ];
 /// With what else opens encrypted disks by a TPM: for the benchmark alone.
 pub const BENCH: Tree = Tree {

@@ -1,0 +1,92 @@
+//! The log of what the system has extended PCRs with, as systemd keeps it: a sequence of JSON texts (RFC 7464), each like
+//! an event of TCG's Canonical Event Log without its number. Who extends a PCR holds the file's lock (flock(2)) meanwhile.
+//!
+//! It is of no use to us, and never in the way: what cannot be opened, locked or written in no time is left alone.
+
+use crate::{console, policy::digest::hex};
+use rustix::{
+    fs::{FlockOperation, OFlags, flock},
+    io::Errno,
+};
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, ErrorKind, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    thread::sleep,
+    time::Duration,
+};
+
+/// Where systemd has it. Where its directory is missing, nobody keeps one.
+pub const PLACE: &str = "/run/log/systemd/tpm2-measure.log";
+
+/// The end of a record: what the digests are of, as JSON has it.
+const LOCKED: &str =
+    concat!(r#"],"content_type":"systemd","content":{"string":"atomix\n","eventType":"phase"}}"#, "\n");
+
+/// How often its lock is tried, and what is waited in between.
+const ATTEMPTS: u32 = 25;
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The log, and its lock from [`Self::hold`] on until it is dropped.
+#[derive(Default)]
+pub struct MeasureLog {
+    /// Until it has been tried.
+    path: Option<PathBuf>,
+    file: Option<File>,
+}
+
+impl MeasureLog {
+    /// The log in this file, which is not touched yet.
+    #[must_use]
+    pub const fn at(path: PathBuf) -> Self {
+        Self { path: Some(path), file: None }
+    }
+
+    /// Keeps everybody else who honours the lock from extending a PCR.
+    pub fn hold(&mut self) {
+        if let Some(path) = self.path.take() {
+            self.file = open(&path).map_err(not_recorded).ok().flatten();
+        }
+    }
+
+    /// Says that PCR 7 has been locked: that each bank, by its name, has been extended with this digest.
+    pub fn append<'a>(&mut self, digests: impl Iterator<Item = (&'a str, &'a [u8])>) {
+        let Some(file) = &mut self.file else { return };
+        let mut record = String::from("\x1e{\"pcr\":7,\"digests\":[");
+        let mut before = "{\"hashAlg\":\"";
+        for (bank, digest) in digests {
+            for part in [before, bank, "\",\"digest\":\"", &hex(digest), "\"}"] {
+                record.push_str(part);
+            }
+            before = ",{\"hashAlg\":\"";
+        }
+        record.push_str(LOCKED);
+        let _ = file.write_all(record.as_bytes()).map_err(not_recorded);
+    }
+}
+
+/// Opens it for appending, and locks it; `None` where there is none.
+fn open(path: &Path) -> io::Result<Option<File>> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let flags = i32::try_from(flags.bits()).unwrap_or(0);
+    // As its directory is missing where nobody keeps one.
+    let file = match OpenOptions::new().append(true).create(true).custom_flags(flags).open(path) {
+        Err(why) if why.kind() == ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    if !file.metadata()?.is_file() {
+        return Err(Errno::INVAL.into());
+    }
+    for _ in 0..ATTEMPTS {
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            return Ok(Some(file));
+        }
+        sleep(PAUSE);
+    }
+    Err(Errno::AGAIN.into())
+}
+
+fn not_recorded(why: io::Error) {
+    console::note(&format!("{PLACE} does not say that PCR 7 is locked: {why}"));
+}
