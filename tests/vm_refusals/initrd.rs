@@ -45,6 +45,17 @@ fn what_nobody_signed_does_not_reach_the_initrd_or_lies_there_unused() {
     gets_the_secrets(&report);
 }
 
+/// What the firmware's strings (SMBIOS) hold is for anybody to write who has the machine and its vendor's tools, or its
+/// virtual machine's settings.
+#[test]
+fn strings_of_the_firmware_do_not_reach_the_command_line() {
+    let vm = world().machine(Chain::Direct, &world().image("production"));
+    vm.set_options(&["-smbios", "type=11,value=io.systemd.stub.kernel-cmdline-extra=rdinit=/bin/busybox"]);
+    let report = vm.boot();
+    assert_eq!(report.ok().value("cmdline"), CMDLINE);
+    gets_the_secrets(&report);
+}
+
 /// Whose signature lets it add to the command line: PCR 7 tells that this key has been used.
 #[test]
 fn an_addon_that_is_signed_for_limited_boots_makes_a_limited_boot() {

@@ -5,11 +5,14 @@ use super::{
     output::{self, Tone},
 };
 use crate::{
+    console,
     error::{Error, Kind, Result},
     host::{
         atomic,
         authenticode::{self, Report, Signature, Signer, Verdict},
         certificate,
+        facts::Facts,
+        format::pe::Image,
         key::{Hash, PrivateKey},
     },
     policy::digest::hex,
@@ -118,12 +121,30 @@ impl SignEfi {
             image = authenticode::strip(&image).map_err(of_file)?;
         }
         let hash = if self.digest == "sha384" { Hash::Sha384 } else { Hash::Sha256 };
+        if let Some(doubt) = doubt(&image, &Facts::of(certificate).common_name) {
+            console::note(&format!("{} {doubt}", self.file.display()));
+        }
         let signer = Signer { key: &key, certificate, intermediates };
         let signed = authenticode::sign(&image, signer, hash).map_err(of_file)?;
         // A link stays one.
         let output = self.output.canonicalize().unwrap_or(self.output);
         atomic::replace(&output, atomic::SHARED, &signed)
     }
+}
+
+/// What an owner should know who signs a program as one that may read secrets.
+fn doubt(image: &[u8], signer: &str) -> Option<String> {
+    const FOR_SECRETS: [&str; 2] = ["UKI Production", "UKI TPM"];
+    const PARTS: [&str; 3] = [".linux", ".initrd", ".cmdline"];
+    let image = Image::parse(image).ok().filter(|_| FOR_SECRETS.contains(&signer))?;
+    let lacking: Vec<_> = PARTS.into_iter().filter(|name| image.section(name).is_none()).collect();
+    (!lacking.is_empty()).then(|| {
+        format!(
+            "may read secrets with this signature, and lacks {}: what is not part of it, nobody has signed; \
+             build images with `trust uki build`",
+            lacking.join(", ")
+        )
+    })
 }
 
 impl VerifyEfi {

@@ -2,7 +2,7 @@
 
 use super::{
     assemble::{self, Section},
-    cmdline, initrd, kernel,
+    cmdline, initrd, kernel, stub,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -60,13 +60,7 @@ pub fn read_kernel(path: &Path) -> Result<(Vec<u8>, u16)> {
 /// Those of reading, and of [`assemble::assemble`]; [`Kind::Usage`] for what no boot could use.
 pub fn build(ingredients: &Ingredients) -> Result<Vec<u8>> {
     let kernel = &ingredients.kernel;
-    let stub_path = match &ingredients.stub {
-        Some(path) => path.clone(),
-        None => default_stub(kernel::parse(kernel)?.headers().machine),
-    };
-    let stub = atomic::read_up_to(&stub_path, MAX_STUB).map_err(|e| {
-        if ingredients.stub.is_some() { e } else { e.remedy("install systemd-boot-efi, or name a stub: --stub FILE") }
-    })?;
+    let (stub_path, stub, _) = read_stub(ingredients)?;
     let os_release = ingredients.os_release.as_deref().map(read_os_release).transpose()?;
     let uname = ingredients.uname.clone().or_else(|| kernel::release(kernel));
     let splash = ingredients.splash.as_deref().map(read_splash).transpose()?;
@@ -94,7 +88,29 @@ pub fn doubts(ingredients: &Ingredients) -> Result<Vec<String>> {
         let bytes = atomic::read_up_to(path, MAX_INITRD)?;
         initrd::walk(&bytes, MAX_INITRD as usize, &mut |entry| systemd |= SYSTEMD.contains(&entry.path.as_str()))?;
     }
-    Ok(cmdline::doubts(ingredients.cmdline.as_deref().unwrap_or_default(), systemd))
+    let mut doubts = cmdline::doubts(ingredients.cmdline.as_deref().unwrap_or_default(), systemd);
+    let (path, _, deaf) = read_stub(ingredients)?;
+    if !deaf {
+        doubts.push(format!(
+            "{} appends to the command line what the firmware's strings say (SMBIOS), which nobody signs: take one of \
+             systemd 253 or before, or see that nobody can set them",
+            path.display()
+        ));
+    }
+    Ok(doubts)
+}
+
+/// The stub, kept from the firmware's strings, where it is, and whether that was possible.
+fn read_stub(ingredients: &Ingredients) -> Result<(PathBuf, Vec<u8>, bool)> {
+    let path = match &ingredients.stub {
+        Some(path) => path.clone(),
+        None => default_stub(kernel::parse(&ingredients.kernel)?.headers().machine),
+    };
+    let mut stub = atomic::read_up_to(&path, MAX_STUB).map_err(|e| {
+        if ingredients.stub.is_some() { e } else { e.remedy("install systemd-boot-efi, or name a stub: --stub FILE") }
+    })?;
+    let deaf = stub::deafen(&mut stub);
+    Ok((path, stub, deaf))
 }
 
 /// systemd's stub for an architecture.

@@ -16,3 +16,4 @@ pub mod initrd;
 pub mod inspect;
 pub mod kernel;
 pub mod measure;
+mod stub;
