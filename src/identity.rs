@@ -111,7 +111,7 @@ impl Public {
         Ok(match PrivateKey::of_block(&block).ok_or("its private key is malformed")? {
             PrivateKey::Rsa(key) => Self::rsa(key.modulus, key.public_exponent),
             PrivateKey::Ec { algorithm, point, .. } => Self::Other(algorithm, point.map(<[u8]>::to_vec)),
-            PrivateKey::Other(algorithm) => Self::Other(algorithm, None),
+            PrivateKey::Other { algorithm, .. } => Self::Other(algorithm, None),
         })
     }
 

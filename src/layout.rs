@@ -3,6 +3,9 @@
 //! Compatible with machines provisioned by project-machine's Go tool. The
 //! attribute bits are those of TPM 2.0 Library part 2, section 13.4 (`TPMA_NV`).
 
+use crate::secret::MAX_SECRET;
+use std::ops::RangeInclusive;
+
 /// The layout that this program knows, as index [`Index::LayoutVersion`] holds it.
 pub const LAYOUT_VERSION: [u8; 8] = *b"00000003";
 /// The version of the early-authorization policy, as index [`Index::PolicyVersion`] holds it.
@@ -62,9 +65,9 @@ pub enum Index {
     Certificate = 0x0150_0021,
     /// The machine's private key, PEM as given.
     PrivateKey = 0x0150_0022,
-    /// SHA-256 of the certificate, so that `provision` can be repeated in a
-    /// boot that may not read the certificate. Not known to the Go tool, which does not mind.
-    CertificateDigest = 0x0150_0023,
+    /// SHA-256 of the certificate, then what only the holder of the private key can have written: `provision` can be
+    /// repeated in a boot that may read neither. Not known to the Go tool, which does not mind.
+    Proof = 0x0150_0023,
     /// LUKS passphrase of the SBS partition.
     SbsPassphrase = 0x0150_0030,
     /// LUKS passphrase of the operating system.
@@ -87,7 +90,7 @@ impl Index {
             Self::PolicyVersion => "the policy version",
             Self::Certificate => "the certificate",
             Self::PrivateKey => "the private key",
-            Self::CertificateDigest => "the digest of the certificate",
+            Self::Proof => "the proof of its provisioning",
             Self::SbsPassphrase => "the passphrase of the SBS partition",
             Self::OsPassphrase => "the passphrase of the operating system",
         }
@@ -98,7 +101,7 @@ impl Index {
     pub const fn signer(self) -> Option<Signer> {
         match self {
             Self::AdminPassword => Some(Signer::TpmPass),
-            Self::LayoutVersion | Self::PolicyVersion | Self::CertificateDigest => None,
+            Self::LayoutVersion | Self::PolicyVersion | Self::Proof => None,
             Self::Certificate | Self::PrivateKey | Self::SbsPassphrase | Self::OsPassphrase => Some(Signer::Luks),
         }
     }
@@ -111,11 +114,26 @@ impl Index {
         const OWNER: u32 = OWNERWRITE | OWNERREAD;
         match self {
             Self::PolicyVersion => OWNER | AUTHREAD,
-            Self::LayoutVersion | Self::CertificateDigest => OWNER | AUTHREAD | NO_DA,
+            Self::LayoutVersion | Self::Proof => OWNER | AUTHREAD | NO_DA,
             Self::AdminPassword | Self::Certificate | Self::PrivateKey | Self::SbsPassphrase => {
                 OWNER | POLICYREAD | NO_DA
             }
             Self::OsPassphrase => OWNER | POLICYREAD | POLICYWRITE | NO_DA,
+        }
+    }
+
+    /// How many bytes it may hold.
+    #[must_use]
+    pub const fn sizes(self) -> RangeInclusive<u16> {
+        match self {
+            Self::PolicyVersion => 4..=4,
+            // Of another layout, it may be longer.
+            Self::LayoutVersion => 1..=64,
+            // What a TPM takes for a password; what `provision` left before there were proofs.
+            Self::AdminPassword => 1..=64,
+            Self::Proof => 32..=64,
+            Self::Certificate | Self::PrivateKey => 1..=MAX_SECRET as u16,
+            Self::SbsPassphrase | Self::OsPassphrase => 1..=512,
         }
     }
 }

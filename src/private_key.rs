@@ -25,7 +25,12 @@ pub enum PrivateKey<'a> {
         point: Option<&'a [u8]>,
     },
     /// Another algorithm.
-    Other(Vec<u8>),
+    Other {
+        /// As in `Ec`.
+        algorithm: Vec<u8>,
+        /// What PKCS#8 wraps.
+        secret: &'a [u8],
+    },
 }
 
 /// The one private key in `text`.
@@ -57,6 +62,20 @@ impl<'a> PrivateKey<'a> {
         }
     }
 
+    /// What only this key has, and has in every form: the private exponent of RSA or the scalar of a curve, big endian
+    /// without leading zeros; else what PKCS#8 wraps.
+    #[must_use]
+    pub fn number(&self) -> &'a [u8] {
+        match self {
+            Self::Rsa(key) => key.private_exponent.as_bytes(),
+            Self::Ec { scalar, .. } => {
+                let zeros = scalar.iter().take_while(|byte| **byte == 0).count();
+                scalar.get(zeros..).unwrap_or_default()
+            }
+            Self::Other { secret, .. } => secret,
+        }
+    }
+
     /// `PrivateKeyInfo` (RFC 5958, section 2): the algorithm and what it wraps.
     fn pkcs8(der: &'a [u8]) -> der::Result<Self> {
         let outer = AnyRef::from_der(der)?;
@@ -71,7 +90,7 @@ impl<'a> PrivateKey<'a> {
         if algorithm.oid == EC_PUBLIC_KEY {
             return Self::sec1(inner, Some(algorithm));
         }
-        algorithm.to_der().map(Self::Other)
+        Ok(Self::Other { algorithm: algorithm.to_der()?, secret: inner })
     }
 
     /// `ECPrivateKey` (RFC 5915, section 3); in PKCS#8 the curve stands outside.

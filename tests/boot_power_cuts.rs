@@ -114,6 +114,56 @@ fn provision_cut_off_after_any_command() {
     provision_cut_off(Cut::After);
 }
 
+/// Until the owner has a password, an attacker who cuts the power can set the policies of those hierarchies that have none.
+/// The next run takes them away again, and success is said of no TPM that has one.
+#[test]
+fn provision_cut_off_by_an_attacker_who_sets_policies() {
+    let machine = Machine::with(harness::Swtpm::new(), harness::Identity::ec("P-256"));
+    let (tools, attackers) = (machine.tpm.tools(), "01".repeat(32));
+    fs::write(tools.dir().join("attackers.policy"), [1; 32]).expect("a writable directory");
+    let set =
+        |hierarchy| tools.output("setprimarypolicy", &["-C", hierarchy, "-L", "attackers.policy", "-g", "sha256"]);
+    // TPM2_GetCapability of TPM_CAP_AUTH_POLICIES: one for each hierarchy.
+    let policies = || {
+        let ask = [0x80, 1, 0, 0, 0, 22, 0, 0, 1, 0x7a, 0, 0, 0, 9, 0x40, 0, 0, 0x01, 0, 0, 0, 12];
+        harness::hex(&machine.tpm.raw().send(&ask).0)
+    };
+    for hierarchy in ["o", "e", "l"] {
+        assert!(set(hierarchy).status.success(), "they can be set");
+    }
+    assert_eq!(policies().matches(&attackers).count(), 3, "they can be seen");
+    machine.tpm.off();
+    let new = machine.tpm.state();
+    machine.wire.take();
+    machine.provision();
+    assert!(!policies().contains(&attackers), "the attacker's policy has stayed");
+    let codes: Vec<u32> = machine.wire.take().iter().map(|exchange| exchange.command.code()).collect();
+    let total = codes.len();
+    // Where the policies are taken away, and where the passwords are set.
+    let first = codes.iter().position(|code| *code == cc::SET_PRIMARY_POLICY).expect("it does that");
+    // Those of the endorsement, lockout and owner hierarchies.
+    let mut passwords = (0..total).filter(|at| codes[*at] == cc::HIERARCHY_CHANGE_AUTH);
+    let lockout = passwords.nth(1).expect("it does that");
+    for at in (first..first + 3).chain(lockout - 4..total) {
+        let what = format!("cut after command {at} of {total}");
+        machine.tpm.restore(&new);
+        machine.tpm.boot();
+        machine.tpm.extend_pcr7(&Boot::Limited.event());
+        cut(&machine, &machine.tpm.power(), at, Cut::After);
+        let script = "try status trust provision $CERT $KEY\npublished";
+        assert_ne!(machine.script(script).status(), 0, "{what}");
+        machine.wire.be_honest();
+        machine.tpm.boot();
+        // One try with a wrong password, and nobody has the lockout hierarchy's rights for a day.
+        for hierarchy in ["o", "e", "l"].into_iter().take(if at < lockout { 3 } else { 2 }) {
+            set(hierarchy);
+        }
+        let run = machine.boot(Boot::Limited, script);
+        assert_eq!(run.status(), 0, "{what}, run again: {run:#?}");
+        assert!(!policies().contains(&attackers), "{what}: the attacker's policy has stayed");
+    }
+}
+
 /// The passphrase is the old one until the command that writes the new one is carried out, and then the new one.
 #[test]
 fn preinit_cut_off_at_any_command() {

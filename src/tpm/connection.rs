@@ -98,11 +98,11 @@ impl Tpm {
         }
     }
 
-    /// Sends a command that tss-esapi does not know; its answer is not authenticated and holds nothing.
-    pub(super) fn run_raw(&mut self, what: &'static str, command: &[u8]) -> Result<()> {
+    /// Sends a command that ESYS has no use for; its answer is not authenticated.
+    pub(super) fn run_raw(&mut self, what: &'static str, command: &[u8]) -> Result<Vec<u8>> {
         let wire = Rc::clone(&self.wire);
         self.run(what, |_| match wire.exchange(command) {
-            Ok(()) if wire.code() == 0 => Ok(()),
+            Ok(answer) if wire.code() == 0 => Ok(answer),
             _ => Err(tss_esapi::Error::WrapperError(WrapperErrorKind::WrongValueFromTpm)),
         })
     }

@@ -36,7 +36,7 @@ impl Tpm {
         for parameter in [MAX_TRIES, RECOVERY_TIME, LOCKOUT_RECOVERY] {
             command.extend_from_slice(&parameter.to_be_bytes());
         }
-        self.run_raw("set how quickly the TPM forgets failed attempts", &command)
+        self.run_raw("set how quickly the TPM forgets failed attempts", &command).map(|_| ())
     }
 
     /// Tells the TPM that the power may go (`TPM2_Shutdown`): as long as nobody

@@ -15,15 +15,28 @@ const KEY_RESOURCE: u32 = 1;
 /// `TPM_ALG_SHA256`.
 pub const ALG_SHA256: u16 = 0x000b;
 
-/// `TPMS_NV_PUBLIC`, as far as it is needed.
+/// `TPMS_NV_PUBLIC` but for the handle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NvPublic {
+    /// `TPM_ALG_ID`.
+    pub name_algorithm: u16,
     /// `TPMA_NV`.
     pub attributes: u32,
     /// The policy, if there is one.
     pub policy: Vec<u8>,
     /// Bytes of data.
     pub size: u16,
+}
+
+impl NvPublic {
+    /// As the TPM marshals it, which its Name is the hash of.
+    pub fn area(&self, index: Index) -> Vec<u8> {
+        // No policy is longer than a digest.
+        let policy = u16::try_from(self.policy.len()).unwrap_or_default();
+        let (handle, attributes) = (index.handle().to_be_bytes(), self.attributes.to_be_bytes());
+        let [algorithm, policy_size, size] = [self.name_algorithm, policy, self.size].map(u16::to_be_bytes);
+        [&handle[..], &algorithm, &attributes, &policy_size, &self.policy, &size].concat()
+    }
 }
 
 /// What a TPM has marshalled: big-endian numbers, and bytes behind their size.
@@ -63,10 +76,10 @@ fn public(resource: &[u8], tag: u32) -> Option<Reader<'_>> {
 pub fn nv_public(resource: &[u8]) -> Option<NvPublic> {
     let mut public = public(resource, NV_RESOURCE)?;
     public.u32()?;
-    public.u16()?;
+    let name_algorithm = public.u16()?;
     let attributes = public.u32()?;
     let policy = public.sized()?.to_vec();
-    Some(NvPublic { attributes, policy, size: public.u16()? })
+    Some(NvPublic { name_algorithm, attributes, policy, size: public.u16()? })
 }
 
 /// The public area of a key, if it can be salted to.
@@ -79,12 +92,8 @@ pub fn storage_key(resource: &[u8]) -> Option<StorageKey> {
 /// TPM finds that the policy is not the one that was signed.
 pub fn policy_version() -> Vec<u8> {
     let index = Index::PolicyVersion;
-    let mut public = Vec::with_capacity(14);
-    public.extend_from_slice(&index.handle().to_be_bytes());
-    public.extend_from_slice(&ALG_SHA256.to_be_bytes());
-    public.extend_from_slice(&(index.attributes() | attribute::WRITTEN).to_be_bytes());
-    public.extend_from_slice(&[0, 0]);
-    public.extend_from_slice(&[0, 4]);
+    let attributes = index.attributes() | attribute::WRITTEN;
+    let public = NvPublic { name_algorithm: ALG_SHA256, attributes, policy: Vec::new(), size: 4 }.area(index);
     let mut resource = Vec::with_capacity(60);
     resource.extend_from_slice(&index.handle().to_be_bytes());
     resource.extend_from_slice(&[0, 34]);
@@ -106,7 +115,7 @@ mod tests {
         let area = &resource[resource.len() - 14..];
         assert_eq!(POLICY_VERSION_NAME[2..], hash(&[area]));
         let public = nv_public(&resource).unwrap();
-        assert_eq!(public, NvPublic { attributes: 0x2006_0002, policy: vec![], size: 4 });
+        assert_eq!(public, NvPublic { name_algorithm: 0x000b, attributes: 0x2006_0002, policy: vec![], size: 4 });
     }
 
     #[test]

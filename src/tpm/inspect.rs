@@ -32,10 +32,10 @@ impl Tpm {
         if permanent & OWNER_AUTH_SET == 0 {
             return Ok(false);
         }
-        let Some(nv) = self.find_nv(Index::CertificateDigest)?.filter(Nv::is_written) else { return Ok(false) };
+        let Some(nv) = self.find_nv(Index::Proof)?.filter(Nv::is_written) else { return Ok(false) };
         let (session, _) = self.start_session(SessionType::Hmac)?;
         let chunk = self.nv_buffer_size()?;
         let known = self.read_nv(&nv, chunk, Access { by: By::Anyone, session }, &mut |_| Ok(()))?;
-        Ok(*known.expose() == digest::hash(&[certificate]))
+        Ok(known.expose().starts_with(&digest::hash(&[certificate])))
     }
 }

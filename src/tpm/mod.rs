@@ -12,6 +12,7 @@
 //! - `dictionary_attack`: that power cuts do not lock a machine out;
 //! - `inspect`: what anybody can find out, for the host program;
 //! - `provision`: layout 3 written, in steps that can be cut off;
+//! - `proof`, `root_key`: that it was not written by an attacker;
 //! - `raise`: the policy version raised;
 //! - [`bound_key`]: a private key that only this TPM can use.
 
@@ -27,9 +28,11 @@ mod inspect;
 mod nv;
 mod passphrase;
 mod pcr;
+mod proof;
 mod provision;
 mod raise;
 mod response_code;
+mod root_key;
 mod session;
 mod storage_key;
 mod store;
@@ -37,6 +40,6 @@ mod transport;
 mod unlock;
 
 pub use connection::Tpm;
-pub use storage_key::StorageKey;
+pub use storage_key::{StorageKey, statement};
 pub use store::TpmStore;
 pub use transport::Address;

@@ -2,7 +2,7 @@
 
 use super::{
     connection::{PT_NV_BUFFER_MAX, Tpm},
-    esys_resource::{self, NvPublic},
+    esys_resource::{self, ALG_SHA256, NvPublic},
     response_code,
     session::Protect,
 };
@@ -42,11 +42,34 @@ impl Nv {
     pub const fn is_written(&self) -> bool {
         self.public.attributes & attribute::WRITTEN != 0
     }
+
+    /// Refuses it unless it is as the layout has it, opened by `policy` and by nothing else. What an attacker can read or
+    /// write in a way of their own is no place for a secret.
+    pub fn check(&self, policy: &[u8]) -> Result<()> {
+        let (index, found) = (self.index, &self.public);
+        // The Name of the policy version is part of every policy; the old tool's other indices have no NO_DA.
+        let either = if index == Index::PolicyVersion { 0 } else { attribute::NO_DA } | attribute::WRITTEN;
+        let is_laid_out = (found.attributes ^ index.attributes()) & !either == 0
+            && found.name_algorithm == ALG_SHA256
+            && found.policy == policy
+            && index.sizes().contains(&found.size);
+        is_laid_out.then_some(()).ok_or_else(|| {
+            let why = format!(
+                "the TPM has another owner: index {:#x} is not laid out as for this machine's keyset",
+                index.handle()
+            );
+            Error::new(Kind::Refused, format!("use {}", index.title()), why).remedy(CLEAR)
+        })
+    }
 }
 
 /// What is done before every chunk of an access: nothing, or the policy asserted. Called by way of a pointer: what reads and
 /// writes is there once, not once for each caller.
 pub(super) type Authorize<'a> = &'a mut dyn FnMut(&mut Tpm) -> Result<()>;
+
+/// What to do about a TPM that is an attacker's.
+pub(super) const CLEAR: &str =
+    "clear the TPM in the firmware setup, which destroys what it holds, then provision and install the machine anew";
 
 /// Who authorizes an access, and how the data are protected on the bus.
 #[derive(Clone, Copy)]
@@ -184,28 +207,36 @@ impl Tpm {
         Ok(())
     }
 
-    /// Defines an index of `size` bytes as the layout has it, with owner authorization.
-    pub(super) fn define_nv(&mut self, index: Index, policy: &[u8], size: u16, owner: AuthSession) -> Result<Nv> {
-        let attributes = index.attributes();
+    /// Defines an index, with owner authorization. The TPM itself says when it is written.
+    pub(super) fn define_nv(&mut self, index: Index, public: NvPublic, owner: AuthSession) -> Result<Nv> {
         let handle = self.run("define an index of the TPM", |c| {
-            let public = NvPublicBuilder::new()
+            let area = NvPublicBuilder::new()
                 .with_nv_index(NvIndexTpmHandle::new(index.handle())?)
                 .with_index_name_algorithm(HashingAlgorithm::Sha256)
-                .with_index_attributes(NvIndexAttributes::try_from(attributes)?)
-                .with_index_auth_policy(Digest::from_bytes(policy)?)
-                .with_data_area_size(usize::from(size))
+                .with_index_attributes(NvIndexAttributes::try_from(public.attributes & !attribute::WRITTEN)?)
+                .with_index_auth_policy(Digest::from_bytes(&public.policy)?)
+                .with_data_area_size(usize::from(public.size))
                 .build()?;
             Self::protect(c, owner, Protect::Command)?;
-            c.execute_with_session(Some(owner), |c| c.nv_define_space(Provision::Owner, None, public))
+            c.execute_with_session(Some(owner), |c| c.nv_define_space(Provision::Owner, None, area))
         })?;
-        Ok(Nv { index, handle, public: NvPublic { attributes, policy: policy.to_vec(), size } })
+        Ok(Nv { index, handle, public })
     }
 
     /// Removes an index, with owner authorization.
     pub(super) fn undefine_nv(&mut self, nv: &Nv, owner: AuthSession) -> Result<()> {
-        self.run("remove an index of the TPM", |c| {
+        const WHAT: &str = "remove an index of the TPM";
+        let removed = self.run(WHAT, |c| {
             Self::protect(c, owner, Protect::Command)?;
             c.execute_with_session(Some(owner), |c| c.nv_undefine_space(Provision::Owner, nv.handle))
+        });
+        removed.map_err(|error| match self.last_code() {
+            response_code::NV_AUTHORIZATION => {
+                let why = format!("the platform has made {:#x}, not the TPM's owner", nv.index.handle());
+                Error::new(Kind::Refused, WHAT, why)
+                    .remedy("remove it with the platform's authorization (tpm2_nvundefine -C p), or use another TPM")
+            }
+            _ => error,
         })
     }
 }
@@ -218,7 +249,7 @@ const fn read_what(index: Index) -> &'static str {
         Index::PolicyVersion => "read the policy version",
         Index::Certificate => "read the certificate",
         Index::PrivateKey => "read the private key",
-        Index::CertificateDigest => "read the digest of the certificate",
+        Index::Proof => "read the proof of its provisioning",
         Index::SbsPassphrase | Index::OsPassphrase => "read the passphrase",
     }
 }
@@ -231,7 +262,7 @@ const fn write_what(index: Index) -> &'static str {
         Index::PolicyVersion => "write the policy version",
         Index::Certificate => "write the certificate",
         Index::PrivateKey => "write the private key",
-        Index::CertificateDigest => "write the digest of the certificate",
+        Index::Proof => "write the proof of its provisioning",
         Index::SbsPassphrase | Index::OsPassphrase => "write the passphrase",
     }
 }

@@ -3,23 +3,29 @@
 //! It can be cut off after any command and run again. As long as the owner's
 //! authorization is empty the run starts over: the admin password is read
 //! back, with the owner's empty authorization, to undo what had been set with
-//! it; every index is removed and written anew, so that nothing that somebody
+//! it; the hierarchies' policies, which a password does not replace, are taken
+//! away; every index is removed and written anew, so that nothing that somebody
 //! left behind becomes one of our secrets. Setting the owner's authorization
 //! is the last command and completes the whole. `TPM2_Clear` is not needed.
+//!
+//! Where there is an owner already, success is said only of what is proven to
+//! be our own work ([`super::proof`]).
 
 use super::{
     connection::{PT_NV_INDEX_MAX, PT_PERMANENT, Tpm},
+    esys_resource::{ALG_SHA256, NvPublic},
     hierarchy,
-    nv::{Access, By, Nv},
-    response_code,
+    nv::{Access, By, CLEAR, Nv},
+    proof, response_code,
+    root_key::RootKey,
     session::Protect,
     store::TpmStore,
 };
 use crate::{
     error::{Error, Kind, Result},
     identity::Identity,
-    layout::{Index, LAYOUT_VERSION, PASSPHRASE_LEN, POLICY_VERSION, Signer},
-    policy::digest,
+    layout::{ADMIN_PASSWORD_LEN, Index, LAYOUT_VERSION, PASSPHRASE_LEN, POLICY_VERSION, Signer, attribute},
+    policy::{digest, pcr7data::Entry},
     secret::Secret,
     store::{Outcome, Provision},
 };
@@ -36,29 +42,32 @@ const ENDORSEMENT_AUTH_SET: u32 = 1 << 1;
 const LOCKOUT_AUTH_SET: u32 = 1 << 2;
 const IN_LOCKOUT: u32 = 1 << 9;
 
-/// Every index, the layout version first: without it, nobody takes the rest for complete.
+/// Every index, the layout version first: without it, nobody takes the rest for complete. So they are removed in this
+/// order, and written in the reverse one.
 const INDICES: [Index; 8] = [
     Index::LayoutVersion,
     Index::AdminPassword,
     Index::PolicyVersion,
     Index::Certificate,
     Index::PrivateKey,
-    Index::CertificateDigest,
+    Index::Proof,
     Index::SbsPassphrase,
     Index::OsPassphrase,
 ];
 
-/// How a run writes: the HMAC session, the bytes per command, the two policies.
-struct Writer {
-    session: AuthSession,
-    chunk: u16,
+/// How the indices are to be laid out: for one identity, and with the policies of one keyset.
+struct Layout {
     luks: digest::Digest,
     tpm_pass: digest::Digest,
+    certificate: usize,
+    key: usize,
 }
 
-impl Writer {
-    const fn owner(&self) -> Access {
-        Access { by: By::Owner, session: self.session }
+impl Layout {
+    fn new(entry: &Entry, identity: &Identity) -> Result<Self> {
+        let policy_of = |signer| entry.public_key(signer).map(|key| digest::authorize(&key.name()));
+        let (luks, tpm_pass) = (policy_of(Signer::Luks)?, policy_of(Signer::TpmPass)?);
+        Ok(Self { luks, tpm_pass, certificate: identity.certificate().len(), key: identity.key().len() })
     }
 
     fn policy(&self, index: Index) -> &[u8] {
@@ -68,36 +77,67 @@ impl Writer {
             None => &[],
         }
     }
+
+    fn public(&self, index: Index) -> NvPublic {
+        let size = match index {
+            Index::AdminPassword => ADMIN_PASSWORD_LEN,
+            Index::LayoutVersion => LAYOUT_VERSION.len(),
+            Index::PolicyVersion => POLICY_VERSION.len(),
+            Index::Certificate => self.certificate,
+            Index::PrivateKey => self.key,
+            Index::Proof => proof::LEN,
+            Index::SbsPassphrase | Index::OsPassphrase => PASSPHRASE_LEN,
+        };
+        NvPublic {
+            name_algorithm: ALG_SHA256,
+            attributes: index.attributes() | attribute::WRITTEN,
+            policy: self.policy(index).to_vec(),
+            // No file of an identity is larger than MAX_SECRET.
+            size: u16::try_from(size).unwrap_or(u16::MAX),
+        }
+    }
+}
+
+/// How a run writes: the HMAC session, the bytes per command.
+#[derive(Clone, Copy)]
+struct Writer {
+    session: AuthSession,
+    chunk: u16,
+}
+
+impl Writer {
+    const fn owner(self) -> Access {
+        Access { by: By::Owner, session: self.session }
+    }
 }
 
 impl Provision for TpmStore {
     fn provision(&mut self, identity: &Identity) -> Result<Outcome> {
-        let entry = self.entry()?;
-        let policy_of = |signer| entry.public_key(signer).map(|key| digest::authorize(&key.name()));
-        let (luks, tpm_pass) = (policy_of(Signer::Luks)?, policy_of(Signer::TpmPass)?);
-
+        let layout = Layout::new(&self.entry()?, identity)?;
         self.tpm.check_hierarchies(hierarchy::STORAGE | hierarchy::ENDORSEMENT)?;
         let permanent = self.tpm.property("ask who owns the TPM", PT_PERMANENT)?.unwrap_or(0);
         if permanent & IN_LOCKOUT != 0 {
             return Err(Error::new(Kind::LockedOut, "take ownership of the TPM", "it is in lockout"));
         }
         if permanent & OWNER_AUTH_SET != 0 {
-            return self.compare(identity);
+            return self.compare(identity, &layout).map(|()| Outcome::AlreadyProvisioned);
         }
         self.check_sizes(identity)?;
         self.tpm.make_storage_root_key()?;
         let session = self.session(SessionType::Hmac)?;
-        let chunk = self.tpm.nv_buffer_size()?;
-        let writer = Writer { session, chunk, luks, tpm_pass };
+        let root = self.root_key()?;
+        let writer = Writer { session, chunk: self.tpm.nv_buffer_size()? };
         if permanent & (ENDORSEMENT_AUTH_SET | LOCKOUT_AUTH_SET) != 0 {
-            self.undo_ownership(&writer, permanent)?;
+            self.undo_ownership(writer, permanent)?;
         }
+        // Passwords are no use while somebody else's policy gives the same rights.
+        self.tpm.take_policies_away()?;
         for index in INDICES {
             if let Some(nv) = self.tpm.find_nv(index)? {
                 self.tpm.undefine_nv(&nv, session)?;
             }
         }
-        let password = self.write_layout(&writer, identity)?;
+        let password = self.write_layout(writer, identity, &root, &layout)?;
         self.tpm.forget_failures_quickly()?;
         for hierarchy in [AuthHandle::Endorsement, AuthHandle::Lockout, AuthHandle::Owner] {
             self.change_auth(hierarchy, session, password.expose())?;
@@ -108,56 +148,70 @@ impl Provision for TpmStore {
 
 impl TpmStore {
     /// Writes every index; returns the admin password that one of them now holds.
-    fn write_layout(&mut self, writer: &Writer, identity: &Identity) -> Result<Secret> {
+    fn write_layout(&mut self, writer: Writer, identity: &Identity, root: &RootKey, layout: &Layout) -> Result<Secret> {
         let password = self.tpm.make_admin_password(writer.session)?;
-        self.write_index(writer, Index::AdminPassword, password.expose())?;
-        self.write_index(writer, Index::PolicyVersion, &POLICY_VERSION)?;
-        self.write_index(writer, Index::Certificate, identity.certificate())?;
-        self.write_index(writer, Index::PrivateKey, identity.key().expose())?;
-        self.write_index(writer, Index::CertificateDigest, &digest::hash(&[identity.certificate()]))?;
-        for index in [Index::SbsPassphrase, Index::OsPassphrase] {
-            let passphrase = self.tpm.make_passphrase(PASSPHRASE_LEN, writer.session)?;
-            self.write_index(writer, index, passphrase.expose())?;
+        let mut areas = Vec::new();
+        for index in INDICES {
+            areas.extend(layout.public(index).area(index));
         }
-        self.write_index(writer, Index::LayoutVersion, &LAYOUT_VERSION)?;
+        let proof = proof::of(identity, root, &areas)?;
+        for index in INDICES.into_iter().rev() {
+            let passphrase;
+            let data = match index {
+                Index::AdminPassword => password.expose(),
+                Index::LayoutVersion => &LAYOUT_VERSION,
+                Index::PolicyVersion => &POLICY_VERSION,
+                Index::Certificate => identity.certificate(),
+                Index::PrivateKey => identity.key().expose(),
+                Index::Proof => &proof,
+                Index::SbsPassphrase | Index::OsPassphrase => {
+                    passphrase = self.tpm.make_passphrase(PASSPHRASE_LEN, writer.session)?;
+                    passphrase.expose()
+                }
+            };
+            let nv = self.tpm.define_nv(index, layout.public(index), writer.session)?;
+            self.tpm.write_nv(&nv, data, writer.chunk, writer.owner(), &mut |_| Ok(()))?;
+        }
         Ok(password)
     }
 
-    fn write_index(&mut self, writer: &Writer, index: Index, data: &[u8]) -> Result<()> {
-        let too_large =
-            |_| Error::new(Kind::Usage, format!("store {}", index.title()), "it is too large for an NV index");
-        let size = u16::try_from(data.len()).map_err(too_large)?;
-        let nv = self.tpm.define_nv(index, writer.policy(index), size, writer.session)?;
-        self.tpm.write_nv(&nv, data, writer.chunk, writer.owner(), &mut |_| Ok(()))
-    }
-
-    /// Whether what this TPM was provisioned with is what it is to be provisioned with.
-    fn compare(&mut self, identity: &Identity) -> Result<Outcome> {
-        const WHAT: &str = "provision the TPM";
-        let owned = |why: &'static str| {
-            Error::new(Kind::Refused, WHAT, why).remedy(
-                "if it is to be provisioned anew, clear it in the firmware setup first: that destroys what it holds",
-            )
-        };
-        let layout = self.tpm.find_nv(Index::LayoutVersion)?;
-        let Some(nv) = self.tpm.find_nv(Index::CertificateDigest)?.filter(Nv::is_written) else {
-            return Err(owned(match layout {
-                Some(_) => "it has been provisioned by another program",
-                None => "it has an owner already",
+    /// Whether this TPM, which has an owner, is proven to have been provisioned as it is to be provisioned.
+    fn compare(&mut self, identity: &Identity, layout: &Layout) -> Result<()> {
+        let owned = |why: &'static str| Error::new(Kind::Refused, "provision the TPM", why).remedy(CLEAR);
+        let is_laid_out = self.tpm.find_nv(Index::LayoutVersion)?.is_some();
+        let Some(nv) = self.tpm.find_nv(Index::Proof)?.filter(Nv::is_written) else {
+            return Err(owned(if is_laid_out {
+                "it has been provisioned by another program"
+            } else {
+                "it has an owner already"
             }));
         };
+        nv.check(&[])?;
         let session = self.session(SessionType::Hmac)?;
         let chunk = self.tpm.nv_buffer_size()?;
-        let access = Access { by: By::Anyone, session };
-        let known = self.tpm.read_nv(&nv, chunk, access, &mut |_| Ok(()))?;
-        if *known.expose() == digest::hash(&[identity.certificate()]) {
-            return Ok(Outcome::AlreadyProvisioned);
+        let found = self.tpm.read_nv(&nv, chunk, Access { by: By::Anyone, session }, &mut |_| Ok(()))?;
+        let found = found.expose();
+        if !found.starts_with(&digest::hash(&[identity.certificate()])) {
+            return Err(owned("it has been provisioned with another certificate"));
         }
-        Err(owned("it has been provisioned with another certificate"))
+        if found.len() == proof::DIGEST_LEN {
+            let why = "it holds the certificate's digest, but no proof of who has written it";
+            return Err(owned(why).remedy(format!(
+                "a machine that an older version of Trust has provisioned, in a trusted place, goes on working; otherwise {CLEAR}"
+            )));
+        }
+        let mut areas = Vec::new();
+        for index in INDICES {
+            areas.extend(self.index(index, layout.policy(index))?.public.area(index));
+        }
+        let root = self.root_key()?;
+        proof::is(found, &proof::of(identity, &root, &areas)?).then_some(()).ok_or_else(|| {
+            owned("it has another owner: nobody with the machine's private key has provisioned it as it is now")
+        })
     }
 
     /// Takes back what an earlier run set with the password that it had stored before.
-    fn undo_ownership(&mut self, writer: &Writer, permanent: u32) -> Result<()> {
+    fn undo_ownership(&mut self, writer: Writer, permanent: u32) -> Result<()> {
         let somebody = || {
             let why = "somebody has set a lockout or endorsement password";
             Error::new(Kind::Refused, "take ownership of the TPM", why)

@@ -23,10 +23,10 @@ impl TpmStore {
         const WHAT: &str = "raise the policy version";
         let open = self.admit(Signer::TpmPass)?;
         let session = self.session(SessionType::Policy)?;
-        let nv = self.index(Index::AdminPassword)?;
+        let nv = self.index(Index::AdminPassword, &open.approved.opens)?;
         let access = Access { by: By::Policy, session };
         let password = self.tpm.read_nv(&nv, open.chunk, access, &mut |tpm| tpm.assert(session, &open.approved))?;
-        let nv = self.index(Index::PolicyVersion)?;
+        let nv = self.index(Index::PolicyVersion, &[])?;
         // A policy session speaks for the owner by the owner's policy, of which there is none.
         self.end_session()?;
         let session = self.session(SessionType::Hmac)?;

@@ -7,6 +7,7 @@ pub const INITIALIZE: u32 = 0x100;
 pub const FAILURE: u32 = 0x101;
 pub const POLICY: u32 = 0x126;
 pub const PCR_CHANGED: u32 = 0x128;
+pub const NV_AUTHORIZATION: u32 = 0x149;
 pub const NV_UNINITIALIZED: u32 = 0x14a;
 pub const NV_SPACE: u32 = 0x14b;
 pub const OBJECT_MEMORY: u32 = 0x902;

@@ -13,7 +13,7 @@ use tss_esapi::{
     Context,
     attributes::SessionAttributesBuilder,
     constants::SessionType,
-    handles::{KeyHandle, PersistentTpmHandle, SessionHandle, TpmHandle},
+    handles::{KeyHandle, ObjectHandle, PersistentTpmHandle, SessionHandle, TpmHandle},
     interface_types::{
         algorithm::HashingAlgorithm,
         data_handles::Persistent,
@@ -106,29 +106,29 @@ impl Tpm {
 
     /// The key at a persistent handle, if there is one that can be salted to.
     pub(super) fn storage_key(&mut self, handle: u32) -> Result<Option<(KeyHandle, StorageKey)>> {
-        let handle = persistent(handle)?;
-        let found = self.run("find the storage root key", |c| {
-            c.execute_without_session(|c| c.tr_from_tpm_public(TpmHandle::Persistent(handle)))
-        });
-        let object = match found {
-            Err(_) if self.last_code() == response_code::HANDLE => return Ok(None),
-            other => other?,
-        };
+        let Some(object) = self.find_persistent(handle)? else { return Ok(None) };
         let resource = self.run("look at the storage root key", |c| c.tr_serialize(object))?;
         Ok(esys_resource::storage_key(&resource).map(|key| (KeyHandle::from(object), key)))
     }
 
-    /// Makes the key at [`SRK_HANDLE`] unless something is there already; with owner authorization.
-    pub(super) fn make_storage_root_key(&mut self) -> Result<()> {
-        let handle = persistent(SRK_HANDLE)?;
+    /// What is at a persistent handle, if there is anything. One command.
+    pub(super) fn find_persistent(&mut self, handle: u32) -> Result<Option<ObjectHandle>> {
+        let handle = persistent(handle)?;
         let found = self.run("find the storage root key", |c| {
             c.execute_without_session(|c| c.tr_from_tpm_public(TpmHandle::Persistent(handle)))
         });
         match found {
-            Ok(_) => return Ok(()),
-            Err(_) if self.last_code() == response_code::HANDLE => {}
-            Err(error) => return Err(error),
+            Err(_) if self.last_code() == response_code::HANDLE => Ok(None),
+            other => other.map(Some),
         }
+    }
+
+    /// Makes the key at [`SRK_HANDLE`] unless something is there already; with owner authorization.
+    pub(super) fn make_storage_root_key(&mut self) -> Result<()> {
+        if self.find_persistent(SRK_HANDLE)?.is_some() {
+            return Ok(());
+        }
+        let handle = persistent(SRK_HANDLE)?;
         let auth = Some(AuthSession::Password);
         let key = self.create_primary("make the storage root key", Hierarchy::Owner, auth)?;
         let kept = self.run("keep the storage root key", |c| {

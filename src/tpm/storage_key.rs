@@ -61,8 +61,14 @@ impl StorageKey {
     /// What an authority signs to vouch for it: a line of text, so that it is like nothing else that an authority signs.
     #[must_use]
     pub fn statement(&self) -> String {
-        format!("storage root key {}\n", self.name())
+        statement(&self.name())
     }
+}
+
+/// The same, of a Name that is already in hex.
+#[must_use]
+pub fn statement(name: &str) -> String {
+    format!("storage root key {name}\n")
 }
 
 #[cfg(test)]

@@ -104,10 +104,10 @@ impl TpmStore {
         Pcr7Data::open(&self.pcr7data)?.find(&pcr7)
     }
 
-    /// An index that a provisioned TPM has.
-    pub(super) fn index(&mut self, index: Index) -> Result<Nv> {
+    /// An index that a provisioned TPM has, laid out as it must be, with this policy.
+    pub(super) fn index(&mut self, index: Index, policy: &[u8]) -> Result<Nv> {
         match self.tpm.find_nv(index)? {
-            Some(nv) if nv.is_written() => Ok(nv),
+            Some(nv) if nv.is_written() => nv.check(policy).map(|()| nv),
             _ => {
                 self.tpm.check_hierarchies(hierarchy::STORAGE)?;
                 Err(Error::new(Kind::Unprovisioned, format!("read {}", index.title()), "the TPM does not hold it"))
@@ -149,7 +149,7 @@ impl TpmStore {
     }
 
     fn check_layout(&mut self, chunk: u16, session: AuthSession) -> Result<()> {
-        let nv = self.index(Index::LayoutVersion)?;
+        let nv = self.index(Index::LayoutVersion, &[])?;
         let access = Access { by: By::Anyone, session };
         let version = self.tpm.read_nv(&nv, chunk, access, &mut |_| Ok(()))?;
         if *version.expose() == LAYOUT_VERSION {
@@ -169,7 +169,7 @@ impl Truststore for TpmStore {
     fn read(&mut self, item: Item) -> Result<Secret> {
         let open = self.open()?;
         let session = self.session(SessionType::Policy)?;
-        let nv = self.index(item.index())?;
+        let nv = self.index(item.index(), &open.approved.opens)?;
         let access = Access { by: By::Policy, session };
         self.tpm.read_nv(&nv, open.chunk, access, &mut |tpm| tpm.assert(session, &open.approved))
     }
@@ -180,6 +180,7 @@ impl Truststore for TpmStore {
         let Some(nv) = self.tpm.find_nv(Index::OsPassphrase)? else {
             return Err(Error::new(Kind::Unprovisioned, "write the passphrase", "the TPM has no index for it"));
         };
+        nv.check(&open.approved.opens)?;
         let passphrase = self.tpm.make_passphrase(usize::from(nv.public.size), session)?;
         let access = Access { by: By::Policy, session };
         let assert = &mut |tpm: &mut Tpm| tpm.assert(session, &open.approved);

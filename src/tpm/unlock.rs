@@ -28,6 +28,8 @@ pub(super) struct Approved {
     policy: Digest,
     /// The Name of the key that signed it.
     signer: Name,
+    /// The policy of the indices that this opens.
+    pub(super) opens: digest::Digest,
     /// The TPM's word that the signature is right; good until it is restarted.
     ticket: TPMT_TK_VERIFIED,
     /// Index 0x1500020 and what it must hold, where the policy asks for it.
@@ -79,8 +81,9 @@ impl Tpm {
             }
         };
         let policy = Digest::from_bytes(&policy).map_err(system)?;
-        let signer = Name::try_from(public_key.name().to_vec()).map_err(system)?;
-        Ok(Approved { policy, signer, ticket, version })
+        let name = public_key.name();
+        let signer = Name::try_from(name.to_vec()).map_err(system)?;
+        Ok(Approved { policy, signer, opens: digest::authorize(&name), ticket, version })
     }
 
     /// Asserts the policy in `session`; the next access uses it up.

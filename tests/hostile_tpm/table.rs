@@ -43,6 +43,7 @@ fn name(code: u32) -> String {
         0x122 => "NV_UndefineSpace",
         0x129 => "HierarchyChangeAuth",
         0x12a => "NV_DefineSpace",
+        0x12e => "SetPrimaryPolicy",
         0x131 => "CreatePrimary",
         0x137 => "NV_Write",
         0x13a => "DA_Parameters",

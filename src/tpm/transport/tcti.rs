@@ -94,9 +94,11 @@ impl Wire {
     ///
     /// # Errors
     /// The link is of no more use. What the TPM says is [`Self::code`].
-    pub fn exchange(&self, command: &[u8]) -> Result<(), Fault> {
+    pub fn exchange(&self, command: &[u8]) -> Result<Vec<u8>, Fault> {
+        let mut answer = Vec::new();
         self.transmit(command)?;
-        self.receive(command, &mut Vec::new())
+        self.receive(command, &mut answer)?;
+        Ok(answer)
     }
 
     fn transmit(&self, command: &[u8]) -> Result<(), Fault> {

@@ -9,6 +9,7 @@ pub mod cc {
     pub const NV_UNDEFINE_SPACE: u32 = 0x122;
     pub const CLEAR: u32 = 0x126;
     pub const HIERARCHY_CHANGE_AUTH: u32 = 0x129;
+    pub const SET_PRIMARY_POLICY: u32 = 0x12e;
     pub const NV_DEFINE_SPACE: u32 = 0x12a;
     pub const CREATE_PRIMARY: u32 = 0x131;
     pub const NV_WRITE: u32 = 0x137;

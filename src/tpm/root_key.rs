@@ -1,0 +1,55 @@
+//! Whether the key at the storage root key's place belongs to the TPM's owner, and goes when the TPM is cleared.
+//!
+//! What is known of a machine's TPM hangs on that key's Name: an authority vouches for it, the proof of provisioning names
+//! it. Keys of the endorsement hierarchy outlive `TPM2_Clear`: an attacker who has left one there before provisioning could
+//! clear the TPM afterwards, own it, and have the same key again.
+
+use super::{esys_resource::Reader, store::TpmStore};
+use crate::{
+    error::{Error, Kind, Result},
+    policy::digest::{Name, hash, hex},
+};
+
+/// `TPM2_ReadPublic` of the key at 0x81000001 (part 3, section 12.4): ESYS does not tell what this needs.
+const READ_PUBLIC: [u8; 14] = [0x80, 0x01, 0, 0, 0, 14, 0, 0, 0x01, 0x73, 0x81, 0, 0, 0x01];
+/// `TPM_RH_OWNER`, in place of the Qualified Name of a primary key's parent.
+const OWNER: [u8; 4] = [0x40, 0, 0, 0x01];
+
+/// The primary key of the owner hierarchy at 0x81000001.
+pub struct RootKey {
+    pub name: Name,
+    /// Whether the session is salted to it: the TPM has then shown that it holds the private half.
+    pub salted: bool,
+}
+
+impl TpmStore {
+    /// Asks for it, once there is a session.
+    ///
+    /// # Errors
+    /// [`Kind::Refused`] if it is another key.
+    pub(super) fn root_key(&mut self) -> Result<RootKey> {
+        const WHAT: &str = "look at the storage root key";
+        let answer = self.tpm.run_raw(WHAT, &READ_PUBLIC)?;
+        let (name, qualified) =
+            names(&answer).ok_or_else(|| Error::new(Kind::Corrupt, WHAT, "the TPM's answer is malformed"))?;
+        let salted = self.storage_root_key();
+        let name = Name::try_from(name).ok().filter(|name| {
+            // Part 1, section 16: an algorithm, then its hash of the parent's Qualified Name and the Name.
+            let is_the_owners = qualified.strip_prefix(&name[..2]) == Some(&hash(&[&OWNER, name]));
+            is_the_owners && salted.as_ref().is_none_or(|salted| salted.name() == hex(name))
+        });
+        let Some(name) = name else {
+            let why = "what it has at 0x81000001 is no primary key of its owner's with SHA-256";
+            return Err(Error::new(Kind::Refused, "take ownership of the TPM", why)
+                .remedy("clear the TPM in the firmware setup, which destroys what it holds, and run it again"));
+        };
+        Ok(RootKey { name, salted: salted.is_some() })
+    }
+}
+
+/// Name and Qualified Name, behind the header and the public area.
+fn names(answer: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut reader = Reader(answer.get(10..)?);
+    reader.sized()?;
+    Some((reader.sized()?, reader.sized()?))
+}
