@@ -1,6 +1,9 @@
 //! A keyset that asks its authority about the TPM: who answers in its place is noticed before anything is asked of him.
 
-use harness::{Action, Boot, Home, KeySwap, Machine, Response, Run, Swtpm, cc, extend, hex, openssl, rc, run, sha256};
+use harness::{
+    Action, Boot, Home, Identity, KeySwap, Layout, Machine, Response, Run, Swtpm, cc, extend, hex, openssl,
+    provision_with_tools, rc, run, sha256,
+};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -139,6 +142,29 @@ fn another_tpm_of_the_same_fleet() {
     // Nobody asks: then it is as good as ours.
     fs::remove_dir_all(ours.keyset.pcr7data().join("policy-2/authorities")).expect("it is there");
     assert_eq!(boot(&swapped, "setup").status(), 0);
+}
+
+/// Who clears the TPM owns it, and can lay it out with the policies of our keyset, which are public: our image then boots
+/// with a passphrase of their choice, for a disk of theirs. Where an authority is asked, it does not.
+#[test]
+fn an_attacker_who_clears_the_tpm_and_lays_it_out_anew() {
+    let machine = certified();
+    machine.tpm.tools().ok("clear", &["-c", "p"]);
+    let theirs = Layout {
+        admin_password: "the attacker's".into(),
+        os_passphrase: "trust-of-the-attackers-own-choice-000000".into(),
+        srk: true,
+        ..Layout::default()
+    };
+    provision_with_tools(&machine.tpm, &machine.keyset, &Identity::ec("P-256"), &theirs);
+    for command in ["setup", "preinit"] {
+        machine.wire.take();
+        refused(&machine, &boot(&machine, command), "is not an authority's signature of 000b");
+    }
+    // Nobody asks: then they get that far.
+    fs::remove_dir_all(machine.keyset.pcr7data().join("policy-2/authorities")).expect("it is there");
+    let run = machine.boot(Boot::Production, "trust setup\necho passphrase $(secret machine:luks)");
+    assert_eq!(run.ok().value("passphrase"), theirs.os_passphrase, "the attack did not take place: {run:#?}");
 }
 
 /// A key that is nobody's storage root key in particular: the session is salted to one of the null hierarchy.

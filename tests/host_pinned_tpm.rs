@@ -33,6 +33,8 @@ fn others_verify_what_the_authority_has_signed() {
         let again = home.ok(&["sudi", "certify-tpm", "k", text(&public), "--output", "trust.srk.cred", "--json"]);
         let json: Value = serde_json::from_str(&again).expect("JSON");
         assert_eq!((json["name"].as_str(), json["path"].as_str()), (Some(&name[..]), Some("trust.srk.cred")));
+        // By its Name, as the console of a machine shows it.
+        assert_eq!(home.ok(&["sudi", "certify-tpm", "k", &name, "--output", "trust.srk.cred"]).trim(), name);
         let [line, key, signature] = ["line", "ca.pub", "trust.srk.cred"].map(|name| home.path().join(name));
         fs::write(&line, format!("storage root key {name}\n")).expect("a writable directory");
         let ca = home.keys().join("k/sudi-ca/cert.pem");

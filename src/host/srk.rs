@@ -9,7 +9,7 @@ use super::{
 use crate::{
     error::{Error, Kind, Result},
     policy::pcr7data::authority,
-    tpm::StorageKey,
+    tpm::{StorageKey, statement},
 };
 use std::{
     fs,
@@ -17,26 +17,39 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// As [`sign`], for the key whose `TPM2B_PUBLIC` is in the file `public`; returns it.
+/// As [`sign`], for the key with this Name, in hex, or whose `TPM2B_PUBLIC` is in this file; returns the Name.
 ///
 /// # Errors
 /// [`Kind::Usage`]: no such public area; else those of [`sign`].
-pub fn certify(keyset: &Keyset, public: &Path, output: &Path) -> Result<StorageKey> {
-    let key = StorageKey::from_tpm2b(&atomic::read(public)?).ok_or_else(|| {
+pub fn certify(keyset: &Keyset, public: &Path, output: &Path) -> Result<String> {
+    let name = match public.to_str() {
+        Some(name) if is_name(name) => name.to_owned(),
+        _ => read(public)?.name(),
+    };
+    sign(keyset, &name, output)?;
+    Ok(name)
+}
+
+/// Whether it is the Name of a key, with SHA-256, as `provision` prints it.
+fn is_name(text: &str) -> bool {
+    let is_digit = |digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f');
+    text.len() == 68 && text.starts_with("000b") && text.bytes().all(is_digit)
+}
+
+fn read(public: &Path) -> Result<StorageKey> {
+    StorageKey::from_tpm2b(&atomic::read(public)?).ok_or_else(|| {
         let why = "it is not the TPM2B_PUBLIC of an ECC P-256 storage key that cannot leave its TPM";
         Error::new(Kind::Usage, format!("use {}", public.display()), why)
             .remedy("take what `trust provision --srk-public` or `tpm2_readpublic -c 0x81000001 -o` has written")
-    })?;
-    sign(keyset, &key, output)?;
-    Ok(key)
+    })
 }
 
 /// Has sudi-ca sign the statement of a storage root key, and writes the signature to `output`.
 ///
 /// # Errors
 /// Those of reading the keyset and writing.
-pub fn sign(keyset: &Keyset, key: &StorageKey, output: &Path) -> Result<()> {
-    let signature = keyset.key(Role::SudiCa)?.sign(Hash::Sha256, key.statement().as_bytes())?;
+pub fn sign(keyset: &Keyset, name: &str, output: &Path) -> Result<()> {
+    let signature = keyset.key(Role::SudiCa)?.sign(Hash::Sha256, statement(name).as_bytes())?;
     atomic::replace(output, atomic::SHARED, &signature)
 }
 

@@ -116,7 +116,7 @@ pub struct AddSudis {
 /// `trust sudi certify-tpm`
 #[derive(Args)]
 #[command(after_help = "Example:\n  trust sudi certify-tpm acme srk.pub -o trust.srk.cred\n\n\
-    On the machine, `trust provision --srk-public srk.pub` writes the public area, or at any time\n  \
+    On the machine, `trust provision` prints the key's Name; with `--srk-public srk.pub` it writes the public area, or at any time\n  \
     tpm2_readpublic -c 0x81000001 -o srk.pub\n\
     The signature is no secret. It belongs into loader/credentials/trust.srk.cred on the machine's EFI system partition, or\n\
     wherever `trust setup --srk-signature` finds it. It is of SHA-256 over one line of text, so that others can check it:\n  \
@@ -125,7 +125,7 @@ pub struct AddSudis {
 pub struct CertifyTpm {
     /// Name of the keyset, or its directory if that holds a slash
     keyset: String,
-    /// The public area of the storage root key (TPM2B_PUBLIC)
+    /// The public area of the storage root key (TPM2B_PUBLIC), or its Name as `trust provision` prints it
     public: PathBuf,
     /// Where the signature goes
     #[arg(long, short, value_name = "FILE")]
@@ -233,7 +233,7 @@ fn read_list(from: &PathBuf) -> Result<Vec<String>> {
 
 impl CertifyTpm {
     fn run(self) -> Result<()> {
-        let name = srk::certify(&Keyset::open(&self.keyset)?, &self.public, &self.output)?.name();
+        let name = srk::certify(&Keyset::open(&self.keyset)?, &self.public, &self.output)?;
         if self.json { output::json(&json!({"name": name, "path": self.output})) } else { output::line(name) }
     }
 }

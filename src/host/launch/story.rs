@@ -294,7 +294,7 @@ impl Life<'_> {
         let why = "it has no storage root key that an authority could vouch for";
         let key = tpm::ask(self.dir, Tpm::into_storage_root_key)?
             .ok_or_else(|| Error::new(Kind::Unprovisioned, "vouch for the machine's TPM", why))?;
-        srk::sign(&keyset, &key, &self.dir.join(disks::VOUCHER))
+        srk::sign(&keyset, &key.name(), &self.dir.join(disks::VOUCHER))
     }
 
     fn install(&self, tell: Tell<'_>) -> Result<()> {
