@@ -5,7 +5,7 @@
 use crate::{
     fetch, inspect, packages,
     sbom::{self, Program},
-    sh,
+    sh, tools,
 };
 use anyhow::{Context, Result};
 use std::{
@@ -56,6 +56,7 @@ pub struct Dist {
 /// Builds both programs and checks the first.
 pub fn dist(options: &Options) -> Result<Dist> {
     packages::ensure(&[packages::BUILD])?;
+    tools::standard_library(&options.target)?;
     fetch::prepare()?;
     let build = Build { workspace: sh::workspace(), target_dir: &sh::workspace().join("target") };
     // Each ends on one core, in the linker's optimizer.

@@ -5,12 +5,32 @@ use anyhow::{Context, Result};
 use std::{
     env,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 /// The version of cargo-deny that deny.toml is written for.
 const CARGO_DENY: &str = "0.20.2";
 /// The version of cargo-fuzz that fuzz/ is written for.
 const CARGO_FUZZ: &str = "0.13.1";
+
+/// Rust's own library for a target: rustup brings it by itself, but where it is told to install nothing unasked.
+pub fn standard_library(target: &str) -> Result<()> {
+    let rustc = || {
+        let mut rustc = Command::new("rustc");
+        rustc.current_dir(sh::workspace());
+        rustc
+    };
+    let directory = sh::output(rustc().args(["--print", "target-libdir", "--target", target]))?;
+    if Path::new(String::from_utf8(directory)?.trim_end()).is_dir() {
+        return Ok(());
+    }
+    println!("getting Rust's library for {target}");
+    let mut rustup = Command::new("rustup");
+    rustup.current_dir(sh::workspace()).args(["target", "add", target]);
+    sh::run_quietly(&mut rustup).with_context(|| {
+        format!("the Rust compiler has no library for {target}, and rustup does not get it: `rustup target add {target}`")
+    })
+}
 
 /// cargo-deny.
 pub fn cargo_deny() -> Result<PathBuf> {
