@@ -28,7 +28,9 @@ pub fn standard_library(target: &str) -> Result<()> {
     let mut rustup = Command::new("rustup");
     rustup.current_dir(sh::workspace()).args(["target", "add", target]);
     sh::run_quietly(&mut rustup).with_context(|| {
-        format!("the Rust compiler has no library for {target}, and rustup does not get it: `rustup target add {target}`")
+        format!(
+            "the Rust compiler has no library for {target}, and rustup does not get it: `rustup target add {target}`"
+        )
     })
 }
 
