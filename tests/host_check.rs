@@ -472,8 +472,12 @@ fn without_private_keys_the_rest_is_checked() {
 fn keys_in_tokens_are_left_there() {
     let (home, keyset) = home();
     // Nothing that could be asked for a PIN is opened.
-    let pem = "-----BEGIN PKCS#11 PROVIDER URI-----\nMEEaHFBLQ1MjMTE=\n-----END PKCS#11 PROVIDER URI-----\n";
-    fs::write(keyset.join("uefi-pk/privkey.pem"), pem).unwrap();
+    let pem = |der: &str| format!("-----BEGIN PKCS#11 PROVIDER URI-----\n{der}\n-----END PKCS#11 PROVIDER URI-----\n");
+    // `pkcs11:object=a`
+    let uri = "MCwaGVBLQ1MjMTEgUHJvdmlkZXIgVVJJIHYxLjAMD3BrY3MxMTpvYmplY3Q9YQ==";
+    fs::write(keyset.join("uefi-pk/privkey.pem"), pem("MEEaHFBLQ1MjMTE=")).unwrap();
+    assert!(findings(&home).1.iter().any(|finding| finding[..2] == ["error", "uefi-pk/privkey.pem"]));
+    fs::write(keyset.join("uefi-pk/privkey.pem"), pem(uri)).unwrap();
     one(&home, "note", "", "1 private key in tokens");
     let shown = home.ok(&["keyset", "show", "k"]);
     assert!(shown.lines().any(|line| line.contains("uefi-pk") && line.contains("in a token")), "{shown}");

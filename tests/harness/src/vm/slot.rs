@@ -1,7 +1,11 @@
 //! How many virtual machines may be on at a time.
 
 use crate::workspace;
-use std::{fs::File, thread, time::Duration};
+use std::{
+    fs::{self, File},
+    thread,
+    time::Duration,
+};
 
 /// More of them would starve each other, and the tests beside them.
 const SLOTS: u32 = 2;
@@ -15,6 +19,8 @@ impl Slot {
     /// Waits for one.
     #[must_use]
     pub fn wait() -> Self {
+        // A copy of the sources has none yet.
+        fs::create_dir_all(workspace().join("target")).expect("a writable directory");
         let path = |number| workspace().join(format!("target/vm-slot-{number}"));
         let files: Vec<File> =
             (0..SLOTS).map(|number| File::create(path(number)).expect("a writable directory")).collect();
