@@ -74,7 +74,8 @@ fn is_masked(root: &TempDir, name: &str) -> bool {
 }
 
 /// Generators of systemd that act on nothing but what is signed with an image: the command line and the initrd's own files.
-const HARMLESS: [&str; 10] = [
+const HARMLESS: [&str; 11] = [
+    "systemd-clonesetup-generator",
     "systemd-cryptsetup-generator",
     "systemd-debug-generator",
     "systemd-fstab-generator",

@@ -301,7 +301,7 @@ mod tests {
             "1",
             "-b",
             "init=/bin/sh",
-            "init=/root/init",
+            "init=/other/init",
             "rdinit=/bin/busybox",
             "kgdboc=ttyS0",
             "systemd.ssh_listen=vsock::22",
