@@ -12,7 +12,7 @@ fn refused(kitchen: &Kitchen, what: &str, value: &str) -> String {
         ("--kernel", text(&kernel)),
         ("--stub", text(&stub)),
         ("--initrd", "initrd.img"),
-        ("--cmdline", "noresume"),
+        ("--cmdline", "noresume rdinit=/usr/bin/trust -- init --end"),
         ("--output", "refused.efi"),
     ];
     let mut args = vec!["uki", "build"];

@@ -192,7 +192,7 @@ impl Build {
             let why = "it has no command line, and that of the boot menu, which nobody signs, would take its place";
             return Err(Error::new(Kind::Usage, "build an image that may read secrets", why).remedy(
                 "give one, such as --cmdline 'root=/dev/mapper/root ro panic=30 noresume \
-                 systemd.import_credentials=no systemd.gpt_auto=0'",
+                 systemd.import_credentials=no systemd.gpt_auto=0 rdinit=/usr/bin/trust -- init --end'",
             ));
         }
         Ok(line)
