@@ -11,7 +11,7 @@ use crate::{
 use std::ffi::OsString;
 
 /// What the signed command line ends with, where this program is the first process of all.
-const END: &str = "--end";
+pub const END: &str = "--end";
 /// What a kernel starts where nobody says otherwise.
 const INIT: &str = "/init";
 

@@ -1,7 +1,7 @@
 //! The options of the commands on the target: one table, from which both
 //! programs parse and print their help.
 
-use super::Command;
+use super::{Command, init::END};
 use crate::{
     error::{Error, Kind, Result},
     guard::OnLockFailure,
@@ -127,6 +127,12 @@ pub const SPECS: &[Spec] = &[
         value: "FILE",
         help: "the program that opens the volume (/usr/sbin/cryptsetup, else /sbin/cryptsetup or /usr/bin/cryptsetup)",
         commands: &[Command::LuksOpen],
+    },
+    Spec {
+        name: END,
+        value: "",
+        help: "as the first process of all, at the end of the signed command line: what has been appended behind it is refused",
+        commands: &[Command::Setup, Command::Init],
     },
     Spec {
         name: EXEC,
@@ -265,6 +271,8 @@ fn set(options: &mut Options, spec: &Spec, value: OsString) -> Option<()> {
         "--manifest-ca" => options.manifest_ca = value.into(),
         "--also-as" => options.also_as.push(text().filter(|text| !text.is_empty())?.to_owned()),
         "--root" => options.root = Some(value.into()),
+        // The first process has taken it out.
+        END => {}
         "--keep-files" => options.keep_files = true,
         "--key-to-tpm" => options.key_to_tpm = true,
         "--parent" => options.parent = u32::from_str_radix(text()?.strip_prefix("0x")?, 16).ok()?,
