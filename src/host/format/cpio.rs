@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 const MAGIC: &[u8] = b"070701";
 /// The same with a sum of the data's bytes, which the kernel accepts too.
 const MAGIC_WITH_SUM: &[u8] = b"070702";
+/// What both begin with, and nothing compressed does.
+const FIRST: u8 = b'0';
 /// Six digits of magic and thirteen fields of eight hexadecimal digits.
 const HEADER: usize = 110;
 const ALIGNMENT: usize = 4;
@@ -210,7 +212,7 @@ pub struct Part<'a> {
 /// What a part of an initrd is.
 #[derive(Debug)]
 pub enum What<'a> {
-    /// An archive, without the entry that ends it.
+    /// An archive, without the entry that may end it.
     Archive {
         /// What is in it, in its order.
         entries: Vec<Entry<'a>>,
@@ -226,39 +228,62 @@ pub enum What<'a> {
 /// # Errors
 /// [`Kind::Corrupt`]: it is nothing that the kernel would unpack, or cut off.
 pub fn next_part(initrd: &[u8], from: usize) -> Result<Option<Part<'_>>> {
-    let rest = initrd.get(from..).unwrap_or_default();
-    let Some(zeros) = rest.iter().position(|byte| *byte != 0) else { return Ok(None) };
-    let (start, rest) = (from + zeros, rest.get(zeros..).unwrap_or_default());
-    if rest.starts_with(MAGIC) || rest.starts_with(MAGIC_WITH_SUM) {
-        if start % ALIGNMENT != 0 {
-            return Err(bad(start, "this archive does not begin at a multiple of four bytes"));
-        }
+    let Some(start) = behind_zeros(initrd, from) else { return Ok(None) };
+    let rest = initrd.get(start..).unwrap_or_default();
+    if rest.first() == Some(&FIRST) {
         let (entries, end) = archive(initrd, start)?;
         return Ok(Some(Part { start, what: What::Archive { entries, end } }));
     }
     match Compression::MAGIC.iter().find(|(magic, _)| rest.starts_with(magic)) {
         Some((_, compression)) => Ok(Some(Part { start, what: What::Compressed(*compression) })),
-        None => Err(bad(start, "this is no cpio archive, and not compressed in a way that is known")),
+        None => Err(bad(start, "this is not a cpio archive, nor compressed in a way that is known")),
     }
 }
 
-/// The entries of the archive that begins at `start`, and where it ends.
+/// The entries of the archive that begins at `start`, and where it ends: behind its trailer, or, as the kernel asks for
+/// none, where no further entry begins. Zeros may stand between any two entries.
 fn archive(initrd: &[u8], start: usize) -> Result<(Vec<Entry<'_>>, usize)> {
     let mut entries = Vec::new();
     let mut at = start;
     loop {
-        let header = Header::read(initrd, at)?;
-        let name = slice(initrd, at + HEADER, header.name_size).ok_or_else(|| cut_off(at))?;
-        let data_start = (at + HEADER + header.name_size).next_multiple_of(ALIGNMENT);
-        let data = slice(initrd, data_start, header.size).ok_or_else(|| cut_off(at))?;
-        // The zeros after the last data may be missing.
-        at = (data_start + header.size).next_multiple_of(ALIGNMENT).min(initrd.len());
-        if name.strip_suffix(b"\0") == Some(TRAILER.as_bytes()) {
-            return Ok((entries, at));
+        let (entry, end) = entry(initrd, at)?;
+        let Some(entry) = entry else { return Ok((entries, end)) };
+        entries.push(entry);
+        match behind_zeros(initrd, end).filter(|next| initrd.get(*next) == Some(&FIRST)) {
+            Some(next) => at = next,
+            None => return Ok((entries, end)),
         }
-        let path = path(name).ok_or_else(|| bad(at, "the name of an entry is no path of an initrd"))?;
-        entries.push(Entry { path, mode: header.mode, uid: header.uid, gid: header.gid, data });
     }
+}
+
+/// The entry that begins at `at`, if it is not the trailer, and where it ends.
+fn entry(initrd: &[u8], at: usize) -> Result<(Option<Entry<'_>>, usize)> {
+    if at % ALIGNMENT != 0 {
+        return Err(bad(at, "an archive must begin at a multiple of four bytes"));
+    }
+    let Header { mode, uid, gid, size, name_size } = Header::read(initrd, at)?;
+    let name = slice(initrd, at + HEADER, name_size).ok_or_else(|| cut_off(at))?;
+    let data_start = (at + HEADER + name_size).next_multiple_of(ALIGNMENT);
+    let data = slice(initrd, data_start, size).ok_or_else(|| cut_off(at))?;
+    let name = unpadded(name).ok_or_else(|| bad(at, "the name of an entry does not end in zeros"))?;
+    match mode & KIND {
+        REGULAR => {}
+        SYMLINK if size <= MAX_NAME => {}
+        _ if size == 0 => {}
+        _ => return Err(bad(at, "an entry that is not a file has contents, and the kernel would pass over it")),
+    }
+    // The zeros after the last data may be missing.
+    let end = (data_start + size).next_multiple_of(ALIGNMENT).min(initrd.len());
+    if name == TRAILER.as_bytes() {
+        return Ok((None, end));
+    }
+    let path = path(name).ok_or_else(|| bad(at, "the name of an entry is not a path in an initrd"))?;
+    Ok((Some(Entry { path, mode, uid, gid, data }), end))
+}
+
+/// Where something other than zeros begins.
+fn behind_zeros(initrd: &[u8], from: usize) -> Option<usize> {
+    Some(from + initrd.get(from..)?.iter().position(|byte| *byte != 0)?)
 }
 
 /// The fields of a header that matter here.
@@ -293,12 +318,18 @@ fn hex(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |number, digit| Some(number << 4 | char::from(*digit).to_digit(16)?))
 }
 
-/// A name as a path without `.`, if it ends with its only NUL and does not lead upwards.
+/// A name without the NUL that ends it, behind which dracut-cpio puts more of them, to have the data begin where a block
+/// of the file system does.
+fn unpadded(name: &[u8]) -> Option<&[u8]> {
+    let (name, zeros) = name.split_at_checked(name.iter().position(|byte| *byte == 0)?)?;
+    zeros.iter().all(|byte| *byte == 0).then_some(name)
+}
+
+/// A name as a path without `.`, if it does not lead upwards.
 fn path(name: &[u8]) -> Option<String> {
-    let name = name.strip_suffix(b"\0")?;
     let text = String::from_utf8_lossy(name);
     let parts: Vec<_> = text.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
-    (!name.is_empty() && !name.contains(&0) && !parts.contains(&"..")).then(|| parts.join("/"))
+    (!name.is_empty() && !parts.contains(&"..")).then(|| parts.join("/"))
 }
 
 fn slice(bytes: &[u8], at: usize, len: usize) -> Option<&[u8]> {
@@ -325,6 +356,17 @@ mod tests {
         archive.directory("empty").unwrap();
         archive.file("a", 0o640, Vec::new()).unwrap();
         archive
+    }
+
+    /// An entry of a file as somebody else writes it, and a trailer.
+    fn raw(name: &str, name_size: u32, size: u32) -> Vec<u8> {
+        let mut bytes = MAGIC.to_vec();
+        let fields = [1, 0o100_644, 0, 0, 1, 0, size, 0, 0, 0, 0, name_size, 0];
+        fields.iter().for_each(|field| bytes.extend_from_slice(format!("{field:08X}").as_bytes()));
+        bytes.extend_from_slice(name.as_bytes());
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes.extend_from_slice(&Archive::new().to_bytes().unwrap());
+        bytes
     }
 
     /// Every entry of every archive.
@@ -371,28 +413,56 @@ mod tests {
         assert!(archive.directory("usr").is_ok());
     }
 
+    /// The kernel asks for no trailer, so that an archive may end with any of its entries, and nowhere else.
     #[test]
-    fn no_beginning_of_an_archive_is_one() {
+    fn an_archive_ends_where_an_entry_does() {
         let bytes = sample().to_bytes().unwrap();
-        let trailer = bytes.len() - 1;
-        for len in 1..trailer {
-            assert!(read(&bytes[..len]).is_err() || len > trailer - 3, "{len} bytes were read");
+        // Where the zeros behind an entry begin, and where the next one does.
+        let mut ends = vec![];
+        let mut at = 0;
+        while let (Some(entry), end) = entry(&bytes, at).unwrap() {
+            ends.push(end - entry.data.len().next_multiple_of(ALIGNMENT) + entry.data.len()..=end);
+            at = end;
+        }
+        assert_eq!(ends.len(), 6);
+        for len in 1..bytes.len() {
+            let entries = ends.iter().take_while(|end| *end.start() <= len).count();
+            match read(&bytes[..len]) {
+                Ok(found) => assert_eq!(found.len(), entries, "{len} bytes"),
+                Err(_) => assert!(!ends.iter().any(|end| end.contains(&len)), "{len} bytes"),
+            }
         }
     }
 
     #[test]
+    fn what_others_write_is_read() {
+        let sample = sample().to_bytes().unwrap();
+        let all = read(&sample).unwrap();
+        let trailer = Archive::new().to_bytes().unwrap();
+        let entries = sample.strip_suffix(trailer.as_slice()).unwrap();
+        // Zeros between entries; the next archive right behind the last entry.
+        let mut initrd = entries.to_vec();
+        initrd.extend_from_slice(&[0; 512]);
+        initrd.extend_from_slice(entries);
+        initrd.extend_from_slice(&sample);
+        assert_eq!(read(&initrd).unwrap(), [all.clone(), all.clone(), all.clone()].concat());
+        // Something compressed right behind it.
+        let initrd = [entries, b"\x28\xb5\x2f\xfd"].concat();
+        let first = next_part(&initrd, 0).unwrap().unwrap();
+        assert!(matches!(first.what, What::Archive { end, .. } if end == entries.len()));
+        let second = next_part(&initrd, entries.len()).unwrap().unwrap();
+        assert!(matches!(second.what, What::Compressed(Compression::Zstd)));
+        // A file that is merely called like a trailer.
+        let mut other = raw("./TRAILER!!!\0", 13, 0);
+        other.extend_from_slice(&sample);
+        assert_eq!(read(&other).unwrap()[0].0, TRAILER);
+    }
+
+    #[test]
     fn lies_are_refused() {
-        let entry = |name: &str, name_size: u32, size: u32| {
-            let mut bytes = MAGIC.to_vec();
-            let fields = [1, 0o100_644, 0, 0, 1, 0, size, 0, 0, 0, 0, name_size, 0];
-            fields.iter().for_each(|field| bytes.extend_from_slice(format!("{field:08X}").as_bytes()));
-            bytes.extend_from_slice(name.as_bytes());
-            bytes.resize(bytes.len().next_multiple_of(4), 0);
-            bytes.extend_from_slice(&Archive::new().to_bytes().unwrap());
-            bytes
-        };
-        assert_eq!(read(&entry("./a\0", 4, 0)).unwrap()[0].0, "a");
-        assert_eq!(read(&entry(".\0", 2, 0)).unwrap()[0].0, "");
+        assert_eq!(read(&raw("./a\0", 4, 0)).unwrap()[0].0, "a");
+        assert_eq!(read(&raw(".\0", 2, 0)).unwrap()[0].0, "");
+        assert_eq!(read(&raw("a\0\0\0\0\0", 6, 0)).unwrap()[0].0, "a");
         for (name, name_size, size) in [
             ("a\0", 2, u32::MAX),
             ("a\0", u32::MAX, 0),
@@ -404,9 +474,13 @@ mod tests {
             ("usr/../../a\0", 12, 0),
             ("a\0", 2, 0x1_0000),
         ] {
-            assert!(read(&entry(name, name_size, size)).is_err(), "{name:?} {name_size} {size}");
+            assert!(read(&raw(name, name_size, size)).is_err(), "{name:?} {name_size} {size}");
         }
-        let mut bytes = entry("a\0", 2, 0);
+        let mut directory = raw("a\0", 2, 124);
+        assert!(read(&directory).is_ok());
+        directory[14..22].copy_from_slice(b"000041ED");
+        assert!(read(&directory).is_err());
+        let mut bytes = raw("a\0", 2, 0);
         bytes[7] = b'+';
         assert!(read(&bytes).is_err());
         let mut shifted = b"\0\0".to_vec();

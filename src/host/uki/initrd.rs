@@ -101,12 +101,22 @@ fn decompress(
     Ok(Some((contents, bytes.len() - rest.len())))
 }
 
-/// Where the next archive begins, after which only more parts follow.
+/// Where the next archive begins, behind which nothing follows but further parts.
 fn find_archive(initrd: &[u8], from: usize) -> Option<usize> {
     let rest = initrd.get(from..)?;
     let begins = |(at, window): (usize, &[u8])| (window == BEGINNING).then_some(from + at + ZEROS);
     let candidates = rest.windows(BEGINNING.len()).enumerate().filter_map(begins).filter(|at| at % 4 == 0);
-    candidates.take(MAX_TRIES).find(|at| cpio::next_part(initrd, *at).is_ok())
+    candidates.take(MAX_TRIES).find(|at| only_parts_follow(initrd, *at))
+}
+
+fn only_parts_follow(initrd: &[u8], mut at: usize) -> bool {
+    loop {
+        match cpio::next_part(initrd, at) {
+            Ok(Some(Part { what: What::Archive { end, .. }, .. })) => at = end,
+            Ok(_) => return true,
+            Err(_) => return false,
+        }
+    }
 }
 
 fn bad(start: usize, compression: Compression, why: &str) -> Error {
