@@ -43,8 +43,11 @@ pub fn only(text: &[u8]) -> Result<Block<'_>, &'static str> {
     if keys.next().is_some() {
         return Err("it holds more than one private key");
     }
-    if key.label == "ENCRYPTED PRIVATE KEY" || key.der.is_none() {
-        return Err("its private key is encrypted, or no base64");
+    if key.encrypted || key.label == "ENCRYPTED PRIVATE KEY" {
+        return Err("its private key is encrypted");
+    }
+    if key.der.is_none() {
+        return Err("its private key is not base64");
     }
     Ok(key)
 }

@@ -85,6 +85,11 @@ fn lines_that_end_in_cr_lf() {
 }
 
 #[test]
+fn as_others_write() {
+    carried(Identity::ec("P-256").as_others_write());
+}
+
+#[test]
 fn text_before_the_pem() {
     carried(Identity::ec("P-256").with_leading_text());
 }

@@ -1,6 +1,6 @@
 //! Private keys of all kinds, in the files of those who made them.
 
-use harness::{Home, openssl};
+use harness::{Home, assets, openssl};
 use std::{fs, path::Path};
 use tempfile::TempDir;
 use trust::{
@@ -35,10 +35,10 @@ fn openssl_takes_keys_of_every_kind_and_agrees_on_signatures() {
     ] {
         let key = PrivateKey::generate(kind).unwrap();
         fs::write(&pem, key.to_pem().unwrap().as_bytes()).unwrap();
-        fs::write(&public, key.public().to_pem().unwrap()).unwrap();
+        fs::write(&public, key.public().to_pem()).unwrap();
         let checked = openssl(&["pkey", "-in", text(&pem), "-check", "-noout", "-text_pub"]);
         assert!(checked.contains("Key is valid") && checked.contains(size), "{checked}");
-        assert_eq!(openssl(&["pkey", "-in", text(&pem), "-pubout"]), key.public().to_pem().unwrap());
+        assert_eq!(openssl(&["pkey", "-in", text(&pem), "-pubout"]), key.public().to_pem());
         for (hash, option) in [(Hash::Sha256, "-sha256"), (Hash::Sha384, "-sha384")] {
             if kind != KeyType::EcP256 || hash == Hash::Sha256 {
                 fs::write(&signature, key.sign(hash, b"message").unwrap()).unwrap();
@@ -62,7 +62,7 @@ fn older_formats_and_files_with_more_in_them_are_read() {
     openssl(&["pkey", "-in", text(&key), "-traditional", "-out", text(&old)]);
     let pkcs1 = fs::read_to_string(&old).unwrap();
     assert!(pkcs1.starts_with("-----BEGIN RSA PRIVATE KEY-----"));
-    assert_eq!(PrivateKey::from_pem(pkcs1.as_bytes()).unwrap().public().to_pem().unwrap(), rsa);
+    assert_eq!(PrivateKey::from_bytes(pkcs1.as_bytes()).unwrap().public().to_pem(), rsa);
 
     let (_, ec) = made(dir.path(), &EC);
     openssl(&["pkey", "-in", text(&key), "-traditional", "-out", text(&old)]);
@@ -72,7 +72,7 @@ fn older_formats_and_files_with_more_in_them_are_read() {
     let certificate = openssl(&["req", "-x509", "-key", text(&key), "-subj", "/CN=x"]);
     let all = format!("Bag Attributes\n    friendlyName: x\n{parameters}{certificate}{sec1}{certificate}");
     for file in [&sec1, &all, &all.replace('\n', "\r\n")] {
-        assert_eq!(PrivateKey::from_pem(file.as_bytes()).unwrap().public().to_pem().unwrap(), ec);
+        assert_eq!(PrivateKey::from_bytes(file.as_bytes()).unwrap().public().to_pem(), ec);
     }
 }
 
@@ -81,21 +81,19 @@ fn what_is_no_key_for_us_is_refused_with_a_remedy() {
     let dir = TempDir::new().unwrap();
     let key = dir.path().join("key.pem");
     let refused = |file: &str, kind: Kind, why: &str| {
-        let error = PrivateKey::from_pem(file.as_bytes()).map(|_| ()).unwrap_err();
+        let error = PrivateKey::from_bytes(file.as_bytes()).map(|_| ()).unwrap_err();
         assert!(error.kind() == kind && error.to_string().contains(why), "{error}");
     };
     for options in [&RSA[..], &EC] {
         let (good, public) = made(dir.path(), options);
-        let pkcs8 = openssl(&["pkcs8", "-topk8", "-in", text(&key), "-passout", "pass:secret"]);
-        refused(&pkcs8, Kind::Usage, "it is encrypted; decrypt it");
         let traditional = ["pkey", "-in", text(&key), "-traditional", "-aes128", "-passout", "pass:secret"];
         let traditional = openssl(&traditional);
         assert!(traditional.contains("Proc-Type: 4,ENCRYPTED"));
-        refused(&traditional, Kind::Usage, "it is encrypted; decrypt it");
+        refused(&traditional, Kind::Usage, "it is encrypted in a way of the past; write it as PKCS#8");
         refused(&public, Kind::Corrupt, "\"PUBLIC KEY\" and no private key");
         for at in (0..good.len()).step_by(7) {
             assert_eq!(
-                PrivateKey::from_pem(&good.as_bytes()[..at]).map(|_| ()).unwrap_err().kind(),
+                PrivateKey::from_bytes(&good.as_bytes()[..at]).map(|_| ()).unwrap_err().kind(),
                 Kind::Corrupt,
                 "{at}"
             );
@@ -107,10 +105,123 @@ fn what_is_no_key_for_us_is_refused_with_a_remedy() {
     refused(&p384, Kind::Usage, "its curve is 1.3.132.0.34 and not P-256");
     let (ed25519, _) = made(dir.path(), &["-algorithm", "ED25519"]);
     refused(&ed25519, Kind::Usage, "its algorithm is 1.3.101.112 and neither RSA nor EC");
-    refused("", Kind::Corrupt, "no PEM");
+    refused("", Kind::Corrupt, "neither PEM nor a key in DER");
     refused("-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n", Kind::Usage, "OPENSSH");
     let error = PrivateKey::open(text(&dir.path().join("none.pem"))).map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("none.pem"), "{error}");
+}
+
+/// In PEM as others write it, and in DER, each where a key or a certificate is asked for.
+#[test]
+fn every_reader_takes_what_openssl_reads() {
+    let home = Home::with_keyset();
+    let path = |name: &str| home.path().join(name);
+    for (options, old) in [(&RSA[..], "rsa"), (&EC, "ec")] {
+        let (key, public) = made(home.path(), options);
+        openssl(&["req", "-x509", "-key", text(&path("key.pem")), "-subj", "/CN=x", "-out", text(&path("cert.pem"))]);
+        let certificate = fs::read_to_string(path("cert.pem")).unwrap();
+        fs::write(path("both.pem"), harness::as_others_write(&format!("{certificate}{certificate}{key}"))).unwrap();
+        openssl(&[
+            "pkcs8",
+            "-topk8",
+            "-nocrypt",
+            "-in",
+            text(&path("key.pem")),
+            "-outform",
+            "der",
+            "-out",
+            text(&path("p8")),
+        ]);
+        openssl(&[old, "-in", text(&path("key.pem")), "-outform", "der", "-out", text(&path("key.der"))]);
+        openssl(&[
+            "pkey",
+            "-in",
+            text(&path("key.pem")),
+            "-traditional",
+            "-outform",
+            "der",
+            "-out",
+            text(&path("old")),
+        ]);
+        openssl(&["x509", "-in", text(&path("cert.pem")), "-outform", "der", "-out", text(&path("cert.der"))]);
+        for file in ["both.pem", "p8", "key.der", "old"] {
+            assert_eq!(PrivateKey::open(text(&path(file))).unwrap().public().to_pem(), public, "{file}");
+        }
+        fs::copy(assets::path("usr/lib/systemd/boot/efi/addonx64.efi.stub"), path("stub.efi")).unwrap();
+        for cert in ["both.pem", "cert.der", "cert.pem"] {
+            for key in ["both.pem", "p8", "old"] {
+                home.ok(&["sign", "efi", "stub.efi", "--key", key, "--cert", cert, "--output", "signed.efi"]);
+                home.ok(&["verify", "efi", "signed.efi", "--cert", cert]);
+            }
+            home.ok(&["enroll", "auth", "k", &format!("{old}-{cert}"), "--db", cert]);
+        }
+    }
+}
+
+/// As OpenSSL encrypts keys, today and with other ciphers and hashes.
+#[test]
+fn an_encrypted_key_is_opened_with_its_passphrase() {
+    let home = Home::with_keyset();
+    let path = |name: &str| home.path().join(name);
+    let (_, public) = made(home.path(), &RSA);
+    let key = path("key.pem");
+    let encrypt = |options: &[&str], name: &str| {
+        let file = path(name);
+        let fixed = ["pkcs8", "-topk8", "-in", text(&key), "-passout", "pass:s3cret", "-out", text(&file)];
+        openssl(&[&fixed[..], options].concat())
+    };
+    openssl(&["req", "-x509", "-key", text(&key), "-subj", "/CN=x", "-out", text(&path("cert.pem"))]);
+    fs::copy(assets::path("usr/lib/systemd/boot/efi/addonx64.efi.stub"), path("stub.efi")).unwrap();
+    fs::write(path("right"), "s3cret\nand more\n").unwrap();
+    fs::write(path("wrong"), "s3cre\n").unwrap();
+    let sign = ["sign", "efi", "stub.efi", "--cert", "cert.pem", "--output", "signed.efi", "--key", "encrypted"];
+    for options in [
+        &[][..],
+        &["-outform", "der"],
+        &["-v2", "aes-128-cbc", "-v2prf", "hmacWithSHA1"],
+        &["-v2", "aes-192-cbc", "-v2prf", "hmacWithSHA512", "-iter", "100000"],
+    ] {
+        encrypt(options, "encrypted");
+        home.ok(&[&sign[..], &["--passphrase-file", "right"]].concat());
+        home.ok(&["verify", "efi", "signed.efi", "--cert", "cert.pem"]);
+        let said = home.refuses(&[&sign[..], &["--passphrase-file", "wrong"]].concat());
+        assert!(said.contains("the passphrase is wrong; write the right one into the file"), "{said}");
+    }
+    for options in [&["-v1", "PBE-SHA1-3DES"][..], &["-v2", "des3"], &["-scrypt"]] {
+        encrypt(options, "foreign");
+        let args = [&sign[..8], &["foreign", "--passphrase-file", "right"]].concat();
+        let said = home.refuses(&args);
+        // As its remedy says.
+        let (_, remedy) = said.trim().split_once("openssl pkcs8 ").unwrap();
+        let remedy = remedy.replace("-in FILE", "-in foreign").replace("-out NEW", "-out encrypted");
+        let all: Vec<_> = remedy.split(' ').chain(["-passin", "pass:s3cret", "-passout", "pass:s3cret"]).collect();
+        let status = std::process::Command::new("openssl").arg("pkcs8").args(all).current_dir(home.path()).status();
+        assert!(status.unwrap().success());
+        home.ok(&[&sign[..], &["--passphrase-file", "right"]].concat());
+    }
+    encrypt(&[], "encrypted");
+    let said = home.refuses(&sign);
+    assert!(said.contains("there is no terminal") && said.contains("--passphrase-file FILE"), "{said}");
+    let mut command = std::process::Command::new("script");
+    command.env("HOME", home.path()).env_remove("XDG_DATA_HOME").current_dir(home.path());
+    let line = format!("exec '{}' {}", harness::trust_host().display(), sign.join(" "));
+    let shown = harness::at_terminal(command, &line, "Passphrase of encrypted: ", "s3cret");
+    assert!(!shown.contains("s3cret"), "{shown}");
+
+    // In a keyset it stays encrypted, and whoever signs is asked once.
+    home.ok(&["initkeyset", "--keysetname", "e", "--key", "uefi-db=encrypted", "--passphrase-file", "right"]);
+    let kept = fs::read_to_string(home.keys().join("e/uefi-db/privkey.pem")).unwrap();
+    assert!(kept.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"), "{kept}");
+    let kept = openssl(&[
+        "pkey",
+        "-in",
+        text(&home.keys().join("e/uefi-db/privkey.pem")),
+        "-passin",
+        "pass:s3cret",
+        "-pubout",
+    ]);
+    assert_eq!(kept, public);
+    home.ok(&["keyset", "check", "e", "--passphrase-file", "right"]);
 }
 
 /// The keys of a keyset as openssl names them, with what was said while it was made.

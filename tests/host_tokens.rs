@@ -3,7 +3,7 @@
 use harness::{Home, Token, assets, openssl, tree};
 use std::{
     fs::{self, File},
-    io::{Read, Seek, Write},
+    io::{Read, Seek},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
@@ -537,33 +537,15 @@ fn whoever_sits_there_is_asked_for_the_pin_once() {
     }
     let uri = |object: &str| format!("pkcs11:token=Fleet;object={object}?module-path={}", Token::module());
     let trust = format!(
-        "tty; exec '{}' keyset add k --key 'uefi-db={}' --key 'tpmpol-luks={}'",
+        "exec '{}' keyset add k --key 'uefi-db={}' --key 'tpmpol-luks={}'",
         harness::trust_host().display(),
         uri("uefi-db"),
         uri("tpmpol-luks")
     );
     let (variable, value) = desk.token.environment();
     let mut command = Command::new("script");
-    command.args(["--quiet", "--return", "--command", &trust, "/dev/null"]).env("HOME", desk.home.path());
-    command.env_remove("XDG_DATA_HOME").env(variable, value);
-    let mut script = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut shown = Vec::new();
-    let mut terminal = script.stdout.take().unwrap();
-    let mut typist = script.stdin.take().unwrap();
-    while !String::from_utf8_lossy(&shown).contains("PIN of token \"Fleet\": ") {
-        let mut byte = [0];
-        assert_eq!(terminal.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&shown));
-        shown.extend(byte);
-    }
-    // Nobody types as fast as this test: the terminal must be quiet first.
-    let name = String::from_utf8_lossy(&shown).lines().next().unwrap().to_owned();
-    while !harness::run("stty", &["-F", &name, "-a"]).contains(" -echo ") {
-        std::thread::yield_now();
-    }
-    typist.write_all(format!("{}\r", Token::PIN).as_bytes()).unwrap();
-    terminal.read_to_end(&mut shown).unwrap();
-    let shown = String::from_utf8_lossy(&shown);
-    assert!(script.wait().unwrap().success(), "{shown}");
+    command.env("HOME", desk.home.path()).env_remove("XDG_DATA_HOME").env(variable, value);
+    let shown = harness::at_terminal(command, &trust, "PIN of token \"Fleet\": ", Token::PIN);
     assert_eq!(shown.matches("PIN of token").count(), 1, "{shown}");
     assert!(!shown.contains(Token::PIN), "{shown}");
     verifies(&desk.keyset().join("uefi-db"), &desk.keyset().join("uefi-db"));

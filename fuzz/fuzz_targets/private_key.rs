@@ -8,10 +8,10 @@ use trust::host::{
 };
 
 fuzz_target!(|bytes: &[u8]| {
-    let _ = certificate::from_pem(bytes);
+    let _ = certificate::first(bytes);
     // Where a key is in a token, opening it would load whatever module the bytes name.
     if let Ok(None) = key::uri_in(bytes)
-        && let Ok(key) = PrivateKey::from_pem(bytes)
+        && let Ok(key) = PrivateKey::from_bytes(bytes)
     {
         let _ = key.public().to_info();
     }

@@ -8,7 +8,6 @@ use crate::{
 use der::{
     Decode, Encode,
     asn1::{BitString, ObjectIdentifier},
-    pem::LineEnding,
 };
 use spki::SubjectPublicKeyInfoRef;
 use x509_cert::{
@@ -66,34 +65,43 @@ pub fn self_sign(template: &Template, key: &PrivateKey) -> Result<Certificate> {
     build(Contents { template, issued_by: None }, key.public(), key)
 }
 
-/// Reads the first certificate in a text with PEM.
+/// What stands around a certificate in PEM: today, and in OpenSSL's past.
+const LABELS: [&str; 2] = [LABEL, "X509 CERTIFICATE"];
+/// RFC 7468, section 5.
+const LABEL: &str = "CERTIFICATE";
+
+/// Reads the first certificate of a file.
 ///
 /// # Errors
 /// [`Kind::Corrupt`] when there is none, or it is broken.
-pub fn from_pem(text: &[u8]) -> Result<Certificate> {
-    Certificate::from_der(&der_from_pem(text)?).map_err(|e| no_certificate(e.to_string()))
+pub fn first(file: &[u8]) -> Result<Certificate> {
+    Certificate::from_der(&first_der(file)?).map_err(|e| none(e.to_string()))
 }
 
-/// The first certificate in a text with PEM as it is encoded, byte for byte.
+/// The first certificate of a file as it is encoded, byte for byte.
 ///
 /// # Errors
 /// [`Kind::Corrupt`] when there is none.
-pub fn der_from_pem(text: &[u8]) -> Result<Vec<u8>> {
-    let block = pem::blocks(text).find(|block| block.label == "CERTIFICATE");
-    let der = block.and_then(|block| block.der).map(|der| der.to_vec());
-    der.ok_or_else(|| no_certificate("it holds no CERTIFICATE in PEM".into()))
+pub fn first_der(file: &[u8]) -> Result<Vec<u8>> {
+    all(file)?.into_iter().next().ok_or_else(|| none("it holds no certificate, neither in PEM nor in DER".into()))
 }
 
-fn no_certificate(why: String) -> Error {
-    Error::new(Kind::Corrupt, "read a certificate", why).remedy("give an X.509 certificate in PEM")
+/// The certificates of a file as they are encoded, byte for byte: one in DER, or any number in PEM; nothing where there
+/// is none.
+///
+/// # Errors
+/// [`Kind::Corrupt`] when one in PEM is broken.
+pub fn all(file: &[u8]) -> Result<Vec<Vec<u8>>> {
+    if Certificate::from_der(file).is_ok() {
+        return Ok(vec![file.to_vec()]);
+    }
+    let blocks = pem::blocks(file).filter(|block| LABELS.contains(&block.label));
+    let ders = blocks.map(|block| block.der.map(|der| der.to_vec()).ok_or_else(|| none("it is not base64".into())));
+    ders.collect()
 }
 
-/// The DER of a certificate in PEM or DER, byte for byte; nothing if these bytes are none.
-#[must_use]
-pub fn der_of(bytes: &[u8]) -> Option<Vec<u8>> {
-    use der::Decode;
-    let der = pem_rfc7468::decode_vec(bytes).map_or_else(|_| bytes.to_vec(), |(_, der)| der);
-    Certificate::from_der(&der).is_ok().then_some(der)
+fn none(why: String) -> Error {
+    Error::new(Kind::Corrupt, "read a certificate", why).remedy("give an X.509 certificate in PEM or DER")
 }
 
 /// Writes a certificate in PEM.
@@ -101,8 +109,7 @@ pub fn der_of(bytes: &[u8]) -> Option<Vec<u8>> {
 /// # Errors
 /// [`Kind::System`] when there is no memory.
 pub fn to_pem(certificate: &Certificate) -> Result<String> {
-    use der::EncodePem;
-    certificate.to_pem(LineEnding::LF).map_err(|e| failed(&e.into()))
+    Ok(pem::encode(LABEL, &certificate.to_der().map_err(|e| failed(&e.into()))?))
 }
 
 /// Reads a certificate in DER, which its encoding must be to the last byte: what is written again later has to be the
@@ -111,7 +118,6 @@ pub fn to_pem(certificate: &Certificate) -> Result<String> {
 /// # Errors
 /// [`Kind::Corrupt`] when it is none.
 pub fn from_der(der: &[u8]) -> Result<Certificate> {
-    use der::Decode;
     let bad = |why: String| Error::new(Kind::Corrupt, "read a certificate", why).remedy("give an X.509 certificate");
     let certificate = Certificate::from_der(der).map_err(|e| bad(e.to_string()))?;
     match certificate.to_der() {

@@ -69,7 +69,7 @@ impl Credentials {
 /// Reads the private key from a directory.
 ///
 /// # Errors
-/// Those of reading and of [`PrivateKey::from_pem`].
+/// Those of [`PrivateKey::from_file`].
 pub fn load_key(dir: &Path) -> Result<PrivateKey> {
     let certificate = load_certificate(dir).ok();
     let public = certificate.and_then(|c| PublicKey::from_info(c.tbs_certificate().subject_public_key_info()).ok());
@@ -79,17 +79,16 @@ pub fn load_key(dir: &Path) -> Result<PrivateKey> {
 /// `public` is what the certificate says, for a token that keeps no public keys.
 fn load(dir: &Path, public: Option<&PublicKey>) -> Result<PrivateKey> {
     let path = dir.join(KEY);
-    let pem = zeroize::Zeroizing::new(atomic::read(&path)?);
-    PrivateKey::certified(&pem, public).map_err(|e| in_file(&path, e))
+    PrivateKey::from_file(&path, public).map_err(|e| in_file(&path, e))
 }
 
 /// Reads the certificate from a directory.
 ///
 /// # Errors
-/// Those of reading and of [`certificate::from_pem`].
+/// Those of reading and of [`certificate::first`].
 pub fn load_certificate(dir: &Path) -> Result<Certificate> {
     let path = dir.join(CERTIFICATE);
-    certificate::from_pem(&atomic::read(&path)?).map_err(|e| in_file(&path, e))
+    certificate::first(&atomic::read(&path)?).map_err(|e| in_file(&path, e))
 }
 
 /// Reads the certificate from a directory as it is encoded, byte for byte.
@@ -99,8 +98,8 @@ pub fn load_certificate(dir: &Path) -> Result<Certificate> {
 pub fn load_certificate_der(dir: &Path) -> Result<Vec<u8>> {
     let path = dir.join(CERTIFICATE);
     let pem = atomic::read(&path)?;
-    certificate::from_pem(&pem).map_err(|e| in_file(&path, e))?;
-    certificate::der_from_pem(&pem).map_err(|e| in_file(&path, e))
+    certificate::first(&pem).map_err(|e| in_file(&path, e))?;
+    certificate::first_der(&pem).map_err(|e| in_file(&path, e))
 }
 
 fn in_file(path: &Path, why: Error) -> Error {

@@ -106,7 +106,7 @@ pub(super) fn publish_keys(pcr7data: &Path, keyset: &str, luks: &PublicKey, admi
     }
     atomic::make_dirs(&keys)?;
     for (path, key) in &files {
-        atomic::replace(path, atomic::PUBLIC, key.to_pem()?.as_bytes())?;
+        atomic::replace(path, atomic::PUBLIC, key.to_pem().as_bytes())?;
     }
     Ok(dir)
 }

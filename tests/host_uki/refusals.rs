@@ -107,6 +107,7 @@ fn what_no_boot_could_use_is_refused() {
         ("--cmdline", "@long", "2047"),
         ("--cmdline", "@missing", "check the name"),
         ("--cmdline", "a\u{7}b", "control characters"),
+        ("--cmdline", "quiet # rd.break", "on a line of its own"),
         ("--os-release", "script", "ID="),
         ("--splash", "script", "BMP"),
         ("--with-trust", "script", "no program"),

@@ -2,25 +2,19 @@
 
 use crate::{
     error::{Error, Kind, Result},
-    host::atomic,
-    pem,
+    host::{atomic, certificate},
     policy::{digest::Digest, pcr7data},
 };
 use std::{fs::File, io::Read, path::Path};
 
 /// The certificates of a file, each in DER: one in DER, or any number in PEM.
 pub fn certificates(path: &Path) -> Result<Vec<Vec<u8>>> {
-    let bytes = atomic::read(path)?;
-    // As no text begins: a SEQUENCE, and a length of more than one byte.
-    if matches!(bytes.as_slice(), [0x30, 0x81..=0x84, ..]) {
-        return Ok(vec![bytes]);
+    let found = parsed(path, certificate::all)?;
+    if found.is_empty() {
+        return Err(Error::new(Kind::Corrupt, format!("use {}", path.display()), "there is no certificate in it")
+            .remedy("give an X.509 certificate in PEM or DER"));
     }
-    let blocks = pem::blocks(&bytes).filter(|block| block.label == "CERTIFICATE");
-    let certificates: Option<Vec<_>> = blocks.map(|block| block.der.map(|der| der.to_vec())).collect();
-    certificates.filter(|found| !found.is_empty()).ok_or_else(|| {
-        Error::new(Kind::Corrupt, format!("use {}", path.display()), "there is no certificate in it")
-            .remedy("give an X.509 certificate in PEM or DER")
-    })
+    Ok(found)
 }
 
 /// Four ASCII digits.

@@ -107,9 +107,9 @@ pub fn entries(paths: &[PathBuf], keyset: &Keyset) -> Result<Vec<SignatureList>>
     let mut lists = Vec::new();
     for path in paths {
         let owner = keyset.guid(Role::UefiDb)?;
-        let more = arguments::parsed(path, |bytes| match certificate::der_of(bytes) {
-            Some(der) => Ok(vec![SignatureList::x509(owner, der)]),
-            None => signature_list::parse_file(bytes),
+        let more = arguments::parsed(path, |bytes| match certificate::all(bytes)? {
+            none if none.is_empty() => signature_list::parse_file(bytes),
+            found => Ok(found.into_iter().map(|der| SignatureList::x509(owner, der)).collect()),
         })?;
         if more.is_empty() {
             return Err(Error::new(Kind::Usage, format!("use {}", path.display()), "there is nothing in it")

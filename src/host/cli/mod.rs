@@ -19,10 +19,10 @@ mod show;
 mod target;
 mod uki;
 
-use super::interrupt;
+use super::{interrupt, key::passphrase};
 use crate::{console, error::Result, process};
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use std::{ffi::OsString, process::ExitCode};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 /// Unattended, secure boot: keysets, certificates and signed policies.
 #[derive(Parser)]
@@ -31,6 +31,9 @@ struct Cli {
     /// Taken for the sake of old scripts: messages say what there is to say
     #[arg(long, global = true, hide = true)]
     debug: bool,
+    /// Have the passphrase of encrypted private keys from the first line of a file, and ask nobody
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    passphrase_file: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -122,9 +125,8 @@ fn flow(text: &str) -> String {
     flowing
 }
 
-fn parse(args: impl IntoIterator<Item = OsString>) -> clap::error::Result<Command> {
-    let matches = definition().try_get_matches_from(args)?;
-    Cli::from_arg_matches(&matches).map(|cli| cli.command)
+fn parse(args: impl IntoIterator<Item = OsString>) -> clap::error::Result<Cli> {
+    Cli::from_arg_matches(&definition().try_get_matches_from(args)?)
 }
 
 /// Whether this is a command line; nothing is done.
@@ -134,7 +136,10 @@ pub fn understands(args: impl IntoIterator<Item = OsString>) -> bool {
 
 /// Does what the command line says.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let command = parse(args).unwrap_or_else(|e| e.exit());
+    let Cli { passphrase_file, command, .. } = parse(args).unwrap_or_else(|e| e.exit());
+    if let Some(file) = passphrase_file {
+        passphrase::is_in(file);
+    }
     // Private keys and PINs will be in our memory.
     let done = process::conceal().and_then(|_| command.run());
     if let Err(error) = &done {

@@ -17,7 +17,9 @@ fn described(command: Command, name: &'static str) -> clap::Command {
     let options = options::SPECS.iter().filter(|spec| spec.commands.contains(&command)).map(option);
     let operands = command.operands().iter().map(|name| operand(name));
     let described = clap::Command::new(name).about(command.about().trim_end_matches('.'));
-    described.aliases(command.alias()).args(options).args(operands)
+    // In their way: options of the whole program, which these do not know.
+    let foreign = ["debug", "passphrase_file"].map(|name| Arg::new(name).hide(true).action(ArgAction::SetTrue));
+    described.aliases(command.alias()).args(options).args(operands).args(foreign)
 }
 
 fn option(spec: &'static options::Spec) -> Arg {

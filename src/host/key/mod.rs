@@ -3,8 +3,11 @@
 //! Whatever held a private key is wiped: by AWS-LC in its memory, by the
 //! allocator ([`crate::memory`]) in ours.
 
+mod ask;
+mod encrypted;
+mod file;
 mod kind;
-mod pem;
+pub mod passphrase;
 mod public;
 mod software;
 mod token;
@@ -19,8 +22,11 @@ use super::{
         provider_uri,
     },
 };
-use crate::error::{Error, Kind, Result};
-use pem::{Block, PROVIDER_URI};
+use crate::{
+    error::{Error, Kind, Result},
+    pem,
+};
+use file::{ENCRYPTED, Encoded, Format, Found, PROVIDER_URI};
 use software::Software;
 use spki::{AlgorithmIdentifierOwned, DynSignatureAlgorithmIdentifier, SignatureBitStringEncoding};
 use std::path::Path;
@@ -36,6 +42,8 @@ const SAY_AGAIN: &str = "say again where the key is: trust keyset use-key KEYSET
 pub struct PrivateKey {
     source: Source,
     public: PublicKey,
+    /// What it was read from, if that takes a passphrase: so it is written again.
+    encrypted: Option<Zeroizing<Vec<u8>>>,
 }
 
 /// Where it is.
@@ -53,36 +61,32 @@ impl PrivateKey {
         Self::new(Software::generate(kind)?)
     }
 
-    /// Opens what `--key` names: a file in PEM, or a key in a token (`pkcs11:…`).
+    /// Opens what `--key` names: a file, or a key in a token (`pkcs11:…`).
     ///
     /// # Errors
-    /// Those of reading, of [`Self::from_pem`] and of [`Self::in_token`].
+    /// Those of [`Self::from_file`] and of [`Self::in_token`].
     pub fn open(place: &str) -> Result<Self> {
         if pkcs11_uri::is_uri(place) {
             return Self::in_token(Uri::parse(place)?, None);
         }
         let path = Path::new(place);
-        let pem = Zeroizing::new(atomic::read(path)?);
-        Self::from_pem(&pem).map_err(|e| e.within(format!("use {}", path.display())))
+        Self::from_file(path, None).map_err(|e| e.within(format!("use {}", path.display())))
     }
 
-    /// Reads PKCS#8, PKCS#1 or SEC 1 in PEM, or opens the key in a token that the PEM names.
+    /// Reads PKCS#8, PKCS#1 or SEC 1 in PEM or DER, for whose passphrase somebody is asked, or opens the key in a token
+    /// that the file names. `public` is for a token that keeps no public keys.
     ///
     /// # Errors
-    /// [`Kind::Corrupt`]: no key; [`Kind::Usage`]: one that is encrypted or of a kind that is not for us;
-    /// those of [`Self::in_token`].
-    pub fn from_pem(pem: &[u8]) -> Result<Self> {
-        Self::certified(pem, None)
-    }
-
-    /// As [`Self::from_pem`], with the public key for a token that keeps none.
-    ///
-    /// # Errors
-    /// As [`Self::from_pem`].
-    pub fn certified(pem: &[u8], public: Option<&PublicKey>) -> Result<Self> {
-        match Block::find(pem)? {
-            Block::Key(key) => Self::new(Software::decode(&key)?),
-            Block::Elsewhere(der) => {
+    /// Those of reading, of [`Self::from_bytes`], of [`passphrase::open`] and of [`Self::in_token`].
+    pub fn from_file(path: &Path, public: Option<&PublicKey>) -> Result<Self> {
+        let file = Zeroizing::new(atomic::read(path)?);
+        match Found::in_file(&file)? {
+            Found::Key(key) => Self::new(Software::decode(&key)?),
+            Found::Encrypted(encrypted) => {
+                let key = Encoded { format: Format::Pkcs8, der: passphrase::open(&encrypted, path)? };
+                Ok(Self { encrypted: Some(encrypted), ..Self::new(Software::decode(&key)?)? })
+            }
+            Found::Elsewhere(der) => {
                 let uri = Uri::parse(provider_uri::decode(&der)?)?;
                 let uri = token::by_name(&uri).map_err(|e| {
                     e.remedy(format!(
@@ -94,18 +98,32 @@ impl PrivateKey {
         }
     }
 
+    /// Reads PKCS#8, PKCS#1 or SEC 1 in PEM or DER, and asks nobody for anything.
+    ///
+    /// # Errors
+    /// [`Kind::Corrupt`]: no key; [`Kind::Usage`]: one that is encrypted, in a token, or of a kind that is not for us.
+    pub fn from_bytes(file: &[u8]) -> Result<Self> {
+        match Found::in_file(file)? {
+            Found::Key(key) => Self::new(Software::decode(&key)?),
+            Found::Encrypted(_) | Found::Elsewhere(_) => {
+                let why = "it is encrypted, or in a token";
+                Err(Error::new(Kind::Usage, "read a private key", why).remedy("name its file"))
+            }
+        }
+    }
+
     /// Opens a key in a token: loads the module, logs in, finds the key. `public` is for a token that keeps none.
     ///
     /// # Errors
     /// [`Kind::Usage`]: no such module, token or key, or several, or the PIN is wrong; [`Kind::System`]: the token fails.
     pub fn in_token(uri: Uri, public: Option<&PublicKey>) -> Result<Self> {
         let (key, public) = TokenKey::open(uri, public)?;
-        Ok(Self { source: Source::Token(Box::new(key)), public })
+        Ok(Self { source: Source::Token(Box::new(key)), public, encrypted: None })
     }
 
     fn new(software: Software) -> Result<Self> {
         let public = software.public()?;
-        Ok(Self { source: Source::Memory(software), public })
+        Ok(Self { source: Source::Memory(software), public, encrypted: None })
     }
 
     /// Where the key is, if it is in a token.
@@ -117,12 +135,15 @@ impl PrivateKey {
         }
     }
 
-    /// The key as PKCS#8 in PEM; of one in a token, what names it, as OpenSSL's pkcs11-provider reads it, its module
-    /// by name.
+    /// The key as PKCS#8 in PEM, encrypted if it was; of one in a token, what names it, as OpenSSL's pkcs11-provider
+    /// reads it, its module by name.
     ///
     /// # Errors
     /// [`Kind::Usage`]: the module is none of the system's; [`Kind::System`] when there is no memory.
     pub fn to_pem(&self) -> Result<Zeroizing<String>> {
+        if let Some(encrypted) = &self.encrypted {
+            return Ok(pem::encode(ENCRYPTED, encrypted).into());
+        }
         match &self.source {
             Source::Memory(key) => key.to_pem(),
             Source::Token(key) => {
@@ -132,7 +153,7 @@ impl PrivateKey {
                          or make it known to p11-kit (pkcs11.conf(5)) and name none",
                     )
                 })?;
-                pem::encode(PROVIDER_URI, &provider_uri::encode(uri.as_str())?)
+                Ok(pem::encode(PROVIDER_URI, &provider_uri::encode(uri.as_str())?).into())
             }
         }
     }
@@ -193,14 +214,14 @@ impl DynSignatureAlgorithmIdentifier for PrivateKey {
     }
 }
 
-/// Where the key of a PEM file is, if it is in a token; the token is not asked.
+/// Where the key of a file is, if it is in a token; the token is not asked.
 ///
 /// # Errors
-/// As [`PrivateKey::from_pem`], but those of tokens.
-pub fn uri_in(pem: &[u8]) -> Result<Option<Uri>> {
-    match Block::find(pem)? {
-        Block::Key(_) => Ok(None),
-        Block::Elsewhere(der) => Uri::parse(provider_uri::decode(&der)?).map(Some),
+/// [`Kind::Corrupt`]: no key; [`Kind::Usage`]: no URI.
+pub fn uri_in(file: &[u8]) -> Result<Option<Uri>> {
+    match Found::in_file(file)? {
+        Found::Key(_) | Found::Encrypted(_) => Ok(None),
+        Found::Elsewhere(der) => Uri::parse(provider_uri::decode(&der)?).map(Some),
     }
 }
 

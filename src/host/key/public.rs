@@ -16,7 +16,6 @@ use der::{
         db::rfc5912::{ID_EC_PUBLIC_KEY, RSA_ENCRYPTION, SECP_256_R_1},
     },
 };
-use pem_rfc7468::LineEnding;
 use spki::{EncodePublicKey, SubjectPublicKeyInfoOwned};
 
 /// The label of a `SubjectPublicKeyInfo` in PEM (RFC 7468, section 13).
@@ -87,11 +86,9 @@ impl PublicKey {
     }
 
     /// Its `SubjectPublicKeyInfo` in PEM.
-    ///
-    /// # Errors
-    /// [`Kind::Corrupt`] when it is too long.
-    pub fn to_pem(&self) -> Result<String> {
-        pem_rfc7468::encode_string(PUBLIC, LineEnding::LF, self.as_der()).map_err(|e| corrupt(e.to_string()))
+    #[must_use]
+    pub fn to_pem(&self) -> String {
+        pem::encode(PUBLIC, self.as_der())
     }
 
     /// RSA or EC.

@@ -2,9 +2,12 @@
 
 use super::{
     Hash, KeyType, PublicKey,
-    pem::{self, Encoded, Format, PKCS8},
+    file::{Encoded, Format, PKCS8},
 };
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    pem,
+};
 use aws_lc_rs::{
     encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der},
     rand::SystemRandom,
@@ -48,10 +51,11 @@ impl Software {
         match self {
             Self::Rsa(pair) => {
                 let der: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| failed("encode a private key"))?;
-                pem::encode(PKCS8, der.as_ref())
+                Ok(pem::encode(PKCS8, der.as_ref()).into())
             }
             Self::Ec(pair) => {
-                pem::encode(PKCS8, pair.to_pkcs8v1().map_err(|_| failed("encode a private key"))?.as_ref())
+                let der = pair.to_pkcs8v1().map_err(|_| failed("encode a private key"))?;
+                Ok(pem::encode(PKCS8, der.as_ref()).into())
             }
         }
     }

@@ -51,7 +51,7 @@ fn new_dir(to: &Path, dir: &Path) -> Result<PathBuf> {
 
 /// The certificate in a file, and nothing that may lie around it.
 fn certificate(from: &Inside, to: &Path, path: &Path) -> Result<()> {
-    let found = certificate::from_pem(&from.read(path)?).map_err(|e| unfit(path, &e))?;
+    let found = certificate::first(&from.read(path)?).map_err(|e| unfit(path, &e))?;
     atomic::create(&to.join(path), PUBLIC, certificate::to_pem(&found)?.as_bytes())
 }
 
@@ -88,7 +88,7 @@ fn public_keys(from: &Inside, to: &Path, dir: &Path) -> Result<()> {
     for name in from.list(dir)?.iter().filter(|name| name.ends_with(".pem")) {
         let path = dir.join(name);
         let key = PublicKey::from_pem(&from.read(&path)?).map_err(|e| unfit(&path, &e))?;
-        atomic::create(&to.join(&path), PUBLIC, key.to_pem()?.as_bytes())?;
+        atomic::create(&to.join(&path), PUBLIC, key.to_pem().as_bytes())?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::{
     assemble::{self, Section},
-    cmdline, initrd, kernel, stub,
+    cmdline, initrd, kernel, stub, text,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -12,8 +12,6 @@ use std::path::{Path, PathBuf};
 
 /// Where systemd's stubs are.
 const STUBS: &str = "/usr/lib/systemd/boot/efi";
-/// What the kernel has room for, the NUL at the end included: `COMMAND_LINE_SIZE`.
-const MAX_CMDLINE: usize = 2048;
 
 /// Where initrds have it.
 const SYSTEMD: [&str; 2] = ["usr/lib/systemd/systemd", "lib/systemd/systemd"];
@@ -32,7 +30,7 @@ pub struct Ingredients {
     pub initrds: Vec<PathBuf>,
     /// A further archive.
     pub additions: Vec<u8>,
-    /// The command line; see [`command_line`].
+    /// The command line; see [`text::command_line`].
     pub cmdline: Option<String>,
     /// os-release(5).
     pub os_release: Option<PathBuf>,
@@ -61,7 +59,7 @@ pub fn read_kernel(path: &Path) -> Result<(Vec<u8>, u16)> {
 pub fn build(ingredients: &Ingredients) -> Result<Vec<u8>> {
     let kernel = &ingredients.kernel;
     let (stub_path, stub, _) = read_stub(ingredients)?;
-    let os_release = ingredients.os_release.as_deref().map(read_os_release).transpose()?;
+    let os_release = ingredients.os_release.as_deref().map(text::os_release).transpose()?;
     let uname = ingredients.uname.clone().or_else(|| kernel::release(kernel));
     let splash = ingredients.splash.as_deref().map(read_splash).transpose()?;
     let initrd = read_initrds(&ingredients.initrds, &ingredients.additions)?;
@@ -118,40 +116,6 @@ fn default_stub(machine: u16) -> PathBuf {
     Path::new(STUBS).join(format!("linux{}.efi.stub", assemble::machine_name(machine)))
 }
 
-/// A command line as it was given, or, behind `@`, the lines of a file in one, but for those that begin with `#`.
-///
-/// # Errors
-/// Those of reading; [`Kind::Usage`] for what no kernel could use.
-pub fn command_line(given: &str) -> Result<String> {
-    let text = match given.strip_prefix('@') {
-        Some(path) => String::from_utf8(atomic::read(Path::new(path))?).map_err(|_| unusable("it is not UTF-8"))?,
-        None => given.to_owned(),
-    };
-    let is_comment = |line: &str| given.starts_with('@') && line.starts_with('#');
-    let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty() && !is_comment(line)).collect();
-    let line = lines.join(" ");
-    if line.contains(char::is_control) {
-        return Err(unusable("it holds control characters"));
-    }
-    if line.len() >= MAX_CMDLINE {
-        return Err(unusable("it is longer than 2047 bytes, and the kernel would cut it off"));
-    }
-    Ok(line)
-}
-
-fn unusable(why: &'static str) -> Error {
-    Error::new(Kind::Usage, "use the command line", why).remedy("give a shorter line of text, or @FILE")
-}
-
-fn read_os_release(path: &Path) -> Result<Vec<u8>> {
-    let bytes = atomic::read(path)?;
-    match std::str::from_utf8(&bytes) {
-        Ok(text) if text.lines().any(|line| line.starts_with("ID=")) => Ok(bytes),
-        _ => Err(Error::new(Kind::Usage, in_file(path), "it has no line that begins with ID=")
-            .remedy("give the os-release of the system that boots, see os-release(5)")),
-    }
-}
-
 fn read_splash(path: &Path) -> Result<Vec<u8>> {
     let bytes = atomic::read_up_to(path, MAX_SPLASH)?;
     if bytes.starts_with(b"BM") {
@@ -183,17 +147,6 @@ fn in_file(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_command_line_is_one_line() {
-        assert_eq!(command_line(" quiet\nro  rw \n\n").unwrap(), "quiet ro  rw");
-        assert_eq!(command_line("").unwrap(), "");
-        assert!(command_line("a\0b").is_err());
-        assert!(command_line("a\u{1b}[0m").is_err());
-        assert!(command_line(&"x".repeat(2047)).is_ok());
-        assert!(command_line(&"x".repeat(2048)).is_err());
-        assert!(command_line("@/does/not/exist").is_err());
-    }
 
     #[test]
     fn stubs_have_the_names_that_systemd_gives_them() {

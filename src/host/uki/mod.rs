@@ -2,11 +2,11 @@
 //!
 //! - [`assemble`]: sections put on a stub; [`kernel`]: what a kernel says of itself;
 //! - [`measure`]: what systemd-stub extends PCR 11 with, and what the firmware extends PCR 4 with;
-//! - [`cmdline`]: what a command line lets others do;
+//! - [`text`]: the ingredients that are text, as people have them; [`cmdline`]: what a command line lets others do;
 //! - [`initrd`]: a look into archives, compressed or not; [`inspect`]: into a whole image.
 //!
-//! These are bytes in, value or error out. [`build`] reads what an image is
-//! made of, and [`additions`] what a keyset adds to it.
+//! But for [`text`] these are bytes in, value or error out. [`build`] reads what an image is made of, and [`additions`]
+//! what a keyset adds to it.
 
 pub mod additions;
 pub mod assemble;
@@ -17,3 +17,4 @@ pub mod inspect;
 pub mod kernel;
 pub mod measure;
 mod stub;
+pub mod text;

@@ -15,6 +15,32 @@ pub fn openssl(args: &[&str]) -> String {
     run("openssl", args)
 }
 
+/// PEM with all that is usual elsewhere at once: a byte order mark, text in Latin 1 around the blocks, lines of 76
+/// characters with blanks behind them, empty lines, CR LF.
+#[must_use]
+pub fn as_others_write(pem: &str) -> Vec<u8> {
+    let mut file = b"\xef\xbb\xbffriendlyName: Schl\xfcssel\r\n".to_vec();
+    for block in pem.split_inclusive("-----END ") {
+        // What ends the last block stands before what begins this one.
+        let (before, rest) = block.split_once("-----BEGIN ").unwrap_or(("", block));
+        file.extend(before.bytes());
+        let Some((label, body)) = rest.split_once("-----\n").filter(|_| rest.ends_with("-----END ")) else {
+            file.extend(rest.bytes());
+            continue;
+        };
+        file.extend(format!("-----BEGIN {label}-----\r\n").bytes());
+        let base64: Vec<u8> =
+            body.bytes().filter(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(byte)).collect();
+        let base64 = base64.strip_suffix(b"END").unwrap_or(&base64);
+        for line in base64.chunks(76) {
+            file.extend(line.iter().chain(b" \t\r\n\r\n"));
+        }
+        file.extend(b"-----END ");
+    }
+    file.extend(b"gr\xfc\xdfe\r\n");
+    file
+}
+
 /// A certificate and its private key, two PEM files.
 #[derive(Debug)]
 pub struct Identity {
@@ -132,6 +158,15 @@ impl Identity {
         assert!(!cert.starts_with("-----"), "no text before the certificate: {cert}");
         let key = format!("The key of a machine\n\n{}", read(&self.key()));
         self.write(&cert, &key)
+    }
+
+    /// Writes both files as [`as_others_write`] does.
+    #[must_use]
+    pub fn as_others_write(self) -> Self {
+        for file in [self.cert(), self.key()] {
+            fs::write(&file, as_others_write(&read(&file))).expect("a writable directory");
+        }
+        self
     }
 
     /// Takes the last newline from both files.

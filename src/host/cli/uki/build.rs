@@ -20,6 +20,7 @@ use crate::{
             build::{self, Ingredients},
             inspect,
             measure::{self, Bank},
+            text,
         },
     },
     policy::digest::hex,
@@ -106,10 +107,11 @@ pub struct Build {
     /// The initrd; several are put one behind the other
     #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
     initrd: Vec<PathBuf>,
-    /// The kernel's command line, or a file that holds it; must be there but for `limited`
+    /// The kernel's command line, or a file that holds it, where lines that begin with # are comments; must be there but
+    /// for `limited`
     #[arg(long, value_name = "TEXT|@FILE", allow_hyphen_values = true)]
     cmdline: Option<String>,
-    /// os-release(5) of the system that boots
+    /// os-release(5) of the system that boots; without ID= it is linux
     #[arg(long, value_name = "FILE")]
     os_release: Option<PathBuf>,
     /// What `uname -r` will print [default: as the kernel says]
@@ -187,7 +189,7 @@ impl Build {
 
     /// The command line. Where the image has none, the stub takes that of the boot menu, which nobody signs.
     fn command_line(&self) -> Result<Option<String>> {
-        let line = self.cmdline.as_deref().map(build::command_line).transpose()?.filter(|line| !line.is_empty());
+        let line = self.cmdline.as_deref().map(text::command_line).transpose()?.filter(|line| !line.is_empty());
         if line.is_none() && self.kind.is_given_secrets() {
             let why = "it has no command line, and that of the boot menu, which nobody signs, would take its place";
             return Err(Error::new(Kind::Usage, "build an image that may read secrets", why).remedy(
@@ -202,7 +204,7 @@ impl Build {
         match (&self.key, &self.cert) {
             _ if self.unsigned => Ok(None),
             (Some(key), Some(cert)) => {
-                let certificate = certificate::from_pem(&atomic::read(cert)?).map_err(|e| e.within(in_file(cert)))?;
+                let certificate = certificate::first(&atomic::read(cert)?).map_err(|e| e.within(in_file(cert)))?;
                 Ok(Some(Credentials { key: PrivateKey::open(key)?, certificate }))
             }
             _ => keyset.credentials(self.kind.role()).map(Some),

@@ -82,7 +82,7 @@ fn authority(keyset: &Keyset, findings: &mut Findings) {
     if !path.exists() {
         return;
     }
-    match (atomic::read(&path).and_then(|pem| certificate::from_pem(&pem)), keyset.certificate(Role::SudiCa)) {
+    match (atomic::read(&path).and_then(|pem| certificate::first(&pem)), keyset.certificate(Role::SudiCa)) {
         (Err(e), _) => findings.failed(&path, &e),
         (Ok(found), Ok(own)) if found != own => {
             let remedy = format!("`trust sudi pin-tpm {}` puts that there", keyset.name());

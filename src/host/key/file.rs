@@ -1,14 +1,16 @@
-//! What a file with a private key holds (RFC 7468), and what it should not.
+//! What a file with a private key holds, in PEM or DER, and what it should not.
 
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    pem,
+};
 use der::{
-    AnyRef, Decode, SliceReader,
+    AnyRef, Decode, SliceReader, Tag, Tagged,
     oid::{
         ObjectIdentifier,
         db::rfc5912::{ID_EC_PUBLIC_KEY, RSA_ENCRYPTION, SECP_256_R_1},
     },
 };
-use pem_rfc7468::LineEnding;
 use zeroize::Zeroizing;
 
 /// The label of PKCS#8 (RFC 7468, section 10).
@@ -20,16 +22,14 @@ const SEC1: &str = "EC PRIVATE KEY";
 /// The label of a key that lies in a token, as OpenSSL's pkcs11-provider writes it.
 pub const PROVIDER_URI: &str = "PKCS#11 PROVIDER URI";
 /// The label of encrypted PKCS#8 (RFC 7468, section 11).
-const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
-
-const BEGIN: &[u8] = b"-----BEGIN ";
-const END: &[u8] = b"-----END ";
-const DASHES: &[u8] = b"-----";
+pub const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
 
 /// What a file says of its private key.
-pub enum Block {
+pub enum Found {
     /// The key.
     Key(Encoded),
+    /// PKCS#8 that only a passphrase opens (RFC 5958, section 3).
+    Encrypted(Zeroizing<Vec<u8>>),
     /// Where it is, as pkcs11-provider says it.
     Elsewhere(Zeroizing<Vec<u8>>),
 }
@@ -51,48 +51,62 @@ pub enum Format {
     Sec1,
 }
 
-impl Block {
+impl Found {
     /// Finds the private key among other blocks: certificates, parameters of curves.
     ///
     /// # Errors
-    /// [`Kind::Corrupt`]: none, or broken; [`Kind::Usage`]: encrypted, or of a format that is not for us.
-    pub fn find(file: &[u8]) -> Result<Self> {
-        let mut rest = file;
+    /// [`Kind::Corrupt`]: none, or broken; [`Kind::Usage`]: encrypted in RFC 1421's way, or of a format that is not for us.
+    pub fn in_file(file: &[u8]) -> Result<Self> {
         let mut seen = None;
-        while let Some((label, block, after)) = next_block(rest) {
-            rest = after;
-            match label {
-                ENCRYPTED => return Err(encrypted()),
-                PKCS8 | PKCS1 | SEC1 | PROVIDER_URI => return Self::decode(label, block),
-                _ => seen = seen.or(Some(label)),
+        for block in pem::blocks(file) {
+            let format = match block.label {
+                PKCS8 => Some(Format::Pkcs8),
+                PKCS1 => Some(Format::Pkcs1),
+                SEC1 => Some(Format::Sec1),
+                ENCRYPTED | PROVIDER_URI => None,
+                other => {
+                    seen = seen.or(Some(other));
+                    continue;
+                }
+            };
+            // With which OpenSSL wrote the old formats.
+            if block.encrypted {
+                return Err(Error::new(Kind::Usage, "read a private key", "it is encrypted in a way of the past")
+                    .remedy(
+                        "write it as PKCS#8, which may have a passphrase, too: openssl pkcs8 -topk8 -in FILE -out NEW",
+                    ));
             }
+            let der = block.der.ok_or_else(|| corrupt(format!("its {:?} is not base64", block.label)))?;
+            return Ok(match format {
+                Some(format) => Self::Key(Encoded { format, der }),
+                None if block.label == ENCRYPTED => Self::Encrypted(der),
+                None => Self::Elsewhere(der),
+            });
         }
         match seen {
             Some(label) if label.ends_with(PKCS8) => {
                 Err(Error::new(Kind::Usage, "read a private key", format!("its format is {label:?}"))
-                    .remedy("write it as PKCS#8: openssl pkcs8 -topk8 -nocrypt -in FILE -out NEW"))
+                    .remedy("write it as PKCS#8: openssl pkcs8 -topk8 -in FILE -out NEW"))
             }
             Some(label) => Err(corrupt(format!("it holds {label:?} and no private key"))),
-            None => Err(corrupt("it holds no PEM".into())),
+            None => Self::of_der(file).ok_or_else(|| corrupt("it holds neither PEM nor a key in DER".into())),
         }
     }
 
-    fn decode(label: &str, block: &[u8]) -> Result<Self> {
-        // RFC 1421's way to encrypt, with which OpenSSL wrote the old formats.
-        if find(block, b"\nProc-Type:")
-            .is_some_and(|at| find(block.get(at..).unwrap_or_default(), b"ENCRYPTED").is_some())
-        {
-            return Err(encrypted());
-        }
-        let (_, der) = pem_rfc7468::decode_vec(block).map_err(|e| corrupt(e.to_string()))?;
-        let der = Zeroizing::new(der);
-        let format = match label {
-            PROVIDER_URI => return Ok(Self::Elsewhere(der)),
-            PKCS1 => Format::Pkcs1,
-            SEC1 => Format::Sec1,
-            _ => Format::Pkcs8,
+    /// Tells the formats apart by their first two fields, as far as they differ there.
+    fn of_der(der: &[u8]) -> Option<Self> {
+        let outer = AnyRef::from_der(der).ok().filter(|any| any.tag() == Tag::Sequence)?;
+        let mut fields = SliceReader::new(outer.value()).ok()?;
+        let (first, second) = (AnyRef::decode(&mut fields).ok()?, AnyRef::decode(&mut fields).ok()?);
+        let der = Zeroizing::new(der.to_vec());
+        let format = match (first.tag(), second.tag()) {
+            (Tag::Integer, Tag::Sequence) => Format::Pkcs8,
+            (Tag::Integer, Tag::Integer) => Format::Pkcs1,
+            (Tag::Integer, Tag::OctetString) => Format::Sec1,
+            (Tag::Sequence, Tag::OctetString) => return Some(Self::Encrypted(der)),
+            _ => return None,
         };
-        Ok(Self::Key(Encoded { format, der }))
+        Some(Self::Key(Encoded { format, der }))
     }
 }
 
@@ -123,32 +137,6 @@ impl Encoded {
     }
 }
 
-/// A block of this label.
-///
-/// # Errors
-/// [`Kind::System`] when it is too long.
-pub fn encode(label: &'static str, der: &[u8]) -> Result<Zeroizing<String>> {
-    pem_rfc7468::encode_string(label, LineEnding::LF, der)
-        .map(Zeroizing::new)
-        .map_err(|e| Error::new(Kind::System, "encode a private key", e.to_string()))
-}
-
-/// The label of the next block, the block, and what comes after it.
-fn next_block(file: &[u8]) -> Option<(&str, &[u8], &[u8])> {
-    let start = find(file, BEGIN)?;
-    let block = file.get(start..)?;
-    let label = block.get(BEGIN.len()..)?;
-    let label = str::from_utf8(label.get(..find(label, DASHES)?)?).ok()?;
-    // Without an end, the rest is the block: whoever decodes it says what is missing.
-    let end = find(block, END).and_then(|at| Some(at + block.get(at..)?.iter().position(|byte| *byte == b'\n')? + 1));
-    let (block, after) = block.split_at_checked(end.unwrap_or(block.len()))?;
-    Some((label, block, after))
-}
-
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
-}
-
 /// The algorithm of PKCS#8 and, where it has one, the curve.
 fn algorithm(pkcs8: &[u8]) -> Option<(ObjectIdentifier, Option<ObjectIdentifier>)> {
     let mut reader = SliceReader::new(pkcs8).ok()?;
@@ -158,11 +146,6 @@ fn algorithm(pkcs8: &[u8]) -> Option<(ObjectIdentifier, Option<ObjectIdentifier>
     let algorithm = spki::AlgorithmIdentifierRef::decode(&mut fields).ok()?;
     let curve = algorithm.parameters.and_then(|any| any.decode_as().ok());
     Some((algorithm.oid, curve))
-}
-
-fn encrypted() -> Error {
-    Error::new(Kind::Usage, "read a private key", "it is encrypted")
-        .remedy("decrypt it into a private directory: openssl pkey -in FILE -out NEW")
 }
 
 fn unsupported(why: String) -> Error {
