@@ -86,6 +86,21 @@ fn a_store_holds_what_virt_fw_vars_puts_there() {
     assert_eq!(direct[size..], fs::read(empty_store()).unwrap()[size..]);
 }
 
+/// As Debian ships the flash of ARM machines.
+#[test]
+fn blank_flash_becomes_a_store_as_others_read_it() {
+    let home = Home::with_keyset();
+    let blank = home.path().join("AAVMF_VARS.fd");
+    fs::File::create(&blank).unwrap().set_len(64 << 20).unwrap();
+    home.ok(&["enroll", "vars", "k", "--vars-in", text(&blank), "--vars-out", "filled.fd"]);
+    let ours = home.path().join("ours.fd");
+    home.ok(&["enroll", "vars", "k", "--vars-in", text(&empty_store()), "--vars-out", "ours.fd"]);
+    assert_eq!(variables(&home.path().join("filled.fd")), variables(&ours));
+    let other = home.path().join("other.fd");
+    fs::File::create(&other).unwrap().set_len(1 << 20).unwrap();
+    home.fails(&["enroll", "vars", "k", "--vars-in", text(&other), "--vars-out", "none.fd"], 14);
+}
+
 #[test]
 fn other_variables_stay_and_keys_are_replaced() {
     let home = Home::with_keyset();

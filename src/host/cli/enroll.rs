@@ -19,6 +19,7 @@ use std::{
 };
 
 const VARS_HELP: &str = "Example:\n  trust enroll vars acme --vars-in OVMF_VARS_4M.fd --vars-out acme.fd\n\n\
+    Blank flash, as Debian's AAVMF_VARS.fd is for ARM, becomes a variable store.\n\
     PCR 7 will be what `trust computePCR7` says with the same --chain, --db and --dbx.";
 
 const AUTH_HELP: &str = "Examples:\n  trust enroll auth acme keys\n  \

@@ -5,7 +5,7 @@ use crate::{
     host::{
         format::{
             authentication::Time,
-            signature_list,
+            blank_store, signature_list,
             variable::{AUTHENTICATED, BOOTSERVICE_ACCESS, DB, DBX, KEK, NON_VOLATILE, PK, Variable, guid},
             variable_store::VariableStore,
         },
@@ -24,9 +24,10 @@ const CUSTOM_MODE: Variable<'_> = Variable { name: "CustomMode", vendor: guid("c
 /// signed, as far as the firmware is concerned: it takes later updates only.
 ///
 /// # Errors
-/// Those of [`VariableStore::parse`] and [`VariableStore::to_image`].
+/// Those of [`VariableStore::parse`], but that blank flash is formatted, and [`VariableStore::to_image`].
 pub fn enroll(image: &[u8], databases: &Databases, time: Time) -> Result<Vec<u8>> {
-    let mut store = VariableStore::parse(image)?;
+    let formatted = blank_store::formatted(image);
+    let mut store = VariableStore::parse(formatted.as_deref().unwrap_or(image))?;
     for (variable, lists) in [(PK, &databases.pk), (KEK, &databases.kek), (DB, &databases.db), (DBX, &databases.dbx)] {
         let contents = signature_list::to_bytes(lists)?;
         if contents.is_empty() {

@@ -1,6 +1,7 @@
 //! Formats, each in one place: bytes in, value or error out, and no I/O. Whatever comes from outside may be hostile.
 
 pub mod authentication;
+pub mod blank_store;
 pub mod bytes;
 pub mod cms;
 pub mod cpio;

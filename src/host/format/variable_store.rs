@@ -15,16 +15,16 @@ use std::ops::Range;
 use uuid::Uuid;
 
 /// `EFI_SYSTEM_NV_DATA_FV_GUID`: a firmware volume of variables.
-const NV_DATA: Uuid = guid("fff12b8d-7696-4c8b-a985-2747075b4f50");
+pub(super) const NV_DATA: Uuid = guid("fff12b8d-7696-4c8b-a985-2747075b4f50");
 /// `EFI_AUTHENTICATED_VARIABLE_GUID`: variables of which some are authenticated.
-const AUTHENTICATED: Uuid = guid("aaf32c78-947b-439a-a180-2e144ec37792");
+pub(super) const AUTHENTICATED: Uuid = guid("aaf32c78-947b-439a-a180-2e144ec37792");
 /// `EFI_VARIABLE_GUID`: of which none is.
 const UNAUTHENTICATED: Uuid = guid("ddcf3616-3275-4164-98b6-fe85707ffe7d");
-const VOLUME_SIGNATURE: &[u8] = b"_FVH";
+pub(super) const VOLUME_SIGNATURE: &[u8] = b"_FVH";
 /// Bytes of `VARIABLE_STORE_HEADER`.
-const STORE_HEADER: usize = 28;
+pub(super) const STORE_HEADER: usize = 28;
 /// `VARIABLE_STORE_FORMATTED` and `VARIABLE_STORE_HEALTHY`.
-const FORMATTED_AND_HEALTHY: [u8; 2] = [0x5a, 0xfe];
+pub(super) const FORMATTED_AND_HEALTHY: [u8; 2] = [0x5a, 0xfe];
 /// What every variable begins with.
 const START: u16 = 0x55aa;
 /// Bytes of `AUTHENTICATED_VARIABLE_HEADER`.
