@@ -1,7 +1,7 @@
 //! Why a boot is not the one that production policies expect, told from the firmware's event log.
 
 use crate::{
-    event_log::{self, Event},
+    event_log::{self, ACTION, DRIVER_CONFIG, Event, SEPARATOR},
     policy::digest::hex,
 };
 use der::{
@@ -15,6 +15,18 @@ const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 const MAX_NAME: usize = 64;
 /// The firmware's variables that say what it may start.
 const DATABASES: [&str; 4] = ["PK", "KEK", "db", "dbx"];
+/// What firmware says of itself in `EV_EFI_ACTION`, what that means, and what to do.
+const ACTIONS: [(&str, &str); 2] = [
+    (
+        "DMA Protection Disabled",
+        "its protection against DMA is switched off, so that any device may change memory; switch it on in the firmware \
+         setup (DMA protection, IOMMU, VT-d)",
+    ),
+    ("UEFI Debug Mode", "its debugger is switched on; switch it off in the firmware setup"),
+];
+/// What to do where a firmware is not to blame.
+const AS_LOGGED: &str = "have policies signed for what it measures (`trust keyset pcr7data KEYSET --log FILE`, FILE being \
+    its event log)";
 
 /// One event of the boots that a policy was signed for, as a line of `pcr7.events` has it: `NAME DIGEST [SIGNER]`.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +49,7 @@ pub fn explain(log: &[u8], lists: &[String]) -> String {
     // The policy that comes closest is the one that was meant.
     let closest = lists.map(|list| (alike(&events, &list), list)).max_by_key(|(alike, _)| *alike);
     match closest {
-        Some((alike, list)) => difference(events.get(alike), list.get(alike)),
+        Some((at, list)) => difference(&events, &list, at),
         None => without_list(&events),
     }
 }
@@ -57,47 +69,88 @@ fn alike(events: &[Event<'_>], list: &[Expected<'_>]) -> usize {
     events.iter().zip(list).take_while(same).count()
 }
 
-/// What the first difference means.
-fn difference(event: Option<&Event<'_>>, expected: Option<&Expected<'_>>) -> String {
-    let wanted = expected.map_or("", |expected| expected.name);
-    let Some(event) = event else {
-        return if wanted.is_empty() {
-            String::new()
-        } else {
-            format!("the firmware has measured no {wanted}; start the image with the boot loader that it was made for")
+/// What the first difference means, which is at `at`.
+fn difference(events: &[Event<'_>], list: &[Expected<'_>], at: usize) -> String {
+    let expected = list.get(at);
+    let Some(event) = events.get(at) else {
+        let missing = |expected: &Expected<'_>| {
+            format!(
+                "the firmware has measured no {}; start the image with the boot loader that it was made for",
+                expected.name
+            )
         };
+        return expected.map_or_else(String::new, missing);
     };
-    let (name, contents) = event_log::variable(event.data).unwrap_or_default();
-    if name == "SecureBoot" && contents == [0] {
-        return switched_off();
+    if let Some(fault) = fault(event) {
+        return fault;
     }
-    if DATABASES.contains(&wanted) && name == wanted && expected.is_some_and(|expected| expected.signer.is_empty()) {
+    let (name, signer) = (event.name(), signer_of(event.data));
+    let comes_later =
+        |expected: &Expected<'_>| events.iter().skip(at).any(|event| hex(&event.digest) == expected.digest);
+    let Some(expected) = expected else {
+        let twice =
+            at.checked_sub(1).and_then(|before| events.get(before)).is_some_and(|before| before.digest == event.digest);
+        let what = if twice { "twice" } else { "besides" };
+        return format!("the firmware has measured {} {what}; {AS_LOGGED}", signer.unwrap_or(name));
+    };
+    if list.get(at + 1).is_some_and(|next| next.digest == hex(&event.digest)) && !comes_later(expected) {
+        return match expected.name {
+            "dbx" => {
+                "the firmware has no dbx; give it one, or have policies signed for machines without (`trust keyset \
+                pcr7data KEYSET --dbx /dev/null`)"
+                    .to_owned()
+            }
+            other => format!("the firmware has measured no {other}; {AS_LOGGED}"),
+        };
+    }
+    if name == expected.name && (expected.signer.is_empty() || signer.is_none()) {
+        let again = if DATABASES.contains(&name.as_str()) { "enrol the owner's keys again, or " } else { "" };
         return format!(
-            "the firmware's {name} is not the one that the policies were signed for; enrol the owner's keys again, or have \
-             policies signed for this {name} (`trust keyset pcr7data`)"
+            "the firmware's {name} is not the one that the policies were signed for; {again}have policies signed for this \
+             {name} (`trust keyset pcr7data`)"
         );
     }
-    match (signer(contents), expected.map_or("", |expected| expected.signer)) {
-        (Some(signer), "") => {
-            format!("the firmware has verified something signed by {signer} where it should measure {wanted}")
-        }
+    match (signer, expected.signer) {
+        (Some(signer), "") => format!(
+            "the firmware has verified something signed by {signer} where it should measure {}; take away what brings it, \
+             or {AS_LOGGED}",
+            expected.name
+        ),
         (Some(signer), wanted) => format!("what booted was signed by {signer}, and not by {wanted}"),
-        (None, _) => format!("the firmware has measured {name} where it should measure {wanted}"),
+        (None, _) => format!("the firmware measures {name} besides; {AS_LOGGED}"),
+    }
+}
+
+/// What an event says that should never be, whatever is expected.
+fn fault(event: &Event<'_>) -> Option<String> {
+    let name = event.name();
+    let variable = event_log::variable(event.data).filter(|_| event.kind == DRIVER_CONFIG);
+    match (event.kind, variable) {
+        (ACTION, _) => {
+            let (_, meaning) = ACTIONS.iter().find(|(action, _)| name.trim_end_matches('?') == *action)?;
+            Some(format!("the firmware says that {meaning}"))
+        }
+        (SEPARATOR, _) if event.data.iter().any(|byte| *byte != 0) => {
+            Some("the firmware reports that measuring has failed; update it, or reset its settings".to_owned())
+        }
+        // Without a value it does not exist, as in the setup mode of some.
+        (_, Some((_, [] | [0]))) if name == "SecureBoot" => {
+            Some("Secure Boot is switched off; switch it on in the firmware setup".to_owned())
+        }
+        (_, Some((_, [1]))) if name == "AuditMode" => Some(
+            "the firmware is in audit mode, and starts whatever there is; leave that in the firmware setup".to_owned(),
+        ),
+        _ => None,
     }
 }
 
 /// What can be told without knowing what is expected.
 fn without_list(events: &[Event<'_>]) -> String {
-    let variables: Vec<_> = events.iter().filter_map(|event| event_log::variable(event.data)).collect();
-    if variables.iter().any(|(name, contents)| name == "SecureBoot" && *contents == [0]) {
-        return switched_off();
+    if let Some(fault) = events.iter().find_map(fault) {
+        return fault;
     }
-    let last = variables.iter().rev().find_map(|(_, contents)| signer(contents));
+    let last = events.iter().rev().find_map(|event| signer_of(event.data));
     last.map_or_else(String::new, |signer| format!("what booted was signed by {signer}"))
-}
-
-fn switched_off() -> String {
-    "Secure Boot is switched off; switch it on in the firmware setup".to_owned()
 }
 
 /// Who signed what an `EV_EFI_VARIABLE_AUTHORITY` event has let through, if it was a certificate that did.

@@ -8,12 +8,50 @@ fn log(name: &str) -> Vec<u8> {
     fs::read(harness::workspace().join("tests/data/event-logs").join(name)).unwrap()
 }
 
+/// An event of PCR 7 as it is to be logged: kind and data.
+type Logged = (u32, Vec<u8>);
+
+/// Those of a log.
+fn logged(log: &[u8]) -> Vec<Logged> {
+    let events = event_log::parse(log).into_iter().filter(|event| event.pcr == 7);
+    events.map(|event| (event.kind, event.data.to_vec())).collect()
+}
+
+/// A log of these events with SHA-256 digests.
+fn written(events: &[Logged]) -> Vec<u8> {
+    let field = |value: usize| u32::try_from(value).unwrap().to_le_bytes();
+    let mut spec = b"Spec ID Event03\0\0\0\0\0\0\x02\x00\x02".to_vec();
+    spec.extend([&field(1)[..], &[0x0b, 0, 32, 0, 0]].concat());
+    let mut log = [&field(0)[..], &field(3), &[0; 20], &field(spec.len()), &spec].concat();
+    for (kind, data) in events {
+        log.extend([&field(7)[..], &kind.to_le_bytes(), &field(1), &[0x0b, 0], &harness::sha256(&[data])].concat());
+        log.extend([&field(data.len())[..], data].concat());
+    }
+    log
+}
+
+/// The same in the first log format.
+fn written_with_sha1(events: &[Logged]) -> Vec<u8> {
+    let field = |value: usize| u32::try_from(value).unwrap().to_le_bytes();
+    let one =
+        |(kind, data): &Logged| [&field(7)[..], &kind.to_le_bytes(), &[0x51; 20], &field(data.len()), data].concat();
+    events.iter().flat_map(one).collect()
+}
+
+/// `UEFI_VARIABLE_DATA` of one of the firmware's own variables.
+fn variable(name: &str, contents: &[u8]) -> Logged {
+    let name: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let sizes = [(name.len() / 2) as u64, contents.len() as u64].map(u64::to_le_bytes).concat();
+    let vendor = b"\x61\xdf\xe4\x8b\xca\x93\xd2\x11\xaa\x0d\x00\xe0\x98\x03\x2b\x8c";
+    (event_log::DRIVER_CONFIG, [&vendor[..], &sizes, &name, contents].concat())
+}
+
 /// The `pcr7.events` of boots like the one of this log.
 fn list(log: &[u8], signer: &str) -> String {
     let events: Vec<_> = event_log::parse(log).into_iter().filter(|event| event.pcr == 7).collect();
     let mut text = String::new();
     for (at, event) in events.iter().enumerate() {
-        let name = event_log::variable(event.data).map_or("separator".into(), |(name, _)| name);
+        let name = event.name();
         let signer = if at + 1 == events.len() { format!(" {signer}") } else { String::new() };
         text += &format!("{name} {}{signer}\n", hex(&event.digest));
     }
@@ -97,6 +135,71 @@ fn another_signer_is_named() {
     }
 }
 
+/// What firmware measures beside what EDK II by itself does, on the way to and from a policy that knows nothing of it.
+#[test]
+fn what_other_firmware_measures_is_named_with_what_to_do() {
+    let good = log("direct.bin");
+    let (events, list) = (logged(&good), list(&good, "\"owner\""));
+    let separator = events.iter().position(|(kind, _)| *kind == event_log::SEPARATOR).unwrap();
+    let inserted = |at: usize, event: Logged| {
+        let mut all = events.clone();
+        all.insert(at, event);
+        all
+    };
+    let changed = |at: usize, event: Logged| {
+        let mut all = events.clone();
+        all[at] = event;
+        all
+    };
+    let without = |at: usize| {
+        let mut all = events.clone();
+        all.remove(at);
+        all
+    };
+    let action = |text: &str| (event_log::ACTION, text.as_bytes().to_vec());
+    let authority = events.last().unwrap();
+    let from_log = "keyset pcr7data KEYSET --log FILE";
+    for (what, log, expected) in [
+        ("no value", changed(0, variable("SecureBoot", &[])), &["Secure Boot is switched off"][..]),
+        ("off", changed(0, variable("SecureBoot", &[0])), &["Secure Boot is switched off"]),
+        ("DMA", inserted(separator, action("DMA Protection Disabled")), &["DMA is switched off", "IOMMU"]),
+        ("DMA with its NUL", inserted(separator, action("DMA Protection Disabled\0")), &["DMA is switched off"]),
+        ("debugger", inserted(0, action("UEFI Debug Mode")), &["debugger is switched on"]),
+        ("another action", inserted(0, action("Something \u{1b}[2J")), &["measures Something ?[2J besides", from_log]),
+        ("AuditMode", inserted(1, variable("AuditMode", &[0])), &["measures AuditMode besides", from_log]),
+        ("audit mode", inserted(1, variable("AuditMode", &[1])), &["is in audit mode"]),
+        ("DeployedMode", inserted(1, variable("DeployedMode", &[1])), &["measures DeployedMode besides", from_log]),
+        ("dbt", inserted(separator, variable("dbt", &[])), &["measures dbt besides", from_log]),
+        ("dbr", inserted(separator, variable("dbr", b"x")), &["measures dbr besides", from_log]),
+        ("unknown", inserted(separator, (0x8000_1234, vec![7; 9])), &["an event of type 0x80001234 besides", from_log]),
+        ("twice", inserted(events.len(), authority.clone()), &["has measured \"", "\" twice", from_log]),
+        (
+            "a driver",
+            inserted(separator, authority.clone()),
+            &["something signed by \"", "measure separator", from_log],
+        ),
+        ("more", inserted(events.len(), action("x")), &["has measured x besides", from_log]),
+        ("an error", changed(separator, (event_log::SEPARATOR, vec![1, 0, 0, 0])), &["measuring has failed"]),
+        ("no dbx", without(separator - 1), &["has no dbx", "--dbx /dev/null"]),
+        ("no separator", without(separator), &["has measured no separator", from_log]),
+    ] {
+        for log in [written(&log), written_with_sha1(&log)] {
+            let text = explain(&log, std::slice::from_ref(&list));
+            assert!(expected.iter().all(|expected| text.contains(expected)), "{what}: {text}");
+            assert!(text.contains("; ") && !text.contains("  "), "{what}: {text}");
+        }
+    }
+    for whole in [written(&events), written_with_sha1(&events)] {
+        assert_eq!(explain(&whole, std::slice::from_ref(&list)), "");
+    }
+    for off in [
+        written_with_sha1(&changed(0, variable("SecureBoot", &[0]))),
+        written(&changed(0, variable("SecureBoot", &[]))),
+    ] {
+        assert!(explain(&off, &[]).starts_with("Secure Boot is switched off"));
+    }
+}
+
 #[test]
 fn the_policy_that_comes_closest_counts() {
     let log = log("shim.bin");
@@ -156,6 +259,11 @@ fn a_refused_boot_says_what_is_wrong() {
     let run = machine.boot(Boot::Tpm, setup);
     run.refused(12);
     assert!(run.stderr.contains("the firmware's KEK is not the one"), "{run:#?}");
+    // A bank that the firmware leaves alone has its own explanation.
+    machine.tpm.reboot();
+    let run = machine.script("try status trust setup --event-log /nowhere\npublished");
+    run.refused(12);
+    assert!(run.stderr.contains("the firmware measures nothing into the SHA-256 bank"), "{run:#?}");
     // Of another kind of failure it explains nothing.
     let run = machine.boot(Boot::Production, "try status trust setup --event-log /cell/log --exec /nonsense");
     assert!(!run.stderr.contains("KEK"), "{run:#?}");

@@ -35,6 +35,11 @@ const SEPARATED: (&str, &str) = (
     "systemd has already extended PCR 7 with os-separator (systemd-pcrosseparator.service)",
     "build an image in which trust comes before that unit, as trust-setup.service says with Before=",
 );
+/// When it never moved.
+const UNMEASURED: (&str, &str) = (
+    "PCR 7 is zero: the firmware measures nothing into the SHA-256 bank of the TPM",
+    "switch that bank on in the firmware setup (PCR banks, SHA-256), or update the firmware",
+);
 
 /// Beside the policy of a production boot: its events, for [`crate::explain`]. May be missing.
 pub const EVENTS: &str = "pcr7.events";
@@ -215,6 +220,10 @@ impl Pcr7Data {
         let what = "find a signed policy for this boot";
         if let Some(locked) = self.values().iter().find_map(|known| digest::moved_on(known, pcr7, MOST_MOVES)) {
             let (why, remedy) = if locked { LOCKED } else { SEPARATED };
+            return Error::new(Kind::Refused, what, why).remedy(remedy);
+        }
+        if *pcr7 == [0; 32] {
+            let (why, remedy) = UNMEASURED;
             return Error::new(Kind::Refused, what, why).remedy(remedy);
         }
         let hex = digest::hex(pcr7);
