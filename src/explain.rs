@@ -122,7 +122,8 @@ fn difference(events: &[Event<'_>], list: &[Expected<'_>], at: usize) -> String 
 }
 
 /// What an event says that should never be, whatever is expected.
-fn fault(event: &Event<'_>) -> Option<String> {
+#[must_use]
+pub fn fault(event: &Event<'_>) -> Option<String> {
     let name = event.name();
     let variable = event_log::variable(event.data).filter(|_| event.kind == DRIVER_CONFIG);
     match (event.kind, variable) {

@@ -1,6 +1,6 @@
 //! Event logs of real firmware, understood, and what is told of a boot that differs.
 
-use harness::{Boot, Machine, extend, hex};
+use harness::{Boot, Machine, Measured, extend, firmware_log, firmware_log_with_sha1, hex};
 use std::fs;
 use trust::{event_log, explain::explain};
 
@@ -8,38 +8,14 @@ fn log(name: &str) -> Vec<u8> {
     fs::read(harness::workspace().join("tests/data/event-logs").join(name)).unwrap()
 }
 
-/// An event of PCR 7 as it is to be logged: kind and data.
-type Logged = (u32, Vec<u8>);
-
-/// Those of a log.
-fn logged(log: &[u8]) -> Vec<Logged> {
+/// The events of PCR 7 of a log.
+fn measured(log: &[u8]) -> Vec<Measured> {
     let events = event_log::parse(log).into_iter().filter(|event| event.pcr == 7);
     events.map(|event| (event.kind, event.data.to_vec())).collect()
 }
 
-/// A log of these events with SHA-256 digests.
-fn written(events: &[Logged]) -> Vec<u8> {
-    let field = |value: usize| u32::try_from(value).unwrap().to_le_bytes();
-    let mut spec = b"Spec ID Event03\0\0\0\0\0\0\x02\x00\x02".to_vec();
-    spec.extend([&field(1)[..], &[0x0b, 0, 32, 0, 0]].concat());
-    let mut log = [&field(0)[..], &field(3), &[0; 20], &field(spec.len()), &spec].concat();
-    for (kind, data) in events {
-        log.extend([&field(7)[..], &kind.to_le_bytes(), &field(1), &[0x0b, 0], &harness::sha256(&[data])].concat());
-        log.extend([&field(data.len())[..], data].concat());
-    }
-    log
-}
-
-/// The same in the first log format.
-fn written_with_sha1(events: &[Logged]) -> Vec<u8> {
-    let field = |value: usize| u32::try_from(value).unwrap().to_le_bytes();
-    let one =
-        |(kind, data): &Logged| [&field(7)[..], &kind.to_le_bytes(), &[0x51; 20], &field(data.len()), data].concat();
-    events.iter().flat_map(one).collect()
-}
-
 /// `UEFI_VARIABLE_DATA` of one of the firmware's own variables.
-fn variable(name: &str, contents: &[u8]) -> Logged {
+fn variable(name: &str, contents: &[u8]) -> Measured {
     let name: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let sizes = [(name.len() / 2) as u64, contents.len() as u64].map(u64::to_le_bytes).concat();
     let vendor = b"\x61\xdf\xe4\x8b\xca\x93\xd2\x11\xaa\x0d\x00\xe0\x98\x03\x2b\x8c";
@@ -139,14 +115,14 @@ fn another_signer_is_named() {
 #[test]
 fn what_other_firmware_measures_is_named_with_what_to_do() {
     let good = log("direct.bin");
-    let (events, list) = (logged(&good), list(&good, "\"owner\""));
+    let (events, list) = (measured(&good), list(&good, "\"owner\""));
     let separator = events.iter().position(|(kind, _)| *kind == event_log::SEPARATOR).unwrap();
-    let inserted = |at: usize, event: Logged| {
+    let inserted = |at: usize, event: Measured| {
         let mut all = events.clone();
         all.insert(at, event);
         all
     };
-    let changed = |at: usize, event: Logged| {
+    let changed = |at: usize, event: Measured| {
         let mut all = events.clone();
         all[at] = event;
         all
@@ -183,18 +159,18 @@ fn what_other_firmware_measures_is_named_with_what_to_do() {
         ("no dbx", without(separator - 1), &["has no dbx", "--dbx /dev/null"]),
         ("no separator", without(separator), &["has measured no separator", from_log]),
     ] {
-        for log in [written(&log), written_with_sha1(&log)] {
+        for log in [firmware_log(&log), firmware_log_with_sha1(&log)] {
             let text = explain(&log, std::slice::from_ref(&list));
             assert!(expected.iter().all(|expected| text.contains(expected)), "{what}: {text}");
             assert!(text.contains("; ") && !text.contains("  "), "{what}: {text}");
         }
     }
-    for whole in [written(&events), written_with_sha1(&events)] {
+    for whole in [firmware_log(&events), firmware_log_with_sha1(&events)] {
         assert_eq!(explain(&whole, std::slice::from_ref(&list)), "");
     }
     for off in [
-        written_with_sha1(&changed(0, variable("SecureBoot", &[0]))),
-        written(&changed(0, variable("SecureBoot", &[]))),
+        firmware_log_with_sha1(&changed(0, variable("SecureBoot", &[0]))),
+        firmware_log(&changed(0, variable("SecureBoot", &[]))),
     ] {
         assert!(explain(&off, &[]).starts_with("Secure Boot is switched off"));
     }

@@ -1,13 +1,21 @@
 //! PCR 7 as `trust` predicts it, held against what real firmware and shims measured, and against shims that lie.
 
-use harness::{Digest, Home, luks_policy, openssl, pcr_policy};
+use harness::{
+    Digest, Home, Measured, extend, firmware_log, firmware_log_with_sha1, hex, luks_policy, openssl, pcr_policy,
+    sha256, unhex,
+};
 use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
 use trust::{
-    host::pcr7::shim::Shim,
+    event_log,
+    explain::explain,
+    host::{
+        format::variable::{DB, DBX, GLOBAL, KEK, PK, SECURE_BOOT, Variable},
+        pcr7::shim::Shim,
+    },
     layout::Signer,
     policy::pcr7data::{KeyType, Pcr7Data},
 };
@@ -68,6 +76,105 @@ fn predicted(home: &Home, role: &str, args: &[&str]) -> Vec<String> {
 fn expected(log: &str) -> Vec<String> {
     let log = fs::read_to_string(measured().join(format!("{log}.events"))).unwrap();
     log.lines().map(str::to_owned).collect()
+}
+
+/// The events of such lines.
+fn events(lines: &[String]) -> Vec<Measured> {
+    let kind = |name: &str| match name {
+        "EV_SEPARATOR" => event_log::SEPARATOR,
+        "EV_EFI_VARIABLE_DRIVER_CONFIG" => event_log::DRIVER_CONFIG,
+        "EV_EFI_VARIABLE_AUTHORITY" => event_log::AUTHORITY,
+        other => panic!("{other}"),
+    };
+    let fields = lines.iter().map(|line| line.split(' ').collect::<Vec<_>>()).filter(|fields| fields.len() == 3);
+    fields.map(|fields| (kind(fields[0]), unhex(fields[2]))).collect()
+}
+
+/// PCR 7 after events.
+fn replayed(events: &[Measured]) -> String {
+    hex(&events.iter().fold([0; 32], |pcr, (_, data)| extend(&pcr, &sha256(&[data]))))
+}
+
+/// The values for a machine with this log.
+fn as_logged(home: &Home, log: &[u8], args: &[&str]) -> serde_json::Value {
+    fs::write(home.path().join("log"), log).unwrap();
+    serde_json::from_str(&home.ok(&[&["computePCR7", "k", "--log", "log", "--json"], args].concat())).unwrap()
+}
+
+/// One log of a machine is enough to know its other boots, with databases and quirks that nothing else tells.
+#[test]
+fn a_log_tells_what_a_firmware_measures_besides() {
+    let home = home();
+    for (log, role, _) in MEASURED {
+        let measured = events(&expected(log));
+        for written in [firmware_log(&measured), firmware_log_with_sha1(&measured)] {
+            assert_eq!(as_logged(&home, &written, &[])[role], replayed(&measured), "{log}");
+        }
+    }
+    // Of an image of another kind.
+    let production = firmware_log(&events(&expected("direct-production")));
+    assert_eq!(as_logged(&home, &production, &[])["uki-limited"], replayed(&events(&expected("direct-limited"))));
+    // Options go before what is logged.
+    let value = as_logged(&home, &production, &["--dbx", "/dev/null"])["uki-production"].clone();
+    assert_eq!(value, replayed(&events(&expected("direct-no-dbx-production"))));
+}
+
+#[test]
+fn quirks_of_a_firmware_are_signed_for() {
+    let home = Home::with_keyset();
+    let usual = events(&predicted(&home, "uki-production", &[]));
+    let action = |text: &str| (event_log::ACTION, text.as_bytes().to_vec());
+    let foreign = (event_log::AUTHORITY, DB.data(b"owned by others!a driver of theirs"));
+    let quirk = |change: &dyn Fn(&mut Vec<Measured>)| {
+        let mut events = usual.clone();
+        change(&mut events);
+        events
+    };
+    let mode = |name| (event_log::DRIVER_CONFIG, Variable { name, vendor: GLOBAL }.data(&[1]));
+    for (what, real, doubt) in [
+        ("DMA", quirk(&|events| events.insert(5, action("DMA Protection Disabled"))), "DMA is switched off"),
+        ("modes", quirk(&|events| drop(events.splice(1..1, [mode("SetupMode"), mode("DeployedMode")]))), ""),
+        ("dbt", quirk(&|events| events.insert(5, mode("dbt"))), ""),
+        ("twice", quirk(&|events| events.push(events.last().unwrap().clone())), ""),
+        ("before the separator", quirk(&|events| events.swap(5, 6)), ""),
+    ] {
+        let written = firmware_log(&real);
+        assert_eq!(as_logged(&home, &written, &[])["uki-production"], replayed(&real), "{what}");
+        let signed = home.output(&["keyset", "pcr7data", "k", "--log", "log"]);
+        let said = String::from_utf8(signed.stderr).unwrap();
+        assert!(
+            signed.status.success() && said.contains(doubt) && said.contains("warning") != doubt.is_empty(),
+            "{said}"
+        );
+        // Then that machine's production boots are known, and have nothing to explain.
+        let data = Pcr7Data::open(&home.keys().join("k/pcr7data")).unwrap();
+        let value: Digest = unhex(&replayed(&real)).try_into().unwrap();
+        assert_eq!(data.find(&value).unwrap().info.key_type, KeyType::Production, "{what}");
+        assert_eq!(explain(&written, &data.events()), "", "{what}");
+    }
+
+    // With other keys, another system, Secure Boot off: the firmware's own events around the keyset's.
+    let factory = |events: &mut Vec<Measured>| {
+        events[0].1 = SECURE_BOOT.data(&[0]);
+        for (event, variable) in events[1..5].iter_mut().zip([PK, KEK, DB, DBX]) {
+            event.1 = variable.data(b"");
+        }
+        events.insert(5, action("Something of the firmware's own"));
+        events.truncate(7);
+        events.push(foreign.clone());
+        events.push((event_log::AUTHORITY, DB.data(b"owned by others!a boot loader of theirs")));
+    };
+    let mut expected = usual.clone();
+    expected.insert(5, action("Something of the firmware's own"));
+    assert_eq!(as_logged(&home, &firmware_log(&quirk(&factory)), &[])["uki-production"], replayed(&expected));
+
+    for (bytes, why) in [(&b""[..], "binary_bios_measurements"), (b"no log at all", "binary_bios_measurements")] {
+        fs::write(home.path().join("log"), bytes).unwrap();
+        assert!(home.fails(&["computePCR7", "k", "--log", "log"], 14).contains(why));
+    }
+    let lists = quirk(&|events| events[3].1 = DB.data(b"no signature list"));
+    fs::write(home.path().join("log"), firmware_log(&lists)).unwrap();
+    assert!(home.fails(&["computePCR7", "k", "--log", "log"], 14).contains("understand db in the event log"));
 }
 
 /// A PE image with these sections, their names in the string table as linkers write them, and `ident` somewhere.

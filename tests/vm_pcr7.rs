@@ -71,6 +71,12 @@ fn check(chain: Chain, name: &str) {
     assert_eq!(found, expected);
     assert_eq!(report.value("pcr7"), pcr7);
     assert_eq!(built["11"], report.value("pcr11"));
+    // What the machine has logged says the same.
+    let log = fleet().file(&format!("{name}-{chain:?}.log"));
+    std::fs::write(&log, report.bytes("log")).unwrap();
+    let command = [&["computePCR7", "k", "--json", "--log", log.to_str().unwrap()], &fleet().chain(chain)[..]].concat();
+    let logged: Value = serde_json::from_str(&fleet().trust(&command)).unwrap();
+    assert_eq!(logged[format!("uki-{name}")], pcr7);
     if chain == Chain::Direct {
         assert_eq!(built["4"], report.value("pcr4"));
     }

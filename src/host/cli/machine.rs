@@ -2,6 +2,7 @@
 
 use super::arguments;
 use crate::{
+    console,
     error::{Error, Kind, Result},
     host::{
         certificate,
@@ -9,6 +10,7 @@ use crate::{
         keyset::{Keyset, Role},
         pcr7::{
             databases::{Chain, Foreign},
+            firmware::Firmware,
             profile::Machine,
             shim::Shim,
         },
@@ -44,6 +46,10 @@ pub struct Options {
     /// The SbatLevel that the machine has, where it is newer than the one that its shim brings
     #[arg(long, value_name = "FILE")]
     sbat_level: Option<PathBuf>,
+    /// An event log of such a machine (/sys/kernel/security/tpm0/binary_bios_measurements), for what its firmware measures
+    /// beside the keyset's keys; where those are enrolled already, for db and dbx, too
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
 }
 
 impl Databases {
@@ -71,8 +77,9 @@ impl Databases {
 impl Options {
     /// Whether any of them is given.
     pub fn given(&self) -> bool {
-        let Self { databases: Databases { chain, db, dbx }, shim, sbat_level } = self;
-        chain.is_some() || !db.is_empty() || !dbx.is_empty() || shim.is_some() || sbat_level.is_some()
+        let Self { databases: Databases { chain, db, dbx }, shim, sbat_level, log } = self;
+        let files = [shim, sbat_level, log].into_iter().any(Option::is_some);
+        chain.is_some() || !db.is_empty() || !dbx.is_empty() || files
     }
 
     /// Who verifies the images.
@@ -98,7 +105,14 @@ impl Options {
         }
         let shim = self.shim.as_ref().map(|path| arguments::parsed(path, Shim::parse)).transpose()?;
         let sbat_level = self.sbat_level.as_ref().map(|path| arguments::image(path)).transpose()?;
-        Ok(Machine { chain, foreign: self.databases.foreign(keyset)?, shim, sbat_level })
+        let firmware = match &self.log {
+            Some(path) => arguments::parsed(path, Firmware::of_log)?,
+            None => Firmware::edk2(),
+        };
+        for doubt in &firmware.doubts {
+            console::note(&format!("warning: on the machine of the event log, {doubt}"));
+        }
+        Ok(Machine { firmware, chain, foreign: self.databases.foreign(keyset)?, shim, sbat_level })
     }
 }
 

@@ -52,14 +52,15 @@ impl ComputePcr7 {
             (true, explain) => output::json(&to_json(&prediction, explain)),
             (false, true) => explain(&prediction),
             (false, false) => {
-                output::lines(kinds(&prediction).map(|(role, event)| format!("{}: {}", role.dir(), hex(&event.pcr7))))
+                let line = |(role, events): (Role, &[Event])| format!("{}: {}", role.dir(), value(events));
+                output::lines(kinds(&prediction).into_iter().map(line))
             }
         }
     }
 }
 
-/// The kinds of images and the last event of their boots.
-fn kinds(prediction: &Prediction) -> [(Role, &Event); 3] {
+/// The kinds of images and the events of their boots.
+fn kinds(prediction: &Prediction) -> [(Role, &[Event]); 3] {
     [
         (Role::UkiProduction, &prediction.production),
         (Role::UkiLimited, &prediction.limited),
@@ -67,12 +68,18 @@ fn kinds(prediction: &Prediction) -> [(Role, &Event); 3] {
     ]
 }
 
+/// PCR 7 after these events.
+fn value(events: &[Event]) -> String {
+    events.last().map_or_else(String::new, |event| hex(&event.pcr7))
+}
+
 fn to_json(prediction: &Prediction, explain: bool) -> Value {
+    let kinds = kinds(prediction);
     let mut object: Map<String, Value> =
-        kinds(prediction).iter().map(|(role, event)| (role.dir().to_owned(), hex(&event.pcr7).into())).collect();
+        kinds.iter().map(|(role, events)| (role.dir().to_owned(), value(events).into())).collect();
     if explain {
-        let events = kinds(prediction).map(|(role, last)| {
-            let events: Vec<_> = prediction.common.iter().chain([last]).map(event_to_json).collect();
+        let events = kinds.map(|(role, events)| {
+            let events: Vec<_> = events.iter().map(event_to_json).collect();
             (role.dir().to_owned(), Value::from(events))
         });
         object.insert("events".into(), Map::from_iter(events).into());
@@ -82,7 +89,7 @@ fn to_json(prediction: &Prediction, explain: bool) -> Value {
 
 fn event_to_json(event: &Event) -> Value {
     json!({
-        "type": event.kind.as_str(),
+        "type": pcr7::type_name(event.kind),
         "variable": event.name,
         "data": hex(&event.data),
         "digest": hex(&event.digest),
@@ -90,21 +97,20 @@ fn event_to_json(event: &Event) -> Value {
     })
 }
 
-/// Every event with what it does; the last one for each kind of image.
+/// Every event with what it does; those that differ for each kind of image.
 fn explain(prediction: &Prediction) -> Result<()> {
-    for event in &prediction.common {
-        describe(event)?;
-    }
-    for (role, event) in kinds(prediction) {
+    let common = prediction.common();
+    prediction.production.iter().take(common).try_for_each(describe)?;
+    for (role, events) in kinds(prediction) {
         output::line(format_args!("then, of an image signed by {}:", role.dir()))?;
-        describe(event)?;
-        output::line(format_args!("{}: {}", role.dir(), hex(&event.pcr7)))?;
+        events.iter().skip(common).try_for_each(describe)?;
+        output::line(format_args!("{}: {}", role.dir(), value(events)))?;
     }
     Ok(())
 }
 
 fn describe(event: &Event) -> Result<()> {
-    output::line(format_args!("{} {}, {} bytes", event.kind.as_str(), event.name, event.data.len()))?;
+    output::line(format_args!("{} {}, {} bytes", pcr7::type_name(event.kind), event.name, event.data.len()))?;
     for (row, bytes) in event.data.chunks(16).take(SHOWN / 16).enumerate() {
         let text: String =
             bytes.iter().map(|byte| if byte.is_ascii_graphic() { char::from(*byte) } else { '.' }).collect();

@@ -1,60 +1,52 @@
 //! PCR 7 of the boots of a keyset: what a firmware, and a shim, measure before they start its images.
 //!
 //! - [`databases`]: the signature databases of a keyset's machines, here and when they are enrolled;
+//! - [`firmware`]: what a firmware measures, and in which order, by default or as a log shows it;
 //! - [`profile`]: what of a machine is not in its keyset, and what it is by default;
 //! - [`shim`]: what a shim measures, as read from its file.
 
 pub mod databases;
+pub mod firmware;
 pub mod profile;
 pub mod shim;
 
 use super::{
     format::{
         signature_list,
-        variable::{DB, DBX, KEK, PK, SECURE_BOOT, Variable},
+        variable::{DB, DBX, KEK, PK, Variable},
     },
     keyset::{Keyset, Role},
     signed_policy::Values,
 };
 use crate::{
     error::{Error, Kind, Result},
+    event_log::{self, AUTHORITY, DRIVER_CONFIG, SEPARATOR},
     explain,
     policy::digest::{self, Digest},
 };
-use databases::Databases;
+use firmware::Place;
 use profile::Machine;
 
-/// What kind of event the firmware logs (TCG PC Client Platform Firmware Profile, section 10.4.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EventType {
-    /// `EV_EFI_VARIABLE_DRIVER_CONFIG`: Secure Boot's configuration.
-    DriverConfig,
-    /// `EV_SEPARATOR`: from here on it is no longer configuration.
-    Separator,
-    /// `EV_EFI_VARIABLE_AUTHORITY`: what an image was verified with.
-    Authority,
-}
-
-impl EventType {
-    /// Its name in the specification.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::DriverConfig => "EV_EFI_VARIABLE_DRIVER_CONFIG",
-            Self::Separator => "EV_SEPARATOR",
-            Self::Authority => "EV_EFI_VARIABLE_AUTHORITY",
-        }
+/// The name of a type of event (TCG PC Client Platform Firmware Profile, section 10.4.1).
+#[must_use]
+pub fn type_name(kind: u32) -> String {
+    match kind {
+        DRIVER_CONFIG => "EV_EFI_VARIABLE_DRIVER_CONFIG".to_owned(),
+        SEPARATOR => "EV_SEPARATOR".to_owned(),
+        AUTHORITY => "EV_EFI_VARIABLE_AUTHORITY".to_owned(),
+        event_log::ACTION => "EV_EFI_ACTION".to_owned(),
+        other => format!("{other:#010x}"),
     }
 }
 
 /// One measurement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Its type.
-    pub kind: EventType,
-    /// The variable that it names, or `separator`.
+    /// Its type, `EV_…`.
+    pub kind: u32,
+    /// The variable that it names, or `separator`, or what has been done.
     pub name: String,
-    /// The bytes that are hashed: `UEFI_VARIABLE_DATA`, or the separator.
+    /// The bytes that are hashed: `UEFI_VARIABLE_DATA`, the separator, a text.
     pub data: Vec<u8>,
     /// Their SHA-256.
     pub digest: Digest,
@@ -65,32 +57,38 @@ pub struct Event {
 /// What the boots of a keyset's three kinds of images measure into PCR 7.
 #[derive(Clone, Debug)]
 pub struct Prediction {
-    /// In every boot.
-    pub common: Vec<Event>,
-    /// The last event of a boot of an image signed by uki-production.
-    pub production: Event,
+    /// In a boot of an image signed by uki-production.
+    pub production: Vec<Event>,
     /// By uki-limited.
-    pub limited: Event,
+    pub limited: Vec<Event>,
     /// By uki-tpm.
-    pub tpm: Event,
+    pub tpm: Vec<Event>,
 }
 
 impl Prediction {
     /// The three values.
     #[must_use]
-    pub const fn values(&self) -> Values {
-        Values { production: self.production.pcr7, limited: self.limited.pcr7, tpm: self.tpm.pcr7 }
+    pub fn values(&self) -> Values {
+        let last = |events: &[Event]| events.last().map_or([0; 32], |event| event.pcr7);
+        Values { production: last(&self.production), limited: last(&self.limited), tpm: last(&self.tpm) }
+    }
+
+    /// How many events the boots of all three have in common, from the first on.
+    #[must_use]
+    pub fn common(&self) -> usize {
+        let rest = self.limited.iter().zip(&self.tpm);
+        self.production.iter().zip(rest).take_while(|(one, (two, three))| one == two && two == three).count()
     }
 
     /// The events of a production boot as [`crate::explain`] reads them: a line `NAME DIGEST [SIGNER]` for each.
     #[must_use]
     pub fn production_events(&self) -> String {
         let line = |event: &Event| {
-            let signer = explain::signer_of(&event.data).filter(|_| event.kind == EventType::Authority);
-            let digest = digest::hex(&event.digest);
-            format!("{} {digest} {}", event.name, signer.unwrap_or_default()).trim_end().to_owned() + "\n"
+            let signer = explain::signer_of(&event.data).filter(|_| event.kind == AUTHORITY);
+            let (name, digest) = (event.name.replace(' ', "_"), digest::hex(&event.digest));
+            format!("{name} {digest} {}", signer.unwrap_or_default()).trim_end().to_owned() + "\n"
         };
-        self.common.iter().chain([&self.production]).map(line).collect()
+        self.production.iter().map(line).collect()
     }
 }
 
@@ -99,59 +97,68 @@ impl Prediction {
 /// # Errors
 /// [`Kind::Usage`] when such a machine would not start these images; else those of reading the keyset.
 pub fn predict(keyset: &Keyset, machine: &Machine) -> Result<Prediction> {
-    let databases = Databases::of(keyset, machine.chain, &machine.foreign)?;
-    let mut log = Log::default();
-    log.variable(EventType::DriverConfig, SECURE_BOOT, &[1]);
-    for (variable, lists) in [(PK, &databases.pk), (KEK, &databases.kek), (DB, &databases.db), (DBX, &databases.dbx)] {
-        log.variable(EventType::DriverConfig, variable, &signature_list::to_bytes(lists)?);
-    }
-    log.separator();
+    let databases = machine.firmware.databases(keyset, machine.chain, &machine.foreign)?;
     let shim = machine.shim_of(keyset)?;
-    if let Some(shim) = &shim {
-        let (variable, entry) = shim.firmware_authority(&databases.db)?;
-        log.variable(EventType::Authority, variable, &entry);
-        for (variable, contents) in shim.state() {
-            log.variable(EventType::Authority, variable, contents);
-        }
-    }
-    let last = |role: Role| -> Result<Event> {
+    let events = |role: Role| -> Result<Vec<Event>> {
         let certificate = keyset.certificate_der(role)?;
-        let authority = match &shim {
+        let entry = match &shim {
             None => databases::entry_of(&databases.db, &certificate).map(|entry| (DB, entry.to_bytes())),
-            Some(shim) => shim.authority(&certificate),
+            Some(shim) => Some(shim.firmware_authority(&databases.db)?),
         };
-        let (variable, entry) = authority.ok_or_else(|| {
+        let (variable, entry) = entry.ok_or_else(|| {
             let what = format!("predict PCR 7 of images signed by {}", role.dir());
-            Error::new(Kind::Usage, what, "this shim does not hold its certificate and would not start them")
-                .remedy("build it with the keyset's vendor_db.esl, see `trust enroll auth --help`")
+            Error::new(Kind::Usage, what, "the db of this machine does not hold its certificate").remedy(
+                "enrol the keyset's keys, see `trust enroll --help`, or name the shim that is started: --shim FILE",
+            )
         })?;
-        Ok(log.next(EventType::Authority, variable.name, variable.data(&entry)))
+        let mut log = Log::default();
+        for place in &machine.firmware.places {
+            match place {
+                Place::Variable(DB) => log.variable(DRIVER_CONFIG, DB, &signature_list::to_bytes(&databases.db)?),
+                Place::Variable(DBX) => log.variable(DRIVER_CONFIG, DBX, &signature_list::to_bytes(&databases.dbx)?),
+                Place::Variable(KEK) => log.variable(DRIVER_CONFIG, KEK, &signature_list::to_bytes(&databases.kek)?),
+                Place::Variable(PK) => log.variable(DRIVER_CONFIG, PK, &signature_list::to_bytes(&databases.pk)?),
+                Place::Variable(secure_boot) => log.variable(DRIVER_CONFIG, *secure_boot, &[1]),
+                Place::Image => log.variable(AUTHORITY, variable, &entry),
+                Place::Own(own) if own.stays(&databases.db) => {
+                    log.event(own.kind, own.name.clone(), own.data.clone(), own.digest);
+                }
+                Place::Own(_) => {}
+            }
+        }
+        if let Some(shim) = &shim {
+            for (variable, contents) in shim.state() {
+                log.variable(AUTHORITY, variable, contents);
+            }
+            let (variable, entry) = shim.authority(&certificate).ok_or_else(|| {
+                let what = format!("predict PCR 7 of images signed by {}", role.dir());
+                Error::new(Kind::Usage, what, "this shim does not hold its certificate and would not start them")
+                    .remedy("build it with the keyset's vendor_db.esl, see `trust enroll auth --help`")
+            })?;
+            log.variable(AUTHORITY, variable, &entry);
+        }
+        Ok(log.0)
     };
-    let (production, limited, tpm) = (last(Role::UkiProduction)?, last(Role::UkiLimited)?, last(Role::UkiTpm)?);
-    Ok(Prediction { common: log.events, production, limited, tpm })
+    Ok(Prediction {
+        production: events(Role::UkiProduction)?,
+        limited: events(Role::UkiLimited)?,
+        tpm: events(Role::UkiTpm)?,
+    })
 }
 
 /// The events so far, from a PCR of zeros on.
 #[derive(Default)]
-struct Log {
-    events: Vec<Event>,
-}
+struct Log(Vec<Event>);
 
 impl Log {
-    /// The event that would follow.
-    fn next(&self, kind: EventType, name: &str, data: Vec<u8>) -> Event {
+    fn event(&mut self, kind: u32, name: String, data: Vec<u8>, digest: Digest) {
+        let before = self.0.last().map_or([0; 32], |event| event.pcr7);
+        self.0.push(Event { kind, name, data, digest, pcr7: digest::extend(&before, &digest) });
+    }
+
+    fn variable(&mut self, kind: u32, variable: Variable<'_>, contents: &[u8]) {
+        let data = variable.data(contents);
         let digest = digest::hash(&[&data]);
-        let before = self.events.last().map_or([0; 32], |event| event.pcr7);
-        Event { kind, name: name.to_owned(), data, digest, pcr7: digest::extend(&before, &digest) }
-    }
-
-    fn variable(&mut self, kind: EventType, variable: Variable<'_>, contents: &[u8]) {
-        let event = self.next(kind, variable.name, variable.data(contents));
-        self.events.push(event);
-    }
-
-    fn separator(&mut self) {
-        let event = self.next(EventType::Separator, "separator", vec![0; 4]);
-        self.events.push(event);
+        self.event(kind, variable.name.to_owned(), data, digest);
     }
 }

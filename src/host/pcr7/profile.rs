@@ -3,6 +3,7 @@
 
 use super::{
     databases::{self, Chain, Foreign},
+    firmware::Firmware,
     shim::{Shim, Vendor},
 };
 use crate::{
@@ -24,6 +25,8 @@ pub const ORIGINAL_SBAT_LEVEL: &[u8] = b"sbat,1,2021030218\n";
 /// A machine, but for its keyset.
 #[derive(Clone, Debug)]
 pub struct Machine {
+    /// What its firmware measures.
+    pub firmware: Firmware,
     /// Who verifies the images.
     pub chain: Chain,
     /// What is in its databases beside the keyset's.
@@ -38,7 +41,7 @@ impl Machine {
     /// With nothing special.
     #[must_use]
     pub fn new(chain: Chain) -> Self {
-        Self { chain, foreign: Foreign::default(), shim: None, sbat_level: None }
+        Self { firmware: Firmware::edk2(), chain, foreign: Foreign::default(), shim: None, sbat_level: None }
     }
 
     /// The shim of a machine that has one.
@@ -65,7 +68,8 @@ impl fmt::Display for Machine {
             (Chain::Shim, None) => "verified by the boot kit's shim",
             (Chain::Shim, Some(_)) => "verified by a shim",
         })?;
-        f.write_str(if self.foreign.dbx.is_some() { ", dbx as given" } else { "" })
+        f.write_str(if self.foreign.dbx.is_some() { ", dbx as given" } else { "" })?;
+        f.write_str(if self.firmware.is_logged() { ", as its event log shows" } else { "" })
     }
 }
 

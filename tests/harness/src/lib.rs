@@ -27,6 +27,7 @@ pub mod assets;
 mod captive;
 mod cell;
 mod emulator;
+mod firmware_log;
 mod front;
 mod home;
 mod identity;
@@ -53,6 +54,7 @@ mod witness;
 #[cfg(target_arch = "x86_64")]
 pub use captive::{Captive, Outcome};
 pub use cell::{Cell, End, Run};
+pub use firmware_log::{Measured, firmware_log, firmware_log_with_sha1};
 pub use home::{Home, ROLES, tree};
 pub use identity::{Identity, as_others_write, openssl};
 pub use interposer::{Action, Exchange, Front, Interposer};
