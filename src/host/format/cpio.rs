@@ -258,7 +258,7 @@ fn archive(initrd: &[u8], start: usize) -> Result<(Vec<Entry<'_>>, usize)> {
 
 /// The entry that begins at `at`, if it is not the trailer, and where it ends.
 fn entry(initrd: &[u8], at: usize) -> Result<(Option<Entry<'_>>, usize)> {
-    if at % ALIGNMENT != 0 {
+    if !at.is_multiple_of(ALIGNMENT) {
         return Err(bad(at, "an archive must begin at a multiple of four bytes"));
     }
     let Header { mode, uid, gid, size, name_size } = Header::read(initrd, at)?;

@@ -26,6 +26,7 @@ use crate::{
     error::{Error, Kind, Result},
     pem,
 };
+use encrypted::Encrypted;
 use file::{ENCRYPTED, Encoded, Format, Found, PROVIDER_URI};
 use software::Software;
 use spki::{AlgorithmIdentifierOwned, DynSignatureAlgorithmIdentifier, SignatureBitStringEncoding};
@@ -105,9 +106,12 @@ impl PrivateKey {
     pub fn from_bytes(file: &[u8]) -> Result<Self> {
         match Found::in_file(file)? {
             Found::Key(key) => Self::new(Software::decode(&key)?),
-            Found::Encrypted(_) | Found::Elsewhere(_) => {
-                let why = "it is encrypted, or in a token";
-                Err(Error::new(Kind::Usage, "read a private key", why).remedy("name its file"))
+            Found::Encrypted(der) => {
+                Encrypted::read(&der)?;
+                Err(Error::new(Kind::Usage, "read a private key", "it is encrypted").remedy("name its file"))
+            }
+            Found::Elsewhere(_) => {
+                Err(Error::new(Kind::Usage, "read a private key", "it is in a token").remedy("name its file"))
             }
         }
     }
