@@ -104,8 +104,79 @@ fn programs_that_contradict_themselves() {
         assert!(said.contains(why), "{name}: {said}");
     }
     desk.home.ok(&desk.sign_args("stub.efi", &desk.key, &desk.cert, "signed.efi"));
-    desk.write("more", &[desk.read("signed.efi"), vec![0]].concat());
+    desk.write("more", &[desk.read("signed.efi"), vec![1]].concat());
     assert!(desk.both_fail("more", CORRUPT).contains("does not end where the file ends"));
+}
+
+/// As tools leave them that pad a file, or clear a signature in place. Firmware refuses such a program.
+#[test]
+fn entries_of_nothing_in_the_certificate_table_are_mended_by_signing_anew() {
+    let desk = Desk::new();
+    desk.home.ok(&desk.sign_args("stub.efi", &desk.key, &desk.cert, "signed.efi"));
+    let signed = desk.read("signed.efi");
+    let pe = u32::from_le_bytes(signed[0x3c..0x40].try_into().unwrap()) as usize;
+    let (start, size) = (pe + 24 + 112 + 32, pe + 24 + 112 + 36);
+    let number = |at: usize| u32::from_le_bytes(signed[at..at + 4].try_into().unwrap());
+    let mut counted = [&signed[..], &[0; 16]].concat();
+    counted[size..size + 4].copy_from_slice(&(number(size) + 16).to_le_bytes());
+    let mut cleared = signed.clone();
+    cleared[number(start) as usize..].fill(0);
+    for (name, bytes, why) in [
+        ("padded.efi", [&signed[..], &[0; 16]].concat(), "zeros follow its certificate table"),
+        ("counted.efi", counted, "ends in zeros"),
+        ("cleared.efi", cleared, "ends in zeros"),
+    ] {
+        desk.write(name, &bytes);
+        let output = desk.home.output(&["verify", "efi", name, "--cert", &desk.cert]);
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(12), "{name}: {said}");
+        assert!(said.contains(why) && said.contains("`trust sign efi --replace` mends that"), "{name}: {said}");
+        let said = desk.sign_fails(name, &desk.key, &desk.cert, CORRUPT);
+        assert!(said.contains(why) && said.contains("--replace"), "{said}");
+        desk.home.ok(&[&desk.sign_args(name, &desk.key, &desk.cert, "mended.efi")[..], &["--replace"]].concat());
+        assert!(desk.read("mended.efi") == signed, "{name}");
+    }
+    // No length, and no table: not signed, and signed as it is.
+    let mut nothing = signed[..number(start) as usize].to_vec();
+    nothing[size..size + 4].fill(0);
+    desk.write("nothing.efi", &nothing);
+    let output = desk.home.output(&["verify", "efi", "nothing.efi", "--cert", &desk.cert]);
+    assert!(String::from_utf8(output.stderr).unwrap().contains("it is not signed"));
+    desk.home.ok(&desk.sign_args("nothing.efi", &desk.key, &desk.cert, "mended.efi"));
+    assert!(desk.read("mended.efi") == signed);
+}
+
+/// Firmware does not look at it, and neither do signers who change a file afterwards.
+#[test]
+fn a_stale_checksum_is_noted_and_refused_when_that_is_asked_for() {
+    let desk = Desk::new();
+    desk.home.ok(&desk.sign_args("stub.efi", &desk.key, &desk.cert, "signed.efi"));
+    let mut bytes = desk.read("signed.efi");
+    let field = u32::from_le_bytes(bytes[0x3c..0x40].try_into().unwrap()) as usize + 24 + 64;
+    bytes[field] ^= 1;
+    desk.write("stale.efi", &bytes);
+    let verify = ["verify", "efi", "stale.efi", "--cert", &desk.cert];
+    let said = desk.home.ok(&verify);
+    assert!(said.contains("accepted") && said.contains("note: its checksum is"), "{said}");
+    let output = desk.home.output(&[&verify[..], &["--strict", "--json"]].concat());
+    assert_eq!(output.status.code(), Some(12));
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(said["reason"].as_str().unwrap().contains("its checksum is"), "{said}");
+    let said: serde_json::Value = serde_json::from_str(&desk.home.ok(&[&verify[..], &["--json"]].concat())).unwrap();
+    assert!(said["notes"][0].as_str().unwrap().contains("its checksum is"), "{said}");
+    assert!(!desk.home.ok(&["verify", "efi", "--strict", "signed.efi", "--cert", &desk.cert]).contains("note"));
+}
+
+#[test]
+fn of_several_certificates_one_may_be_unreadable() {
+    let desk = Desk::new();
+    desk.home.ok(&desk.sign_args("stub.efi", &desk.key, &desk.cert, "signed.efi"));
+    desk.write("broken.der", b"0\x82\0\x04abcd");
+    let said = desk.home.ok(&["verify", "efi", "signed.efi", "--cert", "broken.der", "--cert", &desk.cert]);
+    assert!(said.contains("note: certificate 1 of the 2 given is passed over"), "{said}");
+    desk.home.fails(&["verify", "efi", "signed.efi", "--cert", "broken.der"], CORRUPT);
+    // What signs is ours: it has to be right.
+    desk.sign_fails("stub.efi", &desk.key, "broken.der", CORRUPT);
 }
 
 /// sbsign hashes past a gap as firmware does; what is in it, nobody has signed.

@@ -30,6 +30,12 @@ pub fn defer() {
     });
 }
 
+/// From here on, writing more to a file than it may hold (`ulimit -f`) fails, and does not end the program without a word.
+pub fn outlive_file_limits() {
+    // A signal that cannot be blocked still ends it.
+    let _ = SigSet::from_iter([Signal::SIGXFSZ]).thread_block();
+}
+
 /// Fails if a signal has come.
 ///
 /// # Errors

@@ -13,6 +13,7 @@
 //! - [`pcr7`], [`enroll`]: what a firmware measures, and how it gets its keys;
 //! - [`luks`]: headers sealed;
 //! - [`launch`]: virtual machines that live a machine's life;
+//! - [`data`]: bytes that need not be in memory;
 //! - [`atomic`], [`xdg`], [`interrupt`], [`progress`]: all or nothing on disk, where that is, Ctrl-C, and what to look at meanwhile.
 
 pub mod atomic;
@@ -21,6 +22,7 @@ pub mod bulk;
 pub mod certificate;
 pub mod cli;
 pub mod credentials;
+pub mod data;
 pub mod enroll;
 pub mod facts;
 pub mod format;

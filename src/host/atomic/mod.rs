@@ -1,11 +1,14 @@
 //! Files and directories: with their final mode from the first instant, whole or not at all.
 
 mod batch;
+mod output;
 mod staging;
 
 pub use batch::Batch;
+pub use output::Output;
 pub use staging::Staging;
 
+use super::data::too_large;
 use crate::error::{Error, Kind, Result};
 use std::{
     fs::{DirBuilder, File, OpenOptions},
@@ -27,8 +30,6 @@ const DIRECTORY: u32 = 0o700;
 pub(super) const UNFINISHED: &str = ".new-";
 /// Larger files are not what they should be.
 const MAX_FILE: u64 = 1024 * 1024;
-/// What the 32-bit offsets of a PE image can reach.
-const MAX_IMAGE: u64 = u32::MAX as u64;
 
 /// A failure to do `what` to `path`, with a remedy for the usual reasons.
 pub fn cannot(what: &str, path: &Path, why: &io::Error) -> Error {
@@ -38,6 +39,8 @@ pub fn cannot(what: &str, path: &Path, why: &io::Error) -> Error {
             (Kind::System, "run it as the owner, or choose another place")
         }
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => (Kind::System, "free some space and run it again"),
+        ErrorKind::FileTooLarge => (Kind::System, "raise the limit (`ulimit -f`), or choose another file system"),
+        ErrorKind::OutOfMemory => (Kind::System, "give it more memory (`ulimit -v`) and run it again"),
         _ => (Kind::System, "check the file system"),
     };
     Error::new(kind, format!("{what} {}", path.display()), why.to_string()).remedy(remedy)
@@ -59,14 +62,6 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     read_up_to(path, MAX_FILE)
 }
 
-/// Reads a whole file that holds an image: a program, a kernel, an initrd.
-///
-/// # Errors
-/// As [`read`], but for the size: 4 GiB.
-pub fn read_image(path: &Path) -> Result<Vec<u8>> {
-    read_up_to(path, MAX_IMAGE)
-}
-
 /// Reads a whole file of at most so many bytes.
 ///
 /// # Errors
@@ -75,13 +70,7 @@ pub fn read_up_to(path: &Path, most: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let size = File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes));
     match size {
-        Ok(size) if size as u64 > most => {
-            let why = match most.div_ceil(1 << 20) {
-                mib if mib < 1024 => format!("it is larger than {mib} MiB"),
-                mib => format!("it is larger than {} GiB", mib >> 10),
-            };
-            Err(Error::new(Kind::Corrupt, format!("read {}", path.display()), why).remedy("check the name"))
-        }
+        Ok(size) if size as u64 > most => Err(too_large(path, most)),
         Ok(_) => Ok(bytes),
         Err(e) => Err(cannot("read", path, &e)),
     }
@@ -101,20 +90,9 @@ pub fn create(path: &Path, mode: u32, contents: &[u8]) -> Result<()> {
 /// # Errors
 /// [`Kind::Usage`]: what is there is no file; else [`Kind::System`]. The old one is then still there.
 pub fn replace(path: &Path, mode: u32, contents: &[u8]) -> Result<()> {
-    if path.symlink_metadata().is_ok_and(|there| !there.is_file() && !there.is_symlink()) {
-        let why = "there is something that is no regular file";
-        return Err(Error::new(Kind::Usage, format!("write {}", path.display()), why).remedy("choose another name"));
-    }
-    let unfinished = path.with_file_name(unfinished_name());
-    let written = create(&unfinished, mode, contents).and_then(|()| {
-        sync(&unfinished)?;
-        std::fs::rename(&unfinished, path).map_err(|e| cannot("write", path, &e))
-    });
-    if written.is_err() {
-        let _ = std::fs::remove_file(&unfinished);
-    }
-    written?;
-    sync(parent_of(path))
+    let mut output = Output::begin(path, mode)?;
+    output.append(contents)?;
+    output.finish()
 }
 
 /// The names in a directory that are finished, sorted.

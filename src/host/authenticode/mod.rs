@@ -9,10 +9,10 @@
 //!
 //! | bytes | what becomes of them |
 //! |---|---|
-//! | `CheckSum` | must be right, or 0 for none |
+//! | `CheckSum` | noted when it is neither right nor 0, which means none: no firmware looks |
 //! | the certificate table's place in the data directory | must be the end of the file |
 //! | gaps between sections, padding between and after signatures | must be zeros |
-//! | data after the certificate table | refused |
+//! | data after the certificate table, or in it behind the last signature | refused |
 //! | a signature's certificates that are not on the way to the one given, its other lists, attributes that are not signed (timestamps, nested signatures) | not believed: nothing follows from them |
 //! | further signatures | each judged for itself; one suffices, as it does for firmware |
 
@@ -22,6 +22,6 @@ mod digest;
 mod sign;
 mod verify;
 
-pub use digest::{digest, hidden};
-pub use sign::{Signer, sign, strip};
+pub use digest::{digest, digest_and};
+pub use sign::{Signer, copy_bare, sign};
 pub use verify::{Report, Signature, Verdict, verify};

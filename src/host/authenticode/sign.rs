@@ -1,12 +1,19 @@
 //! Images signed.
 
-use super::{content, digest, digest::hidden};
+use super::{
+    content,
+    digest::{Digest, Gaps},
+};
 use crate::{
     error::{Error, Kind, Result},
     host::{
+        atomic::Output,
         format::{
             cms,
-            pe::{CERTIFICATE_ALIGNMENT, CERTIFICATE_HEADER, Image, WIN_CERT_REVISION, WIN_CERT_TYPE_PKCS},
+            pe::{
+                CERTIFICATE_ALIGNMENT, CERTIFICATE_HEADER, Certificate as Entry, CheckSum, Image, WIN_CERT_REVISION,
+                WIN_CERT_TYPE_PKCS,
+            },
         },
         key::{Hash, PrivateKey},
     },
@@ -24,73 +31,83 @@ pub struct Signer<'a> {
     pub intermediates: &'a [Certificate],
 }
 
-/// Signs an image, after the signatures that it has.
+/// Writes an image without its signatures, as [`sign`] wants it.
 ///
-/// The result is the same each time for RSA keys: it holds no time. An image
-/// that has this very signature stays as it is.
+/// # Errors
+/// Those of reading and writing.
+pub fn copy_bare(image: &Image<'_>, output: &mut Output) -> Result<()> {
+    let body = image.data().get(image.head().len()..image.end());
+    output.append(image.head())?;
+    output.append(body.unwrap_or_else(|| (&[]).into()))?;
+    match &image.headers().certificate_entry {
+        Some(entry) => output.put(entry.start, &[0; 8]),
+        None => Ok(()),
+    }
+}
+
+/// Signs an image that has been written without signatures, behind those that are to be `kept`, and returns its digest.
+///
+/// The result is the same each time for RSA keys: it holds no time. A signature that is kept already is not added
+/// again. `also` is shown all bytes of the image meanwhile, in their order, each part with its place.
 ///
 /// # Errors
 /// [`Kind::Usage`]: the certificate is for another key; [`Kind::Corrupt`]: no image, or one of
-/// which firmware would not hash all bytes; those of [`PrivateKey::sign`].
-pub fn sign(image: &[u8], signer: Signer<'_>, hash: Hash) -> Result<Vec<u8>> {
-    let parsed = Image::parse(image)?;
-    let entry = parsed.headers().certificate_entry.clone();
+/// which firmware would not hash all bytes; those of writing and of [`PrivateKey::sign`].
+pub fn sign(
+    output: &mut Output,
+    kept: &[Entry<'_>],
+    signer: Signer<'_>,
+    hash: Hash,
+    mut also: impl FnMut(usize, &[u8]),
+) -> Result<Vec<u8>> {
+    output.align(CERTIFICATE_ALIGNMENT)?;
+    let image = Image::parse(output.data())?;
+    let entry = image.headers().certificate_entry.clone();
     let entry = entry.ok_or_else(|| refused("its data directory has no place for a certificate table"))?;
-    if let Some(gap) = hidden(&parsed) {
-        let why = format!("firmware does not hash its bytes {:#x} to {:#x}, which are not zero", gap.start, gap.end);
-        return Err(refused(why));
+    let (mut gaps, mut digest, mut sum) =
+        (Gaps::new(&image), Digest::new(&image, hash), CheckSum::new(image.headers()));
+    image.pieces(0..image.end(), |at, bytes| {
+        gaps.see(at, bytes);
+        digest.see(at, bytes);
+        sum.see(at, bytes);
+        also(at, bytes);
+    })?;
+    if let Some(flaw) = gaps.flaw() {
+        return Err(refused(flaw));
     }
-    let (body, table) = image.split_at_checked(parsed.end()).unwrap_or((image, &[]));
-    let mut signed = body.to_vec();
-    signed.resize(signed.len().next_multiple_of(CERTIFICATE_ALIGNMENT), 0);
-    let start = signed.len();
-    write(&mut signed, entry.start, &[0; 8]);
-    let content = content::encode(hash, &digest(&Image::parse(&signed)?, hash))?;
+    let digest = digest.finish(&image)?;
+    let content = content::encode(hash, &digest)?;
     let content = cms::Attributed { kind: cms::SPC_INDIRECT_DATA, der: &content };
     let signature = cms::sign_attributed(content, signer.key, signer.certificate, signer.intermediates, hash)?;
 
-    signed.extend_from_slice(table);
-    if !parsed.certificates().iter().any(|present| present.content == signature) {
-        append(&mut signed, &signature)?;
+    let mut table = Vec::new();
+    for present in kept {
+        append(&mut table, (present.revision, present.kind), &present.content, &present.padding)?;
     }
-    let size = field(signed.len() - start)?;
-    write(&mut signed, entry.start, &[field(start)?, size].concat());
-    let sum = Image::parse(&signed)?;
-    let (place, sum) = (sum.headers().check_sum_field(), sum.check_sum());
-    write(&mut signed, place.start, &sum.to_le_bytes());
-    Ok(signed)
+    if !kept.iter().any(|present| *present.content == signature) {
+        let padding = signature.len().next_multiple_of(CERTIFICATE_ALIGNMENT) - signature.len();
+        append(&mut table, (WIN_CERT_REVISION, WIN_CERT_TYPE_PKCS), &signature, &vec![0; padding])?;
+    }
+    let start = image.end();
+    let place = [field(start)?, field(table.len())?].concat();
+    sum.see(entry.start, &place);
+    sum.see(start, &table);
+    let (check_sum, length) = (image.headers().check_sum_field(), start + table.len());
+    field(length)?;
+    output.append(&table)?;
+    output.put(entry.start, &place)?;
+    output.put(check_sum.start, &sum.of_length(length).to_le_bytes())?;
+    Ok(digest)
 }
 
-/// An image without its signatures: no certificate table, and the checksum of what is left.
-///
-/// # Errors
-/// [`Kind::Corrupt`]: no image.
-pub fn strip(image: &[u8]) -> Result<Vec<u8>> {
-    let parsed = Image::parse(image)?;
-    let mut bare = image.get(..parsed.end()).unwrap_or_default().to_vec();
-    if let Some(entry) = &parsed.headers().certificate_entry {
-        write(&mut bare, entry.start, &[0; 8]);
-    }
-    let sum = Image::parse(&bare)?;
-    let (place, sum) = (sum.headers().check_sum_field(), sum.check_sum());
-    write(&mut bare, place.start, &sum.to_le_bytes());
-    Ok(bare)
-}
-
-/// Appends a `WIN_CERTIFICATE`, padded.
-fn append(table: &mut Vec<u8>, signature: &[u8]) -> Result<()> {
-    table.extend_from_slice(&field(signature.len() + CERTIFICATE_HEADER)?);
-    table.extend_from_slice(&WIN_CERT_REVISION.to_le_bytes());
-    table.extend_from_slice(&WIN_CERT_TYPE_PKCS.to_le_bytes());
-    table.extend_from_slice(signature);
-    table.resize(table.len().next_multiple_of(CERTIFICATE_ALIGNMENT), 0);
+/// Appends a `WIN_CERTIFICATE`.
+fn append(table: &mut Vec<u8>, (revision, kind): (u16, u16), content: &[u8], padding: &[u8]) -> Result<()> {
+    table.extend_from_slice(&field(content.len() + CERTIFICATE_HEADER)?);
+    table.extend_from_slice(&revision.to_le_bytes());
+    table.extend_from_slice(&kind.to_le_bytes());
+    table.extend_from_slice(content);
+    table.extend_from_slice(padding);
     Ok(())
-}
-
-fn write(bytes: &mut [u8], at: usize, value: &[u8]) {
-    if let Some(place) = bytes.get_mut(at..at.saturating_add(value.len())) {
-        place.copy_from_slice(value);
-    }
 }
 
 /// A number as headers hold it.

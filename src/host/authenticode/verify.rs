@@ -3,14 +3,15 @@
 use super::{
     chain::{self, Link},
     content,
-    digest::{digest, hidden},
+    digest::{Digest, Gaps},
 };
 use crate::{
     error::{Error, Kind, Result},
     host::{
+        data::Data,
         format::{
-            cms::{SPC_INDIRECT_DATA, SignedData},
-            pe::{Certificate, Image, WIN_CERT_REVISION, WIN_CERT_TYPE_PKCS},
+            cms::{SPC_INDIRECT_DATA, SignedData, Tlv},
+            pe::{Certificate, CheckSum, Image, WIN_CERT_REVISION, WIN_CERT_TYPE_PKCS},
         },
         key::Hash,
     },
@@ -23,6 +24,10 @@ use std::time::SystemTime;
 pub struct Report {
     /// Why no signature could make this image acceptable.
     pub flaw: Option<String>,
+    /// What no firmware minds, but the owner may: a checksum that is not right.
+    pub doubt: Option<String>,
+    /// Which of the certificates given were passed over.
+    pub notes: Vec<String>,
     /// Each signature, in the order of the table.
     pub signatures: Vec<Signature>,
 }
@@ -36,10 +41,26 @@ pub struct Signature {
     pub issuer: Option<String>,
     /// The hash, and the digest of the image that was signed.
     pub digest: Option<(Hash, Vec<u8>)>,
+    /// Whether that is the digest of this image.
+    pub is_of_image: bool,
     /// Whether it makes the image acceptable.
     pub verdict: Verdict,
-    /// What firmware does not mind, but the owner may: certificates that have expired.
+    /// What firmware does not mind, but the owner may: certificates that have expired, or cannot be read.
     pub notes: Vec<String>,
+}
+
+impl Signature {
+    /// Notes what the search for a way to an anchor has come to.
+    fn conclude(&mut self, path: Result<Vec<Link>>) {
+        self.verdict = match path {
+            Ok(path) => {
+                let now = SystemTime::now();
+                self.notes.extend(path.iter().filter_map(|link| link.note_on_time(now)));
+                Verdict::Accepted(path.iter().map(Link::subject).collect())
+            }
+            Err(why) => Verdict::Refused(why.why().to_owned()),
+        };
+    }
 }
 
 /// Whether a signature is good for the certificates given.
@@ -52,6 +73,11 @@ pub enum Verdict {
 }
 
 impl Report {
+    /// Has what no firmware minds be a reason to refuse.
+    pub fn be_strict(&mut self) {
+        self.flaw = self.flaw.take().or_else(|| self.doubt.take());
+    }
+
     /// Whether the image is without a flaw and one of its signatures is accepted.
     #[must_use]
     pub fn is_accepted(&self) -> bool {
@@ -75,63 +101,113 @@ impl Report {
     }
 }
 
-/// Verifies an image for anybody who trusts one of `anchors`, X.509 certificates in DER.
+/// Verifies an image for anybody who trusts one of `anchors`, X.509 certificates in DER. All of it is read once.
 ///
 /// # Errors
-/// [`Kind::Corrupt`]: no image, or an anchor that is no certificate. Everything else is in the report.
-pub fn verify(image: &[u8], anchors: &[impl AsRef<[u8]>]) -> Result<Report> {
+/// [`Kind::Corrupt`]: no image, or no anchor that can be read; those of reading. Everything else is in the report.
+pub fn verify<'a>(image: impl Into<Data<'a>>, anchors: &[impl AsRef<[u8]>]) -> Result<Report> {
     let image = Image::parse(image)?;
-    let anchors = anchors.iter().map(|der| Link::read(der.as_ref())).collect::<Result<Vec<_>>>()?;
-    let signatures = image.certificates().iter().map(|certificate| judge(&image, certificate, &anchors)).collect();
-    Ok(Report { flaw: flaw(&image), signatures })
+    let (anchors, notes) = read_anchors(anchors)?;
+    let opened: Vec<_> = image.certificates().iter().map(open).collect();
+
+    let is_wanted = |hash: &Hash| opened.iter().any(|(said, _)| said.digest.as_ref().is_some_and(|(of, _)| of == hash));
+    let hashes = Hash::ALL.into_iter().filter(is_wanted);
+    let mut digests: Vec<_> = hashes.map(|hash| (hash, Digest::new(&image, hash))).collect();
+    let (mut gaps, mut sum) = (Gaps::new(&image), CheckSum::new(image.headers()));
+    image.pieces(0..image.data().len(), |at, bytes| {
+        gaps.see(at, bytes);
+        sum.see(at, bytes);
+        digests.iter_mut().for_each(|(_, digest)| digest.see(at, bytes));
+    })?;
+    let digests = digests.into_iter().map(|(hash, digest)| Ok((hash, digest.finish(&image)?)));
+    let digests = digests.collect::<Result<Vec<_>>>()?;
+
+    let judged = opened.into_iter().map(|(mut signature, opened)| {
+        signature.is_of_image = signature.digest.as_ref().is_some_and(|stated| digests.contains(stated));
+        let path = opened.and_then(|opened| judge(&signature, &opened, &anchors));
+        signature.conclude(path);
+        signature
+    });
+    Ok(Report {
+        signatures: judged.collect(),
+        flaw: gaps.flaw().or_else(|| flaw(&image)),
+        doubt: doubt(image.headers().check_sum, sum.of_length(image.data().len())),
+        notes,
+    })
+}
+
+/// Those of them that can be read, of which there is one, and a note on each of the others: nobody is trusted for them.
+fn read_anchors(given: &[impl AsRef<[u8]>]) -> Result<(Vec<Link>, Vec<String>)> {
+    let (mut anchors, mut notes) = (Vec::new(), Vec::new());
+    for (number, der) in (1..).zip(given) {
+        match Link::read(der.as_ref()) {
+            Ok(anchor) => anchors.push(anchor),
+            Err(why) if number == given.len() && anchors.is_empty() => return Err(why),
+            Err(why) => notes.push(format!(
+                "certificate {number} of the {} given is passed over, it cannot be read: {}",
+                given.len(),
+                why.why()
+            )),
+        }
+    }
+    Ok((anchors, notes))
 }
 
 /// Bytes that no signature covers have to be what they must be.
 fn flaw(image: &Image<'_>) -> Option<String> {
-    if let Some(gap) = hidden(image) {
-        return Some(format!(
-            "firmware does not hash its bytes {:#x} to {:#x}, which are not zero",
-            gap.start, gap.end
-        ));
-    }
     if image.certificates().iter().any(|certificate| certificate.padding.iter().any(|byte| *byte != 0)) {
         return Some("there is something in the padding of its certificate table".to_owned());
     }
-    let stated = image.headers().check_sum;
-    let sum = Some(stated).filter(|stated| *stated != 0).map(|_| image.check_sum())?;
-    (stated != sum).then(|| format!("its checksum is {stated:#x} and should be {sum:#x}"))
+    image.table_flaw().map(|flaw| format!("{flaw}: `trust sign efi --replace` mends that"))
 }
 
-fn judge(image: &Image<'_>, certificate: &Certificate<'_>, anchors: &[Link]) -> Signature {
-    let refused = |why| Verdict::Refused(why);
-    let mut signature =
-        Signature { signer: None, issuer: None, digest: None, verdict: refused(String::new()), notes: Vec::new() };
-    signature.verdict = match judge_into(&mut signature, image, certificate, anchors) {
-        Ok(path) => {
-            let now = SystemTime::now();
-            signature.notes = path.iter().filter_map(|link| link.note_on_time(now)).collect();
-            Verdict::Accepted(path.iter().map(|link| link.subject()).collect())
-        }
-        Err(why) => refused(why.why().to_owned()),
+/// What no firmware minds: nobody signs a checksum, and few programs write one.
+fn doubt(stated: u32, sum: u32) -> Option<String> {
+    (stated != 0 && stated != sum).then(|| format!("its checksum is {stated:#x} and should be {sum:#x}"))
+}
+
+/// A signature of which all has been read that does not need the image.
+struct Opened<'a> {
+    signed_data: SignedData<'a>,
+    content: Tlv<'a>,
+    embedded: Vec<Link>,
+    signer: Link,
+}
+
+/// Reads a signature; what is found out before that fails is noted.
+fn open<'a>(entry: &'a Certificate<'_>) -> (Signature, Result<Opened<'a>>) {
+    let mut signature = Signature {
+        signer: None,
+        issuer: None,
+        digest: None,
+        is_of_image: false,
+        verdict: Verdict::Refused(String::new()),
+        notes: Vec::new(),
     };
-    signature
+    let opened = open_into(&mut signature, entry);
+    (signature, opened)
 }
 
-/// The way to an anchor; what is found out before that fails is noted.
-fn judge_into(
-    signature: &mut Signature,
-    image: &Image<'_>,
-    certificate: &Certificate<'_>,
-    anchors: &[Link],
-) -> Result<Vec<Link>> {
-    if (certificate.revision, certificate.kind) != (WIN_CERT_REVISION, WIN_CERT_TYPE_PKCS) {
-        let Certificate { revision, kind, .. } = certificate;
+fn open_into<'a>(signature: &mut Signature, entry: &'a Certificate<'_>) -> Result<Opened<'a>> {
+    if (entry.revision, entry.kind) != (WIN_CERT_REVISION, WIN_CERT_TYPE_PKCS) {
+        let Certificate { revision, kind, .. } = entry;
         return Err(bad(format!("it is of revision {revision:#x} and kind {kind:#x}, and no Authenticode")));
     }
-    let signed_data = SignedData::parse_content_info(without_padding(certificate.content)?)?;
-    let embedded: Vec<_> = signed_data.certificates.iter().filter_map(|der| Link::read(der).ok()).collect();
+    let signed_data = SignedData::parse_content_info(without_padding(&entry.content)?)?;
+    let mut embedded = Vec::new();
+    for (number, der) in (1..).zip(&signed_data.certificates) {
+        match Link::read(der) {
+            Ok(link) => embedded.push(link),
+            // Whoever it belongs to: the chain does without it, or is not found.
+            Err(why) => signature.notes.push(format!(
+                "certificate {number} of the {} in it is passed over, it cannot be read: {}",
+                signed_data.certificates.len(),
+                why.why()
+            )),
+        }
+    }
     let by = &signed_data.signer;
-    let signer = embedded.iter().find(|link| link.is_named(by.issuer, by.serial_number));
+    let signer = embedded.iter().find(|link| link.is_named(by.issuer, by.serial_number)).cloned();
     let signer = signer.ok_or_else(|| bad("the signer's certificate is not in it"))?;
     signature.signer = Some(signer.subject());
     signature.issuer = Some(signer.issuer());
@@ -143,16 +219,22 @@ fn judge_into(
     if by.hash() != Some(hash) {
         return Err(bad("the image and the signature are hashed in different ways"));
     }
-    if stated != digest(image, hash) {
+    Ok(Opened { signed_data, content, embedded, signer })
+}
+
+/// The way to an anchor.
+fn judge(signature: &Signature, opened: &Opened<'_>, anchors: &[Link]) -> Result<Vec<Link>> {
+    let Opened { signed_data, content, embedded, signer } = opened;
+    if !signature.is_of_image {
         return Err(bad("the image is not the one that was signed"));
     }
-    if by.attributes.is_none() {
+    if signed_data.signer.attributes.is_none() {
         return Err(bad("its attributes are missing"));
     }
     if !signed_data.is_by(&signer.key()?, content.value()) {
         return Err(bad("it was not made with the key of its signer"));
     }
-    chain::find(signer, &embedded, anchors).map(|path| path.into_iter().cloned().collect())
+    chain::find(signer, embedded, anchors).map(|path| path.into_iter().cloned().collect())
 }
 
 /// The value in DER at the beginning; zeros up to a multiple of eight may follow.

@@ -8,11 +8,13 @@ use crate::{
     console,
     error::{Error, Kind, Result},
     host::{
-        atomic,
+        atomic::{self, Output},
         authenticode::{self, Report, Signature, Signer, Verdict},
         certificate,
+        data::{Input, MAX_IMAGE},
         facts::Facts,
         format::pe::Image,
+        interrupt,
         key::{Hash, PrivateKey},
     },
     policy::digest::hex,
@@ -43,9 +45,9 @@ pub enum Verify {
 A program is accepted when one of its signatures is good: its digest is that of the program, the signer's key has made \
 it, and the signer is one of the certificates given or was issued by one, with every certificate in between at hand, \
 entitled to issue others, and signed. SHA-256 and SHA-384 count, SHA-1 does not. Bytes that no signature covers have \
-to be what they must be: the checksum right or 0, gaps and padding zero, the certificate table at the end.
+to be what they must be: gaps and padding zero, the certificate table at the end.
 
-Firmware has no clock: certificates that have expired are noted and not refused. It has dbx, which is not asked here.
+Firmware looks at neither clock nor checksum: certificates that have expired and a checksum that is neither right nor 0 are noted and not refused. It has dbx, which is not asked here.
 
 Exit status: 0 accepted, 12 refused, 14 no EFI program, 2 usage.
 
@@ -87,6 +89,9 @@ pub struct VerifyEfi {
     /// Certificates, in PEM or DER, any of which may vouch for the program; may be repeated
     #[arg(long, value_name = "FILE", required = true, num_args = 1, value_hint = ValueHint::FilePath)]
     cert: Vec<PathBuf>,
+    /// Refuse a program whose checksum is wrong, too
+    #[arg(long)]
+    strict: bool,
     /// As a JSON object
     #[arg(long)]
     json: bool,
@@ -111,32 +116,40 @@ impl Verify {
 impl SignEfi {
     fn run(self) -> Result<()> {
         let of_file = |error: Error| error.within(format!("sign {}", self.file.display()));
-        let mut image = atomic::read_image(&self.file)?;
+        let input = Input::open(&self.file, MAX_IMAGE)?;
         let certificates = arguments::certificates(&self.cert)?;
         let certificates = certificates.iter().map(|der| certificate::from_der(der)).collect::<Result<Vec<_>>>();
         let certificates = certificates.map_err(|e| e.within(format!("use {}", self.cert.display())))?;
         let Some((certificate, intermediates)) = certificates.split_first() else { return Ok(()) };
         let key = PrivateKey::open(&self.key)?;
-        if self.replace {
-            image = authenticode::strip(&image).map_err(of_file)?;
+        let image = Image::parse(&input).map_err(of_file)?;
+        let kept = if self.replace { &[] } else { image.certificates() };
+        if let Some(flaw) = image.table_flaw().filter(|_| !self.replace) {
+            let error = Error::new(Kind::Corrupt, "keep its signatures", flaw);
+            return Err(of_file(error.remedy("have them replaced: --replace")));
         }
         let hash = if self.digest == "sha384" { Hash::Sha384 } else { Hash::Sha256 };
         if let Some(doubt) = doubt(&image, &Facts::of(certificate).common_name) {
             console::note(&format!("{} {doubt}", self.file.display()));
         }
         let signer = Signer { key: &key, certificate, intermediates };
-        let signed = authenticode::sign(&image, signer, hash).map_err(of_file)?;
+        interrupt::defer();
         // A link stays one.
-        let output = self.output.canonicalize().unwrap_or(self.output);
-        atomic::replace(&output, atomic::SHARED, &signed)
+        let path = self.output.canonicalize().unwrap_or(self.output);
+        let mut output = Output::begin(&path, atomic::SHARED)?;
+        authenticode::copy_bare(&image, &mut output).map_err(of_file)?;
+        authenticode::sign(&mut output, kept, signer, hash, |_, _| ()).map_err(of_file)?;
+        output.finish()
     }
 }
 
 /// What an owner should know who signs a program as one that may read secrets.
-fn doubt(image: &[u8], signer: &str) -> Option<String> {
+fn doubt(image: &Image<'_>, signer: &str) -> Option<String> {
     const FOR_SECRETS: [&str; 2] = ["UKI Production", "UKI TPM"];
     const PARTS: [&str; 3] = [".linux", ".initrd", ".cmdline"];
-    let image = Image::parse(image).ok().filter(|_| FOR_SECRETS.contains(&signer))?;
+    if !FOR_SECRETS.contains(&signer) {
+        return None;
+    }
     let lacking: Vec<_> = PARTS.into_iter().filter(|name| image.section(name).is_none()).collect();
     (!lacking.is_empty()).then(|| {
         format!(
@@ -149,13 +162,16 @@ fn doubt(image: &[u8], signer: &str) -> Option<String> {
 
 impl VerifyEfi {
     fn run(self) -> Result<()> {
-        let image = atomic::read_image(&self.file)?;
+        let input = Input::open(&self.file, MAX_IMAGE)?;
         let mut anchors = Vec::new();
         for path in &self.cert {
             anchors.extend(arguments::certificates(path)?);
         }
-        let report = authenticode::verify(&image, &anchors);
-        let report = report.map_err(|e| e.within(format!("verify {}", self.file.display())))?;
+        let report = authenticode::verify(&input, &anchors);
+        let mut report = report.map_err(|e| e.within(format!("verify {}", self.file.display())))?;
+        if self.strict {
+            report.be_strict();
+        }
         if self.json {
             output::json(&Json::of(&self.file, &report))?;
         } else {
@@ -175,6 +191,7 @@ fn show(file: &Path, report: &Report) -> Result<()> {
     let (tone, word) = verdict(report.is_accepted());
     let flaw = report.flaw.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
     output::line(format!("{}: {}{flaw}", file.display(), output::coloured(tone, word)))?;
+    output::lines(report.doubt.iter().chain(&report.notes).map(|note| format!("  note: {note}")))?;
     for (number, signature) in report.signatures.iter().enumerate() {
         let why = match &signature.verdict {
             Verdict::Accepted(_) => String::new(),
@@ -207,6 +224,7 @@ struct Json<'a> {
     file: String,
     accepted: bool,
     reason: Option<String>,
+    notes: Vec<&'a str>,
     signatures: Vec<JsonSignature<'a>>,
 }
 
@@ -229,6 +247,7 @@ impl<'a> Json<'a> {
             file: file.display().to_string(),
             accepted: report.is_accepted(),
             reason: report.refusal(),
+            notes: report.doubt.iter().chain(&report.notes).map(String::as_str).collect(),
             signatures: report.signatures.iter().map(JsonSignature::of).collect(),
         }
     }

@@ -140,6 +140,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     if let Some(file) = passphrase_file {
         passphrase::is_in(file);
     }
+    interrupt::outlive_file_limits();
     // Private keys and PINs will be in our memory.
     let done = process::conceal().and_then(|_| command.run());
     if let Err(error) = &done {

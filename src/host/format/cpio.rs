@@ -3,8 +3,11 @@
 //! An initrd is a sequence of them, each begun at a multiple of four bytes,
 //! with zeros between, and each may be compressed.
 
-use crate::error::{Error, Kind, Result};
-use std::collections::BTreeMap;
+use crate::{
+    error::{Error, Kind, Result},
+    host::data::{Forward, Stream, failure},
+};
+use std::{borrow::Cow, collections::BTreeMap, io};
 
 /// What a header begins with.
 const MAGIC: &[u8] = b"070701";
@@ -21,6 +24,8 @@ const TRAILER: &str = "TRAILER!!!";
 const MAX_NAME: usize = 4096;
 /// Zeros after an archive: LZ4 has no other mark of its end.
 const SEPARATOR: usize = 4;
+/// Of larger files only the beginning is shown.
+pub const MAX_SHOWN: usize = 64 * 1024;
 
 /// The bits of a mode that tell kinds of files apart.
 pub const KIND: u32 = 0o170_000;
@@ -112,10 +117,16 @@ impl Archive {
 
 /// Puts an archive, compressed or not, behind what an initrd holds already.
 pub fn append(initrd: &mut Vec<u8>, archive: &[u8]) {
-    if !initrd.is_empty() {
-        initrd.resize((initrd.len() + SEPARATOR).next_multiple_of(ALIGNMENT), 0);
-    }
+    initrd.extend_from_slice(separator(initrd.len()));
     initrd.extend_from_slice(archive);
+}
+
+/// The zeros that go between an archive and what an initrd of this length holds already.
+#[must_use]
+pub fn separator(length: usize) -> &'static [u8] {
+    const ZEROS: [u8; SEPARATOR + ALIGNMENT] = [0; SEPARATOR + ALIGNMENT];
+    let zeros = if length == 0 { 0 } else { (length + SEPARATOR).next_multiple_of(ALIGNMENT) - length };
+    ZEROS.get(..zeros).unwrap_or_default()
 }
 
 fn write(bytes: &mut Vec<u8>, inode: u32, path: &str, mode: u32, data: &[u8]) -> Result<()> {
@@ -150,7 +161,9 @@ pub struct Entry<'a> {
     pub uid: u32,
     /// The group that will.
     pub gid: u32,
-    /// What a file holds, or a link points to.
+    /// How long what a file holds, or a link points to, is.
+    pub size: usize,
+    /// The beginning of that; all of it, if it is not longer than [`MAX_SHOWN`].
     pub data: &'a [u8],
 }
 
@@ -201,89 +214,86 @@ impl Compression {
 }
 
 /// A part of an initrd.
-#[derive(Debug)]
-pub struct Part<'a> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
     /// Where it begins.
     pub start: usize,
-    /// What it is.
-    pub what: What<'a>,
+    /// How it is compressed. Only who decompresses it knows where it ends.
+    pub compression: Option<Compression>,
 }
 
-/// What a part of an initrd is.
-#[derive(Debug)]
-pub enum What<'a> {
-    /// An archive, without the entry that may end it.
-    Archive {
-        /// What is in it, in its order.
-        entries: Vec<Entry<'a>>,
-        /// Where it ends.
-        end: usize,
-    },
-    /// Something compressed. Only who decompresses it knows where it ends.
-    Compressed(Compression),
-}
-
-/// Reads the next part of an initrd: `from` is where the last one ended; `None` when only zeros follow.
+/// Goes to the next part of an initrd; `None` when only zeros follow. Of an archive every entry is shown, but for the
+/// trailer, and the next part comes behind it; something compressed is where the stream then is.
 ///
 /// # Errors
-/// [`Kind::Corrupt`]: it is nothing that the kernel would unpack, or cut off.
-pub fn next_part(initrd: &[u8], from: usize) -> Result<Option<Part<'_>>> {
-    let Some(start) = behind_zeros(initrd, from) else { return Ok(None) };
-    let rest = initrd.get(start..).unwrap_or_default();
-    if rest.first() == Some(&FIRST) {
-        let (entries, end) = archive(initrd, start)?;
-        return Ok(Some(Part { start, what: What::Archive { entries, end } }));
+/// [`Kind::Corrupt`]: it is nothing that the kernel would unpack, or cut off; those of reading.
+pub fn next_part(initrd: &mut Stream<impl Forward>, see: &mut dyn FnMut(&Entry<'_>)) -> Result<Option<Part>> {
+    if !behind_zeros(initrd)? {
+        return Ok(None);
     }
-    match Compression::MAGIC.iter().find(|(magic, _)| rest.starts_with(magic)) {
-        Some((_, compression)) => Ok(Some(Part { start, what: What::Compressed(*compression) })),
+    let start = initrd.position();
+    let beginning = initrd.peek(MAGIC.len()).map_err(|e| unreadable(start, e))?;
+    if beginning.first() == Some(&FIRST) {
+        archive(initrd, see)?;
+        return Ok(Some(Part { start, compression: None }));
+    }
+    match Compression::MAGIC.iter().find(|(magic, _)| beginning.starts_with(magic)) {
+        Some((_, compression)) => Ok(Some(Part { start, compression: Some(*compression) })),
         None => Err(bad(start, "this is not a cpio archive, nor compressed in a way that is known")),
     }
 }
 
-/// The entries of the archive that begins at `start`, and where it ends: behind its trailer, or, as the kernel asks for
-/// none, where no further entry begins. Zeros may stand between any two entries.
-fn archive(initrd: &[u8], start: usize) -> Result<(Vec<Entry<'_>>, usize)> {
-    let mut entries = Vec::new();
-    let mut at = start;
-    loop {
-        let (entry, end) = entry(initrd, at)?;
-        let Some(entry) = entry else { return Ok((entries, end)) };
-        entries.push(entry);
-        match behind_zeros(initrd, end).filter(|next| initrd.get(*next) == Some(&FIRST)) {
-            Some(next) => at = next,
-            None => return Ok((entries, end)),
+/// The entries of an archive. It ends behind its trailer, or, as the kernel asks for none, where no further entry begins.
+/// Zeros may stand between any two entries.
+fn archive(initrd: &mut Stream<impl Forward>, see: &mut dyn FnMut(&Entry<'_>)) -> Result<()> {
+    while entry(initrd, see)? {
+        let at = initrd.position();
+        if !behind_zeros(initrd)? || initrd.peek(1).map_err(|e| unreadable(at, e))? != [FIRST] {
+            break;
         }
     }
+    Ok(())
 }
 
-/// The entry that begins at `at`, if it is not the trailer, and where it ends.
-fn entry(initrd: &[u8], at: usize) -> Result<(Option<Entry<'_>>, usize)> {
+/// Shows the next entry, if it is not the trailer, and says whether it is none.
+fn entry(initrd: &mut Stream<impl Forward>, see: &mut dyn FnMut(&Entry<'_>)) -> Result<bool> {
+    let at = initrd.position();
+    let unreadable = |e| unreadable(at, e);
     if !at.is_multiple_of(ALIGNMENT) {
         return Err(bad(at, "an archive must begin at a multiple of four bytes"));
     }
-    let Header { mode, uid, gid, size, name_size } = Header::read(initrd, at)?;
-    let name = slice(initrd, at + HEADER, name_size).ok_or_else(|| cut_off(at))?;
-    let data_start = (at + HEADER + name_size).next_multiple_of(ALIGNMENT);
-    let data = slice(initrd, data_start, size).ok_or_else(|| cut_off(at))?;
-    let name = unpadded(name).ok_or_else(|| bad(at, "the name of an entry does not end in zeros"))?;
+    let header = initrd.peek(HEADER).map_err(unreadable)?;
+    let Header { mode, uid, gid, size, name_size } = Header::read(header, at)?;
+    let name = initrd.peek(HEADER + name_size).map_err(unreadable)?;
+    let name = name.get(HEADER..HEADER + name_size).ok_or_else(|| cut_off(at))?;
+    let name = unpadded(name).map(|name| (name == TRAILER.as_bytes(), path(name)));
+    let is_whole = initrd.skip((HEADER + name_size).next_multiple_of(ALIGNMENT)).map_err(unreadable)?;
+    let data = initrd.peek(size.min(MAX_SHOWN)).map_err(unreadable)?;
+    if let Some((false, Some(path))) = &name {
+        see(&Entry { path: path.clone(), mode, uid, gid, size, data });
+    }
+    if !is_whole || !initrd.skip(size).map_err(unreadable)? {
+        return Err(cut_off(at));
+    }
+    let (is_trailer, path) = name.ok_or_else(|| bad(at, "the name of an entry does not end in zeros"))?;
     match mode & KIND {
         REGULAR => {}
         SYMLINK if size <= MAX_NAME => {}
         _ if size == 0 => {}
         _ => return Err(bad(at, "an entry that is not a file has contents, and the kernel would pass over it")),
     }
-    // The zeros after the last data may be missing.
-    let end = (data_start + size).next_multiple_of(ALIGNMENT).min(initrd.len());
-    if name == TRAILER.as_bytes() {
-        return Ok((None, end));
+    if !is_trailer && path.is_none() {
+        return Err(bad(at, "the name of an entry is not a path in an initrd"));
     }
-    let path = path(name).ok_or_else(|| bad(at, "the name of an entry is not a path in an initrd"))?;
-    Ok((Some(Entry { path, mode, uid, gid, data }), end))
+    // The zeros after the last data may be missing.
+    initrd.skip(size.next_multiple_of(ALIGNMENT) - size).map_err(unreadable)?;
+    Ok(!is_trailer)
 }
 
-/// Where something other than zeros begins.
-fn behind_zeros(initrd: &[u8], from: usize) -> Option<usize> {
-    Some(from + initrd.get(from..)?.iter().position(|byte| *byte != 0)?)
+/// Goes where something other than zeros begins, if it does.
+fn behind_zeros(initrd: &mut Stream<impl Forward>) -> Result<bool> {
+    let at = initrd.position();
+    initrd.skip_zeros().map_err(|e| unreadable(at, e))
 }
 
 /// The fields of a header that matter here.
@@ -297,8 +307,8 @@ struct Header {
 }
 
 impl Header {
-    fn read(initrd: &[u8], at: usize) -> Result<Self> {
-        let header = slice(initrd, at, HEADER).ok_or_else(|| cut_off(at))?;
+    fn read(header: &[u8], at: usize) -> Result<Self> {
+        let header = header.first_chunk::<HEADER>().ok_or_else(|| cut_off(at))?;
         let fields = header.strip_prefix(MAGIC).or_else(|| header.strip_prefix(MAGIC_WITH_SUM));
         let fields = fields.ok_or_else(|| bad(at, "this is no header of an entry"))?;
         let mut numbers = [0; 13];
@@ -332,15 +342,15 @@ fn path(name: &[u8]) -> Option<String> {
     (!name.is_empty() && !parts.contains(&"..")).then(|| parts.join("/"))
 }
 
-fn slice(bytes: &[u8], at: usize, len: usize) -> Option<&[u8]> {
-    bytes.get(at..at.checked_add(len)?)
-}
-
 fn cut_off(at: usize) -> Error {
     bad(at, "the archive ends in the middle of an entry")
 }
 
-fn bad(at: usize, why: &'static str) -> Error {
+fn unreadable(at: usize, error: io::Error) -> Error {
+    failure(error, |why| bad(at, why))
+}
+
+fn bad(at: usize, why: impl Into<Cow<'static, str>>) -> Error {
     Error::new(Kind::Corrupt, format!("read the initrd at byte {at}"), why)
         .remedy("give an initrd as mkinitramfs, dracut or mkosi makes it")
 }
@@ -371,11 +381,9 @@ mod tests {
 
     /// Every entry of every archive.
     fn read(initrd: &[u8]) -> Result<Vec<(String, u32, Vec<u8>)>> {
-        let (mut at, mut found) = (0, Vec::new());
-        while let Some(Part { what: What::Archive { entries, end }, .. }) = next_part(initrd, at)? {
-            found.extend(entries.into_iter().map(|entry| (entry.path, entry.mode, entry.data.to_vec())));
-            at = end;
-        }
+        let (mut stream, mut found) = (Stream::of(initrd.into(), 0), Vec::new());
+        let mut see = |entry: &Entry<'_>| found.push((entry.path.clone(), entry.mode, entry.data.to_vec()));
+        while let Some(Part { compression: None, .. }) = next_part(&mut stream, &mut see)? {}
         Ok(found)
     }
 
@@ -418,11 +426,10 @@ mod tests {
     fn an_archive_ends_where_an_entry_does() {
         let bytes = sample().to_bytes().unwrap();
         // Where the zeros behind an entry begin, and where the next one does.
-        let mut ends = vec![];
-        let mut at = 0;
-        while let (Some(entry), end) = entry(&bytes, at).unwrap() {
-            ends.push(end - entry.data.len().next_multiple_of(ALIGNMENT) + entry.data.len()..=end);
-            at = end;
+        let (mut ends, mut stream, mut size) = (vec![], Stream::of((&bytes).into(), 0), 0);
+        while entry(&mut stream, &mut |entry| size = entry.size).unwrap() {
+            let end = stream.position();
+            ends.push(end - size.next_multiple_of(ALIGNMENT) + size..=end);
         }
         assert_eq!(ends.len(), 6);
         for len in 1..bytes.len() {
@@ -448,10 +455,10 @@ mod tests {
         assert_eq!(read(&initrd).unwrap(), [all.clone(), all.clone(), all.clone()].concat());
         // Something compressed right behind it.
         let initrd = [entries, b"\x28\xb5\x2f\xfd"].concat();
-        let first = next_part(&initrd, 0).unwrap().unwrap();
-        assert!(matches!(first.what, What::Archive { end, .. } if end == entries.len()));
-        let second = next_part(&initrd, entries.len()).unwrap().unwrap();
-        assert!(matches!(second.what, What::Compressed(Compression::Zstd)));
+        let mut stream = Stream::of((&initrd).into(), 0);
+        let mut next = || next_part(&mut stream, &mut |_| ()).unwrap();
+        assert_eq!(next(), Some(Part { start: 0, compression: None }));
+        assert_eq!(next(), Some(Part { start: entries.len(), compression: Some(Compression::Zstd) }));
         // A file that is merely called like a trailer.
         let mut other = raw("./TRAILER!!!\0", 13, 0);
         other.extend_from_slice(&sample);
@@ -486,15 +493,27 @@ mod tests {
         let mut shifted = b"\0\0".to_vec();
         shifted.extend_from_slice(&sample().to_bytes().unwrap());
         assert!(read(&shifted).is_err());
-        assert!(next_part(b"#!/bin/sh", 0).is_err());
+        assert!(read(b"#!/bin/sh").is_err());
     }
 
     #[test]
     fn compression_is_told_by_the_first_bytes() {
-        let part = next_part(b"\0\0\0\0\x28\xb5\x2f\xfd", 0).unwrap().unwrap();
-        assert_eq!(part.start, 4);
-        assert!(matches!(part.what, What::Compressed(Compression::Zstd)));
-        assert!(next_part(b"\0\0\0", 0).unwrap().is_none());
-        assert!(next_part(b"", 7).unwrap().is_none());
+        let next = |initrd: &[u8]| next_part(&mut Stream::of(initrd.into(), 0), &mut |_| ()).unwrap();
+        let part = next(b"\0\0\0\0\x28\xb5\x2f\xfd");
+        assert_eq!(part, Some(Part { start: 4, compression: Some(Compression::Zstd) }));
+        assert_eq!(next(b"\0\0\0"), None);
+        assert_eq!(next(b""), None);
+    }
+
+    #[test]
+    fn of_large_files_the_beginning_is_shown() {
+        let mut archive = sample();
+        archive.file("large", 0o644, (0..MAX_SHOWN * 5).map(|at| at as u8).collect()).unwrap();
+        let bytes = archive.to_bytes().unwrap();
+        let mut seen = Vec::new();
+        let mut see = |entry: &Entry<'_>| seen.push((entry.path.clone(), entry.size, entry.data.len()));
+        next_part(&mut Stream::of((&bytes).into(), 0), &mut see).unwrap();
+        assert!(seen.contains(&("large".to_owned(), MAX_SHOWN * 5, MAX_SHOWN)), "{seen:?}");
+        assert_eq!(seen.last().unwrap().0, "usr/bin/trust");
     }
 }

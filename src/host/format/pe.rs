@@ -4,8 +4,16 @@
 //! leave bytes that no digest covers: every number in the headers has to fit
 //! the file, sections share no bytes, and the certificate table is the end of
 //! the file.
+//!
+//! An image is as large as it likes: its headers and its certificate table are
+//! read once and kept, the rest is read when somebody wants it.
 
-use crate::error::{Error, Kind, Result};
+mod check_sum;
+
+use crate::{
+    error::{Error, Kind, Result},
+    host::data::Data,
+};
 use object::{
     LittleEndian as LE, U16, U32,
     pe::{
@@ -18,6 +26,8 @@ use object::{
 };
 use std::{borrow::Cow, ops::Range};
 
+pub use check_sum::CheckSum;
+
 /// `WIN_CERT_REVISION_2_0`, the only one there is.
 pub const WIN_CERT_REVISION: u16 = 0x0200;
 /// `WIN_CERT_TYPE_PKCS_SIGNED_DATA`: Authenticode.
@@ -27,6 +37,10 @@ pub const CERTIFICATE_ALIGNMENT: usize = 8;
 /// `dwLength`, `wRevision` and `wCertificateType`.
 pub const CERTIFICATE_HEADER: usize = 8;
 
+/// No image has longer headers.
+const MAX_HEADERS: usize = 1 << 20;
+/// Signatures hold certificates and digests: no table of them is longer.
+const MAX_TABLE: usize = 16 << 20;
 /// Where `CheckSum` lies in the optional header, of either kind.
 const CHECK_SUM: usize = 64;
 /// Length of `CheckSum`.
@@ -38,11 +52,12 @@ const DIRECTORY_ENTRY: usize = size_of::<ImageDataDirectory>();
 /// An image whose headers fit it.
 #[derive(Debug)]
 pub struct Image<'a> {
-    bytes: &'a [u8],
+    data: Data<'a>,
+    /// As long as `SizeOfHeaders` says.
+    head: Cow<'a, [u8]>,
     headers: Headers,
     sections: Vec<Section<'a>>,
-    certificate_table: Option<Range<usize>>,
-    certificates: Vec<Certificate<'a>>,
+    table: Table<'a>,
 }
 
 /// What the headers say, and where in the file.
@@ -64,7 +79,7 @@ pub struct Headers {
     pub size_of_image: u32,
     /// `SizeOfHeaders`: the section table and all before it lie within.
     pub size_of_headers: usize,
-    /// `CheckSum`, see [`Image::check_sum`]; 0 for none.
+    /// `CheckSum`, see [`CheckSum`]; 0 for none.
     pub check_sum: u32,
     /// Offset of the `IMAGE_FILE_HEADER`, after `PE\0\0`.
     pub file_header: usize,
@@ -77,9 +92,9 @@ pub struct Headers {
 }
 
 /// A section.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Section<'a> {
-    name: &'a [u8],
+    name: Vec<u8>,
     /// `VirtualAddress`, relative to the image's base.
     pub virtual_address: u32,
     /// `VirtualSize`: shorter than `raw` where that is padded, longer where zeros follow in memory.
@@ -89,7 +104,7 @@ pub struct Section<'a> {
     /// `Characteristics`.
     pub characteristics: u32,
     /// The bytes at `raw`.
-    pub data: &'a [u8],
+    pub data: Data<'a>,
 }
 
 /// An entry of the certificate table: `WIN_CERTIFICATE` (UEFI Specification 2.10, section 32.2.4).
@@ -100,9 +115,9 @@ pub struct Certificate<'a> {
     /// `wCertificateType`.
     pub kind: u16,
     /// `bCertificate`: what follows the header, as long as `dwLength` says.
-    pub content: &'a [u8],
+    pub content: Cow<'a, [u8]>,
     /// Up to the next multiple of eight.
-    pub padding: &'a [u8],
+    pub padding: Cow<'a, [u8]>,
 }
 
 impl Headers {
@@ -118,19 +133,44 @@ impl<'a> Image<'a> {
     ///
     /// # Errors
     /// [`Kind::Corrupt`]: it is no PE image, cut off, or its headers contradict themselves or the file.
-    pub fn parse(bytes: &'a [u8]) -> Result<Self> {
-        let (headers, sections, table) = read_headers(bytes)?;
-        let sections = read_sections(bytes, &headers, sections)?;
+    pub fn parse(data: impl Into<Data<'a>>) -> Result<Self> {
+        let data = data.into();
+        let mut head = data.first(MAX_HEADERS).read()?;
+        let (headers, sections, table) = read_headers(&head, data)?;
         let end = sections.iter().map(|section| section.raw.end).fold(headers.size_of_headers, usize::max);
-        let certificate_table = locate_certificates(bytes, table, end)?;
-        let certificates = certificate_table.clone().map_or(Ok(Vec::new()), |table| read_certificates(bytes, table))?;
-        Ok(Self { bytes, headers, sections, certificate_table, certificates })
+        let table = match locate_certificates(data, table, end)? {
+            Some((place, size)) => Table::read(data, place, size)?,
+            None => Table::default(),
+        };
+        shorten(&mut head, headers.size_of_headers);
+        Ok(Self { data, head, headers, sections, table })
     }
 
-    /// The whole file.
+    /// The whole file. Its headers were read already: see [`Self::pieces`].
     #[must_use]
-    pub const fn bytes(&self) -> &'a [u8] {
-        self.bytes
+    pub const fn data(&self) -> Data<'a> {
+        self.data
+    }
+
+    /// The headers as they were read, `SizeOfHeaders` bytes.
+    #[must_use]
+    pub fn head(&self) -> &[u8] {
+        &self.head
+    }
+
+    /// Shows a part of the file, a piece at a time, each with its place in the file. The headers are those that were judged.
+    ///
+    /// # Errors
+    /// Those of [`Data::pieces`].
+    pub fn pieces(&self, range: Range<usize>, mut see: impl FnMut(usize, &[u8])) -> Result<()> {
+        let head = self.head.get(range.start..range.end.min(self.head.len())).unwrap_or_default();
+        see(range.start, head);
+        let start = range.start + head.len();
+        let Some(rest) = self.data.get(start..range.end) else { return Ok(()) };
+        rest.pieces(|at, piece| {
+            see(start + at, piece);
+            Ok(())
+        })
     }
 
     /// What the headers say.
@@ -148,57 +188,45 @@ impl<'a> Image<'a> {
     /// The first section of this name.
     #[must_use]
     pub fn section(&self, name: &str) -> Option<&Section<'a>> {
-        self.sections.iter().find(|section| section.name == name.as_bytes())
+        self.sections.iter().find(|section| section.name() == name)
     }
 
     /// The entries of the certificate table.
     #[must_use]
     pub fn certificates(&self) -> &[Certificate<'a>] {
-        &self.certificates
+        &self.table.entries
     }
 
     /// Where the certificate table lies: at the end of the file, not empty.
     #[must_use]
     pub fn certificate_table(&self) -> Option<Range<usize>> {
-        self.certificate_table.clone()
+        self.table.place.clone()
+    }
+
+    /// What keeps a firmware from reading the certificate table to its end.
+    #[must_use]
+    pub const fn table_flaw(&self) -> Option<&'static str> {
+        self.table.flaw
     }
 
     /// Where the image ends and its certificate table begins, if it has one.
     #[must_use]
     pub fn end(&self) -> usize {
-        self.certificate_table.as_ref().map_or(self.bytes.len(), |table| table.start)
+        self.table.place.as_ref().map_or(self.data.len(), |table| table.start)
     }
-
-    /// What `CheckSum` should be: the sum of the whole file's 16-bit words but
-    /// those of the field itself, folded to 16 bits, and the file's length.
-    #[must_use]
-    pub fn check_sum(&self) -> u32 {
-        let field = self.headers.check_sum_field();
-        let (before, after) = (self.bytes.get(..field.start), self.bytes.get(field.end..));
-        let mut sum = sum_of_words(before, 0) + sum_of_words(after, field.end);
-        while sum > 0xffff {
-            sum = (sum & 0xffff) + (sum >> 16);
-        }
-        // No file that a PE header can describe is longer than 4 GiB: modulo 2^32 by definition.
-        (sum as u32).wrapping_add(self.bytes.len() as u32)
-    }
-}
-
-/// The sum of little-endian words of 16 bits, of bytes that begin at this place of a file.
-fn sum_of_words(bytes: Option<&[u8]>, at: usize) -> u64 {
-    let bytes = bytes.unwrap_or_default();
-    let (first, bytes) = bytes.split_at_checked(at & 1).unwrap_or_default();
-    let (words, last) = bytes.as_chunks::<2>();
-    let words: u64 = words.iter().map(|word| u64::from(u16::from_le_bytes(*word))).sum();
-    let [first, last] = [first, last].map(|end| end.first().copied().map_or(0, u64::from));
-    (first << 8) + words + last
 }
 
 impl<'a> Section<'a> {
     /// The name as it stands in the table, at most eight bytes. Longer ones are not resolved: no loader does.
     #[must_use]
-    pub fn name(&self) -> Cow<'a, str> {
-        String::from_utf8_lossy(self.name)
+    pub fn name(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.name)
+    }
+
+    /// Its data without the zeros that pad them in the file.
+    #[must_use]
+    pub fn contents(&self) -> Data<'a> {
+        self.data.first(self.virtual_size as usize)
     }
 
     /// Where it lies in memory, relative to the image's base.
@@ -214,8 +242,19 @@ impl<'a> Section<'a> {
 /// A pointer and a size out of a header.
 type Extent = (u32, u32);
 
-/// All that comes before the sections' data; the section table; where the certificate table is said to lie.
-fn read_headers(bytes: &[u8]) -> Result<(Headers, &[ImageSectionHeader], Extent)> {
+/// Keeps the first bytes.
+fn shorten(bytes: &mut Cow<'_, [u8]>, len: usize) {
+    match bytes {
+        Cow::Borrowed(bytes) => *bytes = bytes.get(..len).unwrap_or(bytes),
+        Cow::Owned(bytes) => {
+            bytes.truncate(len);
+            bytes.shrink_to_fit();
+        }
+    }
+}
+
+/// All that comes before the sections' data; the sections; where the certificate table is said to lie.
+fn read_headers<'a>(bytes: &[u8], data: Data<'a>) -> Result<(Headers, Vec<Section<'a>>, Extent)> {
     let dos: &ImageDosHeader = at(bytes, 0, "the DOS header")?;
     let signature = dos.e_lfanew.get(LE) as usize;
     if dos.e_magic.get(LE) != IMAGE_DOS_SIGNATURE {
@@ -246,6 +285,7 @@ fn read_headers(bytes: &[u8]) -> Result<(Headers, &[ImageSectionHeader], Extent)
     if section_table + size_of_val(sections) > headers.size_of_headers || headers.size_of_headers > bytes.len() {
         return Err(bad("SizeOfHeaders is not where the headers end"));
     }
+    let sections = read_sections(data, &headers, sections)?;
     Ok((headers, sections, table))
 }
 
@@ -296,10 +336,10 @@ fn read_optional<H: ImageOptionalHeader>(bytes: &[u8], place: &Place, machine: u
     Ok((headers, table))
 }
 
-fn read_sections<'a>(bytes: &'a [u8], headers: &Headers, table: &'a [ImageSectionHeader]) -> Result<Vec<Section<'a>>> {
+fn read_sections<'a>(data: Data<'a>, headers: &Headers, table: &[ImageSectionHeader]) -> Result<Vec<Section<'a>>> {
     let mut sections = Vec::with_capacity(table.len());
     for header in table {
-        let section = read_section(bytes, header)?;
+        let section = read_section(data, header)?;
         if !section.raw.is_empty() && section.raw.start < headers.size_of_headers {
             return Err(bad(format!("section {} overlaps the headers", section.name().escape_debug())));
         }
@@ -316,17 +356,17 @@ fn read_sections<'a>(bytes: &'a [u8], headers: &Headers, table: &'a [ImageSectio
     Ok(sections)
 }
 
-fn read_section<'a>(bytes: &'a [u8], header: &'a ImageSectionHeader) -> Result<Section<'a>> {
+fn read_section<'a>(file: Data<'a>, header: &ImageSectionHeader) -> Result<Section<'a>> {
     let name = header.name.split(|byte| *byte == 0).next().unwrap_or_default();
     let (start, size) = (header.pointer_to_raw_data.get(LE) as usize, header.size_of_raw_data.get(LE) as usize);
     // Without data the pointer means nothing.
     let raw = if size == 0 { 0..0 } else { start..start.saturating_add(size) };
-    let data = bytes.get(raw.clone());
+    let data = file.get(raw.clone());
     let data = data.ok_or_else(|| {
         bad(format!("section {} lies beyond the end of the file", String::from_utf8_lossy(name).escape_debug()))
     })?;
     Ok(Section {
-        name,
+        name: name.to_vec(),
         virtual_address: header.virtual_address.get(LE),
         virtual_size: header.virtual_size.get(LE),
         raw,
@@ -344,40 +384,86 @@ fn refuse_overlaps(sections: &[Section<'_>], place: &str, range: impl Fn(&Sectio
     Ok(())
 }
 
-/// Where the certificate table lies, which the headers say and `end`, the end of all sections, confirms.
-fn locate_certificates(bytes: &[u8], (start, size): Extent, end: usize) -> Result<Option<Range<usize>>> {
-    if (start, size) == (0, 0) {
+/// Where the certificate table lies, which the headers say and `end`, the end of all sections, confirms; and its length.
+///
+/// A table without length is none, whatever its place: so firmware has it.
+fn locate_certificates(file: Data<'_>, (start, size): Extent, end: usize) -> Result<Option<(Range<usize>, usize)>> {
+    let (start, size) = (start as usize, size as usize);
+    if size == 0 {
         return Ok(None);
     }
-    let (start, size) = (start as usize, size as usize);
-    if size == 0 || start < end || start % CERTIFICATE_ALIGNMENT != 0 {
+    if start < end || start % CERTIFICATE_ALIGNMENT != 0 {
         return Err(bad("its certificate table is not where one can be"));
     }
-    if start.checked_add(size) != Some(bytes.len()) {
+    if start.checked_add(size).is_none_or(|end| end > file.len()) {
         return Err(bad("its certificate table does not end where the file ends"));
     }
-    Ok(Some(start..bytes.len()))
+    if file.len() - start > MAX_TABLE {
+        return Err(bad(format!("its certificate table is longer than {} MiB", MAX_TABLE >> 20)));
+    }
+    Ok(Some((start..file.len(), size)))
 }
 
-fn read_certificates(bytes: &[u8], table: Range<usize>) -> Result<Vec<Certificate<'_>>> {
-    let malformed = || bad("its certificate table is malformed");
-    let mut rest = bytes.get(table).unwrap_or_default();
-    let mut certificates = Vec::new();
-    while let Some((header, after)) = rest.split_first_chunk::<CERTIFICATE_HEADER>() {
-        let [l0, l1, l2, l3, r0, r1, k0, k1] = *header;
-        let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
-        let size = length.checked_sub(CERTIFICATE_HEADER).filter(|size| *size > 0).ok_or_else(malformed)?;
-        let (content, after) = after.split_at_checked(size).ok_or_else(malformed)?;
-        let padding = length.next_multiple_of(CERTIFICATE_ALIGNMENT) - length;
-        let (padding, after) = after.split_at_checked(padding).ok_or_else(malformed)?;
-        let (revision, kind) = (u16::from_le_bytes([r0, r1]), u16::from_le_bytes([k0, k1]));
-        if certificates.len() == MAX_CERTIFICATES {
-            return Err(bad(format!("its certificate table has more than {MAX_CERTIFICATES} entries")));
+/// The certificate table, as far as it is one.
+#[derive(Debug, Default)]
+struct Table<'a> {
+    place: Option<Range<usize>>,
+    entries: Vec<Certificate<'a>>,
+    flaw: Option<&'static str>,
+}
+
+impl<'a> Table<'a> {
+    fn read(file: Data<'a>, place: Range<usize>, size: usize) -> Result<Self> {
+        let bytes = file.get(place.clone()).unwrap_or_else(|| (&[]).into()).read()?;
+        let is_zero = |from: usize| bytes.get(from..).is_some_and(|rest| rest.iter().all(|byte| *byte == 0));
+        if bytes.len() != size && !is_zero(size) {
+            return Err(bad("its certificate table does not end where the file ends"));
         }
-        certificates.push(Certificate { revision, kind, content, padding });
-        rest = after;
+        let part = |range: Range<usize>| match &bytes {
+            Cow::Borrowed(bytes) => bytes.get(range).map(Cow::Borrowed),
+            Cow::Owned(bytes) => bytes.get(range).map(|part| Cow::Owned(part.to_vec())),
+        };
+        let (mut entries, mut at) = (Vec::new(), 0);
+        let mut flaw = (bytes.len() != size).then_some("zeros follow its certificate table");
+        while at < size {
+            let next = (entries.len() < MAX_CERTIFICATES).then(|| read_certificate(&bytes, at, size, part)).flatten();
+            let Some((certificate, end)) = next else {
+                flaw = Some(match entries.len() {
+                    MAX_CERTIFICATES => "its certificate table has more than 16 entries",
+                    _ if is_zero(at) => "its certificate table ends in zeros, and not in a signature",
+                    _ => "an entry of its certificate table is empty or too long",
+                });
+                break;
+            };
+            entries.push(certificate);
+            at = end;
+        }
+        Ok(Self { place: Some(place), entries, flaw })
     }
-    if rest.is_empty() { Ok(certificates) } else { Err(malformed()) }
+}
+
+/// The entry of a certificate table that begins at `at`, and where the next one does.
+fn read_certificate<'a>(
+    table: &[u8],
+    at: usize,
+    size: usize,
+    part: impl Fn(Range<usize>) -> Option<Cow<'a, [u8]>>,
+) -> Option<(Certificate<'a>, usize)> {
+    let header = table.get(at..)?.first_chunk::<CERTIFICATE_HEADER>()?;
+    let [l0, l1, l2, l3, r0, r1, k0, k1] = *header;
+    let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
+    let (content, end) = (at + CERTIFICATE_HEADER, at + length);
+    let next = at + length.next_multiple_of(CERTIFICATE_ALIGNMENT);
+    if end <= content || next > size {
+        return None;
+    }
+    let certificate = Certificate {
+        revision: u16::from_le_bytes([r0, r1]),
+        kind: u16::from_le_bytes([k0, k1]),
+        content: part(content..end)?,
+        padding: part(end..next)?,
+    };
+    Some((certificate, next))
 }
 
 fn at<'a, T: Pod>(bytes: &'a [u8], offset: usize, what: &str) -> Result<&'a T> {

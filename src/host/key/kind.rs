@@ -108,13 +108,19 @@ impl Hash {
         self.digest_all([message])
     }
 
+    /// The hash of a message that is still to come.
+    #[must_use]
+    pub fn begin(self) -> digest::Context {
+        digest::Context::new(match self {
+            Self::Sha256 => &digest::SHA256,
+            Self::Sha384 => &digest::SHA384,
+        })
+    }
+
     /// The hash of a message that comes in parts.
     #[must_use]
     pub fn digest_all<'a>(self, parts: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
-        let mut context = digest::Context::new(match self {
-            Self::Sha256 => &digest::SHA256,
-            Self::Sha384 => &digest::SHA384,
-        });
+        let mut context = self.begin();
         parts.into_iter().for_each(|part| context.update(part));
         context.finish().as_ref().to_vec()
     }

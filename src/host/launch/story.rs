@@ -174,6 +174,9 @@ fn check_images(images: &Images, reached: Reached, wish: &Wish) -> Result<()> {
     Ok(())
 }
 
+/// No variable store is larger.
+const MAX_VARIABLES: u64 = 64 << 20;
+
 /// Makes what a machine is before its first boot.
 fn make(dir: &Path, new: &New, wish: &Wish, tell: Tell<'_>) -> Result<Facts> {
     let New { keyset, project, firmware, .. } = new;
@@ -181,7 +184,7 @@ fn make(dir: &Path, new: &New, wish: &Wish, tell: Tell<'_>) -> Result<Facts> {
     let credentials = project::open(keyset, project)?;
     let chain = if wish.images.shim.is_some() { Chain::Shim } else { Chain::Direct };
     let databases = Databases::of(keyset, chain, &new.foreign)?;
-    let image = atomic::read_image(&firmware.variables)?;
+    let image = atomic::read_up_to(&firmware.variables, MAX_VARIABLES)?;
     let enrolled = variables::enroll(&image, &databases, variables::signed_at(keyset)?)
         .map_err(|e| e.within(format!("use {}", firmware.variables.display())))?;
     atomic::create(&dir.join(qemu::VARIABLES), atomic::PRIVATE, &enrolled)?;

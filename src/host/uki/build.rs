@@ -6,7 +6,11 @@ use super::{
 };
 use crate::{
     error::{Error, Kind, Result},
-    host::{atomic, format::cpio},
+    host::{
+        atomic::{self, Output},
+        data::{Data, Input},
+        format::cpio::{self, Entry},
+    },
 };
 use std::path::{Path, PathBuf};
 
@@ -24,8 +28,8 @@ const MAX_SPLASH: u64 = 64 << 20;
 /// What an image is made of.
 #[derive(Debug)]
 pub struct Ingredients {
-    /// The kernel; see [`read_kernel`].
-    pub kernel: Vec<u8>,
+    /// The kernel; see [`open_kernel`].
+    pub kernel: Input,
     /// Archives, compressed or not, in the order in which they are unpacked.
     pub initrds: Vec<PathBuf>,
     /// A further archive.
@@ -42,57 +46,52 @@ pub struct Ingredients {
     pub splash: Option<PathBuf>,
 }
 
-/// Reads a kernel and says for which architecture it is, as UEFI calls it by a number.
+/// Opens a kernel and says for which architecture it is, as UEFI calls it by a number.
 ///
 /// # Errors
 /// Those of reading; [`Kind::Corrupt`] when no firmware can start it.
-pub fn read_kernel(path: &Path) -> Result<(Vec<u8>, u16)> {
-    let bytes = atomic::read_up_to(path, MAX_KERNEL)?;
-    let machine = kernel::parse(&bytes).map_err(|e| e.within(in_file(path)))?.headers().machine;
-    Ok((bytes, machine))
+pub fn open_kernel(path: &Path) -> Result<(Input, u16)> {
+    let kernel = Input::open(path, MAX_KERNEL)?;
+    let machine = kernel::parse(&kernel).map_err(|e| e.within(in_file(path)))?.headers().machine;
+    Ok((kernel, machine))
 }
 
-/// The image: the same ingredients give the same bytes.
+/// Writes the image: the same ingredients give the same bytes. Returns what an owner would hardly want of a production
+/// image: see [`cmdline::doubts`].
 ///
 /// # Errors
 /// Those of reading, and of [`assemble::assemble`]; [`Kind::Usage`] for what no boot could use.
-pub fn build(ingredients: &Ingredients) -> Result<Vec<u8>> {
-    let kernel = &ingredients.kernel;
-    let (stub_path, stub, _) = read_stub(ingredients)?;
+pub fn build(ingredients: &Ingredients, output: &mut Output) -> Result<Vec<String>> {
+    let kernel = ingredients.kernel.data();
+    let (stub_path, stub, deaf) = read_stub(ingredients)?;
     let os_release = ingredients.os_release.as_deref().map(text::os_release).transpose()?;
-    let uname = ingredients.uname.clone().or_else(|| kernel::release(kernel));
+    let uname = match &ingredients.uname {
+        None => kernel::release(kernel)?,
+        given => given.clone(),
+    };
     let splash = ingredients.splash.as_deref().map(read_splash).transpose()?;
-    let initrd = read_initrds(&ingredients.initrds, &ingredients.additions)?;
+    let initrds = ingredients.initrds.iter().map(|path| Input::open(path, MAX_INITRD));
+    let initrds = initrds.collect::<Result<Vec<_>>>()?;
+    let systemd = look_through(&ingredients.initrds, &initrds)?;
     let sections = [
-        (".osrel", os_release.as_deref()),
-        (".cmdline", ingredients.cmdline.as_deref().map(str::as_bytes)),
-        (".uname", uname.as_deref().map(str::as_bytes)),
-        (".splash", splash.as_deref()),
-        (".initrd", Some(initrd.as_slice())),
+        (".osrel", os_release.as_ref().map(|bytes| vec![bytes.into()])),
+        (".cmdline", ingredients.cmdline.as_ref().map(|line| vec![line.as_bytes().into()])),
+        (".uname", uname.as_ref().map(|release| vec![release.as_bytes().into()])),
+        (".splash", splash.as_ref().map(|picture| vec![picture.into()])),
+        (".initrd", Some(joined(initrds.iter().map(Input::data).chain([(&ingredients.additions).into()])))),
     ];
+    let sections = sections.into_iter().filter_map(|(name, data)| Some(Section { name, data: data? }));
     // What is empty says nothing.
-    let sections = sections.into_iter().filter_map(|(name, data)| data.map(|data| Section { name, data }));
-    let sections: Vec<_> = sections.filter(|section| !section.data.is_empty()).collect();
-    assemble::assemble(&stub, kernel, &sections).map_err(|e| e.within(format!("build on {}", stub_path.display())))
-}
+    let sections: Vec<_> = sections.filter(|section| section.data.iter().any(|data| !data.is_empty())).collect();
+    assemble::assemble(&stub, kernel, &sections, output)
+        .map_err(|e| e.within(format!("build on {}", stub_path.display())))?;
 
-/// What an owner would hardly want of a production image: see [`cmdline::doubts`].
-///
-/// # Errors
-/// Those of reading the ingredients.
-pub fn doubts(ingredients: &Ingredients) -> Result<Vec<String>> {
-    let mut systemd = false;
-    for path in &ingredients.initrds {
-        let bytes = atomic::read_up_to(path, MAX_INITRD)?;
-        initrd::walk(&bytes, MAX_INITRD as usize, &mut |entry| systemd |= SYSTEMD.contains(&entry.path.as_str()))?;
-    }
     let mut doubts = cmdline::doubts(ingredients.cmdline.as_deref().unwrap_or_default(), systemd);
-    let (path, _, deaf) = read_stub(ingredients)?;
     if !deaf {
         doubts.push(format!(
             "{} appends to the command line what the firmware's strings say (SMBIOS), which nobody signs: take one of \
              systemd 253 or before, or see that nobody can set them",
-            path.display()
+            stub_path.display()
         ));
     }
     Ok(doubts)
@@ -124,20 +123,29 @@ fn read_splash(path: &Path) -> Result<Vec<u8>> {
     Err(Error::new(Kind::Usage, in_file(path), "it is no BMP picture").remedy("convert it: the stub shows only those"))
 }
 
-/// All initrds one behind the other, each found to be one, and the further archive last: what it holds counts.
-fn read_initrds(paths: &[PathBuf], additions: &[u8]) -> Result<Vec<u8>> {
-    let mut joined = Vec::new();
-    for path in paths {
-        let bytes = atomic::read_up_to(path, MAX_INITRD)?;
-        let parts = initrd::walk(&bytes, MAX_INITRD as usize, &mut |_| ()).map_err(|e| e.within(in_file(path)))?;
+/// Finds each of them to be an initrd, and says whether systemd is in any.
+fn look_through(paths: &[PathBuf], initrds: &[Input]) -> Result<bool> {
+    let mut systemd = false;
+    for (path, initrd) in paths.iter().zip(initrds) {
+        let mut see = |entry: &Entry<'_>| systemd |= SYSTEMD.contains(&entry.path.as_str());
+        let parts = initrd::walk(initrd, MAX_INITRD as usize, &mut see).map_err(|e| e.within(in_file(path)))?;
         if parts.is_empty() {
             return Err(Error::new(Kind::Usage, in_file(path), "it is empty")
                 .remedy("give an initrd as mkinitramfs, dracut or mkosi makes it"));
         }
-        cpio::append(&mut joined, &bytes);
     }
-    cpio::append(&mut joined, additions);
-    Ok(joined)
+    Ok(systemd)
+}
+
+/// Archives one behind the other: what the last one holds counts.
+fn joined<'a>(archives: impl Iterator<Item = Data<'a>>) -> Vec<Data<'a>> {
+    let (mut joined, mut length) = (Vec::new(), 0);
+    for archive in archives {
+        let separator = cpio::separator(length);
+        length += separator.len() + archive.len();
+        joined.extend([separator.into(), archive]);
+    }
+    joined
 }
 
 fn in_file(path: &Path) -> String {

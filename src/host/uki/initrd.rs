@@ -2,17 +2,22 @@
 
 use crate::{
     error::{Error, Kind, Result},
-    host::format::cpio::{self, Compression, Entry, Part, What},
+    host::{
+        data::{Data, Forward, PIECE, Stream},
+        format::cpio::{self, Compression, Entry, Part},
+    },
 };
 use flate2::bufread::GzDecoder;
 use ruzstd::decoding::StreamingDecoder;
-use std::io::Read;
+use std::io::{self, Read};
 
 /// Archives that are tried behind one that cannot be decompressed here.
 const MAX_TRIES: usize = 64;
 /// What an archive begins with, behind at least this many zeros.
 const BEGINNING: &[u8] = b"\0\0\0\x00070701";
 const ZEROS: usize = 4;
+/// Archives begin at multiples of this.
+const ALIGNMENT: usize = 4;
 
 /// A part of an initrd.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,100 +33,118 @@ pub struct Section {
 /// Shows every entry of every archive to `see`, in the order in which the
 /// kernel unpacks them, and returns the parts.
 ///
-/// gzip and zstd are decompressed, up to `limit` bytes each. Behind something
+/// gzip and zstd are decompressed, up to `limit` bytes each, none of which is kept. Behind something
 /// compressed in another way the archives that follow are looked for.
 ///
 /// # Errors
-/// [`Kind::Corrupt`]: something that the kernel would not unpack, or more than `limit`.
-pub fn walk(initrd: &[u8], limit: usize, see: &mut dyn FnMut(&Entry<'_>)) -> Result<Vec<Section>> {
+/// [`Kind::Corrupt`]: something that the kernel would not unpack, or more than `limit`; those of reading.
+pub fn walk<'a>(initrd: impl Into<Data<'a>>, limit: usize, see: &mut dyn FnMut(&Entry<'_>)) -> Result<Vec<Section>> {
+    let initrd = initrd.into();
     let mut sections = Vec::new();
-    let mut at = 0;
-    while let Some(Part { start, what }) = cpio::next_part(initrd, at)? {
-        let (compression, seen, end) = match what {
-            What::Archive { entries, end } => {
-                entries.iter().for_each(&mut *see);
-                (None, true, end)
-            }
-            What::Compressed(compression) => {
-                let rest = initrd.get(start..).unwrap_or_default();
-                let (seen, end) =
-                    match decompress(compression, rest, limit).map_err(|why| bad(start, compression, &why))? {
-                        Some((contents, length)) => {
-                            walk_contents(&contents, see).map_err(|e| bad(start, compression, &e.cause()))?;
-                            (true, start + length)
-                        }
-                        None => (false, find_archive(initrd, start).unwrap_or(initrd.len())),
-                    };
-                (Some(compression), seen, end)
+    let mut stream = Stream::of(initrd, 0);
+    while let Some(Part { start, compression }) = cpio::next_part(&mut stream, see)? {
+        let seen = match compression {
+            None => true,
+            Some(compression) => {
+                decompress(compression, &mut stream, limit, see).map_err(|e| bad(start, compression, e))?
             }
         };
+        if !seen {
+            stream = Stream::of(initrd, find_archive(initrd, start)?.unwrap_or(initrd.len()));
+        }
         sections.push(Section { start, compression, seen });
-        at = end;
     }
     Ok(sections)
 }
 
+/// Goes through what is compressed where the stream is, to its end, unless nothing here can decompress it.
+fn decompress(
+    compression: Compression,
+    stream: &mut Stream<impl Forward>,
+    limit: usize,
+    see: &mut dyn FnMut(&Entry<'_>),
+) -> Result<bool> {
+    match compression {
+        Compression::Gzip => walk_contents(GzDecoder::new(stream), limit, see)?,
+        Compression::Zstd => {
+            let decoder = StreamingDecoder::new(stream);
+            let decoder = decoder.map_err(|why| Error::new(Kind::Corrupt, "unpack it", why.to_string()))?;
+            walk_contents(decoder, limit, see)?;
+        }
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
 /// What was compressed can only be archives.
-fn walk_contents(contents: &[u8], see: &mut dyn FnMut(&Entry<'_>)) -> Result<()> {
-    let mut at = 0;
-    while let Some(Part { start, what }) = cpio::next_part(contents, at)? {
-        let What::Archive { entries, end } = what else {
+fn walk_contents(contents: impl Read, limit: usize, see: &mut dyn FnMut(&Entry<'_>)) -> Result<()> {
+    let mut stream = Stream::new(Limited { contents, left: limit, limit });
+    while let Some(Part { start, compression }) = cpio::next_part(&mut stream, see)? {
+        if compression.is_some() {
             return Err(Error::new(Kind::Corrupt, format!("unpack byte {start}"), "it is compressed twice"));
-        };
-        entries.iter().for_each(&mut *see);
-        at = end;
+        }
     }
     Ok(())
 }
 
-/// What was compressed at the beginning of `bytes`, and how long it was; `None` where nothing here can decompress it.
-fn decompress(
-    compression: Compression,
-    bytes: &[u8],
+/// What may not be longer than it may be.
+struct Limited<R> {
+    contents: R,
+    left: usize,
     limit: usize,
-) -> std::result::Result<Option<(Vec<u8>, usize)>, String> {
-    let mut contents = Vec::new();
-    let mut rest = bytes;
-    let one_more = limit as u64 + 1;
-    match compression {
-        Compression::Gzip => {
-            let mut decoder = GzDecoder::new(rest);
-            decoder.by_ref().take(one_more).read_to_end(&mut contents).map_err(|e| e.to_string())?;
-            rest = decoder.into_inner();
-        }
-        Compression::Zstd => {
-            let mut decoder = StreamingDecoder::new(&mut rest).map_err(|e| e.to_string())?;
-            decoder.by_ref().take(one_more).read_to_end(&mut contents).map_err(|e| e.to_string())?;
-        }
-        _ => return Ok(None),
-    }
-    if contents.len() > limit {
-        return Err(format!("it would be larger than {limit} bytes"));
-    }
-    Ok(Some((contents, bytes.len() - rest.len())))
 }
+
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.contents.read(buffer)?;
+        let too_long = || io::Error::other(format!("it would be larger than {} bytes", self.limit));
+        self.left = self.left.checked_sub(read).ok_or_else(too_long)?;
+        Ok(read)
+    }
+}
+
+impl<R: Read> Forward for Limited<R> {}
 
 /// Where the next archive begins, behind which nothing follows but further parts.
-fn find_archive(initrd: &[u8], from: usize) -> Option<usize> {
-    let rest = initrd.get(from..)?;
-    let begins = |(at, window): (usize, &[u8])| (window == BEGINNING).then_some(from + at + ZEROS);
-    let candidates = rest.windows(BEGINNING.len()).enumerate().filter_map(begins).filter(|at| at % 4 == 0);
-    candidates.take(MAX_TRIES).find(|at| only_parts_follow(initrd, *at))
+fn find_archive(initrd: Data<'_>, from: usize) -> Result<Option<usize>> {
+    let mut tries = MAX_TRIES;
+    // Each piece with the beginning of the next one, so that nothing is cut.
+    for start in (from.next_multiple_of(ALIGNMENT)..initrd.len()).step_by(PIECE) {
+        let end = (start + PIECE + BEGINNING.len() - ALIGNMENT).min(initrd.len());
+        let Some(piece) = initrd.get(start..end) else { break };
+        let piece = piece.read()?;
+        for at in (0..piece.len()).step_by(ALIGNMENT) {
+            if piece.get(at..).is_some_and(|rest| rest.starts_with(BEGINNING)) {
+                let candidate = start + at + ZEROS;
+                if only_parts_follow(Stream::of(initrd, candidate)) {
+                    return Ok(Some(candidate));
+                }
+                tries -= 1;
+                if tries == 0 {
+                    return Ok(None);
+                }
+            }
+        }
+    }
+    Ok(None)
 }
 
-fn only_parts_follow(initrd: &[u8], mut at: usize) -> bool {
+fn only_parts_follow(mut stream: Stream<impl Forward>) -> bool {
     loop {
-        match cpio::next_part(initrd, at) {
-            Ok(Some(Part { what: What::Archive { end, .. }, .. })) => at = end,
+        match cpio::next_part(&mut stream, &mut |_| ()) {
+            Ok(Some(Part { compression: None, .. })) => {}
             Ok(_) => return true,
             Err(_) => return false,
         }
     }
 }
 
-fn bad(start: usize, compression: Compression, why: &str) -> Error {
+fn bad(start: usize, compression: Compression, error: Error) -> Error {
+    if error.kind() != Kind::Corrupt {
+        return error;
+    }
     let what = format!("decompress the initrd at byte {start} ({})", compression.name());
-    Error::new(Kind::Corrupt, what, why.to_owned()).remedy("give an initrd as mkinitramfs, dracut or mkosi makes it")
+    error.within(what).remedy("give an initrd as mkinitramfs, dracut or mkosi makes it")
 }
 
 #[cfg(test)]

@@ -3,9 +3,13 @@
 use super::{additions, initrd, measure};
 use crate::{
     error::Result,
-    host::format::{
-        cpio::{self, Entry},
-        pe::{Image, Section},
+    host::{
+        data::Data,
+        format::{
+            cpio::{self, Entry},
+            pe::{self, Image},
+        },
+        key::Hash,
     },
     policy::{digest::Digest, pcr7data},
 };
@@ -21,6 +25,8 @@ const MAX_TEXT: usize = 64 * 1024;
 pub struct Contents {
     /// The version of its systemd-stub.
     pub stub: Option<String>,
+    /// Its sections, in the order of their table.
+    pub sections: Vec<Section>,
     /// How many profiles it has.
     pub profiles: usize,
     /// The command line of all profiles.
@@ -31,6 +37,29 @@ pub struct Contents {
     pub uname: Option<String>,
     /// What is in the initrd, or what is wrong with it; `None` without one.
     pub initrd: Option<std::result::Result<Initrd, String>>,
+}
+
+/// What a section holds.
+#[derive(Clone, Debug)]
+pub struct Section {
+    /// As it stands in the table.
+    pub name: String,
+    /// How much of it is data, in bytes.
+    pub size: usize,
+    /// SHA-256 of these.
+    pub digest: Vec<u8>,
+}
+
+impl Section {
+    fn of(section: &pe::Section<'_>) -> Result<Self> {
+        let data = section.contents();
+        let mut digest = Hash::Sha256.begin();
+        data.pieces(|_, bytes| {
+            digest.update(bytes);
+            Ok(())
+        })?;
+        Ok(Self { name: section.name().into_owned(), size: data.len(), digest: digest.finish().as_ref().to_vec() })
+    }
 }
 
 /// What is in an initrd.
@@ -68,51 +97,44 @@ pub struct Policy {
     pub info: pcr7data::Info,
 }
 
-/// What a section holds: how much of it is data, and their SHA-256.
-#[must_use]
-pub fn size_and_digest(section: &Section<'_>) -> (usize, Vec<u8>) {
-    let data = section.data.get(..section.virtual_size as usize).unwrap_or(section.data);
-    (data.len(), aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, data).as_ref().to_vec())
-}
-
 /// Looks into an image.
-#[must_use]
-pub fn inspect(image: &Image<'_>) -> Contents {
-    let stub = measure::stub_version(image);
-    let section = |name: &str| {
-        let section = image.section(name).filter(|section| section.virtual_size > 0)?;
-        Some(section.data.get(..section.virtual_size as usize).unwrap_or(section.data))
+///
+/// # Errors
+/// Those of reading.
+pub fn inspect(image: &Image<'_>) -> Result<Contents> {
+    let stub = measure::stub_version(image)?;
+    let section = |name: &str| image.section(name).map(pe::Section::contents).filter(|data| !data.is_empty());
+    let text = |name: &str| -> Result<Option<String>> {
+        let Some(data) = section(name) else { return Ok(None) };
+        let bytes = data.first(MAX_TEXT).read()?;
+        Ok(Some(String::from_utf8_lossy(&bytes).trim_end_matches(['\0', '\n']).to_owned()))
     };
-    let text = |name: &str| {
-        let bytes = section(name)?;
-        let bytes = bytes.get(..MAX_TEXT).unwrap_or(bytes);
-        Some(String::from_utf8_lossy(bytes).trim_end_matches(['\0', '\n']).to_owned())
-    };
-    Contents {
+    Ok(Contents {
         profiles: measure::profiles(image, stub.as_ref().map_or(measure::OLDEST, |(_, number)| *number)),
         stub: stub.map(|(version, _)| version),
-        cmdline: text(".cmdline"),
-        os_release: text(".osrel"),
-        uname: text(".uname"),
-        initrd: section(".initrd").map(|bytes| look_into(bytes).map_err(|e| e.cause())),
-    }
+        sections: image.sections().iter().map(Section::of).collect::<Result<_>>()?,
+        cmdline: text(".cmdline")?,
+        os_release: text(".osrel")?,
+        uname: text(".uname")?,
+        initrd: section(".initrd").map(|initrd| look_into(initrd).map_err(|e| e.cause())),
+    })
 }
 
 /// Looks into an initrd.
 ///
 /// # Errors
 /// Those of [`initrd::walk`].
-pub fn look_into(bytes: &[u8]) -> Result<Initrd> {
+pub fn look_into<'a>(initrd: impl Into<Data<'a>>) -> Result<Initrd> {
     let mut found = Initrd::default();
     let mut infos = BTreeMap::new();
     let mut see = |entry: &Entry<'_>| {
-        let file = File { mode: entry.mode, owner: (entry.uid, entry.gid), size: entry.data.len() };
+        let file = File { mode: entry.mode, owner: (entry.uid, entry.gid), size: entry.size };
         found.files.insert(entry.path.clone(), file);
         if let Some((version, pcr7)) = policy_of(&entry.path) {
             infos.insert((version, pcr7), pcr7data::parse_info(entry.data).ok());
         }
     };
-    found.parts = initrd::walk(bytes, MAX_INITRD, &mut see)?;
+    found.parts = initrd::walk(initrd, MAX_INITRD, &mut see)?;
     // Of several versions the highest counts.
     let version = infos.keys().map(|(version, _)| *version).max();
     let counting = infos.into_iter().filter(|((of, _), _)| Some(*of) == version);

@@ -9,10 +9,13 @@ use crate::{
     host::format::pe::{Image, Section},
 };
 use aws_lc_rs::digest::{self, Algorithm, Context};
+use std::ops::Range;
 
 /// Names the stub that an image is made of.
 const MAGIC_SECTION: &str = ".sdmagic";
 const MAGIC: &str = "#### LoaderInfo: systemd-stub ";
+/// No version is longer.
+const MAX_MAGIC: usize = 4096;
 /// Begins the sections of a profile.
 const PROFILE: &str = ".profile";
 /// Which of these sections counts is decided by the machine.
@@ -117,49 +120,67 @@ impl Pcr {
 }
 
 /// The stub that an image is made of, as it says itself: `257.13-1`, and the number it begins with.
-#[must_use]
-pub fn stub_version(image: &Image<'_>) -> Option<(String, u16)> {
-    let text = String::from_utf8_lossy(image.section(MAGIC_SECTION)?.data).into_owned();
+///
+/// # Errors
+/// Those of reading.
+pub fn stub_version(image: &Image<'_>) -> Result<Option<(String, u16)>> {
+    let Some(section) = image.section(MAGIC_SECTION) else { return Ok(None) };
+    let text = section.data.first(MAX_MAGIC).read()?;
+    Ok(version_in(&String::from_utf8_lossy(&text)))
+}
+
+fn version_in(text: &str) -> Option<(String, u16)> {
     let (version, _) = text.strip_prefix(MAGIC)?.split_once(" ####")?;
     let digits: String = version.trim_start_matches('v').chars().take_while(char::is_ascii_digit).collect();
     Some((version.to_owned(), digits.parse().ok()?))
 }
 
-/// A section as the stub finds it in memory.
-#[derive(Clone, Copy, Debug)]
-pub struct Measured<'a> {
+/// A section as the stub finds it in memory, and its digests in the making.
+#[derive(Clone)]
+pub struct Measured {
     /// Without NUL.
     pub name: &'static str,
-    /// What the file holds of it.
-    data: &'a [u8],
+    /// Where the file has what it holds of it.
+    range: Range<usize>,
     /// Zeros behind that.
     zeros: u64,
+    /// For each bank.
+    contexts: Vec<(Bank, Context)>,
 }
 
-impl<'a> Measured<'a> {
-    fn new(name: &'static str, section: &Section<'a>) -> Result<Self> {
+impl Measured {
+    fn new(name: &'static str, section: &Section<'_>, banks: &[Bank]) -> Result<Self> {
         let size = u64::from(section.virtual_size);
-        let data = section.data.get(..section.virtual_size as usize).unwrap_or(section.data);
-        let zeros = size - data.len() as u64;
+        let len = section.contents().len();
+        let zeros = size - len as u64;
         if zeros > MAX_ZEROS {
-            let why = format!("section {name} claims {size} bytes of memory, and has data for {}", data.len());
+            let why = format!("section {name} claims {size} bytes of memory, and has data for {len}");
             return Err(Error::new(Kind::Corrupt, "measure the image", why).remedy("build it again"));
         }
-        Ok(Self { name, data, zeros })
+        let contexts = banks.iter().map(|bank| (*bank, Context::new(bank.algorithm()))).collect();
+        Ok(Self { name, range: section.raw.start..section.raw.start + len, zeros, contexts })
     }
 
     /// Its size in memory.
     #[must_use]
     pub const fn size(&self) -> u64 {
-        self.data.len() as u64 + self.zeros
+        (self.range.end - self.range.start) as u64 + self.zeros
     }
 
-    /// The digest of what is in memory.
+    /// Is shown a part of the file, which begins at this place: all of them, in their order, before it is asked for digests.
+    pub fn see(&mut self, at: usize, bytes: &[u8]) {
+        let end = at + bytes.len();
+        let part = self.range.start.clamp(at, end) - at..self.range.end.clamp(at, end) - at;
+        let part = bytes.get(part).filter(|part| !part.is_empty());
+        part.into_iter().for_each(|part| self.contexts.iter_mut().for_each(|(_, context)| context.update(part)));
+    }
+
+    /// The digest of what is in memory, for one of the banks that it was made for.
     #[must_use]
     pub fn digest(&self, bank: Bank) -> Vec<u8> {
         const ZEROS: [u8; 4096] = [0; 4096];
-        let mut context = Context::new(bank.algorithm());
-        context.update(self.data);
+        let context = self.contexts.iter().find(|(of, _)| *of == bank).map(|(_, context)| context.clone());
+        let mut context = context.unwrap_or_else(|| Context::new(bank.algorithm()));
         let mut left = self.zeros;
         while let Some(chunk) = ZEROS.get(..left.min(ZEROS.len() as u64) as usize).filter(|chunk| !chunk.is_empty()) {
             context.update(chunk);
@@ -183,7 +204,7 @@ pub fn profiles(image: &Image<'_>, stub: u16) -> usize {
 ///
 /// # Errors
 /// [`Kind::Usage`]: there is no such profile, or the stub is too old to measure; [`Kind::Corrupt`]: a section that lies.
-pub fn sections<'a>(image: &Image<'a>, stub: u16, profile: usize) -> Result<Vec<Measured<'a>>> {
+pub fn sections(image: &Image<'_>, stub: u16, profile: usize, banks: &[Bank]) -> Result<Vec<Measured>> {
     if stub < OLDEST {
         let why = format!("systemd-stub {stub} does not measure into PCR 11");
         return Err(
@@ -208,12 +229,12 @@ pub fn sections<'a>(image: &Image<'a>, stub: u16, profile: usize) -> Result<Vec<
         found.next()
     };
     let known = MEASURED.iter().filter(|(name, since)| *since <= stub && !CHOSEN_BY_MACHINE.contains(name));
-    known.filter_map(|(name, _)| Some(Measured::new(name, find(name)?))).collect()
+    known.filter_map(|(name, _)| Some(Measured::new(name, find(name)?, banks))).collect()
 }
 
 /// PCR 11 when the stub starts the kernel.
 #[must_use]
-pub fn pcr11(sections: &[Measured<'_>], bank: Bank) -> Pcr {
+pub fn pcr11(sections: &[Measured], bank: Bank) -> Pcr {
     let mut pcr = Pcr::new(bank);
     for section in sections {
         pcr.measure(&[section.name.as_bytes(), b"\0"].concat());
@@ -256,7 +277,7 @@ mod tests {
 
     fn names(image: &[u8], stub: u16, profile: usize) -> Vec<&'static str> {
         let image = Image::parse(image).unwrap();
-        sections(&image, stub, profile).unwrap().iter().map(|section| section.name).collect()
+        sections(&image, stub, profile, &[]).unwrap().iter().map(|section| section.name).collect()
     }
 
     #[test]
@@ -275,9 +296,9 @@ mod tests {
         assert_eq!(names(&image, 254, 0), [".linux", ".cmdline", ".uname", ".sbat"]);
         assert_eq!(names(&image, 257, 0), [".linux", ".cmdline", ".ucode", ".uname", ".sbat"]);
         let image = Image::parse(&image).unwrap();
-        assert!(sections(&image, 251, 0).is_err());
-        assert!(sections(&image, 257, 1).is_err());
-        assert_eq!(stub_version(&image), None);
+        assert!(sections(&image, 251, 0, &[]).is_err());
+        assert!(sections(&image, 257, 1, &[]).is_err());
+        assert_eq!(stub_version(&image).unwrap(), None);
     }
 
     #[test]
@@ -291,7 +312,11 @@ mod tests {
         ]);
         let parsed = Image::parse(&image).unwrap();
         let data = |profile: usize| -> Vec<_> {
-            sections(&parsed, 257, profile).unwrap().iter().map(|section| section.data.to_vec()).collect()
+            sections(&parsed, 257, profile, &[])
+                .unwrap()
+                .iter()
+                .map(|section| image[section.range.clone()].to_vec())
+                .collect()
         };
         assert_eq!(profiles(&parsed, 257), 2);
         assert_eq!(data(0), [b"linux".to_vec(), b"all".to_vec(), b"ID=a".to_vec()]);
@@ -309,20 +334,21 @@ mod tests {
         let parsed = Image::parse(&image).unwrap();
         let in_memory = [&data[..], &[0; 0x100]].concat();
         let expected = digest::digest(&digest::SHA256, &in_memory);
-        let found = sections(&parsed, 257, 0).unwrap();
+        let mut found = sections(&parsed, 257, 0, &[Bank::Sha256]).unwrap();
+        image.chunks(100).zip((0..).step_by(100)).for_each(|(bytes, at)| found[0].see(at, bytes));
         assert_eq!((found[0].size(), found[0].digest(Bank::Sha256)), (0x300, expected.as_ref().to_vec()));
 
         image[virtual_size..virtual_size + 4].copy_from_slice(&0xfff0_0000_u32.to_le_bytes());
         image[64 + 24 + 56..64 + 24 + 60].copy_from_slice(&0xffff_f000_u32.to_le_bytes());
         let parsed = Image::parse(&image).unwrap();
-        assert!(sections(&parsed, 257, 0).is_err());
+        assert!(sections(&parsed, 257, 0, &[]).is_err());
     }
 
     #[test]
     fn the_stub_says_its_version() {
         let version = |text: &str| {
             let image = program(&[(".sdmagic", text.as_bytes())]);
-            stub_version(&Image::parse(&image).unwrap())
+            stub_version(&Image::parse(&image).unwrap()).unwrap()
         };
         let found = version("#### LoaderInfo: systemd-stub 257.13-1~deb13u1 ####");
         assert_eq!(found, Some(("257.13-1~deb13u1".into(), 257)));

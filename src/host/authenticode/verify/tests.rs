@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::host::{
-    authenticode::{Signer, sign},
+    atomic::Output,
+    authenticode::{Signer, copy_bare, digest, sign},
     certificate,
     format::{
         cms::{Attributed, sign_attributed},
@@ -79,13 +80,28 @@ impl Party {
 }
 
 fn content_of_sample(hash: Hash) -> Vec<u8> {
-    content::encode(hash, &digest(&Image::parse(&sample(b"")).unwrap(), hash)).unwrap()
+    content::encode(hash, &digest(&Image::parse(&sample(b"")).unwrap(), hash).unwrap()).unwrap()
 }
 
 /// The sample with these signatures.
 fn signed(signatures: &[&[u8]]) -> Vec<u8> {
     let entries = signatures.iter().map(|signature| entry(0x200, 2, signature, 0));
     with_table(&entries.collect::<Vec<_>>().concat())
+}
+
+/// What `sign` makes of an image.
+fn signed_anew(image: &[u8], kept: &[Certificate<'_>], signer: Signer<'_>) -> Vec<u8> {
+    let dir = tempfile::tempdir().unwrap();
+    let mut output = Output::begin(&dir.path().join("image"), 0o600).unwrap();
+    copy_bare(&Image::parse(image).unwrap(), &mut output).unwrap();
+    sign(&mut output, kept, signer, Hash::Sha256, |_, _| ()).unwrap();
+    output.data().read().unwrap().into_owned()
+}
+
+fn check_sum(image: &[u8]) -> u32 {
+    let mut sum = CheckSum::new(Image::parse(image).unwrap().headers());
+    sum.see(0, image);
+    sum.of_length(image.len())
 }
 
 fn entry(revision: u16, kind: u16, content: &[u8], padding: u8) -> Vec<u8> {
@@ -110,12 +126,18 @@ fn accepted_is_what_is_whole() {
     assert!(report.is_accepted(), "{report:?}");
     // The same signature, as `sign` makes it: the checks below are about what differs from it.
     let signer = Signer { key: &party.key, certificate: &party.certificate, intermediates: &[] };
-    let ours = sign(&sample(b""), signer, Hash::Sha256).unwrap();
+    let ours = signed_anew(&sample(b""), &[], signer);
     assert_eq!(verify(&ours, &[party.der()]).unwrap().signatures[0].digest, report.signatures[0].digest);
     assert!(verify(&signed(&[&party.changed(|_| ())]), &[party.der()]).unwrap().is_accepted());
     refused(&image, &Party::new(), "and the certificate of this name that was given is another");
     refused(&sample(b""), &party, "it is not signed");
-    assert_eq!(verify(&image, &[b"0\x03abc"]).unwrap_err().kind(), Kind::Corrupt);
+    let broken = b"0\x03abc".to_vec();
+    assert_eq!(verify(&image, &[&broken]).unwrap_err().kind(), Kind::Corrupt);
+    assert_eq!(verify(&image, &[&broken, &broken]).unwrap_err().kind(), Kind::Corrupt);
+    for anchors in [[broken.clone(), party.der()], [party.der(), broken]] {
+        let report = verify(&image, &anchors).unwrap();
+        assert!(report.is_accepted() && report.notes[0].contains("of the 2 given is passed over"), "{report:?}");
+    }
     let nobody: [&[u8]; 0] = [];
     assert!(!verify(&image, &nobody).unwrap().is_accepted());
 }
@@ -218,11 +240,59 @@ fn tables_hold_nothing_else() {
     refused(&with_table(&entry(0x200, 2, &odd, 7)), &party, "something in the padding");
     refused(&with_table(&entry(0x100, 2, &good, 0)), &party, "no Authenticode");
     refused(&with_table(&entry(0x200, 1, &good, 0)), &party, "no Authenticode");
-    let mut image = signed(&[&good]);
-    let sum = Image::parse(&image).unwrap().check_sum();
-    let field = Image::parse(&image).unwrap().headers().check_sum_field();
-    image[field.clone()].copy_from_slice(&sum.to_le_bytes());
-    assert!(verify(&image, &[party.der()]).unwrap().is_accepted());
-    image[field].copy_from_slice(&(sum + 1).to_le_bytes());
-    refused(&image, &party, "its checksum is");
+}
+
+#[test]
+fn a_checksum_is_a_matter_of_taste() {
+    let party = Party::new();
+    let mut image = signed(&[&party.signature(SPC_INDIRECT_DATA, &content_of_sample(Hash::Sha256))]);
+    let (sum, field) = (check_sum(&image), Image::parse(&image).unwrap().headers().check_sum_field());
+    for (stated, doubts) in [(0, false), (sum, false), (sum + 1, true)] {
+        image[field.clone()].copy_from_slice(&stated.to_le_bytes());
+        let mut report = verify(&image, &[party.der()]).unwrap();
+        assert!(report.is_accepted());
+        assert_eq!(report.doubt.is_some(), doubts, "{report:?}");
+        report.be_strict();
+        assert_eq!(report.refusal().is_some_and(|why| why.contains("its checksum is")), doubts);
+    }
+}
+
+/// What firmware would not read to the end is refused, and mended when it is signed anew.
+#[test]
+fn tables_with_entries_of_nothing_are_mended() {
+    let party = Party::new();
+    let good = entry(0x200, 2, &party.signature(SPC_INDIRECT_DATA, &content_of_sample(Hash::Sha256)), 0);
+    let signer = Signer { key: &party.key, certificate: &party.certificate, intermediates: &[] };
+    for (table, behind, because) in [
+        ([&good[..], &[0; 8]].concat(), &[][..], "ends in zeros"),
+        ([&[8, 0, 0, 0, 0, 2, 2, 0], &good[..]].concat(), &[], "is empty"),
+        (good.clone(), &[0; 16], "zeros follow"),
+    ] {
+        let image = [&with_table(&table)[..], behind].concat();
+        refused(&image, &party, because);
+        let mended = signed_anew(&image, &[], signer);
+        let report = verify(&mended, &[party.der()]).unwrap();
+        assert!(report.is_accepted() && report.doubt.is_none(), "{report:?}");
+    }
+}
+
+#[test]
+fn a_certificate_that_cannot_be_read_is_named_and_passed_over() {
+    let (party, other) = (Party::new(), Party::new());
+    let content = content_of_sample(Hash::Sha256);
+    let content = Attributed { kind: SPC_INDIRECT_DATA, der: &content };
+    let others = [other.certificate.clone()];
+    let good = sign_attributed(content, &party.key, &party.certificate, &others, Hash::Sha256).unwrap();
+    // Of a version that there is not: behind two headers of four bytes and a tag.
+    let with_broken = |der: Vec<u8>| {
+        let mut signature = good.clone();
+        let at = signature.windows(der.len()).position(|part| part == der).unwrap();
+        assert_eq!(signature[at + 8..at + 13], [0xa0, 3, 2, 1, 2]);
+        signature[at + 12] = 9;
+        signed(&[&signature])
+    };
+    let report = verify(&with_broken(other.der()), &[party.der()]).unwrap();
+    assert!(report.is_accepted(), "{report:?}");
+    assert!(report.signatures[0].notes[0].contains("of the 2 in it is passed over"), "{report:?}");
+    refused(&with_broken(party.der()), &party, "the signer's certificate is not in it");
 }

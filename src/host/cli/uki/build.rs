@@ -1,16 +1,17 @@
 //! `trust uki build`.
 
-use super::{digest, in_file};
+use super::{in_file, open};
 use crate::{
     console,
     error::{Error, Kind, Result},
     host::{
-        atomic,
+        atomic::{self, Output},
         authenticode::{self, Signer},
         certificate,
         cli::{machine, output},
         credentials::Credentials,
         format::pe::Image,
+        interrupt,
         key::{Hash, PrivateKey},
         keyset::{Keyset, Role},
         pcr7::{self, databases::Chain},
@@ -19,7 +20,7 @@ use crate::{
             additions,
             build::{self, Ingredients},
             inspect,
-            measure::{self, Bank},
+            measure::{self, Bank, Measured},
             text,
         },
     },
@@ -152,7 +153,7 @@ impl Build {
         let cmdline = self.command_line()?;
         let signer = self.signer(&keyset)?;
         let pcr7 = self.pcr7(&keyset, signer.as_ref())?;
-        let (kernel, machine) = build::read_kernel(&self.kernel)?;
+        let (kernel, machine) = build::open_kernel(&self.kernel)?;
         let program =
             self.with_trust.as_ref().map(|given| additions::program(given.as_deref(), machine)).transpose()?;
         let ingredients = Ingredients {
@@ -165,24 +166,32 @@ impl Build {
             stub: self.stub.clone(),
             splash: self.splash.clone(),
         };
-        let mut image = build::build(&ingredients)?;
-        if let Some(Credentials { key, certificate }) = &signer {
-            let signer = Signer { key, certificate, intermediates: &[] };
-            image = authenticode::sign(&image, signer, Hash::Sha256)?;
-        }
-        let parsed = Image::parse(&image)?;
-        let pcrs = [(4, self.pcr4(&parsed)?), (7, pcr7.map(Vec::from)), (11, pcr11(&parsed)?)];
+        interrupt::defer();
+        let mut output = Output::begin(&self.output, IMAGE)?;
+        let doubts = build::build(&ingredients, &mut output)?;
+        let mut measured = measured(&Image::parse(output.data())?)?;
+        let see = |at: usize, bytes: &[u8]| measured.iter_mut().flatten().for_each(|section| section.see(at, bytes));
+        let digest = match &signer {
+            Some(Credentials { key, certificate }) => {
+                let signer = Signer { key, certificate, intermediates: &[] };
+                authenticode::sign(&mut output, &[], signer, Hash::Sha256, see)?
+            }
+            None => authenticode::digest_and(&Image::parse(output.data())?, Hash::Sha256, see)?,
+        };
+        let pcr11 = measured.map(|sections| measure::pcr11(&sections, Bank::Sha256).value().to_vec());
+        let pcrs = [(4, self.pcr4(digest)?), (7, pcr7.map(Vec::from)), (11, pcr11)];
         if let Some(pcr7) = &pcr7 {
             self.expect_policy(&ingredients.additions, pcr7)?;
         }
         if self.kind.is_given_secrets() {
-            build::doubts(&ingredients)?.iter().for_each(|doubt| console::note(doubt));
+            doubts.iter().for_each(|doubt| console::note(doubt));
         }
-        atomic::replace(&self.output, IMAGE, &image)?;
+        let size = output.data().len();
+        output.finish()?;
         let mut pcrs = pcrs.into_iter().filter_map(|(index, value)| Some((index, hex(&value?))));
         if self.json {
             let pcrs: Map<_, _> = pcrs.map(|(index, value)| (index.to_string(), Value::from(value))).collect();
-            return output::json(&json!({ "output": self.output, "size": image.len(), "pcr": { "sha256": pcrs } }));
+            return output::json(&json!({ "output": self.output, "size": size, "pcr": { "sha256": pcrs } }));
         }
         pcrs.try_for_each(|(index, value)| output::line(format_args!("PCR {index}: {value}")))
     }
@@ -222,17 +231,18 @@ impl Build {
         Ok(Some(self.kind.value(&prediction.values())))
     }
 
-    fn pcr4(&self, image: &Image<'_>) -> Result<Option<Vec<u8>>> {
+    /// PCR 4 when an image of this digest is started.
+    fn pcr4(&self, image: Vec<u8>) -> Result<Option<Vec<u8>>> {
         let mut started = Vec::new();
         if self.machine.chain() == Chain::Shim {
             let Some(shim) = self.machine.shim() else {
                 console::note("without --shim PCR 4 cannot be predicted");
                 return Ok(None);
             };
-            let shim = atomic::read_image(shim)?;
-            started.push(digest(&Image::parse(&shim)?));
+            let shim = open(shim)?;
+            started.push(authenticode::digest(&Image::parse(&shim)?, Hash::Sha256)?);
         }
-        started.push(digest(image));
+        started.push(image);
         Ok(Some(measure::pcr4(&started, Bank::Sha256).value().to_vec()))
     }
 
@@ -252,12 +262,11 @@ impl Build {
     }
 }
 
-/// PCR 11 when the kernel starts, if the stub is systemd's.
-fn pcr11(image: &Image<'_>) -> Result<Option<Vec<u8>>> {
-    let Some((_, version)) = measure::stub_version(image) else {
+/// What PCR 11 will be made of when the kernel starts, if the stub is systemd's.
+fn measured(image: &Image<'_>) -> Result<Option<Vec<Measured>>> {
+    let Some((_, version)) = measure::stub_version(image)? else {
         console::note("the stub does not say that it is systemd's: PCR 11 cannot be predicted");
         return Ok(None);
     };
-    let sections = measure::sections(image, version, 0)?;
-    Ok(Some(measure::pcr11(&sections, Bank::Sha256).value().to_vec()))
+    measure::sections(image, version, 0, &[Bank::Sha256]).map(Some)
 }

@@ -1,13 +1,12 @@
 //! `trust uki inspect`.
 
-use super::{parse, read};
+use super::{open, parse};
 use crate::{
     error::Result,
     host::{
         authenticode,
         cli::output,
         format::pe::Image,
-        key::Hash,
         uki::{additions, inspect},
     },
     policy::digest::hex,
@@ -37,21 +36,20 @@ pub struct Inspect {
 
 impl Inspect {
     pub(super) fn run(self) -> Result<()> {
-        let bytes = read(&self.file)?;
-        let image = parse(&self.file, &bytes)?;
-        let contents = inspect::inspect(&image);
+        let input = open(&self.file)?;
+        let image = parse(&self.file, &input)?;
+        let contents = inspect::inspect(&image)?;
         let signers = signers(&image)?;
         if self.json {
-            return output::json(&self.to_json(&image, &contents, &signers));
+            return output::json(&self.to_json(&contents, &signers));
         }
-        self.show(&image, &contents, &signers)
+        self.show(&contents, &signers)
     }
 
-    fn to_json(&self, image: &Image<'_>, contents: &inspect::Contents, signers: &[Signer]) -> Value {
-        let sections = image.sections().iter().map(|section| {
-            let (size, digest) = inspect::size_and_digest(section);
-            json!({ "name": section.name(), "size": size, "sha256": hex(&digest) })
-        });
+    fn to_json(&self, contents: &inspect::Contents, signers: &[Signer]) -> Value {
+        let sections = contents.sections.iter().map(
+            |inspect::Section { name, size, digest }| json!({ "name": name, "size": size, "sha256": hex(digest) }),
+        );
         json!({
             "stub": contents.stub,
             "profiles": contents.profiles,
@@ -90,11 +88,9 @@ impl Inspect {
         })
     }
 
-    fn show(&self, image: &Image<'_>, contents: &inspect::Contents, signers: &[Signer]) -> Result<()> {
-        for section in image.sections() {
-            let (size, digest) = inspect::size_and_digest(section);
-            let name = section.name().escape_debug().to_string();
-            output::line(format_args!("{name:<9}{size:>12}  {}", hex(&digest)))?;
+    fn show(&self, contents: &inspect::Contents, signers: &[Signer]) -> Result<()> {
+        for inspect::Section { name, size, digest } in &contents.sections {
+            output::line(format_args!("{:<9}{size:>12}  {}", name.escape_debug().to_string(), hex(digest)))?;
         }
         let known =
             |text: &Option<String>| text.as_ref().map_or("none".to_owned(), |text| text.escape_debug().to_string());
@@ -175,11 +171,6 @@ struct Signer {
 
 fn signers(image: &Image<'_>) -> Result<Vec<Signer>> {
     const NOBODY: [&[u8]; 0] = [];
-    let signatures = authenticode::verify(image.bytes(), &NOBODY)?.signatures.into_iter();
-    let matches = |(hash, digest): &(Hash, Vec<u8>)| authenticode::digest(image, *hash) == *digest;
-    let signer = |found: authenticode::Signature| {
-        let matches = found.digest.as_ref().is_some_and(matches);
-        Signer { subject: found.signer, matches }
-    };
-    Ok(signatures.map(signer).collect())
+    let signatures = authenticode::verify(image.data(), &NOBODY)?.signatures.into_iter();
+    Ok(signatures.map(|found| Signer { subject: found.signer, matches: found.is_of_image }).collect())
 }

@@ -1,10 +1,12 @@
 //! `trust uki measure`.
 
-use super::{digest, parse, read};
+use super::{open, parse};
 use crate::{
     error::{Error, Kind, Result},
     host::{
+        authenticode,
         cli::output,
+        key::Hash,
         uki::measure::{self, Bank, Measured, Pcr},
     },
     policy::digest::hex,
@@ -38,18 +40,23 @@ pub struct Measure {
 
 impl Measure {
     pub(super) fn run(self) -> Result<()> {
-        let bytes = read(&self.file)?;
-        let image = parse(&self.file, &bytes)?;
-        let said = measure::stub_version(&image);
+        let input = open(&self.file)?;
+        let image = parse(&self.file, &input)?;
+        let said = measure::stub_version(&image)?;
         let version = self.stub_version.or_else(|| said.as_ref().map(|(_, number)| *number)).ok_or_else(|| {
             Error::new(Kind::Usage, "predict PCR 11", "the image does not say which systemd-stub it is made of")
                 .remedy("say it: --stub-version NUMBER")
         })?;
+        let banks = [&[Bank::Sha256][..], &self.bank].concat();
         let mut profiles = Vec::new();
         for profile in 0..measure::profiles(&image, version) {
-            profiles.push((profile, measure::sections(&image, version, profile)?));
+            profiles.push((profile, measure::sections(&image, version, profile, &banks)?));
         }
-        let pcr4 = hex(measure::pcr4(&[digest(&image)], Bank::Sha256).value());
+        let see = |at: usize, bytes: &[u8]| {
+            profiles.iter_mut().flat_map(|(_, sections)| sections).for_each(|section| section.see(at, bytes));
+        };
+        let digest = authenticode::digest_and(&image, Hash::Sha256, see)?;
+        let pcr4 = hex(measure::pcr4(&[digest], Bank::Sha256).value());
         let stub = said.map_or_else(|| version.to_string(), |(text, _)| text);
         if self.json {
             let profiles: Vec<_> =
@@ -69,7 +76,7 @@ impl Measure {
     }
 
     /// PCR 11 at the start of the kernel, with an empty path, and after each phase, in each bank.
-    fn pcr11(&self, sections: &[Measured<'_>]) -> Vec<(String, Bank, Pcr)> {
+    fn pcr11(&self, sections: &[Measured]) -> Vec<(String, Bank, Pcr)> {
         let mut values = Vec::new();
         for bank in &self.bank {
             let start = measure::pcr11(sections, *bank);
@@ -79,7 +86,7 @@ impl Measure {
         values
     }
 
-    fn to_json(&self, profile: usize, sections: &[Measured<'_>]) -> Value {
+    fn to_json(&self, profile: usize, sections: &[Measured]) -> Value {
         let values = self.pcr11(sections).into_iter();
         let values =
             values.map(|(phase, bank, pcr)| json!({ "phase": phase, "bank": bank.name(), "hash": hex(pcr.value()) }));
@@ -93,7 +100,7 @@ impl Measure {
         })
     }
 
-    fn show(&self, sections: &[Measured<'_>]) -> Result<()> {
+    fn show(&self, sections: &[Measured]) -> Result<()> {
         for section in sections {
             let digest = hex(&section.digest(Bank::Sha256));
             output::line(format_args!("  {:<9}{:>12}  {digest}", section.name, section.size()))?;

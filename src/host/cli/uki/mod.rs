@@ -6,7 +6,10 @@ mod measure;
 
 use crate::{
     error::Result,
-    host::{atomic, authenticode, format::pe::Image, key::Hash},
+    host::{
+        data::{Input, MAX_IMAGE},
+        format::pe::Image,
+    },
 };
 use clap::Subcommand;
 use std::path::Path;
@@ -35,17 +38,12 @@ impl Ukis {
     }
 }
 
-/// The digest that PCR 4 is extended with when a firmware or a shim starts an image.
-fn digest(image: &Image<'_>) -> Vec<u8> {
-    authenticode::digest(image, Hash::Sha256)
+fn open(path: &Path) -> Result<Input> {
+    Input::open(path, MAX_IMAGE)
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
-    atomic::read_image(path)
-}
-
-fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<Image<'a>> {
-    Image::parse(bytes).map_err(|e| e.within(in_file(path)))
+fn parse<'a>(path: &Path, input: &'a Input) -> Result<Image<'a>> {
+    Image::parse(input).map_err(|e| e.within(in_file(path)))
 }
 
 fn in_file(path: &Path) -> String {
