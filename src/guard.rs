@@ -34,6 +34,12 @@ pub fn arm(on_failure: OnLockFailure) {
     ARMED.store(on_failure as u8, Ordering::SeqCst);
 }
 
+/// Whether a panic would do more than end the program.
+#[cfg(feature = "host")]
+pub fn is_armed() -> bool {
+    ARMED.load(Ordering::SeqCst) != DISARMED
+}
+
 /// The store is locked: a panic is only a panic again.
 pub fn disarm() {
     ARMED.store(DISARMED, Ordering::SeqCst);

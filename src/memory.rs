@@ -19,12 +19,12 @@ struct Wiping;
 unsafe impl GlobalAlloc for Wiping {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`.
-        unsafe { System.alloc(layout) }
+        or_end(unsafe { System.alloc(layout) })
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as above.
-        unsafe { System.alloc_zeroed(layout) }
+        or_end(unsafe { System.alloc_zeroed(layout) })
     }
 
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
@@ -34,6 +34,20 @@ unsafe impl GlobalAlloc for Wiping {
             System.dealloc(ptr, layout);
         }
     }
+}
+
+/// Ends the administrator's program where there is no memory left, with a word and the status of a system call. In the
+/// initrd, and wherever a TPM is open, the runtime aborts as ever.
+fn or_end(block: *mut u8) -> *mut u8 {
+    #[cfg(feature = "host")]
+    if block.is_null() && !crate::guard::is_armed() {
+        let text = b"trust: cannot go on: there is no memory left; give it more, or raise the limit (`ulimit -v`)\n";
+        // Nobody could be told that this fails.
+        let _ = rustix::io::write(rustix::stdio::stderr(), text);
+        // SAFETY: nothing of this process runs after it.
+        unsafe { nix::libc::_exit(i32::from(crate::error::Kind::System.exit_status())) }
+    }
+    block
 }
 
 #[global_allocator]
