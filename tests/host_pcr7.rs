@@ -13,7 +13,10 @@ use trust::{
     event_log,
     explain::explain,
     host::{
-        format::variable::{DB, DBX, GLOBAL, KEK, PK, SECURE_BOOT, Variable},
+        format::{
+            signature_list::{self, SignatureList},
+            variable::{DB, DBX, GLOBAL, KEK, PK, SECURE_BOOT, Variable},
+        },
         pcr7::shim::Shim,
     },
     layout::Signer,
@@ -313,6 +316,27 @@ fn a_real_shim_that_holds_other_keys() {
     let shim = harness::assets::path("usr/lib/shim/shimx64.efi");
     let complaint = home.refuses(&["computePCR7", "k", "--shim", text(&shim)]);
     assert!(complaint.contains("does not hold its certificate"), "{complaint}");
+}
+
+/// It is measured with everything else in db, and nothing is verified with it.
+#[test]
+fn a_certificate_that_cannot_be_read_does_not_hide_the_next_one() {
+    let home = home();
+    home.ok(&["initkeyset", "--keysetname", "other"]);
+    let dir = home.keys().join("other/uefi-db");
+    let [key, cert, der] = ["privkey.pem", "cert.pem", "cert.der"].map(|name| text(&dir.join(name)).to_owned());
+    openssl(&["x509", "-in", &cert, "-outform", "DER", "-out", &der]);
+    let lists = [b"0\x82\0\x04abcd".to_vec(), fs::read(&der).unwrap()];
+    let lists = lists.map(|certificate| SignatureList::x509(uuid::Uuid::nil(), certificate));
+    fs::write(home.path().join("db.esl"), signature_list::to_bytes(&lists).unwrap()).unwrap();
+    fs::write(home.path().join("shim.efi"), shim("16.1", &vendor_db(), Some(SBAT_LEVEL))).unwrap();
+    home.ok(&["sign", "efi", "shim.efi", "--key", &key, "--cert", &cert, "--output", "shim.efi"]);
+    let compute = ["computePCR7", "k", "--shim", "shim.efi"];
+    assert!(home.refuses(&compute).contains("none of its signatures leads to"));
+    let output = home.output(&[&compute[..], &["--db", "db.esl"]].concat());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("certificate 1 in db.esl cannot be read") && said.lines().count() == 1, "{said}");
 }
 
 #[test]

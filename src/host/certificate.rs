@@ -87,17 +87,26 @@ pub fn first_der(file: &[u8]) -> Result<Vec<u8>> {
 }
 
 /// The certificates of a file as they are encoded, byte for byte: one in DER, or any number in PEM; nothing where there
-/// is none.
+/// is none. Whether they can be read is for others to see.
 ///
 /// # Errors
 /// [`Kind::Corrupt`] when one in PEM is broken.
 pub fn all(file: &[u8]) -> Result<Vec<Vec<u8>>> {
-    if Certificate::from_der(file).is_ok() {
+    // As neither text nor signature lists begin: a SEQUENCE, and a length of more than one byte.
+    if matches!(file, [0x30, 0x81..=0x84, ..]) {
         return Ok(vec![file.to_vec()]);
     }
     let blocks = pem::blocks(file).filter(|block| LABELS.contains(&block.label));
     let ders = blocks.map(|block| block.der.map(|der| der.to_vec()).ok_or_else(|| none("it is not base64".into())));
     ders.collect()
+}
+
+/// Sees that these bytes are a certificate in DER that can be read.
+///
+/// # Errors
+/// [`Kind::Corrupt`]: they are not.
+pub fn readable(der: &[u8]) -> Result<()> {
+    Certificate::from_der(der).map(drop).map_err(|e| none(e.to_string()))
 }
 
 fn none(why: String) -> Error {

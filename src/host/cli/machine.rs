@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Kind, Result},
     host::{
         certificate,
-        format::signature_list::{self, SignatureList},
+        format::signature_list::{self, SignatureList, X509},
         keyset::{Keyset, Role},
         pcr7::{
             databases::{Chain, Foreign},
@@ -68,6 +68,7 @@ impl Databases {
         let mut dbx: Option<Vec<_>> = None;
         for path in &self.dbx {
             let lists = arguments::parsed(path, signature_list::parse_file)?;
+            note_unreadable(path, &lists);
             dbx = Some(dbx.map_or_else(|| lists.clone(), |dbx| signature_list::append(&dbx, &lists)));
         }
         Ok(Foreign { db: entries(&self.db, keyset)?, dbx })
@@ -123,13 +124,31 @@ pub fn entries(paths: &[PathBuf], keyset: &Keyset) -> Result<Vec<SignatureList>>
         let owner = keyset.guid(Role::UefiDb)?;
         let more = arguments::parsed(path, |bytes| match certificate::all(bytes)? {
             none if none.is_empty() => signature_list::parse_file(bytes),
-            found => Ok(found.into_iter().map(|der| SignatureList::x509(owner, der)).collect()),
+            found => found
+                .into_iter()
+                .map(|der| certificate::readable(&der).map(|()| SignatureList::x509(owner, der)))
+                .collect(),
         })?;
         if more.is_empty() {
             return Err(Error::new(Kind::Usage, format!("use {}", path.display()), "there is nothing in it")
                 .remedy("give a certificate, or a file of signature lists"));
         }
+        note_unreadable(path, &more);
         lists = signature_list::append(&lists, &more);
     }
     Ok(lists)
+}
+
+/// Says which certificates nothing can be verified with. They stay in the list: a firmware measures all of its bytes.
+fn note_unreadable(path: &Path, lists: &[SignatureList]) {
+    let certificates = lists.iter().filter(|list| list.kind == X509).flat_map(|list| &list.signatures);
+    for (number, entry) in (1..).zip(certificates) {
+        if certificate::readable(&entry.data).is_err() {
+            console::note(&format!(
+                "certificate {number} in {} cannot be read: nothing is verified with it, but a firmware that has it \
+                 measures it, so that it is taken along",
+                path.display()
+            ));
+        }
+    }
 }

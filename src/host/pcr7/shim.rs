@@ -19,7 +19,7 @@ use super::{databases, profile};
 use crate::{
     error::{Error, Kind, Result},
     host::{
-        authenticode,
+        authenticode, certificate,
         format::{
             bytes::Reader,
             pe::{Image, Section},
@@ -84,13 +84,15 @@ impl Shim {
             let why = format!("what shim {}.{} measures is not known", version.0, version.1);
             return Err(Error::new(Kind::Usage, "read a shim", why).remedy("use a shim of version 15.6 or later"));
         }
-        let sbat_level = match section(&image, ".sbatlevel") {
-            Some(section) => automatic_level(content(section)).ok_or_else(|| bad("its .sbatlevel makes no sense"))?,
+        let sbat_level = match section(file, &image, ".sbatlevel") {
+            Some(section) => {
+                automatic_level(content(file, section)).ok_or_else(|| bad("its .sbatlevel makes no sense"))?
+            }
             None if version < WITH_SBAT_LEVEL => profile::ORIGINAL_SBAT_LEVEL.to_vec(),
             None => return Err(bad("it has no section .sbatlevel")),
         };
-        let table = section(&image, ".vendor_cert").ok_or_else(|| bad("it has no section .vendor_cert"))?;
-        let vendor = authorized(content(table)).ok_or_else(|| bad("its .vendor_cert makes no sense"))?;
+        let table = section(file, &image, ".vendor_cert").ok_or_else(|| bad("it has no section .vendor_cert"))?;
+        let vendor = authorized(content(file, table)).ok_or_else(|| bad("its .vendor_cert makes no sense"))?;
         Ok(Self {
             sbat_level,
             measures_mok_list_trusted: version < WITHOUT_MOK_LIST_TRUSTED,
@@ -108,7 +110,8 @@ impl Shim {
         let Some(file) = &self.signed else {
             return entries.next().map(|entry| (DB, entry.to_bytes())).ok_or_else(|| foreign("db is empty"));
         };
-        for entry in entries {
+        // Nothing is verified with what cannot be read: somebody else's, since the keyset's own can.
+        for entry in entries.filter(|entry| certificate::readable(&entry.data).is_ok()) {
             let report = authenticode::verify(file, &[&entry.data])?;
             if report.is_accepted() {
                 return Ok((DB, entry.to_bytes()));
@@ -185,8 +188,8 @@ fn version(file: &[u8]) -> Option<Version> {
 }
 
 /// A section by its whole name, which is in the string table where it is longer than eight bytes.
-fn section<'a, 'f>(image: &'a Image<'f>, name: &str) -> Option<&'a Section<'f>> {
-    let strings = string_table(image);
+fn section<'a, 'f>(file: &[u8], image: &'a Image<'f>, name: &str) -> Option<&'a Section<'f>> {
+    let strings = string_table(file, image);
     image.sections().iter().find(|section| {
         let short = section.name();
         let long = short.strip_prefix('/').and_then(|offset| offset.parse().ok());
@@ -199,19 +202,18 @@ fn section<'a, 'f>(image: &'a Image<'f>, name: &str) -> Option<&'a Section<'f>> 
 }
 
 /// The COFF string table: behind the symbols (PE Format, section 5.6).
-fn string_table<'f>(image: &Image<'f>) -> Option<&'f [u8]> {
+fn string_table<'f>(file: &'f [u8], image: &Image<'_>) -> Option<&'f [u8]> {
     /// Where `PointerToSymbolTable` and `NumberOfSymbols` lie in the file header.
     const SYMBOL_TABLE: usize = 8;
-    let mut header = Reader::new(image.bytes());
+    let mut header = Reader::new(file);
     header.take(image.headers().file_header.checked_add(SYMBOL_TABLE)?)?;
     let (start, count) = (usize::try_from(header.u32()?).ok()?, usize::try_from(header.u32()?).ok()?);
-    image.bytes().get(start.checked_add(count.checked_mul(SYMBOL)?)?..)
+    file.get(start.checked_add(count.checked_mul(SYMBOL)?)?..)
 }
 
 /// What a section is in memory, without the zeros that pad it in the file.
-fn content<'f>(section: &Section<'f>) -> &'f [u8] {
-    let size = usize::try_from(section.virtual_size).unwrap_or(usize::MAX);
-    section.data.get(..size).unwrap_or(section.data)
+fn content<'f>(file: &'f [u8], section: &Section<'_>) -> &'f [u8] {
+    file.get(section.raw.clone()).and_then(|data| data.get(..section.contents().len())).unwrap_or_default()
 }
 
 /// The level that is applied by itself.
