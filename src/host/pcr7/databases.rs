@@ -4,7 +4,10 @@ use super::profile;
 use crate::{
     error::Result,
     host::{
-        format::signature_list::{self, Signature, SignatureList, X509},
+        format::{
+            signature_list::{self, Signature, SignatureList, X509},
+            variable::{DB, DBX, KEK, PK, Variable},
+        },
         keyset::{Keyset, Role},
     },
 };
@@ -63,6 +66,13 @@ impl Databases {
             db: signature_list::append(&db, &foreign.db),
             dbx: foreign.dbx.clone().unwrap_or_else(profile::dbx),
         })
+    }
+
+    /// The one that this variable holds, if it does.
+    #[must_use]
+    pub fn of_variable(&self, variable: Variable<'_>) -> Option<&[SignatureList]> {
+        let all = [(PK, &self.pk), (KEK, &self.kek), (DB, &self.db), (DBX, &self.dbx)];
+        all.into_iter().find_map(|(known, lists)| (known == variable).then_some(lists.as_slice()))
     }
 }
 

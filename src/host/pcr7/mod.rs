@@ -13,7 +13,7 @@ pub mod shim;
 use super::{
     format::{
         signature_list,
-        variable::{DB, DBX, KEK, PK, Variable},
+        variable::{DB, Variable},
     },
     keyset::{Keyset, Role},
     signed_policy::Values,
@@ -114,11 +114,11 @@ pub fn predict(keyset: &Keyset, machine: &Machine) -> Result<Prediction> {
         let mut log = Log::default();
         for place in &machine.firmware.places {
             match place {
-                Place::Variable(DB) => log.variable(DRIVER_CONFIG, DB, &signature_list::to_bytes(&databases.db)?),
-                Place::Variable(DBX) => log.variable(DRIVER_CONFIG, DBX, &signature_list::to_bytes(&databases.dbx)?),
-                Place::Variable(KEK) => log.variable(DRIVER_CONFIG, KEK, &signature_list::to_bytes(&databases.kek)?),
-                Place::Variable(PK) => log.variable(DRIVER_CONFIG, PK, &signature_list::to_bytes(&databases.pk)?),
-                Place::Variable(secure_boot) => log.variable(DRIVER_CONFIG, *secure_boot, &[1]),
+                Place::Variable(known) => {
+                    // What is not a database is SecureBoot.
+                    let lists = databases.of_variable(*known).map(signature_list::to_bytes).transpose()?;
+                    log.variable(DRIVER_CONFIG, *known, &lists.unwrap_or_else(|| vec![1]));
+                }
                 Place::Image => log.variable(AUTHORITY, variable, &entry),
                 Place::Own(own) if own.stays(&databases.db) => {
                     log.event(own.kind, own.name.clone(), own.data.clone(), own.digest);
