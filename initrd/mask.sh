@@ -2,7 +2,7 @@
 # mask.sh ROOT KIND: takes out of an initrd in the making what acts on input that nobody has signed: variables of the firmware,
 # and whatever a disk says of itself. /etc/trust/luks/*.conf of ROOT are the volumes that it opens.
 #
-# KIND is production, installer or provisioning; or crypt, where other programs open the volumes.
+# KIND is production, installer, maintenance or provisioning; or crypt, where other programs open the volumes.
 set -eu
 root=$1 kind=$2
 

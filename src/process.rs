@@ -1,12 +1,19 @@
 //! The process itself: nothing that could carry a secret out of it, nothing
 //! inherited that could look into it.
 
-#![allow(unsafe_code, reason = "descriptors that whoever came before has left open; SIGPIPE for the next program")]
+#![allow(
+    unsafe_code,
+    reason = "descriptors that whoever came before has left open; SIGPIPE for the next program, and fork(2)"
+)]
 
 use crate::error::{Error, Kind, Result};
 use nix::{
-    sys::signal::{SigHandler, SigSet, Signal, signal},
-    unistd::execv,
+    libc::_exit,
+    sys::{
+        signal::{SigHandler, SigSet, Signal, signal},
+        wait::{WaitStatus, waitpid},
+    },
+    unistd::{ForkResult, execv, fork},
 };
 use rustix::{
     fs::Mode,
@@ -70,6 +77,41 @@ impl Before {
             return error;
         }
         become_program(argv)
+    }
+}
+
+/// How a child ends that could not become its program, as shells have it.
+const NOT_STARTED: i32 = 127;
+
+impl Before {
+    /// Has a child become another program, as [`Self::exec`] does, and waits for its end. An argv must not be empty.
+    ///
+    /// # Errors
+    /// [`Kind::System`]: the program cannot be started.
+    pub fn run(self, argv: &[OsString]) -> Result<WaitStatus> {
+        let failed = |errno: Errno| Error::system("run a program", errno);
+        // SAFETY: there is one thread, so that no lock is held that the child would wait for.
+        let child = match unsafe { fork() } {
+            Ok(ForkResult::Parent { child }) => child,
+            Ok(ForkResult::Child) => {
+                let _ = self.exec(argv);
+                // SAFETY: it ends the process, and runs nothing before that.
+                unsafe { _exit(NOT_STARTED) }
+            }
+            Err(errno) => return Err(failed(Errno::from_raw_os_error(errno as i32))),
+        };
+        loop {
+            match waitpid(child, None) {
+                Err(nix::Error::EINTR) => {}
+                Err(errno) => return Err(failed(Errno::from_raw_os_error(errno as i32))),
+                Ok(WaitStatus::Exited(_, NOT_STARTED)) => {
+                    let program = argv.first().map(|program| program.display().to_string()).unwrap_or_default();
+                    return Err(Error::new(Kind::System, format!("start {program}"), "it does not run here")
+                        .remedy("check that the initrd contains it, with its libraries"));
+                }
+                Ok(ended) => return Ok(ended),
+            }
+        }
     }
 }
 

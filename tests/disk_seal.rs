@@ -3,12 +3,15 @@
 //! This host's kernel need not have dm-crypt: cryptsetup opens the volume with `--test-passphrase`, by way of the very
 //! header that it would use.
 
-use harness::{Cell, Run, trust_host, trust_initrd, with_json, with_null_cipher};
+use harness::{Cell, Run, hex, trust_host, trust_initrd, with_json, with_null_cipher, workspace};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
 use std::{
     fs::{self, File},
     os::unix::fs::{FileExt, PermissionsExt},
     path::PathBuf,
 };
+use trust::luks::header::Header;
 
 /// Functions of the scripts.
 const FUNCTIONS: &str = r#"
@@ -316,6 +319,247 @@ fn seal_needs_a_passphrase_and_a_volume() {
     assert!(before == fs::read(machine.disk()).unwrap(), "the disk is as it was");
 }
 
+/// What `cryptsetup` said, and its numbers, are not ours.
+#[test]
+fn statuses_of_cryptsetup_do_not_pass_for_ours() {
+    let machine = Sealed::new();
+    let run = machine.run(
+        r#"
+        for status in 0 1 2 3 4 5 12; do
+            printf '#!/bin/sh\nexit %s\n' "$status" >/cell/ends
+            chmod +x /cell/ends
+            opens "$status" /cell/disk --cryptsetup /cell/ends
+        done
+        printf '#!/bin/sh\nkill -KILL $$\n' >/cell/ends
+        opens killed /cell/disk --cryptsetup /cell/ends
+        opens missing /cell/disk --cryptsetup /nonsense
+        "#,
+    );
+    let [statuses, ours] = [
+        ["0", "1", "2", "3", "4", "5", "12", "killed", "missing"],
+        ["0", "15", "12", "15", "15", "15", "15", "15", "15"],
+    ];
+    assert_eq!(statuses.map(|name| run.ok().value(name)), ours, "{run:#?}");
+    let said: Vec<_> = run.stderr.lines().collect();
+    assert_eq!(said.len(), 8, "{run:#?}");
+    assert!(said.iter().all(|line| line.starts_with("trust: cannot ")), "{run:#?}");
+    assert!(run.stderr.contains("cryptsetup ended with status 5; see what cryptsetup says above"), "{run:#?}");
+    assert!(run.stderr.contains("cannot start /nonsense: "), "{run:#?}");
+}
+
+/// Each is named by `luks open`, or else by `luks seal`, and does what these say make the volume open again?
+#[test]
+fn what_keeps_a_volume_closed_is_named_and_the_remedy_works() {
+    let machine = Sealed::new();
+    for (what, damage, at_open, at_seal, remedy) in [
+        (
+            "token",
+            "cryptsetup token remove --token-id 0 $D",
+            "is not the one that this machine has sealed",
+            "no token of its header leads from machine:luks to a keyslot; add one first: cryptsetup token add --key-description machine:luks",
+            "cryptsetup token add --key-description machine:luks $D",
+        ),
+        (
+            "ignored",
+            "cryptsetup config --priority ignore --key-slot 0 $D",
+            "is not the one that this machine has sealed",
+            "has the priority `ignore`, and no boot would try it; give it another one first: cryptsetup config --priority normal --key-slot 0",
+            "cryptsetup config --priority normal --key-slot 0 $D",
+        ),
+        (
+            "killed",
+            "cryptsetup luksKillSlot --batch-mode $D 0",
+            "is not the one that this machine has sealed",
+            "no keyslot has the key of its data; put a copy of the header back (cryptsetup luksHeaderRestore)",
+            "cryptsetup luksHeaderRestore --batch-mode $D --header-backup-file /cell/copy",
+        ),
+        (
+            "wiped",
+            "dd if=/dev/zero of=$D bs=4096 seek=8 count=63 conv=notrunc status=none",
+            "they are damaged; in a maintenance image, put a copy of header and keyslots back: cryptsetup luksHeaderRestore",
+            "opens with the passphrase in the keyring",
+            "cryptsetup luksHeaderRestore --batch-mode $D --header-backup-file /cell/copy",
+        ),
+        (
+            "two",
+            "cryptsetup token export --token-id 1 $D | cryptsetup token import --json-file - --token-id 7 $D",
+            "bears several seals; remove foreign disks; if this machine's own was changed on purpose, seal it",
+            "",
+            "",
+        ),
+        (
+            "none",
+            "cryptsetup token remove --token-id 1 $D",
+            "bears no seal; remove foreign disks; if this machine's own was changed on purpose, seal it",
+            "",
+            "",
+        ),
+        (
+            "half",
+            "cryptsetup reencrypt --init-only --force-offline-reencrypt --batch-mode --key-file /cell/passphrase $D",
+            "a re-encryption is under way; remove foreign disks; if it is this machine's own, end that in a maintenance image: cryptsetup reencrypt --resume-only",
+            "a re-encryption of it is under way (online-reencrypt-v2); end it first, with the passphrase: cryptsetup reencrypt --resume-only",
+            "cryptsetup reencrypt --resume-only --force-offline-reencrypt --batch-mode --key-file /cell/passphrase $D",
+        ),
+        (
+            "luks1",
+            "rm $D; truncate --size 32M $D; cryptsetup luksFormat --batch-mode --type luks1 --pbkdf-force-iterations 1000 --key-file /cell/passphrase $D",
+            "is a LUKS1 volume; remove foreign disks; if it is this machine's own, convert it in a maintenance image: cryptsetup convert --type luks2",
+            "it is a LUKS1 volume; convert it while it is closed, and add the token: cryptsetup convert --type luks2",
+            "cryptsetup convert --batch-mode --type luks2 $D; cryptsetup token add --key-description machine:luks $D",
+        ),
+        (
+            "first",
+            "dd if=/dev/zero of=$D bs=4096 count=4 conv=notrunc status=none",
+            "",
+            "it has none, or a broken one; name a LUKS2 volume; `cryptsetup repair` mends a header of which one copy is left",
+            "cryptsetup repair --batch-mode $D",
+        ),
+        (
+            "full",
+            "cryptsetup token remove --token-id 1 $D; for id in {1..31}; do cryptsetup token add --key-description other $D; done",
+            "bears no seal",
+            "no room for another token; remove one: cryptsetup token remove --token-id N",
+            "cryptsetup token remove --token-id 5 $D",
+        ),
+    ] {
+        let run = machine.run(&format!(
+            r#"
+            D=/cell/odd
+            rm -f $D /cell/copy
+            cp /cell/disk $D
+            printf %s "the owner's" >/cell/passphrase
+            cryptsetup luksHeaderBackup $D --header-backup-file /cell/copy
+            {damage}
+            opens before $D 2>/cell/at-open
+            try seal seal $D 2>/cell/at-seal
+            {remedy}
+            seal $D
+            opens after $D
+            "#
+        ));
+        let read = |name: &str| fs::read_to_string(machine.disk().with_file_name(name)).unwrap();
+        let (opening, sealing) = (read("at-open"), read("at-seal"));
+        println!("{what}: {opening}{sealing}");
+        assert_eq!(run.ok().value("after"), "0", "{what}: {run:#?}");
+        assert_eq!(run.value("before") == "12", !at_open.is_empty(), "{what}: {run:#?}");
+        assert_eq!(run.value("seal") == "0", at_seal.is_empty(), "{what}: {run:#?}");
+        assert!(opening.contains(at_open) && sealing.contains(at_seal), "{what}: {opening}{sealing}");
+        assert!(opening.lines().count() <= 1 && !opening.contains("installer"), "{what}: {opening}");
+    }
+}
+
+/// Where the header lies on a device of its own, neither command says that the disk is somebody else's and no more.
+#[test]
+fn a_detached_header_is_named() {
+    let machine = Sealed::new();
+    let run = machine.run(
+        r#"
+        truncate --size 32M /cell/data /cell/header
+        printf %s "the owner's" | format --header /cell/header --key-file - /cell/data
+        cryptsetup token add --key-description machine:luks /cell/header
+        try header seal /cell/header
+        opens data /cell/data
+        printf %s "the owner's" | format --key-file - /cell/data
+        cryptsetup token add --key-description machine:luks /cell/data
+        seal /cell/data
+        opens anew /cell/data
+        "#,
+    );
+    run.ok();
+    assert_eq!((run.value("header"), run.value("data"), run.value("anew")), ("12", "12", "0"), "{run:#?}");
+    assert!(run.stderr.contains("they are on two devices; format the volume anew, without --header"), "{run:#?}");
+    assert!(run.stderr.contains("no LUKS2 header is on it"), "{run:#?}");
+}
+
+/// What an older `luks seal` has sealed: cryptsetup would end with 1, and say nothing.
+#[test]
+fn a_way_that_leads_nowhere_is_named_before_cryptsetup_runs() {
+    let machine = Sealed::new();
+    for (change, why) in [
+        ("cryptsetup config --priority ignore --key-slot 0 /cell/old", "has the priority `ignore`"),
+        (
+            "cryptsetup token remove --token-id 0 /cell/old",
+            "no token of its header leads from machine:luks to a keyslot",
+        ),
+        ("cryptsetup config --priority prefer --key-slot 0 /cell/old", ""),
+        // In another order than cryptsetup's own.
+        (
+            r#"echo '{"key_description":"machine:luks","keyslots":["0"],"type":"luks2-keyring"}' | cryptsetup token import --json-file - --token-id 0 --token-replace /cell/old"#,
+            "",
+        ),
+    ] {
+        let zeros = "0".repeat(64);
+        let prepared = machine.run(&format!(
+            r#"
+            cp /cell/disk /cell/old
+            {change}
+            echo '{{"type":"trust-seal","keyslots":[],"mac":"{zeros}"}}' | cryptsetup token import --json-file - --token-id 1 --token-replace /cell/old
+            "#
+        ));
+        prepared.ok();
+        let disk = File::options().read(true).write(true).open(machine.disk().with_file_name("old")).unwrap();
+        let mut header = vec![0; 0x8000];
+        disk.read_exact_at(&mut header, 0).unwrap();
+        let sealed = Header::parse(&header, 0).and_then(|header| header.sealed()).expect("a header with a seal");
+        let key = mac(b"the owner's", b"trust: seal of a LUKS2 header, version 1");
+        with_json(&mut header, "trust-seal", &zeros, &hex(&mac(&key, &sealed)));
+        disk.write_all_at(&header, 0).unwrap();
+        let run = machine.run("printf '#!/bin/sh\necho ran\nexec cryptsetup \"$@\"\n' >/cell/show; chmod +x /cell/show\nopens status /cell/old --cryptsetup /cell/show");
+        assert_eq!(run.ok().value("status"), if why.is_empty() { "0" } else { "12" }, "{change}: {run:#?}");
+        assert_eq!(run.stdout.contains("ran"), why.is_empty(), "{change}: {run:#?}");
+        assert!(run.stderr.contains(why), "{change}: {run:#?}");
+    }
+}
+
+/// HMAC-SHA-256.
+fn mac(key: &[u8], message: &[u8]) -> Vec<u8> {
+    let mac = Hmac::<Sha256>::new_from_slice(key).expect("any length will do");
+    mac.chain_update(message).finalize().into_bytes().to_vec()
+}
+
+/// The commands of `docs/sealed-volumes.md`, as they stand there but for the names of devices; and for files, of which
+/// cryptsetup cannot know whether they are in use.
+#[test]
+fn the_commands_of_the_document_re_encrypt_a_sealed_volume() {
+    let machine = Sealed::new();
+    let document = fs::read_to_string(workspace().join("docs/sealed-volumes.md")).unwrap();
+    let blocks: Vec<_> = document.split("```sh\n").skip(1).filter_map(|block| block.split("```").next()).collect();
+    let [backup, whole, resumed] = &blocks[..] else { panic!("other blocks than known here: {blocks:?}") };
+    let here = |block: &str| {
+        block
+            .replace("/dev/vda2", "/cell/disk")
+            .replace("/mnt/header", "/cell/backup")
+            .replace("trust luks", "\"$HOST\" luks")
+            .replace(
+                "cryptsetup reencrypt",
+                "cryptsetup reencrypt --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --force-offline-reencrypt",
+            )
+    };
+    let (backup, whole, resumed) = (here(backup), here(whole), here(resumed));
+    let started =
+        whole.replace("--batch-mode", "--batch-mode --init-only").replace("\"$HOST\" luks seal /cell/disk", "");
+    let key = "cryptsetup luksDump /cell/disk | grep -A1 'Digest:' | tail -2 | md5sum | cut -d' ' -f1";
+    let run = machine.run(&format!(
+        r#"
+        {backup}
+        [ -s /cell/backup ]
+        echo "old $({key})"
+        {whole}
+        opens whole /cell/disk
+        echo "new $({key})"
+        {started}
+        opens half /cell/disk
+        {resumed}
+        opens resumed /cell/disk
+        "#
+    ));
+    run.ok();
+    assert_eq!((run.value("whole"), run.value("half"), run.value("resumed")), ("0", "12", "0"), "{run:#?}");
+    assert_ne!(run.value("old"), run.value("new"), "{run:#?}");
+    assert!(run.stderr.contains("a re-encryption is under way"), "{run:#?}");
+}
+
 /// Functions for a machine whose block devices are files: `device NAME FILE` plugs one in, as kernel and devtmpfs do,
 /// and `waits NAME SECONDS DEVICE` opens one and says how, and what was handed to cryptsetup.
 const DEVICES: &str = r#"
@@ -381,14 +625,23 @@ fn a_volume_is_found_by_the_names_in_its_header_whoever_else_has_them() {
         waits none 1 LABEL=
         waits unknown 1 PARTUUID=$UUID
         waits path 1 /dev/sdd1
+        # As blkid and fstab have it; and without waiting.
+        waits quoted 0 "UUID=\"$UUID\""
+        waits single 0 "LABEL='ours'"
+        waits now 0 UUID=ffffffff
+        waits hours 3601 LABEL=ours
         "#,
     );
     run.ok();
-    for name in ["uuid", "upper", "label", "whole", "part", "second", "path"] {
+    for name in ["quoted", "single", "uuid", "upper", "label", "whole", "part", "second", "path"] {
         assert_eq!(run.value(name), "0", "{name}: {run:#?}");
     }
-    let devices = ["/dev/sdd1", "/dev/sdd1", "/dev/sdd1", "/dev/vda", "/dev/sdd1", "/dev/sdd1", "/dev/sdd1"];
-    assert_eq!(opened(&run), devices, "{run:#?}");
+    let devices = ["/dev/sdd1", "/dev/sdd1", "/dev/sdd1", "/dev/vda", "/dev/sdd1", "/dev/sdd1", "/dev/sdd1"]
+        .into_iter()
+        .chain(["/dev/sdd1"; 2]);
+    assert_eq!(opened(&run), devices.collect::<Vec<_>>(), "{run:#?}");
+    assert_eq!((run.value("now"), run.value("hours")), ("15", "2"), "{run:#?}");
+    assert!(run.stderr.contains("--wait needs SECONDS: wait at most so long, 0 to 3600"), "{run:#?}");
     assert_eq!((run.value("beginning"), run.value("none"), run.value("unknown")), ("15", "2", "2"));
 }
 
@@ -422,7 +675,7 @@ fn a_volume_is_waited_for_and_another_one_in_its_place_refused() {
     assert_eq!((run.value("place"), run.value("appears"), run.value("link")), ("12", "0", "0"), "{run:#?}");
     assert_eq!((run.value("keyless"), opened(&run)), ("12", vec!["/dev/sdb", "/dev/sdb"]), "{run:#?}");
     assert!(run.stderr.lines().all(|line| line.starts_with("trust: cannot ")), "{run:#?}");
-    assert!(run.stderr.contains("the LUKS2 header of /dev/sda is not the one"), "{run:#?}");
+    assert!(run.stderr.contains("the LUKS2 header of /dev/sda bears no seal"), "{run:#?}");
 }
 
 /// The file that stands for the volume of a whole disk may be larger than its header says, and smaller.

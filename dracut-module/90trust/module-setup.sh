@@ -111,12 +111,19 @@ _units() {
             units+=(trust-setup.service trust-finish.service trust-luks.target)
             [[ ${trust_crypt-} == yes ]] || units+=(trust-root.service trust-lvm.service)
             ;;
-        installer) units+=(trust-preinit.service trust-install.service) ;;
+        installer | maintenance) units+=(trust-preinit.service trust-install.service) ;;
         provisioning) units+=(trust-provision.service) ;;
     esac
     for file in "$initdir"/etc/trust/luks/*.conf; do
         [[ -e $file ]] && file=${file##*/} && units+=("trust-luks@${file%.conf}.service")
     done
+    if [[ ${trust_image-} == maintenance ]]; then
+        # The passphrase that there is, in place of a new one.
+        mkdir -p "$initdir/etc/systemd/system/trust-preinit.service.d"
+        # shellcheck disable=SC2016 # it is for systemd
+        printf '[Unit]\nDescription=\nDescription=Secrets of the machine\n[Service]\nExecStart=\nExecStart=/usr/bin/trust setup $TRUST_SETUP\n' \
+            > "$initdir/etc/systemd/system/trust-preinit.service.d/maintenance.conf"
+    fi
     $SYSTEMCTL -q --root "$initdir" enable "${units[@]}" || _fatal "cannot enable ${units[*]}"
     mkdir -p "$initdir/etc/systemd/system" "$initdir/etc/systemd/system-generators"
     cd "$initdir/etc/systemd/system" || exit 1
@@ -143,7 +150,7 @@ _units() {
 _hooks() {
     inst_multiple udevadm
     case ${trust_image:-production} in
-        production | installer) inst_hook pre-trigger 10 "$moddir/trust-setup.sh" ;;
+        production | installer | maintenance) inst_hook pre-trigger 10 "$moddir/trust-setup.sh" ;;
         provisioning) inst_hook initqueue/settled 10 "$moddir/trust-provision.sh" ;;
     esac
     [[ ! ${trust_install-} ]] || inst_hook initqueue/settled 30 "$moddir/trust-install.sh"
@@ -175,8 +182,8 @@ _keep_hooks_out() {
 install() {
     local program pcr7data="$dracutsysrootdir${trust_pcr7data-}"
     case ${trust_image:-production} in
-        production | installer | provisioning) ;;
-        *) _fatal "trust_image= is production, installer or provisioning" ;;
+        production | installer | maintenance | provisioning) ;;
+        *) _fatal "trust_image= is production, installer, maintenance or provisioning" ;;
     esac
     program=$(_program) || _fatal "there is no program ${trust_program:-trust-initrd}: say where it is with trust_program="
     inst_simple "$program" /usr/bin/trust
@@ -194,7 +201,7 @@ install() {
     fi
 
     if [[ ${trust_install-} ]]; then
-        [[ ${trust_image-} == installer ]] || _fatal "trust_install= is for trust_image=installer"
+        [[ ${trust_image-} == installer || ${trust_image-} == maintenance ]] || _fatal "trust_install= is for trust_image=installer and maintenance"
         inst_simple "$dracutsysrootdir$trust_install" /usr/lib/trust/install || _fatal "cannot copy $trust_install"
         chmod 0755 "$initdir/usr/lib/trust/install"
     fi

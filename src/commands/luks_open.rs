@@ -10,6 +10,7 @@ use crate::{
     },
     process,
 };
+use nix::sys::wait::WaitStatus;
 use std::{
     ffi::{OsStr, OsString},
     fs,
@@ -39,6 +40,7 @@ pub fn run(options: &Options) -> Result<()> {
     // Whatever happens to the disk from here on, cryptsetup sees what was verified.
     let volume = find::find(wanted, options.wait)?;
     refuse_taken(name)?;
+    volume.check_way_in()?;
     opened::record(&opened::dm_uuid(volume.uuid(), &name.to_string_lossy()))?;
     let device = volume.path().as_os_str().to_owned();
     let header = volume.into_memory()?;
@@ -47,7 +49,26 @@ pub fn run(options: &Options) -> Result<()> {
     argv.push(format!("/proc/self/fd/{}", header.as_raw_fd()).into());
     argv.extend(more.iter().cloned());
     argv.extend(["--".into(), device, name.clone()]);
-    Err(before.exec(&argv))
+    ended(before.run(&argv)?)
+}
+
+/// What cryptsetup's end means: its statuses (cryptsetup(8), "RETURN CODES") are not ours.
+fn ended(how: WaitStatus) -> Result<()> {
+    let failed = |why: String| Err(Error::new(Kind::System, "open the volume", why));
+    match how {
+        WaitStatus::Exited(_, 0) => Ok(()),
+        // Wrong passphrase; but the header is sealed with it.
+        WaitStatus::Exited(_, 2) => {
+            let why = "its header is right, but no keyslot opens with the passphrase in the keyring: they are damaged";
+            Err(Error::new(Kind::Refused, "open the volume", why).remedy(
+                "in a maintenance image, put a copy of header and keyslots back: cryptsetup luksHeaderRestore; without \
+                 one, install the machine anew",
+            ))
+        }
+        WaitStatus::Exited(_, status) => failed(format!("cryptsetup ended with status {status}"))
+            .map_err(|error| error.remedy("see what cryptsetup says above, and check its options, behind `--`")),
+        _ => failed("cryptsetup was killed".into()).map_err(|error| error.remedy("restart the machine")),
+    }
 }
 
 /// A name that is taken leads to somebody else's device: udev gives it to any volume group called `mapper`.

@@ -39,13 +39,13 @@ pub const SPECS: &[Spec] = &[
     Spec {
         name: "--wait",
         value: "SECONDS",
-        help: "wait at most so long for the TPM to appear, and three times as long for each of its answers (10)",
+        help: "wait at most so long, 0 to 3600, for the TPM to appear, and three times as long for each of its answers, but at least 3 s (10)",
         commands: WITH_A_TPM,
     },
     Spec {
         name: "--wait",
         value: "SECONDS",
-        help: "wait at most so long for the volume to appear (10)",
+        help: "wait at most so long, 0 to 3600, for the volume to appear (10)",
         commands: &[Command::LuksOpen],
     },
     Spec {
@@ -233,7 +233,7 @@ pub fn parse(command: Command, args: impl IntoIterator<Item = OsString>) -> Resu
         }
         let value =
             if spec.value.is_empty() { OsString::new() } else { parser.value().map_err(|e| usage(e.to_string()))? };
-        set(&mut options, spec, value).ok_or_else(|| usage(format!("{name} needs {}", spec.value)))?;
+        set(&mut options, spec, value).ok_or_else(|| usage(format!("{name} needs {}: {}", spec.value, spec.help)))?;
     }
     let expected = command.operands().len();
     let given = options.operands.len();
@@ -252,8 +252,8 @@ fn set(options: &mut Options, spec: &Spec, value: OsString) -> Option<()> {
     match spec.name {
         "--tcti" => options.tcti = text()?.parse().ok()?,
         "--wait" => {
-            let seconds: u64 = text()?.parse().ok()?;
-            options.wait = (1..=3600).contains(&seconds).then(|| Duration::from_secs(seconds))?;
+            let seconds: u64 = text()?.parse().ok().filter(|seconds| *seconds <= 3600)?;
+            options.wait = Duration::from_secs(seconds);
         }
         "--pcr7data" => options.pcr7data = value.into(),
         "--srk-signature" => options.srk_signature = value.into(),

@@ -1,9 +1,10 @@
 //! A header read once, verified, and handed on where nobody can change it any more.
 
-use super::{header, header::Header};
+use super::header::{self, Header, WayIn};
 use crate::{
     error::{Error, Kind, Result},
     policy::digest,
+    publish::keyring,
 };
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use std::{
@@ -53,6 +54,13 @@ pub fn read(device: &File, offset: usize) -> io::Result<Option<Header>> {
     }
 }
 
+/// The UUID of the volume of version 1 that the device is, if it is one.
+#[must_use]
+pub fn uuid_of_luks1(device: &File) -> Option<Vec<u8>> {
+    let [smallest, ..] = header::SIZES;
+    header::uuid_of_luks1(&read_at(device, 0, smallest).ok()?).map(<[u8]>::to_vec)
+}
+
 /// So many bytes; what lies behind the end of a small device is zero.
 fn read_at(device: &File, offset: usize, size: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; size];
@@ -87,6 +95,25 @@ impl Verified {
         str::from_utf8(self.header.uuid()).unwrap_or_default()
     }
 
+    /// Makes sure that cryptsetup has a way from the passphrase to a keyslot: where there is none, it says nothing.
+    ///
+    /// # Errors
+    /// [`Kind::Refused`].
+    pub fn check_way_in(&self) -> Result<()> {
+        let (why, remedy) = match self.header.way_in(keyring::DESCRIPTION) {
+            WayIn::Open => return Ok(()),
+            WayIn::NoToken => (
+                "no token of its header leads from machine:luks to a keyslot",
+                "in a maintenance image: cryptsetup token add --key-description machine:luks DEVICE; trust luks seal DEVICE",
+            ),
+            WayIn::Ignored => (
+                "the keyslot that its token leads to has the priority `ignore`",
+                "in a maintenance image: cryptsetup config --priority normal --key-slot N DEVICE; trust luks seal DEVICE",
+            ),
+        };
+        Err(Error::new(Kind::Refused, format!("open {}", self.path().display()), why).remedy(remedy))
+    }
+
     /// A copy of header and keyslots in memory that can never change again (memfd_create(2), F_SEAL_WRITE).
     ///
     /// # Errors
@@ -100,7 +127,7 @@ impl Verified {
     }
 
     fn copy(&self, pair: &[u8]) -> io::Result<OwnedFd> {
-        // Without CLOEXEC: it is for the program that we become.
+        // Without CLOEXEC: it is for cryptsetup.
         let memory = File::from(memfd_create("luks2-header", MemfdFlags::ALLOW_SEALING)?);
         // Nearly all of it stays empty, and takes no memory.
         ftruncate(&memory, header::ROOM)?;

@@ -51,11 +51,12 @@ impl<'a> Name<'a> {
         Self { text: path.as_os_str(), of: Of::Path }
     }
 
-    /// `UUID=…`, `LABEL=…` or a path. `None`: it is named in another way.
+    /// `UUID=…`, `LABEL=…`, as blkid and fstab have it also in quotes, or a path. `None`: it is named in another way.
     #[must_use]
     pub fn parse(text: &'a OsStr) -> Option<Self> {
         let bytes = text.as_bytes();
-        let of = match (bytes.strip_prefix(b"UUID="), bytes.strip_prefix(b"LABEL=")) {
+        let tagged = |tag: &str| bytes.strip_prefix(tag.as_bytes()).map(unquoted);
+        let of = match (tagged("UUID="), tagged("LABEL=")) {
             (Some([]), _) | (_, Some([])) => return None,
             (Some(uuid), _) => Of::Uuid(uuid),
             (_, Some(label)) => Of::Label(label),
@@ -71,10 +72,14 @@ impl<'a> Name<'a> {
     }
 
     fn is_of(self, header: &Header) -> bool {
+        self.is_of_names(header.uuid(), header.label())
+    }
+
+    fn is_of_names(self, uuid: &[u8], label: &[u8]) -> bool {
         match self.of {
             Of::Path => true,
-            Of::Uuid(uuid) => header.uuid().eq_ignore_ascii_case(uuid),
-            Of::Label(label) => header.label() == label,
+            Of::Uuid(wanted) => uuid.eq_ignore_ascii_case(wanted),
+            Of::Label(wanted) => label == wanted,
         }
     }
 
@@ -88,6 +93,14 @@ impl<'a> Name<'a> {
 
     fn opening(self) -> String {
         format!("open {}", self.text.display())
+    }
+}
+
+/// What stands in quotes, if it does.
+fn unquoted(bytes: &[u8]) -> &[u8] {
+    match bytes {
+        [b'"', quoted @ .., b'"'] | [b'\'', quoted @ .., b'\''] => quoted,
+        _ => bytes,
     }
 }
 
@@ -133,21 +146,56 @@ fn look(name: Name<'_>, key: &Key) -> Result<Verified> {
                 let refused = || refused(name, "its keyslots lie where none can be".into());
                 return Verified::new(header, devices.swap_remove(at)).ok_or_else(refused);
             }
-            foreign = Some(at);
+            foreign = Some((at, header));
         }
     }
-    let not_ours = "is not the one that this machine has sealed";
-    Err(match foreign.and_then(|at| devices.get(at)) {
-        Some(_) if name.is_path() => refused(name, format!("its LUKS2 header {not_ours}")),
-        Some(Device { path, .. }) => refused(name, format!("the LUKS2 header of {} {not_ours}", path.display())),
-        None if name.is_path() => refused(name, "it is no LUKS2 volume".into()),
-        None => absent(Error::new(Kind::System, name.opening(), "no LUKS2 volume has this name")),
+    Err(match foreign.and_then(|(at, header)| Some((devices.get(at)?, header))) {
+        Some((device, header)) => not_ours(name, &device.path, &header),
+        None => none(name, &devices),
     })
 }
 
+/// What is wrong with a header of this name. Nobody vouches for it: this is only said.
+fn not_ours(name: Name<'_>, path: &Path, header: &Header) -> Error {
+    let of = if name.is_path() { "its LUKS2 header".into() } else { format!("the LUKS2 header of {}", path.display()) };
+    if header.is_being_reencrypted() {
+        return refused(name, format!("{of} says that a re-encryption is under way")).remedy(
+            "remove foreign disks; if it is this machine's own, end that in a maintenance image: cryptsetup reencrypt \
+             --resume-only, with the passphrase; then trust luks seal",
+        );
+    }
+    refused(
+        name,
+        match header.seals() {
+            0 => format!("{of} bears no seal"),
+            1 => format!("{of} is not the one that this machine has sealed"),
+            _ => format!("{of} bears several seals"),
+        },
+    )
+}
+
+/// That there is no header of this name, or none of this version.
+fn none(name: Name<'_>, devices: &[Device]) -> Error {
+    let is_old =
+        |device: &&Device| device::uuid_of_luks1(&device.file).is_some_and(|uuid| name.is_of_names(&uuid, b""));
+    if let Some(Device { path, .. }) = devices.iter().find(is_old) {
+        return Error::new(Kind::Refused, name.opening(), format!("{} is a LUKS1 volume", path.display())).remedy(
+            "remove foreign disks; if it is this machine's own, convert it in a maintenance image: cryptsetup convert \
+             --type luks2, then cryptsetup token add and trust luks seal",
+        );
+    }
+    if name.is_path() {
+        return refused(name, "no LUKS2 header is on it".into()).remedy(
+            "remove foreign disks; a volume of this machine's own begins with its header, and has none elsewhere",
+        );
+    }
+    absent(Error::new(Kind::System, name.opening(), "no LUKS2 volume has this name"))
+}
+
 fn refused(name: Name<'_>, why: String) -> Error {
-    Error::new(Kind::Refused, name.opening(), why)
-        .remedy("remove foreign disks; if this machine's own was changed on purpose, seal it with `trust luks seal` from an installer boot")
+    Error::new(Kind::Refused, name.opening(), why).remedy(
+        "remove foreign disks; if this machine's own was changed on purpose, seal it in a maintenance image: trust luks seal",
+    )
 }
 
 fn absent(error: Error) -> Error {

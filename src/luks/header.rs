@@ -34,6 +34,20 @@ const SEAL: &[u8] = br#""type":"trust-seal","keyslots":[],"mac":""#;
 /// Hexadecimal digits of the MAC.
 const MAC_DIGITS: usize = 64;
 
+/// What a keyslot begins with, behind its number.
+const SLOT: &[u8] = br#"{"type":"luks2","#;
+
+/// What leads from the passphrase in the keyring to a keyslot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WayIn {
+    /// A token, and a keyslot.
+    Open,
+    /// No token.
+    NoToken,
+    /// A token, but all its keyslots are to be ignored.
+    Ignored,
+}
+
 /// Binary header and JSON area of one of the two copies.
 #[derive(Clone, Debug)]
 pub struct Header(Vec<u8>);
@@ -126,6 +140,46 @@ impl Header {
             .collect()
     }
 
+    /// How many seals it bears; it should be one.
+    #[must_use]
+    pub fn seals(&self) -> usize {
+        after_each(self.json(), SEAL).count()
+    }
+
+    /// Whether it says that a re-encryption is under way.
+    #[must_use]
+    pub fn is_being_reencrypted(&self) -> bool {
+        after_each(self.json(), br#""mandatory":["online-reencrypt"#).next().is_some()
+    }
+
+    /// Whether cryptsetup finds a keyslot for this description of a key in the keyring: it takes none whose priority is
+    /// to be ignored. Ask a verified header only.
+    #[must_use]
+    pub fn way_in(&self, description: &str) -> WayIn {
+        let (json, mut found) = (self.json(), WayIn::NoToken);
+        let quoted = format!("\"{description}\"");
+        for rest in after_each(json, quoted.as_bytes()) {
+            // The object in which it stands: that of a token has no others in it.
+            let (before, after) = json.split_at(json.len() - rest.len());
+            let start = before.iter().rposition(|byte| *byte == b'{').unwrap_or(0);
+            let end = before.len() + after.iter().position(|byte| *byte == b'}').unwrap_or(after.len());
+            let token = json.get(start..end).unwrap_or_default();
+            let Some(list) = after_each(token, br#""keyslots":["#).next() else { continue };
+            let list = list.split(|byte| *byte == b']').next().unwrap_or_default();
+            for id in list.split(|byte| *byte == b',').filter(|id| !id.is_empty()) {
+                let named = [id, b":", SLOT].concat();
+                let rest = after_each(json, &named).next().unwrap_or_default();
+                let next = after_each(rest, SLOT).next().unwrap_or_default();
+                let slot = rest.get(..rest.len() - next.len()).unwrap_or_default();
+                if after_each(slot, br#""priority":0"#).next().is_none() {
+                    return WayIn::Open;
+                }
+                found = WayIn::Ignored;
+            }
+        }
+        found
+    }
+
     /// What stands in a field, up to the zero that ends it.
     fn text(&self, field: Range<usize>) -> &[u8] {
         self.0.get(field).and_then(|field| field.split(|byte| *byte == 0).next()).unwrap_or_default()
@@ -141,6 +195,14 @@ impl Header {
         let whole = rest.get(MAC_DIGITS) == Some(&b'"') && digits.iter().all(u8::is_ascii_hexdigit);
         whole.then_some(start..start + MAC_DIGITS)
     }
+}
+
+/// The name that a volume of version 1 was made with, of which `bytes` are the beginning.
+#[must_use]
+pub fn uuid_of_luks1(bytes: &[u8]) -> Option<&[u8]> {
+    let is_one = bytes.get(MAGIC)? == FIRST && bytes.get(VERSION)? == [0, 1];
+    // It has the same place in both versions.
+    bytes.get(UUID).filter(|_| is_one)?.split(|byte| *byte == 0).next()
 }
 
 /// How large the copy is that lies at `offset` of a device and of which `bytes` are the beginning, if it is one.

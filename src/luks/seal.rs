@@ -30,9 +30,8 @@ impl Key {
     /// [`Kind::Refused`]: the header has no token for a seal.
     pub fn mac(&self, header: &Header) -> Result<Hmac<Sha256>> {
         let sealed = header.sealed().ok_or_else(|| {
-            Error::new(Kind::Refused, "use the disk", "its LUKS2 header bears no seal of this machine").remedy(
-                "if it is this machine's own disk, seal it with `trust luks seal` from an installer boot; else remove it",
-            )
+            Error::new(Kind::Refused, "use the LUKS2 header", "its seal is missing, or in a form that is not known")
+                .remedy("report it, with the version of cryptsetup that has written it")
         })?;
         let mac = Hmac::<Sha256>::new_from_slice(&*self.0)
             .map_err(|e| Error::new(Kind::System, "make the MAC of a header", e.to_string()))?;

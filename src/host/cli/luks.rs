@@ -13,8 +13,14 @@ pub enum Luks {
 The volume must be encrypted by something known, must not be in the middle of a re-encryption, and must
 have a luks2-keyring token for machine:luks whose keyslot opens with the passphrase in the keyring.
 
-Example, in an installer after `trust preinit`, and again after every change of the header:
+Example, in an installer after `trust preinit`:
   cryptsetup token add --key-description machine:luks /dev/vda2
+  trust luks seal /dev/vda2
+
+After every wanted change of the header it is sealed again, in a maintenance image: `trust setup` has published
+the passphrase there, where `trust preinit` would have made another one. To re-encrypt the volume then:
+  keyctl pipe \"$(keyctl search @u user machine:luks)\" >/run/passphrase
+  cryptsetup reencrypt --key-file /run/passphrase /dev/vda2
   trust luks seal /dev/vda2")]
     Seal {
         /// The volume

@@ -33,6 +33,8 @@ const AEADS: [(&str, &str, u64); 4] = [
 const DESCRIPTION: &str = "machine:luks";
 /// The token of a seal.
 const SEAL: &str = "trust-seal";
+/// The priority of keyslots that cryptsetup tries only when they are named.
+const IGNORED: u8 = 0;
 /// How many tokens a header has room for.
 const TOKENS: u8 = 32;
 
@@ -51,6 +53,7 @@ struct Keyslot {
     r#type: String,
     key_size: u64,
     area: Area,
+    priority: Option<u8>,
 }
 
 #[derive(Deserialize)]
@@ -71,6 +74,8 @@ struct Token {
 #[derive(Deserialize)]
 struct Segment {
     r#type: String,
+    #[serde(default)]
+    offset: String,
     encryption: Option<String>,
     integrity: Option<Integrity>,
     #[serde(default)]
@@ -128,23 +133,34 @@ impl Metadata {
         })
     }
 
-    /// The number of the token that is the seal, and whether it is there; `None`: there is no room for it.
+    /// The numbers of the tokens that are seals. One is right; of several, none counts.
     #[must_use]
-    pub fn seal(&self) -> Option<(u8, bool)> {
-        let of = |id: &u8| self.tokens.get(&id.to_string());
-        let there = (0..TOKENS).find(|id| of(id).is_some_and(|token| token.r#type == SEAL));
-        there.map(|id| (id, true)).or_else(|| (0..TOKENS).find(|id| of(id).is_none()).map(|id| (id, false)))
+    pub fn seals(&self) -> Vec<u8> {
+        (0..TOKENS).filter(|id| self.token(*id).is_some_and(|token| token.r#type == SEAL)).collect()
     }
 
-    /// What would be sealed.
+    /// A number that no token has; `None`: there is no room for another one.
+    #[must_use]
+    pub fn free_token(&self) -> Option<u8> {
+        (0..TOKENS).find(|id| self.token(*id).is_none())
+    }
+
+    fn token(&self, id: u8) -> Option<&Token> {
+        self.tokens.get(&id.to_string())
+    }
+
+    /// What would be sealed; `size` is that of both copies of the header, in bytes.
     ///
     /// # Errors
     /// [`Kind::Refused`]: no one should rely on it.
-    pub fn check(&self) -> Result<Facts> {
+    pub fn check(&self, size: u64) -> Result<Facts> {
         if let Some(name) = self.config.requirements.mandatory.first() {
-            let remedy = "where it is being re-encrypted, let that end first: cryptsetup reencrypt --resume-only; \
-                          else format it without";
-            return Err(refused(format!("its header asks for {name:?}")).remedy(remedy));
+            return Err(if name.starts_with("online-reencrypt") {
+                refused(format!("a re-encryption of it is under way ({name})"))
+                    .remedy("end it first, with the passphrase: cryptsetup reencrypt --resume-only DEVICE")
+            } else {
+                refused(format!("its header asks for {name:?}"))
+            });
         }
         let mut segments = self.segments.iter();
         let (Some((id, segment)), None) = (segments.next(), segments.next()) else {
@@ -152,6 +168,10 @@ impl Metadata {
         };
         if segment.r#type != "crypt" || !segment.flags.is_empty() {
             return Err(refused(format!("its segment is of type {:?} {:?}", segment.r#type, segment.flags)));
+        }
+        if segment.offset.parse().unwrap_or(0) < size {
+            return Err(refused("its data begins where the header lies: they are on two devices".into())
+                .remedy("format the volume anew, without --header: what Trust opens has its header at its beginning"));
         }
         let cipher = segment.encryption.as_deref().unwrap_or("no cipher");
         let integrity = segment.integrity.as_ref().map(|integrity| integrity.r#type.as_str());
@@ -176,10 +196,25 @@ impl Metadata {
             }
         }
         let tokens = self.tokens.iter().filter_map(|(id, token)| Some((id.clone(), token.leads_to(&keyslots)?)));
-        let tokens: BTreeMap<_, _> = tokens.collect();
+        let mut tokens: BTreeMap<_, _> = tokens.collect();
+        if keyslots.is_empty() {
+            return Err(refused("no keyslot has the key of its data".into())
+                .remedy("put a copy of the header back (cryptsetup luksHeaderRestore), or format the volume anew"));
+        }
         if tokens.is_empty() {
             return Err(refused(format!("no token of its header leads from {DESCRIPTION} to a keyslot"))
                 .remedy("add one first: cryptsetup token add --key-description machine:luks DEVICE"));
+        }
+        let is_ignored = |id: &String| self.keyslots.get(id).is_some_and(|slot| slot.priority == Some(IGNORED));
+        let ignored = tokens.values().flatten().find(|id| is_ignored(id)).cloned().unwrap_or_default();
+        tokens.retain(|_, slots| !slots.iter().all(is_ignored));
+        if tokens.is_empty() {
+            let why = format!(
+                "keyslot {ignored}, to which its token leads, has the priority `ignore`, and no boot would try it"
+            );
+            let remedy =
+                format!("give it another one first: cryptsetup config --priority normal --key-slot {ignored} DEVICE");
+            return Err(refused(why).remedy(remedy));
         }
         Ok(Facts { cipher: cipher.to_owned(), integrity: integrity.map(str::to_owned), key_bits, keyslots, tokens })
     }
@@ -257,7 +292,7 @@ mod tests {
     }
 
     fn check(json: &Value) -> Result<Facts> {
-        Metadata::parse(&[json.to_string().as_bytes(), &[0; 16]].concat())?.check()
+        Metadata::parse(&[json.to_string().as_bytes(), &[0; 16]].concat())?.check(0x8000)
     }
 
     fn with(path: &str, value: Value) -> Value {
@@ -306,6 +341,7 @@ mod tests {
             ("/segments/0/type", json!("linear"), "type \"linear\""),
             ("/segments/0/type", json!("hw-opal"), "type \"hw-opal\""),
             ("/segments/0/flags", json!(["backup-final"]), "backup-final"),
+            ("/segments/0/offset", json!("0"), "on two devices"),
             ("/segments/1", usual()["segments"]["0"].clone(), "2 segments"),
             ("/segments", json!({}), "0 segments"),
             ("/keyslots/0/key_size", json!(16), "128 bits, too few"),
@@ -314,11 +350,13 @@ mod tests {
             ("/keyslots/0/area/encryption", json!("cipher_null-ecb"), "keyslot 0, \"cipher_null-ecb\""),
             ("/keyslots/0/area/key_size", json!(8), "64 bits only"),
             ("/config/requirements", json!({"mandatory": ["online-reencrypt-v2"]}), "online-reencrypt-v2"),
+            ("/keyslots/0/priority", json!(0), "keyslot 0, to which its token leads, has the priority `ignore`"),
             ("/tokens/0/keyslots", json!([]), "no token"),
             ("/tokens/0/key_description", json!("another"), "no token"),
             ("/tokens/0/type", json!("luks2-keyrings"), "no token"),
-            ("/digests/0/segments", json!([]), "no token"),
+            ("/digests/0/segments", json!([]), "no keyslot"),
             ("/digests/0/keyslots", json!(["1"]), "no token"),
+            ("/digests/0/keyslots", json!([]), "no keyslot"),
         ] {
             let error = check(&with(path, value)).unwrap_err();
             assert_eq!(error.kind(), Kind::Refused, "{error}");
@@ -338,12 +376,14 @@ mod tests {
 
     #[test]
     fn the_seal_has_its_place() {
-        let seal = |tokens: Value| Metadata::parse(with("/tokens", tokens).to_string().as_bytes()).unwrap().seal();
+        let seal = |tokens: Value| {
+            let metadata = Metadata::parse(with("/tokens", tokens).to_string().as_bytes()).unwrap();
+            (metadata.seals(), metadata.free_token())
+        };
         let (ours, other) = (json!({"type": "trust-seal", "keyslots": []}), json!({"type": "x", "keyslots": []}));
-        assert_eq!(seal(json!({})), Some((0, false)));
-        assert_eq!(seal(json!({"0": other, "3": ours})), Some((3, true)));
-        assert_eq!(seal(json!({"0": other})), Some((1, false)));
+        assert_eq!(seal(json!({})), (vec![], Some(0)));
+        assert_eq!(seal(json!({"0": other, "3": ours, "7": ours})), (vec![3, 7], Some(1)));
         let full: serde_json::Map<_, _> = (0..TOKENS).map(|id| (id.to_string(), other.clone())).collect();
-        assert_eq!(seal(full.into()), None);
+        assert_eq!(seal(full.into()), (vec![], None));
     }
 }

@@ -37,7 +37,7 @@ pub fn seal_header(device: &Path, cryptsetup: &Path) -> Result<Sealed> {
     let cannot_copy = |e| Error::system("copy the LUKS2 header", e);
     let (file, header) = header_of(device)?;
     let metadata = Metadata::parse(header.json())?;
-    let facts = metadata.check()?;
+    let facts = metadata.check(2 * header.size() as u64)?;
     let token = token_of(&metadata, device)?;
     let key = Key::from_keyring()?;
     // cryptsetup writes the header down anew with every token. What that will look like is tried out on a copy, so
@@ -105,14 +105,19 @@ fn opening(facts: &Facts, header: &Path, cryptsetup: &Path) -> Result<BTreeSet<S
 struct Token {
     id: u8,
     exists: bool,
+    /// Further seals, with which none counts.
+    others: Vec<u8>,
 }
 
 fn token_of(metadata: &Metadata, device: &Path) -> Result<Token> {
-    let (id, exists) = metadata.seal().ok_or_else(|| {
+    if let [id, others @ ..] = &*metadata.seals() {
+        return Ok(Token { id: *id, exists: true, others: others.into() });
+    }
+    let id = metadata.free_token().ok_or_else(|| {
         Error::new(Kind::Usage, format!("seal {}", device.display()), "its header has no room for another token")
-            .remedy("remove one with `cryptsetup token remove`")
+            .remedy("remove one: cryptsetup token remove --token-id N DEVICE; cryptsetup luksDump shows them")
     })?;
-    Ok(Token { id, exists })
+    Ok(Token { id, exists: false, others: Vec::new() })
 }
 
 /// The device, and its header as it is now.
@@ -120,9 +125,14 @@ fn header_of(device: &Path) -> Result<(File, Header)> {
     let what = || format!("read the LUKS2 header of {}", device.display());
     let file = File::open(device).map_err(|e| Error::system(what(), e))?;
     let header = device::read(&file, 0).map_err(|e| Error::system(what(), e))?;
-    let header = header.ok_or_else(|| {
-        Error::new(Kind::Usage, what(), "it has none, or a broken one")
-            .remedy("name a LUKS2 volume; `cryptsetup repair` mends a header of which one copy is left")
+    let header = header.ok_or_else(|| match device::uuid_of_luks1(&file) {
+        Some(_) => Error::new(Kind::Usage, what(), "it is a LUKS1 volume").remedy(format!(
+            "convert it while it is closed, and add the token: cryptsetup convert --type luks2 {0}; cryptsetup token add \
+             --key-description machine:luks {0}",
+            device.display()
+        )),
+        None => Error::new(Kind::Usage, what(), "it has none, or a broken one")
+            .remedy("name a LUKS2 volume; `cryptsetup repair` mends a header of which one copy is left"),
     })?;
     Ok((file, header))
 }
@@ -138,8 +148,13 @@ fn copy_of(header: &Header) -> std::io::Result<File> {
     Ok(copy)
 }
 
-/// Has cryptsetup write the token.
+/// Has cryptsetup write the token, and take away the other seals before: a header with two opens no more than one with none.
 fn import(token: &Token, mac: [u8; 32], device: &Path, cryptsetup: &Path) -> Result<()> {
+    for id in &token.others {
+        let id = id.to_string();
+        let args = ["token", "remove", "--token-id", &id].map(OsStr::new);
+        run(cryptsetup, &[&args[..], &[device.as_os_str()]].concat(), b"")?;
+    }
     let digits = digest::hex(&mac);
     // In this order and form: `luks::header` looks for just this.
     let json = format!(r#"{{"type":"trust-seal","keyslots":[],"mac":"{digits}"}}"#);

@@ -67,6 +67,8 @@ impl Link {
                     let answers = watch(&fd).map_err(|errno| {
                         Error::new(Kind::NoTpm, format!("use {}", name(address)), errno.to_string())
                     })?;
+                    // Who does not wait for a TPM waits for its answers.
+                    let patience = patience.max(Duration::from_secs(1));
                     return Ok(Self { fd, answers, _platform: platform, framing, patience });
                 }
                 Err(error) => error,
