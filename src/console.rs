@@ -32,6 +32,11 @@ fn write_to(path: &str, line: &str) {
     }
 }
 
+/// Says what may turn out to be wrong: to standard error alone.
+pub fn warn(line: &str) {
+    note(&format!("warning: {line}"));
+}
+
 /// Says what no one must miss nor be alarmed by: to standard error alone.
 pub fn note(line: &str) {
     let _ = writeln!(std::io::stderr(), "trust: {line}");

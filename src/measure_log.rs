@@ -88,5 +88,5 @@ fn open(path: &Path) -> io::Result<Option<File>> {
 }
 
 fn not_recorded(why: io::Error) {
-    console::note(&format!("{PLACE} does not say that PCR 7 is locked: {why}"));
+    console::warn(&format!("{PLACE} does not say that PCR 7 is locked: {why}"));
 }

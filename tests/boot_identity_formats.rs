@@ -60,7 +60,11 @@ fn fits_or_names_the_limit(identity: Identity, size: u64) {
     let machine = Machine::with(Swtpm::new(), identity);
     let run = machine.boot(Boot::Limited, "try status trust provision $CERT $KEY\npublished");
     run.refused(2);
-    assert!(run.stderr.contains(&limit.to_string()), "{run:#?}");
+    assert!(
+        run.stderr.contains(&limit.to_string()) && run.stderr.contains("RSA 2048, or an elliptic curve"),
+        "{run:#?}"
+    );
+    assert!(!run.stderr.contains("3072"), "what does not fit is no advice: {run:#?}");
     machine.provision_with(&Identity::rsa(2048));
 }
 

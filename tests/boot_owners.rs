@@ -338,5 +338,23 @@ fn indices_that_an_attacker_has_left() {
     tools.ok("nvdefine", &["0x1500040", "-C", "p", "-s", "40", "-a", "ppread|ppwrite|authread|platformcreate"]);
     let run = attempt(&machine, (Boot::Limited, PROVISION));
     run.refused(12);
-    assert!(run.stderr.contains("the platform has made 0x1500040"), "{run:#?}");
+    assert!(run.stderr.contains("the platform has made 0x1500040: it is the firmware's"), "{run:#?}");
+    // A clear does not remove it; the remedy does.
+    tools.ok("clear", &["-c", "p"]);
+    attempt(&machine, (Boot::Limited, PROVISION)).refused(12);
+    tools.ok("nvundefine", &["0x1500040", "-C", "p"]);
+    machine.provision();
+
+    // One that its owner may not even read, where a password stands in the way of starting over.
+    let machine = new_machine();
+    let tools = machine.tpm.tools();
+    tools.ok("nvdefine", &["0x1500001", "-C", "o", "-s", "32", "-a", "authread|authwrite", "-p", THEIRS]);
+    fs::write(tools.dir().join("contents"), [0; 32]).expect("a writable directory");
+    tools.ok("nvwrite", &["0x1500001", "-C", "0x1500001", "-P", THEIRS, "-i", "contents"]);
+    tools.ok("changeauth", &["-c", "e", THEIRS]);
+    let run = attempt(&machine, (Boot::Limited, PROVISION));
+    run.refused(12);
+    assert!(run.stderr.contains("the index is somebody else's, who gives the owner no access"), "{run:#?}");
+    tools.ok("clear", &["-c", "p"]);
+    machine.provision();
 }

@@ -278,3 +278,24 @@ fn an_interposer_with_a_key_of_his_own() {
         assert!(swap.count() <= 2, "{command}: {} parameters", swap.count());
     }
 }
+
+/// Where another tool has made an RSA storage root key: said before anything is written, and both remedies work.
+#[test]
+fn a_root_key_that_nobody_can_vouch_for_is_refused_before_anything_is_written() {
+    let provision = r#"provision --srk-public /cell/srk.pub "$CERT" "$KEY""#;
+    for remedy in [&["evictcontrol", "-C", "o", "-c", "0x81000001"][..], &["clear", "-c", "p"]] {
+        let machine = Machine::new();
+        let tools = machine.tpm.tools();
+        tools.ok("createprimary", &["-C", "o", "-G", "rsa2048", "-c", "rsa"]);
+        tools.ok("evictcontrol", &["-C", "o", "-c", "rsa", "0x81000001"]);
+        let run = machine.boot(Boot::Limited, &format!("try status trust {provision}\npublished"));
+        run.refused(12);
+        assert!(run.stderr.contains("is not ECC P-256, and no authority can vouch for it"), "{run:#?}");
+        assert!(run.stderr.contains("tpm2_evictcontrol -C o -c 0x81000001"), "{run:#?}");
+        assert!(tools.ok("getcap", &["handles-nv-index"]).trim().is_empty(), "something was written");
+        assert!(!file(&machine, "srk.pub").exists());
+        tools.ok(remedy[0], &remedy[1..]);
+        machine.boot(Boot::Limited, &format!("trust {provision}")).ok();
+        assert!(file(&machine, "srk.pub").exists());
+    }
+}

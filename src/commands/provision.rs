@@ -17,7 +17,7 @@ pub fn run(options: &Options) -> Result<()> {
         return Err(Error::new(Kind::Usage, "run provision", "it needs CERT and KEY"));
     };
     let identity = Identity::load(Path::new(certificate), Path::new(key))?;
-    let mut store = open_store(options)?;
+    let mut store = open_store(options)?.with_certifiable_root(options.srk_public.is_some());
     let ((outcome, key), _locked) = read_then_lock(&mut store, options.on_lock_failure, |store| {
         store.provision(&identity).map(|outcome| (outcome, store.storage_root_key()))
     })?;
@@ -30,12 +30,7 @@ pub fn run(options: &Options) -> Result<()> {
 
 /// Says what an authority may vouch for, and writes it into a file if one is given.
 fn show_storage_root_key(key: Option<StorageKey>, file: Option<&Path>) -> Result<()> {
-    let Some(key) = key else {
-        let Some(file) = file else { return Ok(()) };
-        let why = "the TPM has no ECC P-256 storage key at 0x81000001";
-        return Err(Error::new(Kind::Unprovisioned, format!("write {}", file.display()), why)
-            .remedy("the machine is provisioned; without such a key, no keyset that asks for its signature boots it"));
-    };
+    let Some(key) = key else { return Ok(()) };
     console::note(&format!("the name of the storage root key is {}", key.name()));
     let Some(file) = file else { return Ok(()) };
     fs::write(file, key.to_tpm2b()).map_err(|why| Error::system(format!("write {}", file.display()), why))

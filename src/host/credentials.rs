@@ -79,6 +79,13 @@ pub fn load_key(dir: &Path) -> Result<PrivateKey> {
 /// `public` is what the certificate says, for a token that keeps no public keys.
 fn load(dir: &Path, public: Option<&PublicKey>) -> Result<PrivateKey> {
     let path = dir.join(KEY);
+    if !path.exists() && dir.join(CERTIFICATE).exists() {
+        let why = "the private key of its certificate is not here";
+        return Err(Error::new(Kind::Usage, format!("use {}", path.display()), why).remedy(
+            "run it where that key is; or, if it is in a token, have the keyset name that: trust keyset use-key NAME ROLE \
+             pkcs11:…",
+        ));
+    }
     PrivateKey::from_file(&path, public).map_err(|e| in_file(&path, e))
 }
 

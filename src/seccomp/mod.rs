@@ -59,7 +59,7 @@ pub fn confine(phases: &[&[Call]]) -> Result<()> {
         Ok(_) => Ok(()),
         // The kernel is of the same signed image: nobody has taken it away.
         Err(Errno::ENOSYS | Errno::EINVAL) => {
-            console::note("this kernel has no CONFIG_SECCOMP_FILTER: system calls are not confined");
+            console::warn("this kernel has no CONFIG_SECCOMP_FILTER: system calls are not confined");
             Ok(())
         }
         Err(errno) => Err(failed(errno)),

@@ -67,6 +67,9 @@ impl Nv {
 /// writes is there once, not once for each caller.
 pub(super) type Authorize<'a> = &'a mut dyn FnMut(&mut Tpm) -> Result<()>;
 
+/// What to do about an index that only the firmware may remove; clearing the TPM leaves it.
+const PLATFORM: &str = "switch off in the firmware setup what needs it, or use another TPM: a clear does not remove it; where \
+                        the platform's authorization is empty, tpm2_nvundefine -C p does";
 /// What to do about a TPM that is an attacker's.
 pub(super) const CLEAR: &str =
     "clear the TPM in the firmware setup, which destroys what it holds, then provision and install the machine anew";
@@ -232,9 +235,9 @@ impl Tpm {
         });
         removed.map_err(|error| match self.last_code() {
             response_code::NV_AUTHORIZATION => {
-                let why = format!("the platform has made {:#x}, not the TPM's owner", nv.index.handle());
-                Error::new(Kind::Refused, WHAT, why)
-                    .remedy("remove it with the platform's authorization (tpm2_nvundefine -C p), or use another TPM")
+                let why =
+                    format!("the platform has made {:#x}: it is the firmware's, not the owner's", nv.index.handle());
+                Error::new(Kind::Refused, WHAT, why).remedy(PLATFORM)
             }
             _ => error,
         })

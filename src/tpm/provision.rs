@@ -255,7 +255,7 @@ impl TpmStore {
             if size > usize::try_from(limit).unwrap_or(usize::MAX) {
                 let why = format!("it has {size} bytes, and an NV index of this TPM holds at most {limit}");
                 return Err(Error::new(Kind::Usage, format!("store {}", index.title()), why)
-                    .remedy("use a smaller key or certificate: RSA 2048 or 3072, or an elliptic curve"));
+                    .remedy("use a certificate without its chain, for a smaller key: RSA 2048, or an elliptic curve"));
             }
         }
         Ok(())

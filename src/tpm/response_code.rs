@@ -77,6 +77,13 @@ pub fn error(what: &'static str, code: u32) -> Error {
                 "restart the machine; if this happens again, clear the TPM in the firmware setup and provision it anew",
             ),
         ),
+        NV_AUTHORIZATION => (
+            Kind::Refused,
+            "the index is somebody else's, who gives the owner no access: the firmware's, or another program's",
+            Some(
+                "clear the TPM in the firmware setup, which removes what is not the firmware's, and provision it anew",
+            ),
+        ),
         NV_SPACE => (
             Kind::Unprovisioned,
             "the TPM's NV memory is full",

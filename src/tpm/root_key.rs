@@ -43,6 +43,13 @@ impl TpmStore {
             return Err(Error::new(Kind::Refused, "take ownership of the TPM", why)
                 .remedy("clear the TPM in the firmware setup, which destroys what it holds, and run it again"));
         };
+        if self.must_be_certifiable && salted.is_none() {
+            let why = "its storage root key, at 0x81000001, is not ECC P-256, and no authority can vouch for it";
+            return Err(Error::new(Kind::Refused, "show the storage root key", why).remedy(
+                "clear the TPM in the firmware setup, which destroys what it holds, and provision it anew: it gets such \
+                 a key then; where it has no owner yet, tpm2_evictcontrol -C o -c 0x81000001 will do",
+            ));
+        }
         Ok(RootKey { name, salted: salted.is_some() })
     }
 }

@@ -32,6 +32,7 @@ pub struct TpmStore {
     salted_to: Option<StorageKey>,
     open: Option<Open>,
     log: MeasureLog,
+    pub(super) must_be_certifiable: bool,
 }
 
 /// What is known once this boot has been found to be allowed what it asks for.
@@ -47,7 +48,14 @@ impl TpmStore {
     #[must_use]
     pub fn new(tpm: Tpm, pcr7data: PathBuf, voucher: PathBuf) -> Self {
         let log = MeasureLog::default();
-        Self { tpm, pcr7data, voucher, pcr7: None, session: None, salted_to: None, open: None, log }
+        let (session, must_be_certifiable) = (None, false);
+        Self { tpm, pcr7data, voucher, pcr7: None, session, salted_to: None, open: None, log, must_be_certifiable }
+    }
+
+    /// Has `provision` refuse a TPM whose storage root key no authority could vouch for, before it writes anything.
+    #[must_use]
+    pub fn with_certifiable_root(self, must_be: bool) -> Self {
+        Self { must_be_certifiable: must_be, ..self }
     }
 
     /// Has the lock recorded in this log.

@@ -46,7 +46,11 @@ fn line(finding: &Finding) -> String {
     let path = finding.path.display().to_string();
     let place = if path.is_empty() { String::new() } else { format!("{}: ", printable(&path)) };
     let remedy = if finding.remedy.is_empty() { String::new() } else { format!("; {}", printable(&finding.remedy)) };
-    format!("{}: {place}{}{remedy}", severity(finding.severity), printable(&finding.what))
+    let more = match finding.also.len() {
+        0 => String::new(),
+        count => format!(" (and so {count} more)"),
+    };
+    format!("{}: {place}{}{more}{remedy}", severity(finding.severity), printable(&finding.what))
 }
 
 /// In colour where somebody looks at it, who has not said that he does not want it (no-color.org).

@@ -130,7 +130,7 @@ impl SignEfi {
         }
         let hash = if self.digest == "sha384" { Hash::Sha384 } else { Hash::Sha256 };
         if let Some(doubt) = doubt(&image, &Facts::of(certificate).common_name) {
-            console::note(&format!("{} {doubt}", self.file.display()));
+            console::warn(&format!("{} {doubt}", self.file.display()));
         }
         let signer = Signer { key: &key, certificate, intermediates };
         interrupt::defer();

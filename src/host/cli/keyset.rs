@@ -94,7 +94,7 @@ impl InitKeyset {
 impl New {
     fn make(self, keyset: String) -> Result<()> {
         if self.bootkit_version.is_some() {
-            console::note("--bootkit-version does nothing: no boot kit is fetched or made");
+            console::warn("--bootkit-version does nothing: no boot kit is fetched or made");
         }
         let keys = self.keys.open()?;
         let dir = keyset::create(&Owner { keyset, organizations: self.org }, keys, &self.chain)?;

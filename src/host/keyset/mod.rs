@@ -12,6 +12,7 @@ mod create;
 mod export;
 mod fit;
 mod inside;
+mod nearest;
 mod place;
 pub mod show;
 mod use_key;
@@ -145,7 +146,7 @@ impl Keyset {
                 format!("open keyset {name:?}"),
                 format!("{} is no directory", dir.display()),
             )
-            .remedy(format!("create it with `trust initkeyset --keysetname {name}`")));
+            .remedy(instead(name)));
         }
         Ok(Self { name: name.to_owned(), dir })
     }
@@ -186,6 +187,12 @@ impl Keyset {
     #[must_use]
     pub fn projects(&self) -> PathBuf {
         self.dir.join("manifest")
+    }
+
+    /// Whether a private key is here, in a file or as the name of one in a token.
+    #[must_use]
+    pub fn has_key(&self, role: Role) -> bool {
+        self.dir.join(role.dir()).join(credentials::KEY).exists()
     }
 
     /// A key and its certificate.
@@ -232,6 +239,17 @@ impl Keyset {
     /// Those of [`credentials::load_key`].
     pub fn key(&self, role: Role) -> Result<PrivateKey> {
         credentials::load_key(&self.dir.join(role.dir()))
+    }
+}
+
+/// What to do where there is no keyset of this name.
+fn instead(name: &str) -> String {
+    let create = format!("create it with `trust initkeyset --keysetname {name}`");
+    let names = list().unwrap_or_default();
+    match (nearest::nearest(name, &names), &*names) {
+        (Some(near), _) => format!("say {near}, if that is what you mean; `trust keyset list` shows all"),
+        (None, []) => create,
+        (None, _) => format!("say one of those that `trust keyset list` shows, or {create}"),
     }
 }
 

@@ -80,7 +80,7 @@ impl Old {
     /// Writes zeros over it; its name is another file's by now.
     fn overwrite(mut self, path: &Path) -> Result<()> {
         if self.links > 1 {
-            console::note(&format!("the old key of {} has another name, under which it stays", path.display()));
+            console::warn(&format!("the old key of {} has another name, under which it stays", path.display()));
             return Ok(());
         }
         let zeros = vec![0; usize::try_from(self.size).unwrap_or(0)];

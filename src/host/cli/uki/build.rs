@@ -184,7 +184,7 @@ impl Build {
             self.expect_policy(&ingredients.additions, pcr7)?;
         }
         if self.kind.is_given_secrets() {
-            doubts.iter().for_each(|doubt| console::note(doubt));
+            doubts.iter().for_each(|doubt| console::warn(doubt));
         }
         let size = output.data().len();
         output.finish()?;
@@ -216,6 +216,15 @@ impl Build {
                 let certificate = certificate::first(&atomic::read(cert)?).map_err(|e| e.within(in_file(cert)))?;
                 Ok(Some(Credentials { key: PrivateKey::open(key)?, certificate }))
             }
+            _ if !keyset.has_key(self.kind.role()) => {
+                let (role, name) = (self.kind.role().dir(), &self.keyset);
+                let why = format!("keyset {name:?} has no private key {role} here");
+                Err(Error::new(Kind::Usage, "sign the image", why).remedy(format!(
+                    "build it with --unsigned, and sign it where the key is: trust sign efi IMAGE --key {role}/privkey.pem \
+                     --cert {role}/cert.pem --output SIGNED; or have the keyset name a token: trust keyset use-key {name} \
+                     {role} pkcs11:…"
+                )))
+            }
             _ => keyset.credentials(self.kind.role()).map(Some),
         }
     }
@@ -225,7 +234,7 @@ impl Build {
         let prediction = pcr7::predict(keyset, &self.machine.machine(keyset)?)?;
         let own = keyset.certificate(self.kind.role())?;
         if signer.is_some_and(|signer| signer.certificate != own) {
-            console::note("--cert is not the keyset's certificate: PCR 7 cannot be predicted");
+            console::warn("--cert is not the keyset's certificate: PCR 7 cannot be predicted");
             return Ok(None);
         }
         Ok(Some(self.kind.value(&prediction.values())))
@@ -251,7 +260,7 @@ impl Build {
         let known = inspect::look_into(additions)?.policies;
         let expected = |policy: &inspect::Policy| policy.pcr7 == *pcr7 && policy.info.key_type == self.kind.key_type();
         if !known.iter().any(expected) {
-            console::note(&format!(
+            console::warn(&format!(
                 "the keyset has no policy for PCR 7 = {}: this boot will be allowed nothing; \
                  sign one with `trust keyset pcr7data {}` and build the image again",
                 hex(pcr7),

@@ -30,6 +30,7 @@ pub fn check(keyset: &Keyset, findings: &mut Findings) {
         kept: 0,
         tokens: 0,
         absent: Vec::new(),
+        unasked: BTreeMap::new(),
         guids: BTreeMap::new(),
         keys: BTreeMap::new(),
     };
@@ -50,6 +51,8 @@ struct Look<'a> {
     tokens: usize,
     /// Where one is missed. Those of machines are not: they go with the machines.
     absent: Vec<PathBuf>,
+    /// How many certificates could not be compared with these issuers, by their directories.
+    unasked: BTreeMap<&'static str, usize>,
     guids: BTreeMap<Uuid, Role>,
     /// By public key, in DER.
     keys: BTreeMap<Vec<u8>, Role>,
@@ -190,8 +193,8 @@ impl Look<'_> {
             IssuedBy::Itself => (certificate, "its own key"),
             IssuedBy::Role(Some(issuer), name) => (*issuer, *name),
             IssuedBy::Role(None, name) => {
-                let what = format!("was not issued by anyone who could be asked: {name} has no certificate");
-                return self.findings.warning(&path, what, RESTORE);
+                *self.unasked.entry(name).or_default() += 1;
+                return;
             }
         };
         match PublicKey::from_info(issuer.tbs_certificate().subject_public_key_info()) {
@@ -294,9 +297,14 @@ impl Look<'_> {
         let subject = found.tbs_certificate().subject();
         let (name, number) = (common_name(subject), serial_number(subject));
         let expected = product.map(|product| format!("PID:{product} SN:{serial}"));
-        if name != serial || expected.is_some_and(|expected| number != expected) {
-            let what = format!("is for {name:?} with serialNumber {number:?}, which is another machine or product");
-            self.findings.error(&dir.join(Item::Certificate.file()), what, "remove it and add the machine again");
+        let path = dir.join(Item::Certificate.file());
+        let add_again = "remove the machine's directory, and add the machine again: trust sudi add";
+        if name != serial || !number.ends_with(&format!(" SN:{serial}")) {
+            let what = format!("is for {name:?} with serialNumber {number:?}, which is another machine");
+            self.findings.error(&path, what, add_again);
+        } else if let Some(expected) = expected.filter(|expected| number != *expected) {
+            let what = format!("is for another product than {}", expected.split(' ').next().unwrap_or_default());
+            self.findings.error(&path, what, format!("restore uuid from a backup if that is wrong; else {add_again}"));
         }
         Whereabouts::of(&dir.join(Item::PrivateKey.file())) != Whereabouts::Absent
     }
@@ -304,10 +312,14 @@ impl Look<'_> {
     /// What private keys are not here.
     fn sum_up(&mut self) {
         let root = self.keyset.path();
+        for (name, count) in &self.unasked {
+            let what = format!("{} from it not compared with it", counted(*count, "certificate"));
+            self.findings.follows(&root.join(name), &what);
+        }
         if !self.absent.is_empty() && self.kept == 0 && self.tokens == 0 {
             return self
                 .findings
-                .note(root, "holds no private key: nothing can be signed with it, nor was any compared");
+                .note(root, "holds no private key: none was compared, and what needs one is signed elsewhere, where it is, or by a token that the keyset names (trust keyset use-key)");
         }
         for path in &self.absent {
             let remedy = "restore it from a backup, unless it is kept elsewhere";

@@ -52,6 +52,8 @@ pub struct Finding {
     pub what: String,
     /// What to do, or nothing.
     pub remedy: String,
+    /// Of what else the same is true, with the same remedy.
+    pub also: Vec<PathBuf>,
 }
 
 /// What was found, and how much of each.
@@ -78,8 +80,7 @@ pub fn check(keyset: &Keyset) -> Result<Report> {
     files::check(keyset, &mut findings)?;
     keys::check(keyset, &mut findings);
     policies::check(keyset, &mut findings);
-    let mut findings = findings.list;
-    findings.sort();
+    let findings = summed_up(findings.list);
     let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
     Ok(Report {
         name: keyset.name().to_owned(),
@@ -117,9 +118,49 @@ impl Findings {
         }
     }
 
+    /// Says of what is wrong at or in `path` what follows from it, in place of further findings; or else that alone.
+    fn follows(&mut self, path: &Path, what: &str) {
+        let relative = path.strip_prefix(&self.root).unwrap_or(path);
+        let is_cause =
+            |finding: &&mut Finding| finding.severity == Severity::Error && finding.path.starts_with(relative);
+        match self.list.iter_mut().find(is_cause) {
+            Some(finding) => finding.what += &format!(": {what}"),
+            None => self.warning(path, what, RESTORE),
+        }
+    }
+
     fn add(&mut self, severity: Severity, path: &Path, what: String, remedy: String) {
         let path = path.strip_prefix(&self.root).unwrap_or(path).to_owned();
-        self.list.push(Finding { severity, path, what, remedy });
+        self.list.push(Finding { severity, path, what, remedy, also: Vec::new() });
+    }
+}
+
+/// The worst first, then by path; what has one cause once, wherever it shows.
+fn summed_up(mut list: Vec<Finding>) -> Vec<Finding> {
+    list.sort();
+    list.dedup();
+    let mut findings: Vec<Finding> = Vec::new();
+    for finding in list {
+        let is_like = |other: &&mut Finding| {
+            (other.severity, &other.what, &other.remedy) == (finding.severity, &finding.what, &finding.remedy)
+                && is_sibling(&other.path, &finding.path)
+        };
+        match findings.iter_mut().find(is_like) {
+            Some(other) => other.also.push(finding.path),
+            None => findings.push(finding),
+        }
+    }
+    findings
+}
+
+/// Whether these are the same file of two machines of a project, or of two PCR 7 values.
+fn is_sibling(one: &Path, other: &Path) -> bool {
+    let [one, other] = [one, other].map(|path| path.iter().collect::<Vec<_>>());
+    let among_same = |count| one.get(..count) == other.get(..count) && one.get(4) == other.get(4);
+    match one.first().and_then(|first| first.to_str()) {
+        Some("manifest") => one.len() == 5 && among_same(3),
+        Some("pcr7data") => one.len() >= 4 && one.get(2).is_some_and(|part| part.len() == 2) && among_same(2),
+        _ => false,
     }
 }
 
