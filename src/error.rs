@@ -1,6 +1,10 @@
 //! What can go wrong, sorted by what the person in front of the machine can do.
 
-use std::{borrow::Cow, fmt, io};
+use std::{
+    borrow::Cow,
+    fmt,
+    io::{self, ErrorKind},
+};
 
 /// The kinds of failure, one for each remedy. The number is the exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +80,11 @@ impl Kind {
 ///
 /// Reads as `cannot WHAT: WHY; REMEDY`. It never holds a secret.
 #[derive(Debug)]
-pub struct Error {
+pub struct Error(Box<Message>);
+
+/// Behind a pointer: a failure is rare, and every function that can fail would move all of it.
+#[derive(Debug)]
+struct Message {
     kind: Kind,
     what: Cow<'static, str>,
     why: Cow<'static, str>,
@@ -89,26 +97,48 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// `what` continues "cannot …"; `why` is a clause without a full stop.
     pub fn new(kind: Kind, what: impl Into<Cow<'static, str>>, why: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, what: what.into(), why: why.into(), remedy: Cow::Borrowed(kind.remedy()) }
+        Self::of(kind, what.into(), why.into())
+    }
+
+    /// Out of line, as the like below: there are hundreds of callers.
+    #[inline(never)]
+    fn of(kind: Kind, what: Cow<'static, str>, why: Cow<'static, str>) -> Self {
+        Self(Box::new(Message { kind, what, why, remedy: Cow::Borrowed(kind.remedy()) }))
     }
 
     /// A system call that failed while doing `what`.
     pub fn system(what: impl Into<Cow<'static, str>>, why: impl Into<io::Error>) -> Self {
-        Self::new(Kind::System, what, why.into().to_string())
+        Self::of_system(what.into(), &why.into())
+    }
+
+    #[inline(never)]
+    fn of_system(what: Cow<'static, str>, why: &io::Error) -> Self {
+        let error = Self::new(Kind::System, what, why.to_string());
+        match why.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => error.remedy("check the name, and that it is there"),
+            ErrorKind::PermissionDenied => error.remedy("run it as root"),
+            ErrorKind::StorageFull => error.remedy("free some space and run it again"),
+            _ => error,
+        }
     }
 
     /// Replaces the remedy of the kind by one that knows the circumstances.
     #[must_use]
-    pub fn remedy(mut self, remedy: impl Into<Cow<'static, str>>) -> Self {
-        self.remedy = remedy.into();
+    pub fn remedy(self, remedy: impl Into<Cow<'static, str>>) -> Self {
+        self.with(remedy.into())
+    }
+
+    #[inline(never)]
+    fn with(mut self, remedy: Cow<'static, str>) -> Self {
+        self.0.remedy = remedy;
         self
     }
 
     /// The same failure seen from further out: `what` failed because of it. Kind and remedy stay.
     #[must_use]
     pub fn within(mut self, what: impl Into<Cow<'static, str>>) -> Self {
-        self.why = Cow::Owned(self.cause());
-        self.what = what.into();
+        self.0.why = Cow::Owned(self.cause());
+        self.0.what = what.into();
         self
     }
 
@@ -116,7 +146,7 @@ impl Error {
     #[must_use]
     pub fn because(mut self, more: &str) -> Self {
         if !more.is_empty() {
-            self.why = format!("{}: {more}", self.why).into();
+            self.0.why = format!("{}: {more}", self.0.why).into();
         }
         self
     }
@@ -124,25 +154,25 @@ impl Error {
     /// What and why without the remedy, for an error that has its own.
     #[must_use]
     pub fn cause(&self) -> String {
-        format!("cannot {}: {}", self.what, self.why)
+        format!("cannot {}: {}", self.0.what, self.0.why)
     }
 
     /// Why alone, for a report that says what itself.
     #[must_use]
     pub fn why(&self) -> &str {
-        &self.why
+        &self.0.why
     }
 
     /// Which remedy it calls for; decides the exit status.
     #[must_use]
     pub const fn kind(&self) -> Kind {
-        self.kind
+        self.0.kind
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {}: {}; {}", self.what, self.why, self.remedy)
+        write!(f, "cannot {}: {}; {}", self.0.what, self.0.why, self.0.remedy)
     }
 }
 

@@ -4,7 +4,7 @@ use super::{
     atomic::{self, Staging},
     credentials::Credentials,
     key::{KeyType, PrivateKey},
-    keyset::{Keyset, Role, check_name},
+    keyset::{Keyset, Role, check_name, nearest},
     profile, xdg,
 };
 use crate::error::{Error, Kind, Result};
@@ -122,9 +122,16 @@ pub(super) fn open(keyset: &Keyset, name: &str) -> Result<PathBuf> {
     if dir.is_dir() {
         return Ok(dir);
     }
+    let names = list(keyset).unwrap_or_default();
     let keyset = keyset.name();
-    Err(Error::new(Kind::Usage, format!("open project {name:?}"), format!("keyset {keyset:?} has none of this name"))
-        .remedy(format!("add it with `trust project add {keyset} {name}`")))
+    let error =
+        Error::new(Kind::Usage, format!("open project {name:?}"), format!("keyset {keyset:?} has none of this name"));
+    Err(match nearest(name, &names) {
+        Some(near) => {
+            error.remedy(format!("say {near}, if that is what you mean; `trust project list {keyset}` shows all"))
+        }
+        None => error.remedy(format!("add it with `trust project add {keyset} {name}`")),
+    })
 }
 
 /// The UUID of the product in this directory.

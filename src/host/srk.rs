@@ -39,8 +39,9 @@ fn is_name(text: &str) -> bool {
 fn read(public: &Path) -> Result<StorageKey> {
     StorageKey::from_tpm2b(&atomic::read(public)?).ok_or_else(|| {
         let why = "it is not the TPM2B_PUBLIC of an ECC P-256 storage key that cannot leave its TPM";
-        Error::new(Kind::Usage, format!("use {}", public.display()), why)
-            .remedy("take what `trust provision --srk-public` or `tpm2_readpublic -c 0x81000001 -o` has written")
+        Error::new(Kind::Usage, format!("use {}", public.display()), why).remedy(
+            "take what `trust provision --srk-public` has written: it says what to do with a TPM that has another key",
+        )
     })
 }
 

@@ -36,7 +36,7 @@ impl TpmStore {
         let current = self.tpm.read_nv(&nv, open.chunk, access, &mut |_| Ok(()))?;
         let current = str::from_utf8(current.expose()).ok().and_then(pcr7data::parse_version).ok_or_else(|| {
             Error::new(Kind::Corrupt, WHAT, "what the TPM holds for one is not four digits")
-                .remedy("write it with tpm2_nvwrite, as the TPM's owner")
+                .remedy("write it as the TPM's owner: printf 0001 | tpm2_nvwrite -C o -P PASSWORD -i - 0x1500020")
         })?;
         match current.cmp(&version) {
             Ordering::Less => self.tpm.write_nv(&nv, &version, open.chunk, access, &mut |_| Ok(())).map(|()| true),

@@ -21,6 +21,7 @@ pub use create::{Keys, create};
 pub use export::export_public;
 pub use fit::check as check_fit;
 pub use inside::Inside;
+pub use nearest::nearest;
 pub use place::{Item, Place};
 pub use use_key::use_key;
 
@@ -246,7 +247,7 @@ impl Keyset {
 fn instead(name: &str) -> String {
     let create = format!("create it with `trust initkeyset --keysetname {name}`");
     let names = list().unwrap_or_default();
-    match (nearest::nearest(name, &names), &*names) {
+    match (nearest(name, &names), &*names) {
         (Some(near), _) => format!("say {near}, if that is what you mean; `trust keyset list` shows all"),
         (None, []) => create,
         (None, _) => format!("say one of those that `trust keyset list` shows, or {create}"),

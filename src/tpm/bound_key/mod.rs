@@ -103,11 +103,11 @@ impl Tpm {
             | response_code::CURVE => {
                 let why = format!("this TPM takes no {} keys", object.kind);
                 Error::new(Kind::Usage, WHAT, why)
-                    .remedy("provision the machine with a key that it takes: RSA 2048 or P-256")
+                    .remedy("clear the TPM, and provision and install the machine anew with a key that it takes: RSA 2048 or P-256")
             }
             response_code::BINDING | response_code::KEY => {
                 Error::new(Kind::Usage, WHAT, "it is not the private key of the certificate")
-                    .remedy("provision the machine with a certificate and the key that belongs to it")
+                    .remedy("clear the TPM, and provision and install the machine anew with a certificate and the key that belongs to it")
             }
             _ => error,
         })

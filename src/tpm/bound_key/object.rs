@@ -43,7 +43,7 @@ impl Object {
     pub fn of(identity: &Identity) -> Result<Self> {
         let unfit = |why: &'static str| {
             Error::new(Kind::Usage, super::WHAT, why)
-                .remedy("provision the machine with a key that TPMs take: RSA 2048 or P-256")
+                .remedy("clear the TPM, and provision and install the machine anew with a key that TPMs take: RSA 2048 or P-256")
         };
         let block = private_key::only(identity.key().expose()).map_err(unfit)?;
         let key = PrivateKey::of_block(&block).ok_or_else(|| unfit("it is malformed"))?;
