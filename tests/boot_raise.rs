@@ -74,6 +74,8 @@ fn what_is_raised_already_stays_as_it_is() {
         }
         assert_eq!(version(&machine), "0002");
         machine.attempt("setup").refused(12);
+        machine.keyset.sign_for_version("0002");
+        assert_eq!(machine.attempt("setup").status(), 0);
     }
 }
 
@@ -122,6 +124,11 @@ fn a_version_that_is_none() {
     assert!(run.stderr.contains("is not four digits") && !run.stderr.contains('\x1b'), "{run:#?}");
     assert!(!has_written(&machine));
     locked(&machine, Boot::Tpm);
+    // The message says what to do, and that does it.
+    let remedy = run.stderr.split("write it as the TPM's owner: ").nth(1).expect("a remedy").trim();
+    let remedy = remedy.replace("PASSWORD", &layout.admin_password);
+    machine.boot(Boot::Tpm, &format!("TPM2TOOLS_TCTI=$TOOLS; export TPM2TOOLS_TCTI\n{remedy} >&2")).ok();
+    assert_eq!(raise(&machine, Boot::Tpm, "0002").status(), 0);
 }
 
 #[test]

@@ -449,6 +449,38 @@ fn what_keeps_a_volume_closed_is_named_and_the_remedy_works() {
     }
 }
 
+/// What stands in the way beside the volume: each is named, and what is said helps.
+#[test]
+fn what_is_in_the_way_is_named_and_the_remedy_works() {
+    let machine = Sealed::new();
+    let run = machine.run(
+        r#"
+        mkdir -p /dev/mapper /sys/class/block/dm-0/dm
+        : >/dev/mapper/name
+        opens link /cell/disk
+        rm /dev/mapper/name
+        echo name >/sys/class/block/dm-0/dm/name
+        opens device /cell/disk
+        rm -r /sys/class/block/dm-0
+        opens free /cell/disk
+        try options env -i "$TRUST" luks open /cell/disk name -- --test-passphrase --nonsense
+        try missing "$HOST" luks check /cell/nothing
+        try check "$HOST" luks check /cell/disk
+        "#,
+    );
+    run.ok();
+    let names = ["link", "device", "free", "options", "missing", "check"];
+    assert_eq!(names.map(|name| run.value(name)), ["12", "12", "0", "15", "15", "12"], "{run:#?}");
+    for said in [
+        "/dev/mapper/name has this name already; remove foreign disks, or close that device, and try again",
+        "dm-0 has this name already; remove foreign disks, or close that device",
+        "cryptsetup ended with status 1; see what cryptsetup says above, and check its options, behind `--`",
+        "cannot look at /cell/nothing: No such file or directory (os error 2); check the name, and that it is there",
+    ] {
+        assert!(run.stderr.contains(said), "{said}: {run:#?}");
+    }
+}
+
 /// Where the header lies on a device of its own, neither command says that the disk is somebody else's and no more.
 #[test]
 fn a_detached_header_is_named() {

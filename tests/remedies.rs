@@ -132,7 +132,7 @@ const POLICIES: &[Case] = &[
     (
         "give a SHA-256 value in binary, not in hex",
         "printf 00%.0s {1..32} >p; trust keyset pcr7data k $VALUES",
-        "xxd -r -p p >q; mv q p; trust keyset pcr7data k $VALUES",
+        "printf 1%.0s {1..32} >p; trust keyset pcr7data k $VALUES",
     ),
     (
         "give the values of three kinds of images",

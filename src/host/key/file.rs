@@ -86,7 +86,7 @@ impl Found {
         match seen {
             Some(label) if label.ends_with(PKCS8) => {
                 Err(Error::new(Kind::Usage, "read a private key", format!("its format is {label:?}"))
-                    .remedy("write it as PKCS#8: openssl pkcs8 -topk8 -in FILE -out NEW"))
+                    .remedy("write a copy of it as PKCS#8: ssh-keygen -p -m PKCS8 -f COPY"))
             }
             Some(label) => Err(corrupt(format!("it holds {label:?} and no private key"))),
             None => Self::of_der(file).ok_or_else(|| corrupt("it holds neither PEM nor a key in DER".into())),
