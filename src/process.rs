@@ -1,10 +1,7 @@
 //! The process itself: nothing that could carry a secret out of it, nothing
 //! inherited that could look into it.
 
-#![allow(
-    unsafe_code,
-    reason = "descriptors that whoever came before has left open; SIGPIPE for the next program, and fork(2)"
-)]
+#![allow(unsafe_code, reason = "inherited descriptors; SIGPIPE and fork(2) for the next program")]
 
 use crate::error::{Error, Kind, Result};
 use nix::{

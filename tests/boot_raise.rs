@@ -114,7 +114,9 @@ fn a_boot_that_claims_to_be_one() {
 #[test]
 fn a_version_that_is_none() {
     let layout = Layout::default();
-    let machine = Machine::with(Swtpm::new(), Identity::ec("P-256"));
+    let mut machine = Machine::with(Swtpm::new(), Identity::ec("P-256"));
+    let tools = machine.tpm.tools().tcti();
+    machine.cell.set("TOOLS", tools);
     provision_with_tools(&machine.tpm, &machine.keyset, &machine.identity, &layout);
     fs::write(machine.tpm.tools().dir().join("version"), "9\x1b[m").expect("a writable directory");
     let owner = ["0x1500020", "-C", "o", "-P", &layout.admin_password, "-i", "version"];
@@ -127,7 +129,7 @@ fn a_version_that_is_none() {
     // The message says what to do, and that does it.
     let remedy = run.stderr.split("write it as the TPM's owner: ").nth(1).expect("a remedy").trim();
     let remedy = remedy.replace("PASSWORD", &layout.admin_password);
-    machine.boot(Boot::Tpm, &format!("TPM2TOOLS_TCTI=$TOOLS; export TPM2TOOLS_TCTI\n{remedy} >&2")).ok();
+    machine.boot(Boot::Tpm, &format!("export TPM2TOOLS_TCTI=$TOOLS\n{remedy} >&2")).ok();
     assert_eq!(raise(&machine, Boot::Tpm, "0002").status(), 0);
 }
 
