@@ -27,7 +27,7 @@ impl Kit {
         KIT.get_or_init(|| {
             let kit = Self(Home::with_keyset());
             let initrd = Initrd::new("say started yes\n");
-            vm::ukify(&initrd.pack(), "console=ttyS0 quiet panic=-1", &kit.file("unsigned.efi"));
+            vm::ukify(&initrd.pack(), "console=tty0 console=ttyS0 quiet panic=-1", &kit.file("unsigned.efi"));
             kit
         })
     }

@@ -60,7 +60,7 @@ fn prepare(home: &Home) -> PathBuf {
 
     let mut initrd = Initrd::new(&format!("{PUT}{SCRIPT}"));
     initrd.add_tree("keys", &file("keys")).program(Path::new("/usr/bin/chattr"));
-    vm::ukify(&initrd.pack(), "console=ttyS0 quiet panic=-1", &file("unsigned.efi"));
+    vm::ukify(&initrd.pack(), "console=tty0 console=ttyS0 quiet panic=-1", &file("unsigned.efi"));
     let [key, cert] = ["privkey.pem", "cert.pem"].map(|item| home.keys().join("k/uki-production").join(item));
     home.ok(&["sign", "efi", "unsigned.efi", "--key", text(&key), "--cert", text(&cert), "--output", "image.efi"]);
     file("image.efi")

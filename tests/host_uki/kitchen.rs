@@ -9,7 +9,7 @@ use std::{
     sync::OnceLock,
 };
 
-pub const CMDLINE: &str = "console=ttyS0 quiet panic=-1";
+pub const CMDLINE: &str = "console=tty0 console=ttyS0 quiet panic=-1";
 
 /// What an image is made of, in a home with keyset `k`.
 pub struct Kitchen(pub Home);

@@ -271,6 +271,7 @@ fn policies_in_the_initrd_are_told_by_their_boots() {
     let (kernel, stub) = (kernel(), stub());
     let build =
         ["uki", "build", "--keyset", "k", "--kernel", text(&kernel), "--stub", text(&stub), "--initrd", "initrd.img"];
+    let build = [&build[..], &["--cmdline", CMDLINE]].concat();
     let known = kitchen.0.output(&[&build[..], &["--kind", "limited", "--output", "again.efi"]].concat());
     assert_eq!(String::from_utf8_lossy(&known.stderr), "");
     let unknown = ["--dbx", "/dev/null", "--kind", "limited", "--output", "again.efi"];

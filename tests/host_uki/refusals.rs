@@ -12,7 +12,7 @@ fn refused(kitchen: &Kitchen, what: &str, value: &str) -> String {
         ("--kernel", text(&kernel)),
         ("--stub", text(&stub)),
         ("--initrd", "initrd.img"),
-        ("--cmdline", "noresume rdinit=/usr/bin/trust -- init --end"),
+        ("--cmdline", "console=ttyS0 noresume rdinit=/usr/bin/trust -- init --end"),
         ("--output", "refused.efi"),
     ];
     let mut args = vec!["uki", "build"];
@@ -144,8 +144,17 @@ fn no_image_that_may_read_secrets_leaves_its_command_line_to_the_boot_menu() {
         assert!(output.status.success() && !String::from_utf8_lossy(&output.stderr).contains("without "));
         fs::remove_file(kitchen.path("image.efi")).unwrap();
     }
-    assert!(build("limited", &[]).status.success());
-    for (line, doubt) in [("noresume resume=/dev/sda", "resume=/dev/sda puts"), ("quiet", "without noresume")] {
+    // Whatever it is for, it should say why it fails.
+    for (more, mute) in [(&[][..], true), (&["--cmdline", "console=ttyS0"], false)] {
+        let output = build("limited", more);
+        assert!(output.status.success());
+        assert_eq!(String::from_utf8_lossy(&output.stderr).contains("without console=tty0 console=ttyS0"), mute);
+    }
+    for (line, doubt) in [
+        ("noresume resume=/dev/sda", "resume=/dev/sda puts"),
+        ("quiet", "without noresume"),
+        ("quiet", "without console="),
+    ] {
         let said = String::from_utf8(build("production", &["--cmdline", line]).stderr).unwrap();
         assert!(said.contains(doubt), "not a word of {doubt}: {said}");
     }

@@ -14,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const CMDLINE: &str = "console=ttyS0 quiet panic=-1";
+const CMDLINE: &str = "console=tty0 console=ttyS0 quiet panic=-1";
 
 /// What the guest tells: PCRs, what is in the initrd besides its own files, and what that holds.
 const SCRIPT: &str = "\

@@ -168,7 +168,13 @@ const ODD: [Odd; 18] = [
     },
 ];
 
-const MISSING: [Missing; 3] = [
+const MISSING: [Missing; 4] = [
+    Missing {
+        name: "console",
+        systemd: false,
+        spelling: "console=tty0 console=ttyS0 (arm64: ttyAMA0)",
+        why: "nothing of a boot that fails is seen at a serial line",
+    },
     Missing {
         name: "noresume",
         systemd: false,
@@ -193,6 +199,12 @@ const MISSING: [Missing; 3] = [
 const END: &str = "--end";
 /// That it is the first process.
 const FIRST: &str = "rdinit=/usr/bin/trust";
+
+/// What is said of an image that may read nothing, too: whoever looks for a fault in it sees nothing.
+#[must_use]
+pub fn is_mute(cmdline: &str) -> Option<String> {
+    doubts(cmdline, false).into_iter().find(|doubt| doubt.starts_with("without console="))
+}
 
 /// What an owner would hardly want of an image that may read the secrets, a sentence each.
 ///
@@ -257,17 +269,18 @@ mod tests {
     #[test]
     fn an_appliance_is_beyond_doubt() {
         for line in [
-            "root=/dev/mapper/root ro panic=30 noresume systemd.import_credentials=no systemd.gpt_auto=0",
-            "panic=30 noresume systemd.import_credentials=no systemd.gpt_auto=0",
+            "console=tty0 console=ttyS0 root=/dev/mapper/root ro panic=30 noresume systemd.import_credentials=no \
+             systemd.gpt_auto=0",
+            "console=ttyAMA0 panic=30 noresume systemd.import_credentials=no systemd.gpt_auto=0",
             "root=/dev/mapper/root ro quiet rd.shell=0 rd.emergency=reboot noresume rd.luks=0 luks.crypttab=no \
              rd.systemd.gpt_auto=no systemd.import-credentials=false console=ttyS0 init=/sbin/init rd.timeout=600",
             // What mkosi is configured with.
-            "root=/dev/mapper/root systemd.gpt_auto=0 noresume systemd.import_credentials=no panic=30 \
-             systemd.crash_shell=no systemd.crash_action=reboot systemd.debug_shell=no",
+            "console=tty0 console=ttyS0 root=/dev/mapper/root systemd.gpt_auto=0 noresume systemd.import_credentials=no \
+             panic=30 systemd.crash_shell=no systemd.crash_action=reboot systemd.debug_shell=no",
         ] {
             assert_eq!(doubts(line, true), [""; 0], "{line}");
         }
-        assert_eq!(doubts("panic=30 noresume -- setup --exec /init", false), [""; 0]);
+        assert_eq!(doubts("console=ttyS0 panic=30 noresume -- setup --exec /init", false), [""; 0]);
     }
 
     #[test]
@@ -330,7 +343,7 @@ mod tests {
             "bootconfig",
             "panic=30 -- systemd.debug_shell",
         ] {
-            let found = doubts(&format!("noresume {line}"), false);
+            let found = doubts(&format!("console=ttyS0 noresume {line}"), false);
             let word = line.replace('"', "");
             let word = if word.contains("-- ") { word.rsplit(' ').next() } else { word.split(' ').next() };
             assert_eq!(found.len(), 1, "{line}: {found:?}");
@@ -341,7 +354,7 @@ mod tests {
     #[test]
     fn a_line_that_can_be_appended_to_is_told() {
         for line in ["noresume", "noresume rdinit=/usr/bin/trust -- init", "noresume -- init --end"] {
-            let found = super::doubts(line, false);
+            let found = super::doubts(&format!("console=ttyS0 {line}"), false);
             assert!(found.len() == 1 && found[0].contains("are appended to it"), "{line}: {found:?}");
         }
     }
@@ -349,11 +362,12 @@ mod tests {
     #[test]
     fn what_is_missing_is_told() {
         let says = |line: &str, systemd: bool| doubts(line, systemd);
-        assert_eq!(says("root=/dev/mapper/root", true).len(), 3);
-        assert_eq!(says("", false).len(), 1);
-        assert!(says("quiet -- noresume", false)[0].starts_with("without noresume "));
+        assert_eq!(says("root=/dev/mapper/root", true).len(), 4);
+        assert_eq!(says("", false).len(), 2);
+        assert!(says("console=ttyS0 -- noresume", false)[0].starts_with("without noresume "));
+        assert!(says("noresume -- console=ttyS0", false)[0].starts_with("without console=tty0 console=ttyS0 "));
         // One that says otherwise is not missing besides.
-        let usual = "noresume systemd.gpt_auto=0 systemd.import_credentials=no";
+        let usual = "console=ttyS0 noresume systemd.gpt_auto=0 systemd.import_credentials=no";
         for more in ["systemd.import_credentials=yes", "rd.systemd.import-credentials", "systemd.gpt_auto=1"] {
             let found = says(&format!("{usual} {more}"), true);
             assert!(found.len() == 1 && found[0].starts_with(more), "{found:?}");

@@ -19,7 +19,7 @@ use crate::{
         uki::{
             additions,
             build::{self, Ingredients},
-            inspect,
+            cmdline, inspect,
             measure::{self, Bank, Measured},
             text,
         },
@@ -45,14 +45,19 @@ image, or to shim and then to the image. PCR 11 is that at the start of the kern
 Example:
   trust uki build --keyset acme --kind production --output acme.efi \\
     --kernel /boot/vmlinuz-6.12 --initrd initrd.img --with-trust \\
-    --cmdline 'root=/dev/mapper/root ro quiet' --os-release root/usr/lib/os-release";
+    --cmdline @cmdline --os-release root/usr/lib/os-release
+
+Where the file cmdline has these lines:
+  console=tty0 console=ttyS0 root=/dev/mapper/root ro panic=30
+  noresume systemd.import_credentials=no systemd.gpt_auto=0
+  rdinit=/usr/bin/trust -- init --end";
 
 /// The kinds of images.
 #[derive(Clone, Copy, ValueEnum)]
 enum ImageKind {
-    /// May read the machine's secrets
+    /// May read the machine's secrets: what machines run, and their installers
     Production,
-    /// May read nothing: installers, diagnostics
+    /// May read nothing: provisioning, diagnostics
     Limited,
     /// May read the TPM admin password
     Tpm,
@@ -124,7 +129,7 @@ pub struct Build {
     /// A picture to show meanwhile, BMP
     #[arg(long, value_name = "FILE")]
     splash: Option<PathBuf>,
-    /// Put the program into the initrd as /usr/bin/trust [default: trust-initrd beside this program]
+    /// Put the program into the initrd as /usr/bin/trust [default: the trust-initrd that came with this program]
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     #[allow(clippy::option_option, reason = "absent, without a value, with one")]
     with_trust: Option<Option<PathBuf>>,
@@ -185,6 +190,8 @@ impl Build {
         }
         if self.kind.is_given_secrets() {
             doubts.iter().for_each(|doubt| console::warn(doubt));
+        } else if let Some(mute) = cmdline::is_mute(ingredients.cmdline.as_deref().unwrap_or_default()) {
+            console::warn(&mute);
         }
         let size = output.data().len();
         output.finish()?;
@@ -202,7 +209,7 @@ impl Build {
         if line.is_none() && self.kind.is_given_secrets() {
             let why = "it has no command line, and that of the boot menu, which nobody signs, would take its place";
             return Err(Error::new(Kind::Usage, "build an image that may read secrets", why).remedy(
-                "give one, such as --cmdline 'root=/dev/mapper/root ro panic=30 noresume \
+                "give one, such as --cmdline 'console=tty0 console=ttyS0 root=/dev/mapper/root ro panic=30 noresume \
                  systemd.import_credentials=no systemd.gpt_auto=0 rdinit=/usr/bin/trust -- init --end'",
             ));
         }

@@ -8,9 +8,9 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// What the kernel of every guest is told: where its console is, that a panic is the end, and not to panic because
+/// What the kernel of every guest is told: where its consoles are, that a panic is the end, and not to panic because
 /// the timer is late, as it is under emulation on a busy machine.
-pub const CMDLINE: &str = "console=ttyS0 quiet panic=-1 no_timer_check";
+pub const CMDLINE: &str = "console=tty0 console=ttyS0 quiet panic=-1 no_timer_check";
 /// What the signed command line of an image that opens volumes has beside that, and how it ends: nobody resumes another
 /// system, and what is appended arrives at Trust.
 pub const SIGNED: &str = "noresume rdinit=/usr/bin/trust -- init --end";
