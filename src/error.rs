@@ -25,11 +25,14 @@ pub enum Kind {
     System = 15,
     /// PCR 7 may still be what it was: the secrets may still be readable.
     LockNotProven = 16,
+    /// The guest in a virtual machine has not done what it was to do.
+    #[cfg(feature = "host")]
+    Guest = 20,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: &[Self] = &[
         Self::Usage,
         Self::NoTpm,
         Self::Unprovisioned,
@@ -38,6 +41,8 @@ impl Kind {
         Self::Corrupt,
         Self::System,
         Self::LockNotProven,
+        #[cfg(feature = "host")]
+        Self::Guest,
     ];
 
     /// What the exit status means, for help and manual.
@@ -52,6 +57,8 @@ impl Kind {
             Self::Corrupt => "TPM or policy data corrupt",
             Self::System => "system call failed",
             Self::LockNotProven => "lock not proven",
+            #[cfg(feature = "host")]
+            Self::Guest => "a guest failed (launch)",
         }
     }
 
@@ -72,6 +79,8 @@ impl Kind {
             Self::Corrupt => "provision the machine again with a matching image",
             Self::System => "this is a defect of the image: report it",
             Self::LockNotProven => "switch the machine off; if this happens again, suspect the TPM or its bus",
+            #[cfg(feature = "host")]
+            Self::Guest => "look at what its console says",
         }
     }
 }

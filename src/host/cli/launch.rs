@@ -7,6 +7,7 @@ use super::{
 use crate::{
     error::{Error, Kind, Result},
     host::{
+        interrupt,
         keyset::{Keyset, check_name},
         launch::{
             accelerator::Accelerator,
@@ -25,7 +26,7 @@ use serde_json::json;
 use std::{
     ffi::OsString,
     path::{self, Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 pub const HELP: &str = "\
@@ -33,13 +34,18 @@ The machine has a firmware that starts what the keyset has signed and nothing el
 It lives a machine's life: its identity (SUDI) is made in the project; the provisioning image stores it in the TPM;
 the installing image makes the disk; the production image is what it boots from then on.
 
-The provisioning image finds cert.pem and privkey.pem on a vfat disk with the label trust-data. It says that it is done
-by switching the machine off, and so does the installing image; a restart is a failure, and so is silence. Then the TPM
-must hold the certificate, and the disk a LUKS2 volume. What has been reached is kept: --again goes on from there.
+The provisioning image (of kind limited) finds cert.pem and privkey.pem on a vfat disk with the label trust-data. It says
+that it is done by switching the machine off, and so does the installing image (of kind production); a restart is a
+failure, and so is silence. Then the TPM must hold the certificate, and the disk a LUKS2 volume. What has been reached is
+kept: the same command, or --again, goes on from there.
 
 Without --console the machine runs until it switches itself off, or Ctrl-C presses its power button; what it says goes
-to console.log in its directory, $XDG_DATA_HOME/machine/trust/vms/NAME. With --console, Ctrl-A X switches it off and
-Ctrl-A H shows what else there is. It never outlives this command. Its directory stays: to remove the machine, remove that.
+to console.log in its directory, $XDG_DATA_HOME/machine/trust/vms/NAME. Images whose command line lacks console=ttyS0
+say nothing there. With --console, Ctrl-A X switches it off and Ctrl-A H shows what else there is. It never outlives
+this command. Its directory stays: to remove the machine, remove that.
+
+Exit status: 20 when the guest has not done what it was to do, or starts over and over; 12 when the firmware does not
+start an image; 2 for what was asked, 15 for the system; 130 after Ctrl-C.
 
 Examples:
   trust launch m1 --project acme:router --images build
@@ -124,6 +130,7 @@ impl Launch {
         let wish = Wish {
             name: self.name.clone(),
             images: self.images()?,
+            directory: self.images.clone(),
             reinstall: self.reinstall,
             skip_install: self.skip_install,
             memory: self.memory,
@@ -134,12 +141,17 @@ impl Launch {
             patience: self.timeout.map(|seconds| Duration::from_secs(seconds.into())),
             more: self.more.clone(),
         };
-        let mut teller = Teller { json: self.json, terminal: self.console, step: None };
+        let mut teller = Teller { json: self.json, terminal: self.console, start: Instant::now(), step: None };
         let mut tell = |told: Told<'_>| teller.tell(told);
         match &self.project {
-            Some(project) => story::first(&self.new_machine(project)?, &wish, &mut tell),
-            None => story::again(&wish, &mut tell),
+            Some(project) => story::first(&self.new_machine(project)?, &wish, &mut tell)?,
+            None => story::again(&wish, &mut tell)?,
         }
+        // Whoever has switched it off has ended this command, too: a script stops there.
+        if let Some(signal) = interrupt::pending() {
+            interrupt::end_by(signal);
+        }
+        Ok(())
     }
 
     fn new_machine(&self, project: &str) -> Result<New> {
@@ -164,8 +176,8 @@ impl Launch {
             _ => {}
         }
         let firmware = match (&self.firmware, &self.variables) {
-            (Some(code), Some(variables)) => Firmware { code: there(code)?, variables: there(variables)? },
-            _ => Firmware::installed()?,
+            (Some(code), Some(variables)) => Some(Firmware { code: there(code)?, variables: there(variables)? }),
+            _ => None,
         };
         Ok(New {
             foreign: self.databases.foreign(&keyset)?,
@@ -208,6 +220,7 @@ fn there(path: &Path) -> Result<PathBuf> {
 struct Teller {
     json: bool,
     terminal: bool,
+    start: Instant,
     /// What is being done, and what is to be looked at meanwhile.
     step: Option<(Step, String, Option<Waiting>)>,
 }
@@ -217,31 +230,45 @@ impl Teller {
         match told {
             Told::Begun(step, what) => self.begun(step, what),
             Told::Done(step) => self.done(step),
-            Told::Sign(Sign::Running) => {
+            Told::Emulated(why) if self.json => output::line(json!({"state": "emulated", "why": why})),
+            Told::Emulated(why) => self.line(None, "emulated", &format!("{why}; it takes about ten times as long")),
+            Told::Sign(Sign::On) => {
                 if let Some((_, _, Some(waiting))) = &mut self.step {
                     waiting.show();
                 }
                 Ok(())
             }
-            Told::Sign(Sign::Restarted) if self.json => self.event("restarted"),
-            Told::Sign(Sign::Restarted) if self.terminal => Ok(()),
-            Told::Sign(Sign::Restarted) => output::line("it has started over"),
+            Told::Sign(Sign::Started) => self.started(),
+            Told::Sign(Sign::Restarted(_)) if self.json => self.event("restarted"),
+            Told::Sign(Sign::Restarted(_)) if self.terminal => Ok(()),
+            Told::Sign(Sign::Restarted(why)) => self.line(None, "starts over", why),
         }
     }
 
     fn begun(&mut self, step: Step, what: &str) -> Result<()> {
-        // Nobody waits for the end of the last one.
-        let waits = step != Step::Run && !self.json && !self.terminal;
+        let waits = !self.json && !self.terminal;
         let waiting = waits.then(|| Waiting::new(format!("{} {what}", word(step))));
         self.step = Some((step, what.to_owned(), waiting));
         if self.json {
             return self.event("begun");
         }
-        if step != Step::Run {
-            return Ok(());
+        // From now on the terminal is the machine's.
+        if step == Step::Run && self.terminal {
+            return self.line(None, "starts", &format!("{what}; Ctrl-A X switches it off"));
         }
-        let leave = if self.terminal { "Ctrl-A X" } else { "Ctrl-C" };
-        output::line(format_args!("{:<12} {what}; {leave} switches it off", "runs"))
+        Ok(())
+    }
+
+    fn started(&mut self) -> Result<()> {
+        let Some((Step::Run, what, waiting)) = &mut self.step else { return Ok(()) };
+        // Nobody waits for the end of the last one.
+        *waiting = None;
+        let what = format!("{what}; Ctrl-C switches it off");
+        match (self.json, self.terminal) {
+            (true, _) => self.event("running"),
+            (_, true) => Ok(()),
+            _ => self.line(None, "runs", &what),
+        }
     }
 
     fn done(&mut self, step: Step) -> Result<()> {
@@ -251,19 +278,28 @@ impl Teller {
         let Some((_, what, _)) = self.step.take() else { return Ok(()) };
         let (word, what) = match step {
             Step::Make => ("made", what),
+            Step::Resume => ("goes on", what),
             Step::Identity => ("identity", what),
             Step::Provision => ("provisioned", what),
             Step::Install => ("installed", what),
             Step::Run => ("off", String::new()),
         };
+        self.line(Some(Tone::Good), word, &what)
+    }
+
+    /// What has come of it, and how long after the beginning.
+    fn line(&self, tone: Option<Tone>, word: &str, what: &str) -> Result<()> {
         // Colours have no width.
-        let line = format!("{} {what}", output::coloured(Tone::Good, &format!("{word:<12}")));
-        output::line(line.trim_end())
+        let word = format!("{word:<12}");
+        let word = tone.map_or_else(|| word.clone(), |tone| output::coloured(tone, &word));
+        output::line(format!("{:>5} s  {word} {what}", self.start.elapsed().as_secs()).trim_end())
     }
 
     fn event(&self, state: &str) -> Result<()> {
         let Some((step, what, _)) = &self.step else { return Ok(()) };
-        output::line(json!({"step": word(*step), "state": state, "what": what}))
+        output::line(
+            json!({"step": word(*step), "state": state, "what": what, "seconds": self.start.elapsed().as_secs()}),
+        )
     }
 }
 
@@ -271,6 +307,7 @@ impl Teller {
 const fn word(step: Step) -> &'static str {
     match step {
         Step::Make => "make",
+        Step::Resume => "resume",
         Step::Identity => "identity",
         Step::Provision => "provision",
         Step::Install => "install",

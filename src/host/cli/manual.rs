@@ -89,8 +89,8 @@ fn page(command: &clap::Command) -> Result<Vec<u8>> {
 fn more(page: &mut Vec<u8>) -> io::Result<()> {
     let mut roff = Roff::new();
     roff.control("SH", ["EXIT STATUS"]);
-    for (status, meaning) in [(0, "done")].into_iter().chain(Kind::ALL.map(|kind| (kind.exit_status(), kind.meaning())))
-    {
+    let failures = Kind::ALL.iter().map(|kind| (kind.exit_status(), kind.meaning()));
+    for (status, meaning) in [(0, "done")].into_iter().chain(failures) {
         roff.control("TP", []).text([bold(status.to_string())]).text([roman(meaning)]);
     }
     roff.control("SH", ["FILES"]);

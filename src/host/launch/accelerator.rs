@@ -9,7 +9,10 @@ use crate::{
     error::{Error, Result},
     host::interrupt,
 };
-use rustix::fs::{Access, access};
+use rustix::{
+    fs::{Access, access},
+    io::Errno,
+};
 use std::{
     fs,
     path::Path,
@@ -32,14 +35,20 @@ pub enum Accelerator {
 }
 
 impl Accelerator {
-    /// The fastest one with which a guest answers, on this host, with this firmware. `dir` is the machine's.
+    /// The fastest one with which a guest answers, on this host, with this firmware, and why it is none faster. `dir` is
+    /// the machine's.
     ///
     /// # Errors
     /// Those of starting QEMU, and of an interruption.
-    pub(super) fn find(dir: &Path, firmware: &Path) -> Result<Self> {
+    pub(super) fn find(dir: &Path, firmware: &Path) -> Result<(Self, Option<String>)> {
         // That there is a /dev/kvm says little: in machines that are virtual themselves it often does not do.
-        if access("/dev/kvm", Access::READ_OK | Access::WRITE_OK).is_err() {
-            return Ok(Self::Tcg);
+        if let Err(e) = access("/dev/kvm", Access::READ_OK | Access::WRITE_OK) {
+            let why = match e {
+                Errno::NOENT => "there is no /dev/kvm".to_owned(),
+                Errno::ACCESS => "/dev/kvm is for others: become a member of the group kvm".to_owned(),
+                e => format!("/dev/kvm: {e}"),
+            };
+            return Ok((Self::Tcg, Some(why)));
         }
         let files = [VARIABLES, CONSOLE].map(|name| dir.join(name));
         let copied = fs::copy(dir.join(qemu::VARIABLES), dir.join(VARIABLES));
@@ -48,7 +57,8 @@ impl Accelerator {
         for file in files {
             let _ = fs::remove_file(file);
         }
-        Ok(if answered? { Self::Kvm } else { Self::Tcg })
+        let why = || format!("there is a /dev/kvm, but no firmware answers with it in {} s", PATIENCE.as_secs());
+        Ok(if answered? { (Self::Kvm, None) } else { (Self::Tcg, Some(why())) })
     }
 
     /// As QEMU's `-accel` has it.

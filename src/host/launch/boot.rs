@@ -27,6 +27,10 @@ use std::{
 
 /// How long a guest may take to go off once it has been asked to.
 const FAREWELL: Duration = Duration::from_secs(10);
+/// After so many boots in a row that say that they have failed, the next one would say so, too.
+const FAILURES: u32 = 2;
+/// A guest may start over before it says what it is to say, but not for ever.
+const RESTARTS: u32 = 3;
 
 /// A boot that is wanted.
 pub(super) struct Boot<'a> {
@@ -51,11 +55,13 @@ pub(super) struct Boot<'a> {
 
 /// What is told of a machine that is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sign {
+pub enum Sign<'a> {
     /// It is still on.
-    Running,
-    /// It has started over.
-    Restarted,
+    On,
+    /// The firmware has started the image.
+    Started,
+    /// It has started over, having said this last.
+    Restarted(&'a str),
 }
 
 impl Boot<'_> {
@@ -63,30 +69,44 @@ impl Boot<'_> {
     /// stays on, because somebody has asked for it.
     ///
     /// # Errors
-    /// `what` continues "cannot …". [`Kind::Refused`]: firmware or shim do not start the image; [`Kind::System`]: the
-    /// guest has not done what it was to do, or was interrupted.
-    pub(super) fn run(&self, what: &str, tell: &mut dyn FnMut(Sign) -> Result<()>) -> Result<()> {
+    /// `what` continues "cannot …". [`Kind::Refused`]: firmware or shim do not start the image; [`Kind::Guest`]: the guest
+    /// has not done what it was to do; [`Kind::System`]: QEMU has not, or we were interrupted.
+    pub(super) fn run(&self, what: &str, tell: &mut dyn FnMut(Sign<'_>) -> Result<()>) -> Result<()> {
         let mut console = Console::open(self.dir, self.until.unwrap_or_default())?;
         // The last is dropped first.
         let (_terminal, _swtpm, mut monitor, mut qemu) = self.switch_on()?;
         let start = Instant::now();
         let mut end = None;
         let mut asked: Option<Instant> = None;
+        let (mut started, mut restarts, mut failures) = (false, 0, 0);
         let failed = |console: &Console, why: &str| {
-            Error::new(Kind::System, what.to_owned(), format!("{why}; {}", console.last_words()))
+            Error::new(Kind::Guest, what.to_owned(), format!("{why}; {}", console.last_words()))
         };
         loop {
             let status = qemu.ended()?;
-            for news in monitor.news() {
+            let news = monitor.news();
+            console.read();
+            if !started && console.has_started() {
+                started = true;
+                tell(Sign::Started)?;
+            }
+            for news in news {
                 match news {
                     News::Reset => {
+                        restarts += 1;
+                        failures = if console.has_failed() { failures + 1 } else { 0 };
+                        let unsaid = self.until.is_some() && !console.has_said_it();
+                        // Whoever sits at the console sees it.
+                        if !self.terminal && (failures == FAILURES || unsaid && restarts == RESTARTS) {
+                            return Err(failed(&console, "the guest starts over again and again"));
+                        }
+                        tell(Sign::Restarted(&console.last_words()))?;
                         console.restart();
-                        tell(Sign::Restarted)?;
+                        started = false;
                     }
                     other => end = Some(other),
                 }
             }
-            console.read();
             if let Some(why) = console.refusal() {
                 return Err(Error::new(Kind::Refused, what.to_owned(), why).remedy(
                     "give an image that is signed with a key of its keyset (trust uki build, trust verify efi)",
@@ -101,7 +121,10 @@ impl Boot<'_> {
                     Some(News::Ended) if self.stays && self.terminal => Ok(()),
                     Some(News::Off) => Err(failed(&console, "the guest went off before it said what it was to say")),
                     Some(News::OffByReset) => Err(failed(&console, "the guest started over and did not go off")),
-                    _ => Err(failed(&console, &format!("QEMU ended: {}", self.complaint()))),
+                    _ => {
+                        let why = format!("QEMU ended: {}; {}", self.complaint(), console.last_words());
+                        Err(Error::new(Kind::System, what.to_owned(), why))
+                    }
                 };
             }
             if asked.is_some_and(|since| since.elapsed() > FAREWELL) {
@@ -118,7 +141,7 @@ impl Boot<'_> {
                 let why = format!("the guest is not done after {} s", start.elapsed().as_secs());
                 return Err(failed(&console, &why));
             }
-            tell(Sign::Running)?;
+            tell(Sign::On)?;
         }
     }
 

@@ -12,10 +12,21 @@ use std::{
 pub(super) const FILE: &str = "console.log";
 /// A firmware says less. What a guest says later, it may say in the firmware's words.
 const FIRMWARE: usize = 16 << 10;
+/// How a firmware says that it has found nothing wrong with an image.
+const STARTING: &[u8] = b"BdsDxe: starting ";
 /// So much is kept for a message.
-const KEPT: usize = 4 << 10;
+const KEPT: usize = 256 << 10;
 /// So many lines go into a message.
 const LINES: usize = 6;
+/// How a boot says that it has failed and that the machine starts over: what Trust, its units and its scripts say, and the
+/// kernel.
+const FAILURES: [&str; 5] = [
+    "trust: cannot ",
+    "trust: this boot ends here",
+    "trust: restarting in ",
+    "A boot without its secrets ends here",
+    "Kernel panic",
+];
 
 /// How a firmware and a shim say that they start nothing, and what that means.
 const REFUSALS: [(&[u8], &str); 3] = [
@@ -36,7 +47,7 @@ pub(super) struct Console {
     file: File,
     /// What came first, since it was switched on or has started over.
     first: Vec<u8>,
-    /// What came last.
+    /// What came last, since then.
     last: Vec<u8>,
     /// What is waited for.
     wanted: Vec<u8>,
@@ -62,8 +73,9 @@ impl Console {
         // Where nothing can be read, nothing has been said.
         let _ = self.file.read_to_end(&mut new);
         self.first.extend(new.iter().take(FIRMWARE.saturating_sub(self.first.len())));
+        let unseen = self.last.len().saturating_sub(self.wanted.len());
         self.last.append(&mut new);
-        self.seen |= !self.wanted.is_empty() && contains(&self.last, &self.wanted);
+        self.seen |= !self.wanted.is_empty() && contains(self.last.get(unseen..).unwrap_or_default(), &self.wanted);
         self.last.drain(..self.last.len().saturating_sub(KEPT.max(self.wanted.len())));
     }
 
@@ -71,6 +83,7 @@ impl Console {
     pub(super) fn restart(&mut self) {
         self.read();
         self.first.clear();
+        self.last.clear();
     }
 
     /// Whether what is waited for has been said.
@@ -78,20 +91,68 @@ impl Console {
         self.seen
     }
 
+    /// Whether the firmware has started something.
+    pub(super) fn has_started(&self) -> bool {
+        contains(&self.first, STARTING)
+    }
+
     /// Why nothing was started, if firmware or shim have said so.
     pub(super) fn refusal(&self) -> Option<&'static str> {
         REFUSALS.iter().find(|(words, _)| contains(&self.first, words)).map(|(_, meaning)| *meaning)
     }
 
-    /// The last lines, for a message.
+    /// Whether it has said that this boot has failed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.text().lines().any(|line| FAILURES.iter().any(|failure| line.contains(failure)))
+    }
+
+    /// Why it has failed, in its own words, for a message: what Trust has said, and which units have failed; else the last
+    /// lines.
     pub(super) fn last_words(&self) -> String {
-        let text = plain(&String::from_utf8_lossy(&self.last));
-        let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let text = self.text();
+        let mut lines: Vec<&str> = Vec::new();
+        let mut telling: Vec<&str> = Vec::new();
+        for line in text.lines().map(bare).filter(|line| !line.is_empty()) {
+            if tells(line) && !telling.contains(&line) {
+                telling.push(line);
+            }
+            // How a machine ends does not say why.
+            if !line.starts_with("reboot: ") {
+                lines.push(line);
+            }
+        }
+        let mute = lines.iter().all(|line| line.starts_with("BdsDxe: "));
+        let (how, lines) = if telling.is_empty() { ("it said last", lines) } else { ("it said", telling) };
         match lines.get(lines.len().saturating_sub(LINES)..).unwrap_or_default() {
-            [] => "it has said nothing".to_owned(),
-            lines => format!("it said last: {}", lines.join(" | ")),
+            _ if mute => "it has said nothing: the image's command line may lack console=ttyS0".to_owned(),
+            lines => format!("{how}: {}", lines.join(" | ")),
         }
     }
+
+    fn text(&self) -> String {
+        plain(&String::from_utf8_lossy(&self.last))
+    }
+}
+
+/// Whether a line says what has failed.
+fn tells(line: &str) -> bool {
+    let unit = line.contains("Failed to start ") || line.contains(": Failed with result ");
+    // The kernel's: the initrd does not fit into the memory, or nothing comes of it.
+    let kernel = ["Initramfs unpacking failed", "Kernel panic"].iter().any(|beginning| line.starts_with(beginning));
+    line.starts_with("trust: ") || unit || kernel
+}
+
+/// A line without the kernel's time, and without who has said it: `[    1.234567] trust[123]: `.
+fn bare(line: &str) -> &str {
+    let line = line.trim();
+    let time = line.strip_prefix('[').and_then(|line| line.split_once("] "));
+    let is_time = |time: &str| !time.is_empty() && time.chars().all(|c| c.is_ascii_digit() || " .".contains(c));
+    let line = time.filter(|(time, _)| is_time(time)).map_or(line, |(_, line)| line.trim());
+    let speaker = line.split_once("]: ").filter(|(speaker, _)| {
+        let number = speaker.split_once('[').filter(|(name, _)| !name.contains(' ')).map(|(_, number)| number);
+        number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+    });
+    speaker.map_or(line, |(_, line)| line)
 }
 
 fn contains(text: &[u8], words: &[u8]) -> bool {
@@ -127,7 +188,7 @@ mod tests {
         let mut console = Console::open(dir.path(), "login:").unwrap();
         console.read();
         assert!(!console.has_said_it() && console.refusal().is_none());
-        assert_eq!(console.last_words(), "it has said nothing");
+        assert!(console.last_words().contains("console=ttyS0") && !console.has_started());
         file.write_all(b"\x1b[2J\x1b[01;01HBdsDxe: starting\r\n\r\n\x1b[1mgreen\x1b[0m log").unwrap();
         console.read();
         assert!(!console.has_said_it());
@@ -140,10 +201,46 @@ mod tests {
         file.write_all(b"Access Denied").unwrap();
         console.read();
         assert!(console.refusal().is_none() && console.last_words().len() < KEPT + 100);
+        assert!(!console.has_failed());
         console.restart();
         file.write_all(b"BdsDxe: failed to load Boot0001: Access Denied\r\n").unwrap();
         console.read();
-        assert!(console.refusal().unwrap().contains("firmware does not start"));
+        assert!(console.refusal().unwrap().contains("firmware does not start") && !console.has_started());
         assert!(fs::metadata(dir.path().join(FILE)).unwrap().len() > FIRMWARE as u64);
+    }
+    /// What somebody wants to know is not the last that is said.
+    #[test]
+    fn what_failed_is_quoted_without_what_comes_around_it() {
+        let dir = TempDir::new().unwrap();
+        let said = |text: &str| {
+            clear(dir.path()).unwrap();
+            let mut console = Console::open(dir.path(), "").unwrap();
+            fs::write(dir.path().join(FILE), text).unwrap();
+            console.read();
+            (console.last_words(), console.has_failed(), console.has_started())
+        };
+        let firmware = "BdsDxe: loading Boot0001 \"disk\"\r\nBdsDxe: starting Boot0001 \"disk\"\r\n";
+        let (words, failed, started) = said(&format!(
+            "{firmware}[    4.1] systemd[1]: trust-setup.service: Failed with result 'exit-code'.\r\n\
+             [    4.2] trust: cannot read the TPM: it is not provisioned; provision it\r\n\
+             trust: cannot read the TPM: it is not provisioned; provision it\r\n\
+             [    4.3] trust[123]: trust: cannot read the TPM: it is not provisioned; provision it\r\n\
+             [\x1b[0;1;31mFAILED\x1b[0m] Failed to start \x1b[0;1;39mtrust-setup.service\x1b[0m - Secrets from the TPM.\r\n\
+             [  OK  ] Reached target something.\r\n\
+             [   34.5] reboot: Restarting system\r\n[   34.6] reboot: machine restart\r\n"
+        ));
+        assert_eq!(
+            words,
+            "it said: trust-setup.service: Failed with result 'exit-code'. \
+             | trust: cannot read the TPM: it is not provisioned; provision it \
+             | [FAILED] Failed to start trust-setup.service - Secrets from the TPM."
+        );
+        assert!(failed && started);
+        let (words, failed, _) = said(&format!("{firmware}login: \r\n[   34.6] reboot: machine restart\r\n"));
+        assert!(words.ends_with("\"disk\" | login:") && !failed, "{words}");
+        let (words, ..) = said(&format!("{firmware}[    1.0] Kernel panic - not syncing: no init found\r\n"));
+        assert_eq!(words, "it said: Kernel panic - not syncing: no init found");
+        let (words, _, started) = said(firmware);
+        assert!(words.contains("may lack console=ttyS0") && started, "{words}");
     }
 }

@@ -41,19 +41,28 @@ impl Directory {
     ///
     /// # Errors
     /// [`Kind::Usage`]: the name is taken or impossible; else those of `fill` and of writing.
-    pub fn create(name: &str, fill: impl FnOnce(&Path) -> Result<Facts>) -> Result<(Self, Facts)> {
-        let path = path_of(name)?;
-        if path.symlink_metadata().is_ok() {
-            return Err(Error::new(Kind::Usage, format!("launch a new machine {name:?}"), "there is one of this name")
-                .remedy(format!(
-                    "start it again with `trust launch {name} --again`, choose another name, or remove {}",
-                    path.display()
-                )));
-        }
-        let staging = Staging::begin(path)?;
+    pub(super) fn create(name: &str, fill: impl FnOnce(&Path) -> Result<Facts>) -> Result<(Self, Facts)> {
+        let staging = Staging::begin(path_of(name)?)?;
         let facts = fill(staging.path())?;
         facts.write(staging.path())?;
         Ok((Self::lock(staging.finish()?, name)?, facts))
+    }
+
+    /// Whether a machine of this name was made.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`]: the name is impossible.
+    pub(super) fn exists(name: &str) -> Result<bool> {
+        Ok(path_of(name)?.symlink_metadata().is_ok())
+    }
+
+    /// That a new machine cannot have the name of this one.
+    pub(super) fn taken(&self, name: &str, why: &str) -> Error {
+        Error::new(Kind::Usage, format!("launch a new machine {name:?}"), format!("there is one of this name, {why}"))
+            .remedy(format!(
+                "start that one with `trust launch {name} --again`, choose another name, or remove {}",
+                self.path.display()
+            ))
     }
 
     /// Finds that of a machine that is there and switched off.

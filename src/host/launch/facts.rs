@@ -61,6 +61,8 @@ pub enum Reached {
     Provisioned,
     /// Its disk is as it will be, or nobody wants one.
     Installed,
+    /// It has run, and was switched off.
+    Ran,
 }
 
 impl Facts {

@@ -1,6 +1,5 @@
 //! OVMF, built with Secure Boot and system management mode, where distributions have it.
 
-use crate::error::{Error, Kind, Result};
 use std::path::{Path, PathBuf};
 
 /// Code, and the variables that belong to it.
@@ -26,16 +25,9 @@ pub struct Firmware {
 }
 
 impl Firmware {
-    /// That of this system.
-    ///
-    /// # Errors
-    /// [`Kind::Usage`] when there is none that is known.
-    pub fn installed() -> Result<Self> {
+    /// That of this system, if there is one that is known.
+    pub(super) fn installed() -> Option<Self> {
         let there = KNOWN.iter().find(|(code, variables)| Path::new(code).is_file() && Path::new(variables).is_file());
-        let (code, variables) = there.ok_or_else(|| {
-            Error::new(Kind::Usage, "make a virtual machine", "no OVMF with Secure Boot is installed")
-                .remedy("install it (Debian, Ubuntu: ovmf), or name its files with --firmware and --variables")
-        })?;
-        Ok(Self { code: code.into(), variables: variables.into() })
+        there.map(|(code, variables)| Self { code: code.into(), variables: variables.into() })
     }
 }

@@ -32,17 +32,22 @@ pub(super) const SWTPM_SETUP: Program = Program { name: "swtpm_setup", package: 
 /// Has the kernel end a process with its parent.
 const SETPRIV: Program = Program { name: "setpriv", package: "util-linux" };
 
-/// Fails, with all their names, if any of the programs is missing.
-pub(super) fn ensure_installed() -> Result<()> {
-    let missing: Vec<_> =
-        [QEMU, SWTPM, SWTPM_SETUP, SETPRIV].into_iter().filter(|program| !program.is_installed()).collect();
-    if missing.is_empty() {
-        return Ok(());
+/// What has to be there of a firmware where none is given, as messages call it.
+const FIRMWARE: Program = Program { name: "OVMF with Secure Boot", package: "ovmf" };
+
+/// Fails, with all their names, if any of the programs is missing, or the firmware; returns that.
+pub(super) fn ensure_installed<T>(firmware: Option<T>) -> Result<T> {
+    let programs = [QEMU, SWTPM, SWTPM_SETUP, SETPRIV].into_iter().filter(|program| !program.is_installed());
+    let missing: Vec<_> = programs.chain(firmware.is_none().then_some(FIRMWARE)).collect();
+    let otherwise = if firmware.is_some() { "" } else { ", or name a firmware with --firmware and --variables" };
+    if let (Some(firmware), []) = (firmware, missing.as_slice()) {
+        return Ok(firmware);
     }
     let names = |name: fn(&Program) -> &str, between| missing.iter().map(name).collect::<Vec<_>>().join(between);
     let why = format!("not installed: {}", names(|program| program.name, ", "));
-    Err(Error::new(Kind::Usage, "run a virtual machine", why)
-        .remedy(format!("install them (Debian, Ubuntu: apt install {})", names(|program| program.package, " "))))
+    let packages = names(|program| program.package, " ");
+    let remedy = format!("install what is missing (Debian, Ubuntu: apt install {packages}){otherwise}");
+    Err(Error::new(Kind::Usage, "run a virtual machine", why).remedy(remedy))
 }
 
 impl Program {

@@ -46,8 +46,8 @@ pub struct New {
     pub serial: Option<String>,
     /// What its firmware knows beside the keyset's keys.
     pub foreign: Foreign,
-    /// What it is made of.
-    pub firmware: Firmware,
+    /// What it is made of, if not of this system's.
+    pub firmware: Option<Firmware>,
     /// The size of its disk.
     pub disk: u64,
 }
@@ -58,6 +58,8 @@ pub struct Wish {
     pub name: String,
     /// The images that are given; of those that are not, the ones that it was given before.
     pub images: Images,
+    /// The directory that they were to be in.
+    pub directory: Option<PathBuf>,
     /// Whether its disk is installed anew.
     pub reinstall: bool,
     /// Whether its disk is never installed.
@@ -83,6 +85,8 @@ pub struct Wish {
 pub enum Step {
     /// Its firmware gets the keys, its TPM and its disk are made.
     Make,
+    /// What was made when it was launched before, and came to nothing, is gone on with.
+    Resume,
     /// Its identity is made in the project, or found there.
     Identity,
     /// The identity is stored in the TPM.
@@ -101,31 +105,69 @@ pub enum Told<'a> {
     /// The step is over, and well.
     Done(Step),
     /// What is said of the machine in it.
-    Sign(Sign),
+    Sign(Sign<'a>),
+    /// The machine is emulated, for this reason.
+    Emulated(&'a str),
 }
 
 /// Who listens.
 pub type Tell<'a> = &'a mut dyn FnMut(Told<'_>) -> Result<()>;
 
-/// Makes a machine, and boots it.
+/// Makes a machine, and boots it. One that was made by the same command and has come to nothing is gone on with: what it
+/// has not reached is made anew, as the command has it now.
 ///
 /// # Errors
 /// [`Kind::Usage`]: it exists, or something that it needs does not; nothing has been made then. Else as [`again`].
 pub fn first(new: &New, wish: &Wish, tell: Tell<'_>) -> Result<()> {
-    process::ensure_installed()?;
-    check_images(&wish.images, Reached::Made, wish)?;
-    let (directory, facts) = Directory::create(&wish.name, |dir| make(dir, new, wish, tell))?;
+    let firmware = process::ensure_installed(new.firmware.clone().or_else(Firmware::installed))?;
+    let (directory, facts) = if Directory::exists(&wish.name)? {
+        let (directory, old) = Directory::open(&wish.name)?;
+        if let Some(why) = another(&old, new) {
+            return Err(directory.taken(&wish.name, &why));
+        }
+        check_images(&wish.images, old.reached, wish)?;
+        tell(Told::Begun(Step::Resume, &wish.name))?;
+        let facts = make(directory.path(), new, &firmware, wish, Some(&old))?;
+        facts.write(directory.path())?;
+        tell(Told::Done(Step::Resume))?;
+        (directory, facts)
+    } else {
+        check_images(&wish.images, Reached::Made, wish)?;
+        tell(Told::Begun(Step::Make, &wish.name))?;
+        let made = Directory::create(&wish.name, |dir| make(dir, new, &firmware, wish, None))?;
+        tell(Told::Done(Step::Make))?;
+        made
+    };
     live(&directory, facts, wish, tell)
+}
+
+/// Why a machine is not the one that is to be made.
+fn another(old: &Facts, new: &New) -> Option<String> {
+    let Facts { keyset, project, serial, .. } = old;
+    if old.reached == Reached::Ran {
+        return Some("and it has run".into());
+    }
+    if (keyset, project) != (&named(&new.keyset), &new.project) {
+        return Some(format!("of project {keyset}:{project}"));
+    }
+    (new.serial.as_ref().is_some_and(|given| given != serial)).then(|| format!("with the serial number {serial}"))
+}
+
+/// How a keyset is found again: one that was named by its directory, wherever the next command is given.
+fn named(keyset: &Keyset) -> String {
+    let by_name = Keyset::open(keyset.name()).is_ok_and(|found| found.path() == keyset.path());
+    if by_name { keyset.name().to_owned() } else { keyset.path().display().to_string() }
 }
 
 /// Boots a machine that was made, from where it is in its life.
 ///
 /// # Errors
 /// [`Kind::Usage`]: there is none, or an image is missing; [`Kind::Refused`]: the firmware does not start an image;
-/// [`Kind::System`]: an image did not do what it is for. What had been reached before is kept.
+/// [`Kind::Guest`]: an image did not do what it is for. What had been reached before is kept.
 pub fn again(wish: &Wish, tell: Tell<'_>) -> Result<()> {
-    process::ensure_installed()?;
     let (directory, mut facts) = Directory::open(&wish.name)?;
+    let firmware = process::ensure_installed(Some(&facts.hardware.firmware))?;
+    firmware.metadata().map_err(|e| atomic::cannot("use the machine's firmware", firmware, &e))?;
     let Images { provision, install, production, shim } = wish.images.clone();
     let known = facts.images;
     if known.shim.is_none() && shim.is_some() {
@@ -151,21 +193,30 @@ pub fn again(wish: &Wish, tell: Tell<'_>) -> Result<()> {
 
 /// Sees to it that the images of the steps that are left are there.
 fn check_images(images: &Images, reached: Reached, wish: &Wish) -> Result<()> {
-    let missing = |what: &str, option: &str| {
-        Error::new(Kind::Usage, format!("launch {:?}", wish.name), format!("no image that {what} is given"))
-            .remedy(format!("name one with {option}, or a directory of images with --images"))
-    };
-    let mut needed = vec![images.production.as_ref(), images.shim.as_ref()];
-    if reached < Reached::Provisioned {
-        let provision = images.provision.as_ref();
-        needed.push(Some(provision.ok_or_else(|| missing("provisions the machine", "--provision-image"))?));
+    let provision =
+        (reached < Reached::Provisioned).then_some(("provision.efi", "--provision-image", &images.provision));
+    let installs = reached < Reached::Installed && !wish.skip_install;
+    let install = installs.then_some(("install.efi", "--install-image", &images.install));
+    // Without one it boots from its disk; but who names a directory means what is in it.
+    let production = wish.directory.as_ref().map(|_| ("production.efi", "--image", &images.production));
+    let needed = [provision, install, production].into_iter().flatten();
+    let missing: Vec<_> = needed.filter(|(.., image)| image.is_none()).collect();
+    if !missing.is_empty() {
+        let [names, options] = [0, 1].map(|which| {
+            let words: Vec<_> =
+                missing.iter().map(|(name, option, _)| if which == 0 { *name } else { *option }).collect();
+            words.join(if which == 0 { " and no " } else { ", " })
+        });
+        let why = match &wish.directory {
+            Some(directory) => format!("{} has no {names}", directory.display()),
+            None => format!("there is no {names}"),
+        };
+        let skip =
+            if missing.iter().any(|(name, ..)| *name == "install.efi") { ", or give --skip-install" } else { "" };
+        return Err(Error::new(Kind::Usage, format!("launch {:?}", wish.name), why)
+            .remedy(format!("name a directory of images with --images, or files with {options}{skip}")));
     }
-    if reached < Reached::Installed && !wish.skip_install {
-        let install = images.install.as_ref();
-        let remedy = "--install-image, or give --skip-install";
-        needed.push(Some(install.ok_or_else(|| missing("installs the disk", remedy))?));
-    }
-    for path in needed.into_iter().flatten() {
+    for path in [&images.provision, &images.install, &images.production, &images.shim].into_iter().flatten() {
         let metadata = path.metadata().map_err(|e| atomic::cannot("use the image", path, &e))?;
         if !metadata.is_file() {
             return Err(Error::new(Kind::Usage, format!("use the image {}", path.display()), "it is no file"));
@@ -177,41 +228,35 @@ fn check_images(images: &Images, reached: Reached, wish: &Wish) -> Result<()> {
 /// No variable store is larger.
 const MAX_VARIABLES: u64 = 64 << 20;
 
-/// Makes what a machine is before its first boot.
-fn make(dir: &Path, new: &New, wish: &Wish, tell: Tell<'_>) -> Result<Facts> {
-    let New { keyset, project, firmware, .. } = new;
-    tell(Told::Begun(Step::Make, &wish.name))?;
-    let credentials = project::open(keyset, project)?;
+/// Makes what a machine is before its first boot; or what is left of it to be made, where it has come further.
+fn make(dir: &Path, new: &New, firmware: &Firmware, wish: &Wish, old: Option<&Facts>) -> Result<Facts> {
+    let New { keyset, project, .. } = new;
+    project::open(keyset, project)?;
     let chain = if wish.images.shim.is_some() { Chain::Shim } else { Chain::Direct };
     let databases = Databases::of(keyset, chain, &new.foreign)?;
     let image = atomic::read_up_to(&firmware.variables, MAX_VARIABLES)?;
     let enrolled = variables::enroll(&image, &databases, variables::signed_at(keyset)?)
         .map_err(|e| e.within(format!("use {}", firmware.variables.display())))?;
-    atomic::create(&dir.join(qemu::VARIABLES), atomic::PRIVATE, &enrolled)?;
-    tpm::make(dir)?;
-    disks::empty(&dir.join(disks::DISK), new.disk)?;
-    tell(Told::Done(Step::Make))?;
-
-    let serial = new.serial.clone().unwrap_or_else(|| Uuid::new_v4().to_string());
-    tell(Told::Begun(Step::Identity, &serial))?;
-    if !credentials.join(project::MACHINES).join(&serial).is_dir() {
-        project::add_machine(keyset, project, &serial, None)?;
+    atomic::replace(&dir.join(qemu::VARIABLES), atomic::PRIVATE, &enrolled)?;
+    let reached = old.map_or(Reached::Made, |old| old.reached);
+    if reached < Reached::Provisioned {
+        tpm::make(dir)?;
     }
-    tell(Told::Done(Step::Identity))?;
-    // A keyset that was named by its directory is found wherever the next command is given.
-    let by_name = Keyset::open(keyset.name()).is_ok_and(|found| found.path() == keyset.path());
-    let keyset = if by_name { keyset.name().to_owned() } else { keyset.path().display().to_string() };
+    if reached < Reached::Installed {
+        disks::empty(&dir.join(disks::DISK), new.disk)?;
+    }
+    let serial = old.map(|old| old.serial.clone()).or_else(|| new.serial.clone());
     Ok(Facts {
-        keyset,
+        keyset: named(keyset),
         project: project.clone(),
-        serial,
+        serial: serial.unwrap_or_else(|| Uuid::new_v4().to_string()),
         images: wish.images.clone(),
         hardware: Hardware {
             firmware: firmware.code.clone(),
             memory: wish.memory.unwrap_or(MEMORY),
             processors: wish.processors.unwrap_or(PROCESSORS),
         },
-        reached: Reached::Made,
+        reached,
     })
 }
 
@@ -226,9 +271,16 @@ fn live(directory: &Directory, facts: Facts, wish: &Wish, tell: Tell<'_>) -> Res
     interrupt::defer();
     let dir = directory.path();
     console::clear(dir)?;
+    if facts.reached < Reached::Provisioned {
+        identify(&facts, tell)?;
+    }
     let accelerator = match wish.accelerator {
         Some(given) => given,
-        None => Accelerator::find(dir, &facts.hardware.firmware)?,
+        None => {
+            let (found, why) = Accelerator::find(dir, &facts.hardware.firmware)?;
+            why.map_or(Ok(()), |why| tell(Told::Emulated(&why)))?;
+            found
+        }
     };
     let mut life = Life { dir, facts, wish, accelerator };
     let name = &wish.name;
@@ -243,7 +295,19 @@ fn live(directory: &Directory, facts: Facts, wish: &Wish, tell: Tell<'_>) -> Res
         }
         life.reach(Reached::Installed)?;
     }
-    life.stay(tell).map_err(|e| life.remedied(e, "read on there"))
+    life.stay(tell).map_err(|e| life.remedied(e, "read on there"))?;
+    life.reach(Reached::Ran)
+}
+
+/// Makes a machine's identity in the project, unless it is there already.
+fn identify(facts: &Facts, tell: Tell<'_>) -> Result<()> {
+    let Facts { keyset, project, serial, .. } = facts;
+    let keyset = Keyset::open(keyset)?;
+    tell(Told::Begun(Step::Identity, serial))?;
+    if !project::open(&keyset, project)?.join(project::MACHINES).join(serial).is_dir() {
+        project::add_machine(&keyset, project, serial, None)?;
+    }
+    tell(Told::Done(Step::Identity))
 }
 
 struct Life<'a> {
@@ -262,7 +326,9 @@ impl Life<'_> {
     /// Adds to an error that has none of its own where more is to be found.
     fn remedied(&self, error: Error, what: &str) -> Error {
         match error.kind() {
-            Kind::System => error.remedy(format!("see {}; {what}", self.dir.join(console::FILE).display())),
+            Kind::Guest | Kind::System => {
+                error.remedy(format!("see {}; {what}", self.dir.join(console::FILE).display()))
+            }
             _ => error,
         }
     }
@@ -282,7 +348,7 @@ impl Life<'_> {
         drop(disk);
         if !tpm::ask(self.dir, |tpm| tpm.is_provisioned_with(&certificate))? {
             let why = "the guest went off, but its TPM does not hold the machine's certificate";
-            return Err(Error::new(Kind::System, what, why));
+            return Err(Error::new(Kind::Guest, what, why));
         }
         self.vouch()?;
         tell(Told::Done(Step::Provision))
@@ -304,7 +370,7 @@ impl Life<'_> {
         let what = format!("install the machine {:?}", self.wish.name);
         self.one_thing(Step::Install, &what, self.facts.images.install.as_deref(), false, tell)?;
         if !disks::holds_luks2(&self.dir.join(disks::DISK))? {
-            return Err(Error::new(Kind::System, what, "the guest went off, but there is no LUKS2 volume on its disk"));
+            return Err(Error::new(Kind::Guest, what, "the guest went off, but there is no LUKS2 volume on its disk"));
         }
         tell(Told::Done(Step::Install))
     }

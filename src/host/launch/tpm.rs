@@ -21,9 +21,10 @@ const LOG: &str = "swtpm.log";
 /// It answers in milliseconds; the host may be busy.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Makes a new one.
+/// Makes a new one, in the place of one that was there.
 pub(super) fn make(dir: &Path) -> Result<()> {
     let state = dir.join(STATE);
+    let _ = std::fs::remove_dir_all(&state);
     atomic::make_dirs(&state)?;
     let args = ["--tpm2", "--pcr-banks", "sha256", "--tpmstate"].map(AsRef::as_ref);
     SWTPM_SETUP.output(&[&args[..], &[state.as_os_str()]].concat()).map(|_| ())

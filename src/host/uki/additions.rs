@@ -14,7 +14,7 @@ use crate::{
         keyset::{Inside, Keyset, Role},
     },
 };
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Where the signed policies lie in an initrd.
 pub const PCR7DATA: &str = "pcr7data";
@@ -22,8 +22,8 @@ pub const PCR7DATA: &str = "pcr7data";
 pub const MANIFEST_CA: &str = "manifestCA.pem";
 /// Where the program lies.
 pub const PROGRAM: &str = "usr/bin/trust";
-/// What the program is called beside the one that is running.
-const PROGRAM_HERE: &str = "trust-initrd";
+/// Where the program is, seen from the one that is running: beside it, or where `cargo xtask install` has it.
+const PROGRAM_HERE: [&str; 2] = ["trust-initrd", "../lib/trust/trust-initrd"];
 
 /// Readable by everybody: nothing in there is secret.
 const PUBLIC: u32 = 0o644;
@@ -47,13 +47,15 @@ pub fn archive(keyset: &Keyset, program: Option<Vec<u8>>) -> Result<Vec<u8>> {
 }
 
 /// Reads the program for an initrd on this architecture: the one given, or
-/// `trust-initrd` beside the running one. `machine` is the kernel's, as PE images say it.
+/// `trust-initrd` beside the running one or installed with it. `machine` is the kernel's, as PE images say it.
 ///
 /// # Errors
 /// Those of reading; [`Kind::Usage`] when it is none.
 pub fn program(given: Option<&Path>, machine: u16) -> Result<Vec<u8>> {
-    let beside = || Some(std::env::current_exe().ok()?.parent()?.join(PROGRAM_HERE));
-    let path: PathBuf = given.map(Path::to_owned).or_else(beside).unwrap_or_else(|| PROGRAM_HERE.into());
+    let here = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.to_owned())).unwrap_or_default();
+    let [beside, installed] = PROGRAM_HERE.map(|name| here.join(name));
+    let own = if beside.exists() || !installed.exists() { beside } else { installed };
+    let path = given.map_or(own, Path::to_owned);
     let bytes = atomic::read_up_to(&path, MAX_PROGRAM).map_err(|e| {
         if given.is_some() { e } else { e.remedy("name the program for the initrd: --with-trust=FILE") }
     })?;

@@ -1,0 +1,27 @@
+#!/bin/bash
+# In the place of QEMU: a machine that does what $PLAY says, line by line. say TEXT: at its console; reset, off: events of
+# its monitor; wait: until its button is pressed.
+[ "$1" = --version ] && { echo 'QEMU emulator version 10.0.0'; exit; }
+fd='' stays=yes
+for argument; do
+    case $argument in
+        socket,id=monitor,fd=*) fd=${argument##*=} ;;
+        -no-reboot) stays=no ;;
+    esac
+done
+event() { printf '{"event": "%s", "data": {"reason": "guest-%s"}}\n' "$1" "$2" >&"$fd"; }
+# Before it is played: is there a firmware that answers with KVM?
+[ -e console.log ] || exit 1
+while read -r verb text || [ "$verb" ]; do
+    case $verb in
+        say) printf '%s\r\n' "$text" >>console.log ;;
+        reset)
+            [ $stays = yes ] || { event SHUTDOWN reset; exit; }
+            event RESET reset
+            # Whoever listens has been told.
+            sleep 0.5
+            ;;
+        off) event SHUTDOWN shutdown; exit ;;
+        wait) while read -r line <&"$fd"; do case $line in *system_powerdown*) break ;; esac; done ;;
+    esac
+done <"$PLAY"
