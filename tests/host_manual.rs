@@ -4,6 +4,7 @@ use harness::trust_host;
 use std::{
     collections::BTreeSet,
     fs,
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::{Command, Stdio},
 };
@@ -58,12 +59,16 @@ fn formatted(page: &Path) -> String {
 
 #[test]
 fn every_command_has_a_page_that_knows_its_options() {
-    let dir = TempDir::new().unwrap();
-    trust(&["man", "--output", dir.path().to_str().unwrap()]);
+    let parent = TempDir::new().unwrap();
+    let dir = parent.path().join("man/man1");
+    trust(&["man", "--output", dir.to_str().unwrap()]);
+    for dir in [&dir, dir.parent().unwrap()] {
+        assert_eq!(fs::metadata(dir).unwrap().permissions().mode() & 0o555, 0o555, "{} is not for all", dir.display());
+    }
     let mut expected = BTreeSet::new();
     for words in commands() {
         let name = [vec!["trust".to_owned()], words.clone()].concat().join("-");
-        let page = dir.path().join(format!("{name}.1"));
+        let page = dir.join(format!("{name}.1"));
         let mut args = vec!["man"];
         args.extend(words.iter().map(String::as_str));
         assert_eq!(trust(&args), fs::read_to_string(&page).unwrap(), "{args:?}");
@@ -75,7 +80,7 @@ fn every_command_has_a_page_that_knows_its_options() {
         expected.insert(format!("{name}.1"));
     }
     let found: BTreeSet<_> =
-        fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        fs::read_dir(&dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     assert_eq!(found, expected);
     assert!(expected.len() > 10, "{expected:?}");
 }
@@ -86,7 +91,9 @@ fn the_page_of_the_program_explains_exit_statuses_and_files() {
     let page = dir.path().join("trust.1");
     fs::write(&page, trust(&["man"])).unwrap();
     let text = formatted(&page);
-    for expected in ["EXIT STATUS", "not provisioned", "lock not proven", "FILES", "machine/trust/keys/NAME"] {
+    let expected =
+        ["EXIT STATUS", "not provisioned", "lock not proven", "a guest failed", "FILES", "machine/trust/keys/NAME"];
+    for expected in expected {
         assert!(text.contains(expected), "{expected}: {text}");
     }
 }

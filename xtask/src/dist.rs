@@ -4,6 +4,7 @@
 
 use crate::{
     fetch, inspect, packages,
+    progress::Progress,
     sbom::{self, Program},
     sh, tools,
 };
@@ -12,8 +13,10 @@ use std::{
     env,
     ffi::{OsStr, OsString},
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
+    sync::mpsc::channel,
     thread,
 };
 
@@ -59,10 +62,15 @@ pub fn dist(options: &Options) -> Result<Dist> {
     tools::standard_library(&options.target)?;
     fetch::prepare()?;
     let build = Build { workspace: sh::workspace(), target_dir: &sh::workspace().join("target") };
+    let progress = &Progress::default();
+    let (end, ended) = channel::<()>();
     // Each ends on one core, in the linker's optimizer.
     let (initrd, host) = thread::scope(|scope| {
-        let host = scope.spawn(|| build.host());
-        (build.initrd(&options.target), host.join().expect("it does not panic"))
+        scope.spawn(move || progress.show(&ended));
+        let host = scope.spawn(|| build.host(progress));
+        let built = (build.initrd(&options.target, progress), host.join().expect("it does not panic"));
+        drop(end);
+        built
     });
     let (initrd, host) = (initrd?, host?);
 
@@ -79,6 +87,7 @@ pub fn dist(options: &Options) -> Result<Dist> {
     }
     manual(&dist.host, &dir)?;
     share(sh::workspace(), &dist.initrd)?;
+    for_all(&dir)?;
     Ok(dist)
 }
 
@@ -135,6 +144,21 @@ fn manual(host: &Path, dir: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Lets everybody read what is in a directory, whatever the umask was, and run what is a program.
+fn for_all(path: &Path) -> Result<()> {
+    let permissions = fs::metadata(path)?.permissions();
+    let mode = if permissions.mode() & 0o100 == 0 { 0o644 } else { 0o755 };
+    if permissions.mode() & 0o7777 != mode {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+    }
+    if path.is_dir() {
+        for entry in fs::read_dir(path)? {
+            for_all(&entry?.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// One way to build: where the sources are, and where what is built goes.
 pub struct Build<'a> {
     pub workspace: &'a Path,
@@ -143,20 +167,20 @@ pub struct Build<'a> {
 
 impl Build<'_> {
     /// Builds trust-initrd for `target`.
-    pub fn initrd(&self, target: &str) -> Result<PathBuf> {
+    pub fn initrd(&self, target: &str, progress: &Progress) -> Result<PathBuf> {
         let mut cargo = self.cargo()?;
         cargo.args(["--bin", "trust-initrd", "--target", target]);
         cargo.env("CARGO_ENCODED_RUSTFLAGS", flags([self.remap()?, INITRD_FLAGS.map(OsString::from).into()].concat()));
-        sh::run(&mut cargo)?;
+        progress.build("trust-initrd", &mut cargo)?;
         Ok(self.target_dir.join(target).join("release/trust-initrd"))
     }
 
     /// Builds trust for this machine.
-    pub fn host(&self) -> Result<PathBuf> {
+    pub fn host(&self, progress: &Progress) -> Result<PathBuf> {
         let mut cargo = self.cargo()?;
         cargo.args(["--bin", "trust", "--features", "host"]);
         cargo.env("CARGO_ENCODED_RUSTFLAGS", flags(self.remap()?));
-        sh::run(&mut cargo)?;
+        progress.build("trust", &mut cargo)?;
         Ok(self.target_dir.join("release/trust"))
     }
 
@@ -217,4 +241,26 @@ fn install(program: &Path, dir: &Path) -> Result<PathBuf> {
     fs::rename(&new, &to)?;
     println!("{}", to.display());
     Ok(to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_the_umask_everybody_reads_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        fs::create_dir(path("man")).unwrap();
+        for (name, mode) in [("trust", 0o700), ("man/trust.1", 0o600), ("man", 0o700), (".", 0o700)] {
+            if !path(name).exists() {
+                fs::write(path(name), name).unwrap();
+            }
+            fs::set_permissions(path(name), fs::Permissions::from_mode(mode)).unwrap();
+        }
+        for_all(dir.path()).unwrap();
+        for (name, mode) in [("trust", 0o755), ("man/trust.1", 0o644), ("man", 0o755), (".", 0o755)] {
+            assert_eq!(fs::metadata(path(name)).unwrap().permissions().mode() & 0o7777, mode, "{name}");
+        }
+    }
 }

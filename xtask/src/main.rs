@@ -9,7 +9,9 @@ mod dist;
 mod fetch;
 mod fuzz;
 mod inspect;
+mod install;
 mod packages;
+mod progress;
 mod sbom;
 mod sh;
 mod test;
@@ -37,6 +39,12 @@ cargo xtask SUBCOMMAND
         (CycloneDX) beside each, and checks the smaller one
         --target  of trust-initrd, such as aarch64-unknown-linux-musl
         --bless   writes down its dependencies instead of comparing them
+  install [--prefix DIR] [--destdir DIR] [--uninstall]
+        builds as dist does, and puts the programs, manual pages, completions and what
+        initrds are made with below the prefix (/usr/local; ~/.local is your own); below
+        /usr and /usr/local the module of dracut, too, into /usr/lib/dracut
+        --destdir    where the root directory of that system is, for packages
+        --uninstall  takes away what this command has put there, and nothing else
   test [--fast] [FILTER]...
         checks everything: builds as dist does, format, lints, documentation,
         licences, ten seconds of each fuzz target (with a nightly compiler), all
@@ -56,7 +64,8 @@ cargo xtask SUBCOMMAND
         gets what tests need of other projects: firmware, kernel, boot loaders; into
         $TRUST_ASSETS or a directory among your caches; test does so when needed
   fetch
-        gets and patches the source of tpm2-tss; the others do so when needed
+        gets Rust's library for static programs, where the compiler has none, and the
+        source of tpm2-tss, and patches that; the others do so when needed
 
 Programs of the system that are missing are installed as root on Debian and
 Ubuntu; elsewhere they are named.
@@ -95,6 +104,7 @@ fn run() -> Result<ExitCode> {
             "dist" => {
                 dist::dist(&dist_options(args)?)?;
             }
+            "install" => install::install(&install_options(args)?)?,
             "broken" => {
                 if !broken::broken(&filter(args)?)? {
                     return Ok(ExitCode::FAILURE);
@@ -104,6 +114,7 @@ fn run() -> Result<ExitCode> {
             "fetch" => {
                 no_more(args)?;
                 packages::ensure(&[packages::BUILD])?;
+                tools::standard_library(&dist::Options::default().target)?;
                 fetch::prepare()?;
             }
             "test" => {
@@ -112,10 +123,10 @@ fn run() -> Result<ExitCode> {
                 }
             }
             "help" => print!("{HELP}"),
-            _ => return Ok(usage()),
+            unknown => return Ok(unknown_subcommand(unknown)),
         },
         Arg::Short('h') | Arg::Long("help") => print!("{HELP}"),
-        _ => return Ok(usage()),
+        other => return Err(other.unexpected().into()),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -139,6 +150,19 @@ fn dist_options(mut args: Parser) -> Result<dist::Options> {
         match arg {
             Arg::Long("target") => options.target = args.value()?.string()?,
             Arg::Long("bless") => options.bless = true,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(options)
+}
+
+fn install_options(mut args: Parser) -> Result<install::Options> {
+    let mut options = install::Options::default();
+    while let Some(arg) = args.next()? {
+        match arg {
+            Arg::Long("prefix") => options.prefix = install::absolute(&args.value()?.string()?)?,
+            Arg::Long("destdir") => options.destdir = install::absolute(&args.value()?.string()?)?,
+            Arg::Long("uninstall") => options.uninstall = true,
             other => return Err(other.unexpected().into()),
         }
     }
@@ -186,6 +210,36 @@ fn no_more(mut args: Parser) -> Result<()> {
         Some(arg) => Err(arg.unexpected().into()),
         None => Ok(()),
     }
+}
+
+/// The names of the subcommands, as the help lists them.
+fn subcommands() -> impl Iterator<Item = &'static str> {
+    let names = HELP.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    names.filter_map(|line| line.split_whitespace().next())
+}
+
+/// What is unknown, and what was probably meant.
+fn unknown_subcommand(name: &str) -> ExitCode {
+    let nearest = subcommands().min_by_key(|other| distance(name, other)).unwrap_or_default();
+    eprintln!("xtask: there is no subcommand {name}; did you mean `cargo xtask {nearest}`?");
+    eprintln!("There are {}; `cargo xtask help` says what they do.", subcommands().collect::<Vec<_>>().join(", "));
+    ExitCode::from(2)
+}
+
+/// How many letters are put in, left out or replaced between two words (Levenshtein's distance).
+fn distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in from.chars().enumerate() {
+        let mut before = i;
+        row[0] = i + 1;
+        for (j, b) in to.iter().enumerate() {
+            let replaced = before + usize::from(a != *b);
+            before = row[j + 1];
+            row[j + 1] = replaced.min(before + 1).min(row[j] + 1);
+        }
+    }
+    row[to.len()]
 }
 
 fn usage() -> ExitCode {

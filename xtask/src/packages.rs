@@ -37,6 +37,7 @@ pub const RUN: &[Program] = &[
     program("swtpm", "swtpm"),
     program("swtpm_setup", "swtpm-tools"),
     program("tpm2_pcrextend", "tpm2-tools"),
+    program("mount", "mount"),
     program("unshare", "util-linux"),
 ];
 
@@ -137,6 +138,41 @@ pub fn ensure(programs: &[&[Program]]) -> Result<()> {
     }
 }
 
+/// Sees to it that machines can be made of namespaces, before anything is built for them.
+pub fn ensure_namespaces() -> Result<()> {
+    let is_root = is_root()?;
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--pid", "--fork", "--ipc", "--mount"]);
+    if !is_root {
+        unshare.args(["--user", "--map-root-user"]);
+    }
+    unshare.args(["mount", "-t", "tmpfs", "tmpfs", "/mnt"]);
+    sh::run_quietly(&mut unshare).map_err(|e| {
+        let remedy = if is_root {
+            "this root may not make namespaces, as in a container without privileges: give it CAP_SYS_ADMIN, or run this as an ordinary user"
+                .to_owned()
+        } else {
+            forbidden_by(Path::new("/proc/sys"))
+        };
+        anyhow::anyhow!("nothing is built, since no namespaces can be made, in which the programs run: {remedy}\n{e:#}")
+    })
+}
+
+/// Which setting keeps ordinary users from making namespaces, and what to do.
+fn forbidden_by(sysctl: &Path) -> String {
+    const SETTINGS: [(&str, &str, &str); 3] = [
+        ("user.max_user_namespaces", "0", "10000"),
+        ("kernel.unprivileged_userns_clone", "0", "1"),
+        ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"),
+    ];
+    let value = |name: &str| std::fs::read_to_string(sysctl.join(name.replace('.', "/"))).unwrap_or_default();
+    let found = SETTINGS.iter().find(|(name, forbids, _)| value(name).trim() == *forbids);
+    match found {
+        Some((name, forbids, allows)) => format!("{name} is {forbids}; as root: sysctl {name}={allows}"),
+        None => "the system forbids it to ordinary users; run this as root, or on a machine of your own".to_owned(),
+    }
+}
+
 fn missing(programs: &[&[Program]]) -> Vec<Program> {
     programs.iter().copied().flatten().filter(|program| sh::find(program.name).is_none()).copied().collect()
 }
@@ -156,4 +192,32 @@ pub fn is_root() -> Result<bool> {
     use std::os::unix::fs::MetadataExt;
     let metadata = std::fs::metadata("/proc/self").context("cannot read /proc: it must be mounted")?;
     Ok(metadata.uid() == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn what_forbids_namespaces_is_named_with_its_remedy() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["user", "kernel"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        let set = |name: &str, value: &str| fs::write(dir.path().join(name), format!("{value}\n")).unwrap();
+        assert!(forbidden_by(dir.path()).contains("run this as root"));
+        for (name, forbids, allows) in [
+            ("kernel/apparmor_restrict_unprivileged_userns", "1", "0"),
+            ("kernel/unprivileged_userns_clone", "0", "1"),
+            ("user/max_user_namespaces", "0", "10000"),
+        ] {
+            assert!(forbidden_by(dir.path()).contains("run this as root"), "{name}");
+            set(name, forbids);
+            let dotted = name.replace('/', ".");
+            let said = format!("{dotted} is {forbids}; as root: sysctl {dotted}={allows}");
+            assert_eq!(forbidden_by(dir.path()), said);
+            set(name, allows);
+        }
+    }
 }

@@ -35,7 +35,8 @@ impl Manual {
     pub(super) fn run(self, program: clap::Command) -> Result<()> {
         let pages = pages(program);
         if let Some(dir) = self.output {
-            atomic::make_dirs(&dir)?;
+            // For everybody to read, unlike keysets.
+            std::fs::create_dir_all(&dir).map_err(|e| atomic::cannot("make the directory", &dir, &e))?;
             return pages.iter().try_for_each(|command| {
                 let file = dir.join(format!("{}.1", file_stem(command)));
                 atomic::replace(&file, atomic::SHARED, &page(command)?)

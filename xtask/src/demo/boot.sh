@@ -10,7 +10,8 @@ show() {
     local status=0
     echo "   \$ $1"
     eval "$1" >/run/said 2>&1 || status=$?
-    sed 's/^/     /' /run/said
+    # Root of these namespaces is somebody without a name outside of them.
+    sed "s/\\<$(id -u)\\>/root/g; s/^/     /" /run/said
     return "$status"
 }
 

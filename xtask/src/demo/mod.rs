@@ -15,6 +15,18 @@ use std::{
 
 /// What every boot starts with.
 const PRELUDE: &str = include_str!("boot.sh");
+/// For whoever has not heard of any of it.
+const INTRODUCTION: &str = "\
+This shows how a machine starts without anybody there, and still keeps its disk's passphrase from others.
+
+  TPM    a chip that keeps secrets and gives them out on conditions; here swtpm, a program that behaves like one
+  PCR 7  a register of the TPM in which the firmware notes, at each start, which keys it trusts (Secure Boot) and
+         whose signature it has found on what it starts: it has one value for the owner's images, others for others
+  boot   here, a process in namespaces of its own, in which it is root: this machine's own TPM, keyring and mounts
+         are not touched
+
+What stands behind a $ are commands as the owner or the machine would give them.
+";
 /// Name of the keyset.
 const KEYSET: &str = "demo";
 /// Serial number of the machine.
@@ -23,7 +35,9 @@ const SERIAL: &str = "SN0001";
 /// Shows the main job. Fails when any of its steps does not end as it should.
 pub fn demo() -> Result<()> {
     packages::ensure(&[packages::BUILD, packages::RUN])?;
-    println!("building the two programs");
+    packages::ensure_namespaces()?;
+    println!("{INTRODUCTION}");
+    println!("Building the two programs, which takes two or three minutes the first time.");
     let dist = dist::dist(&dist::Options::default())?;
     let dir = tempfile::Builder::new().prefix("trust-demo-").tempdir()?;
     let mut story = Story { step: 0, bold: std::io::stdout().is_terminal() };
@@ -36,7 +50,8 @@ pub fn demo() -> Result<()> {
     println!(
         "\nDone: the passphrase and the identity went from the TPM to where they are used, once a boot, and only in"
     );
-    println!("boots that the owner has signed for. All of it was scratch: nothing is left.");
+    println!("boots that the owner has signed for. All of it was scratch: nothing is left but the two programs in");
+    println!("target/dist. Your own image: README.md, or docs/images.md for each step.");
     Ok(())
 }
 
@@ -80,7 +95,7 @@ impl Owner<'_> {
         ensure!(names.iter().any(|name| name == "tpmpol-luks"), "the keyset has no key that signs policies");
         story.result(&names.join(" "));
 
-        story.step("The owner gives a machine its identity.");
+        story.step("The owner gives a machine its identity (SUDI, secure unique device identifier): a certificate and its key.");
         self.trust(&["sudi", "add", KEYSET, "default", SERIAL])?;
         let identity = self.keyset().join("manifest/default/sudi").join(SERIAL);
         let openssl = sh::output(
@@ -102,7 +117,7 @@ impl Owner<'_> {
     }
 
     fn trust(&self, args: &[&str]) -> Result<()> {
-        println!("   $ trust {}", args.join(" "));
+        println!("   $ trust {}", args.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "));
         let mut command = Command::new(self.program);
         sh::run_quietly(command.args(args).current_dir(self.home).env("XDG_DATA_HOME", self.home))
     }
@@ -127,7 +142,9 @@ impl Machine {
         story.step("The machine is provisioned, from an image that may read nothing.");
         self.boot(Boot::Limited, include_str!("provision.sh"))?;
         let indices = self.tpm.tools().ok("getcap", &["handles-nv-index"]).replace("- ", "").replace('\n', " ");
-        story.result(&format!("the owner owns the TPM; its NV indices: {indices}"));
+        story.result(&format!(
+            "the owner owns the TPM; what it keeps for him is in NV indices, named areas of its memory: {indices}"
+        ));
 
         story.step("The installer boots: a new passphrase, and a disk that it opens.");
         self.boot(Boot::Production, include_str!("install.sh"))?;
@@ -150,6 +167,16 @@ impl Machine {
             bail!("this boot did not go as it should ({:?}): {}", run.end, run.stderr.trim_end());
         }
         Ok(())
+    }
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
     }
 }
 

@@ -1,2 +1,5 @@
 show "TPM=$TPM"
-show 'trust provision --tcti $TPM $CERT $KEY'
+cp "$CERT" /run/cert.pem
+cp "$KEY" /run/privkey.pem
+cd /run
+show 'trust provision --tcti $TPM cert.pem privkey.pem'

@@ -6,7 +6,9 @@ mod tally;
 use crate::{
     assets,
     dist::{self, Build, Dist},
-    fuzz, inspect, packages, sh, tools,
+    fuzz, inspect, packages,
+    progress::Progress,
+    sh, tools,
 };
 use anyhow::{Context, Result, bail};
 use std::{
@@ -27,7 +29,8 @@ pub struct Options {
 
 /// Runs the checks and the tests. Whether all is well; a failure of one stops none of the others.
 pub fn test(options: &Options) -> Result<bool> {
-    packages::ensure(&[packages::BUILD, packages::RUN, packages::TEST])?;
+    packages::ensure(&[packages::BUILD, packages::RUN, packages::TEST, packages::ASSETS])?;
+    packages::ensure_namespaces()?;
     let mut tally = Tally::default();
     tally.check("firmware, kernel and boot loaders are there", assets::prepare);
     let dist = tally.check("both programs are built and as they should be", || dist::dist(&dist::Options::default()));
@@ -123,7 +126,7 @@ fn reproduce(dist: &Dist) -> Result<()> {
             .arg(&copy),
     )?;
     let build = Build { workspace: &copy, target_dir: &copy.join("target") };
-    let second = fs::read(build.initrd(&dist::Options::default().target)?)?;
+    let second = fs::read(build.initrd(&dist::Options::default().target, &Progress::default())?)?;
     let first = fs::read(&dist.initrd)?;
     if first != second {
         bail!("SHA-256 {} here, {} in {}", inspect::sha256(&first), inspect::sha256(&second), copy.display());
