@@ -57,8 +57,7 @@ impl Accelerator {
         for file in files {
             let _ = fs::remove_file(file);
         }
-        let why = || format!("there is a /dev/kvm, but no firmware answers with it in {} s", PATIENCE.as_secs());
-        Ok(if answered? { (Self::Kvm, None) } else { (Self::Tcg, Some(why())) })
+        Ok(answered?.map_or((Self::Kvm, None), |why| (Self::Tcg, Some(format!("there is a /dev/kvm, but {why}")))))
     }
 
     /// As QEMU's `-accel` has it.
@@ -83,8 +82,8 @@ fn major(text: &str) -> Option<u32> {
     text.split_once("version ")?.1.split('.').next()?.parse().ok()
 }
 
-/// Whether a firmware gets to the point where it looks for something to start.
-fn answers(dir: &Path, firmware: &Path) -> Result<bool> {
+/// Why no firmware gets to the point where it looks for something to start, if none does.
+fn answers(dir: &Path, firmware: &Path) -> Result<Option<String>> {
     let (ours, theirs, number) = socket()?;
     let mut command = QEMU.command(dir, qemu::LOG)?;
     qemu::firmware(&mut command, Accelerator::Kvm.name(), "max", firmware, VARIABLES);
@@ -96,10 +95,13 @@ fn answers(dir: &Path, firmware: &Path) -> Result<bool> {
     loop {
         let text = fs::read(dir.join(CONSOLE)).unwrap_or_default();
         if String::from_utf8_lossy(&text).contains("BdsDxe") {
-            return Ok(true);
+            return Ok(None);
         }
-        if process.ended()?.is_some() || start.elapsed() > PATIENCE {
-            return Ok(false);
+        if process.ended()?.is_some() {
+            return Ok(Some(format!("QEMU ends with it: {}", qemu::complaint(dir))));
+        }
+        if start.elapsed() > PATIENCE {
+            return Ok(Some(format!("no firmware answers with it in {} s", PATIENCE.as_secs())));
         }
         interrupt::check()?;
         monitor.news();

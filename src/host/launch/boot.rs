@@ -19,7 +19,6 @@ use rustix::{
 };
 use std::{
     ffi::OsString,
-    fs,
     path::Path,
     process::Stdio,
     time::{Duration, Instant},
@@ -122,7 +121,7 @@ impl Boot<'_> {
                     Some(News::Off) => Err(failed(&console, "the guest went off before it said what it was to say")),
                     Some(News::OffByReset) => Err(failed(&console, "the guest started over and did not go off")),
                     _ => {
-                        let why = format!("QEMU ended: {}; {}", self.complaint(), console.last_words());
+                        let why = format!("QEMU ended: {}; {}", qemu::complaint(self.dir), console.last_words());
                         Err(Error::new(Kind::System, what.to_owned(), why))
                     }
                 };
@@ -169,12 +168,6 @@ impl Boot<'_> {
             (None, Process::start(command, inherited)?)
         };
         Ok((terminal, swtpm, Monitor::new(ours)?, qemu))
-    }
-
-    /// The last line of what QEMU has to complain of.
-    fn complaint(&self) -> String {
-        let text = fs::read_to_string(self.dir.join(qemu::LOG)).unwrap_or_default();
-        text.lines().last().unwrap_or("it does not say why").to_owned()
     }
 }
 

@@ -4,6 +4,7 @@ use super::{accelerator::Accelerator, console, disks, facts::Hardware};
 use crate::error::Result;
 use std::{
     ffi::{OsStr, OsString},
+    fs,
     os::unix::ffi::{OsStrExt, OsStringExt},
     path::Path,
     process::Command,
@@ -85,6 +86,12 @@ pub(super) fn monitor(command: &mut Command, number: i32) {
 fn disk(command: &mut Command, name: &str, file: &str, more: &str) {
     command.arg("-drive").arg(format!("if=none,id={name},format=raw,discard=unmap,file={file}"));
     command.arg("-device").arg(format!("virtio-blk-pci,drive={name},serial={name}{more}"));
+}
+
+/// The last line of what it has to complain of.
+pub(super) fn complaint(dir: &Path) -> String {
+    let text = fs::read_to_string(dir.join(LOG)).unwrap_or_default();
+    text.lines().last().unwrap_or("it does not say why").to_owned()
 }
 
 /// A comma ends a value, and two are one.
