@@ -76,7 +76,9 @@ impl Kind {
             Self::Unprovisioned => "boot the provisioning image and run `trust provision CERT KEY`",
             Self::Refused => "boot the image that the owner signed for production, with Secure Boot on",
             Self::LockedOut => "leave the machine switched on until the TPM's lockout has passed, then restart it",
-            Self::Corrupt => "provision the machine again with a matching image",
+            Self::Corrupt => {
+                "boot an image built with its keyset's pcr7data; if that does not help, clear the TPM, and provision and install anew"
+            }
             Self::System => "this is a defect of the image: report it",
             Self::LockNotProven => "switch the machine off; if this happens again, suspect the TPM or its bus",
             #[cfg(feature = "host")]

@@ -9,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Output},
 };
+use trust::error::{Error, Kind};
 
 /// A remedy as it is said, a script that ends with it, and a script that does what it says and comes to a good end.
 type Case = (&'static str, &'static str, &'static str);
@@ -404,6 +405,11 @@ fn remedies() -> BTreeSet<String> {
         }
     }
     found.remove("src/error.rs: ");
+    // Those of the kinds, where the place knows nothing better.
+    found.extend(Kind::ALL.into_iter().filter_map(|kind| {
+        let message = Error::new(kind, "do", "no").to_string();
+        message.strip_prefix("cannot do: no; ").map(str::to_owned)
+    }));
     found
 }
 

@@ -1,9 +1,9 @@
 #!/bin/sh
-# `trust preinit` has run: the installation, and that is all.
+# `trust preinit` has run, or `trust setup` for a maintenance: what the image is for, and that is all.
 . /lib/trust-lib.sh
 
 mkdir -p -m 0700 /run/cryptsetup
-/usr/lib/trust/install || trust_fail "The machine is not installed."
+/usr/lib/trust/install || trust_fail "/usr/lib/trust/install has failed."
 # shellcheck disable=SC2086 # these are options
 trust finish $TRUST_FINISH || trust_fail "The secrets cannot be withdrawn."
 trust_power_off
