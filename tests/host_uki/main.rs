@@ -374,6 +374,52 @@ fn the_stub_of_debian_12_and_every_compression_do() {
     assert!(shown.contains("systemd-stub 252"), "{shown}");
 }
 
+/// Debian 12's stub has other sections right behind its revocation levels; that of Debian 13 has room for a few more.
+#[test]
+fn revocation_levels_of_a_kernel_find_a_place_on_every_stub() {
+    let kitchen = Kitchen::new();
+    let name = "usr/lib/systemd/boot/efi/linuxx64.efi.stub";
+    for (suite, stub) in [("bookworm", assets::bookworm(name)), ("trixie", assets::path(name))] {
+        for count in [1, 4, 40] {
+            let line = |at| format!("linux.somebody{at},1,Somebody,linux,6.12,https://example.com/\n");
+            let levels: String = (0..count).map(line).collect();
+            let image =
+                assets::Kernel::new().with_revocation_levels(&format!("sbat,1,SBAT,sbat,1,https://x\n{levels}"));
+            let (kernel, file) = (kitchen.write("kernel", &image), format!("{suite}-{count}.efi"));
+            kitchen.json(&[
+                "uki",
+                "build",
+                "--keyset",
+                "k",
+                "--kind",
+                "limited",
+                "--kernel",
+                text(&kernel),
+                "--stub",
+                text(&stub),
+                "--initrd",
+                "initrd.img",
+                "--output",
+                &file,
+            ]);
+            fs::copy(&stub, kitchen.path("stub")).unwrap();
+            let [ours, stubs] = [&file, "stub"].map(|file| String::from_utf8(kitchen.section(file, ".sbat")).unwrap());
+            assert_eq!(ours.trim_end_matches('\0'), format!("{}{levels}", stubs.trim_end_matches('\0')), "{file}");
+            // Nothing lies on anything else, nor between: signers and firmware hash the same bytes.
+            let cert = kitchen.0.keys().join("k/uki-limited/cert.pem");
+            run("sbverify", &["--cert", text(&cert), text(&kitchen.path(&file))]);
+            kitchen.0.ok(&["verify", "efi", "--strict", &file, "--cert", text(&cert)]);
+            let bytes = fs::read(kitchen.path(&file)).unwrap();
+            let image = trust::host::format::pe::Image::parse(&bytes).unwrap();
+            let mut end = image.headers().size_of_headers;
+            for section in image.sections().iter().filter(|section| !section.raw.is_empty()) {
+                assert_eq!(section.raw.start, end, "{file}: {}", section.name());
+                end = section.raw.end;
+            }
+        }
+    }
+}
+
 #[test]
 fn the_same_input_gives_the_same_image() {
     let kitchen = Kitchen::new();

@@ -42,8 +42,13 @@ impl Kit {
 
     /// `trust uki build ARGS`, and what it says.
     fn build(&self, stub: &Path, initrds: &[&Path], args: &[&str]) -> Value {
-        let (kernel, program) = (assets::Kernel::new().image, format!("--with-trust={}", text(&trust_initrd())));
-        let mut all = vec!["uki", "build", "--keyset", "k", "--kernel", text(&kernel), "--stub", text(stub), &program];
+        self.build_of(&assets::Kernel::new().image, stub, initrds, args)
+    }
+
+    /// The same with another kernel.
+    fn build_of(&self, kernel: &Path, stub: &Path, initrds: &[&Path], args: &[&str]) -> Value {
+        let program = format!("--with-trust={}", text(&trust_initrd()));
+        let mut all = vec!["uki", "build", "--keyset", "k", "--kernel", text(kernel), "--stub", text(stub), &program];
         all.extend(["--cmdline", CMDLINE, "--output", "image.efi", "--json"]);
         all.extend(initrds.iter().flat_map(|initrd| ["--initrd", text(initrd)]));
         all.extend(args);
@@ -119,7 +124,11 @@ fn a_production_image_on_the_stub_of_debian_13() {
 fn a_limited_image_on_the_stub_of_debian_12() {
     let (kit, initrd) = (Kit::new(), Initrd::new(SCRIPT));
     let stub = assets::bookworm("usr/lib/systemd/boot/efi/linuxx64.efi.stub");
-    let said = kit.build(&stub, &[&initrd.pack()], &["--kind", "limited"]);
+    // Whose own revocation levels stand where those of a kernel have no room: they are laid out anew.
+    let levels = "linux.somebody,1,Somebody,linux,6.12,https://example.com/\n".repeat(30);
+    let kernel = kit.path("kernel");
+    fs::write(&kernel, assets::Kernel::new().with_revocation_levels(&format!("sbat,1,SBAT\n{levels}"))).unwrap();
+    let said = kit.build_of(&kernel, &stub, &[&initrd.pack()], &["--kind", "limited"]);
     let machine = kit.machine(&[]);
     machine.set_boot_disk(&[("EFI/BOOT/BOOTX64.EFI", &kit.path("image.efi"))]);
     kit.check(&machine.boot(), &said);

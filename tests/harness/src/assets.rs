@@ -76,6 +76,21 @@ impl Kernel {
         Self { image: boot.join(format!("vmlinuz-{release}")), release }
     }
 
+    /// The image with revocation levels, such as other distributions' kernels have: in the place of the section that
+    /// firmware of 32 bits looks for.
+    #[must_use]
+    pub fn with_revocation_levels(&self, levels: &str) -> Vec<u8> {
+        let mut image = fs::read(&self.image).expect("a readable kernel");
+        let name = image.windows(8).position(|name| name == b".compat\0").expect("it has such a section");
+        let number = |at: usize| u32::from_le_bytes(image[at..at + 4].try_into().expect("four bytes")) as usize;
+        let (size, start) = (number(name + 16), number(name + 20));
+        assert!(levels.len() < size, "the section has {size} bytes");
+        image[name..name + 12].copy_from_slice(&[b".sbat\0\0\0", &(levels.len() as u32).to_le_bytes()[..]].concat());
+        image[start..start + size].fill(0);
+        image[start..start + levels.len()].copy_from_slice(levels.as_bytes());
+        image
+    }
+
     /// A module by its name, as the kernel takes it: uncompressed.
     #[must_use]
     pub fn module(&self, name: &str) -> Vec<u8> {
