@@ -104,6 +104,7 @@ pub const BENCH: &[Program] = &[
     program("clevis", "clevis"),
     program("clevis-decrypt-tpm2", "clevis-tpm2"),
     program("ldd", "libc-bin"),
+    program("sbsign", "sbsigntool"),
     program("strace", "strace"),
     program("time", "time"),
     program("valgrind", "valgrind"),

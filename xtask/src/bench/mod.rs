@@ -3,20 +3,22 @@
 //! All contestants meet the same software TPM, through the same recording proxy
 //! and the same protocol. Everything but the wall time is a count, and the wall
 //! time is shown as a ratio of paired runs: the table says the same on a busy machine.
-//! The time that a keyset takes is one more such ratio.
+//! The time that a keyset takes is one more such ratio, and so is what images cost to sign, verify and build.
 
 mod boot;
 mod budget;
 mod contestants;
 mod footprint;
+mod images;
 mod keyset;
 mod latency;
 mod measure;
 mod table;
 
-use crate::{dist, packages};
+use crate::{assets, dist, packages};
 use anyhow::Result;
 use contestants::{Contestant, Stage};
+use images::Images;
 use keyset::Race;
 use latency::Models;
 use measure::Figures;
@@ -28,6 +30,8 @@ pub struct Options {
     pub json: bool,
     /// Measure how long a keyset takes, and nothing else.
     pub keyset: bool,
+    /// Measure what images cost, and nothing else.
+    pub images: bool,
     /// Measure boots of virtual machines, and nothing else.
     pub boot: bool,
 }
@@ -39,6 +43,13 @@ struct Row {
     figures: Result<Figures, String>,
 }
 
+/// All that was measured.
+struct Measured {
+    rows: Vec<Row>,
+    race: Option<Race>,
+    images: Option<Images>,
+}
+
 /// How often each contestant runs for its wall time.
 const ROUNDS: usize = 5;
 
@@ -48,18 +59,24 @@ pub fn bench(options: &Options) -> Result<bool> {
         return boot::bench(options.json);
     }
     packages::ensure(&[packages::RUN, packages::BENCH])?;
+    assets::prepare()?;
     if ["TRUST_INITRD", "TRUST_HOST"].iter().any(|variable| std::env::var_os(variable).is_none()) {
         dist::dist(&dist::Options::default())?;
     }
-    let race = Race::run()?;
     let models = Models::read()?;
-    let rows = if options.keyset { Vec::new() } else { Stage::new().measure(ROUNDS)? };
-    let mut verdicts = if options.keyset { Vec::new() } else { budget::judge(&rows)? };
-    verdicts.push(race.judge());
+    let everything = !options.keyset && !options.images;
+    let measured = Measured {
+        rows: if everything { Stage::new().measure(ROUNDS)? } else { Vec::new() },
+        race: (everything || options.keyset).then(Race::run).transpose()?,
+        images: (everything || options.images).then(Images::run).transpose()?,
+    };
+    let mut verdicts = if everything { budget::judge(&measured.rows)? } else { Vec::new() };
+    verdicts.extend(measured.race.as_ref().map(Race::judge));
+    verdicts.extend(measured.images.iter().flat_map(Images::judge));
     if options.json {
-        println!("{:#}", table::json(&rows, &race, &verdicts, &models));
+        println!("{:#}", table::json(&measured, &verdicts, &models));
     } else {
-        print!("{}", table::text(&rows, &race, &verdicts, &models));
+        print!("{}", table::text(&measured, &verdicts, &models));
     }
     Ok(verdicts.iter().all(|verdict| verdict.holds))
 }

@@ -1,9 +1,10 @@
 //! The table, for people and for programs.
 
 use super::{
-    Row,
+    Measured, Row,
     budget::Verdict,
     contestants::Contestant,
+    images::Images,
     keyset::Race,
     latency::Models,
     measure::{Figures, Instructions},
@@ -26,9 +27,9 @@ const COLUMNS: [&str; 10] = [
 ];
 
 /// The table for people.
-pub fn text(rows: &[Row], race: &Race, verdicts: &[Verdict], models: &Models) -> String {
+pub fn text(Measured { rows, race, images }: &Measured, verdicts: &[Verdict], models: &Models) -> String {
     let mut text = if rows.is_empty() { String::new() } else { boots(rows, models) };
-    text += &race.text();
+    text.extend(race.iter().map(Race::text).chain(images.iter().map(Images::text)));
     text + &budget(verdicts)
 }
 
@@ -87,7 +88,7 @@ fn boots(rows: &[Row], models: &Models) -> String {
 }
 
 /// The same for programs.
-pub fn json(rows: &[Row], race: &Race, verdicts: &[Verdict], models: &Models) -> Value {
+pub fn json(Measured { rows, race, images }: &Measured, verdicts: &[Verdict], models: &Models) -> Value {
     let ours = ours(rows);
     let row = |row: &Row| match &row.figures {
         Err(why) => json!({ "name": row.contestant.name(), "not_measured": why }),
@@ -114,7 +115,8 @@ pub fn json(rows: &[Row], race: &Race, verdicts: &[Verdict], models: &Models) ->
     };
     json!({
         "runs": rows.iter().map(row).collect::<Vec<_>>(),
-        "keyset": race.json(),
+        "keyset": race.as_ref().map(Race::json),
+        "images": images.as_ref().map(Images::json),
         "budget": verdicts.iter().map(Verdict::json).collect::<Vec<_>>(),
     })
 }
