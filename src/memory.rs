@@ -1,7 +1,7 @@
 //! Memory is wiped before it is given back, in Rust and in tpm2-tss alike, so
 //! that what passed through buffers that nobody here owns does not outlive them.
 
-#![allow(unsafe_code, reason = "the allocator that wipes what is freed, and the same for the C code")]
+#![allow(unsafe_code, reason = "the allocator, which wipes what is freed, in C too, and says when nothing is left")]
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},

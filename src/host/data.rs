@@ -244,7 +244,7 @@ mod tests {
     fn collected(data: Data<'_>) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         data.pieces(|at, piece| {
-            assert_eq!(at, bytes.len());
+            bytes.resize(at, b'?');
             bytes.extend_from_slice(piece);
             Ok(())
         })?;

@@ -165,3 +165,58 @@ impl Drop for Output {
 fn path_of(file: &File) -> PathBuf {
     format!("/proc/self/fd/{}", file.as_raw_fd()).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(dir: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = entries.collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn what_was_written_is_read_and_appears_at_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        std::fs::write(&from, b"from a file").unwrap();
+        std::fs::write(&to, b"old").unwrap();
+        let input = Input::open(&from, 100).unwrap();
+        for has_name in [false, true] {
+            let mut output = Output::begin(&to, 0o600).unwrap();
+            if has_name {
+                // As where the file system knows no files without one.
+                let file = File::options().read(true).write(true).create_new(true).open(&output.unfinished).unwrap();
+                (output.written, output.has_name) = (Input::of(file, &to), true);
+            }
+            output.append(b"memory, ").unwrap();
+            output.append(input.data().get(0..5).unwrap()).unwrap();
+            output.append_zeros(3).unwrap();
+            output.append(&input).unwrap();
+            output.align(16).unwrap();
+            output.put(0, b"M").unwrap();
+            let expected = b"Memory, from \0\0\0from a file\0\0\0\0\0";
+            assert_eq!(*output.data().read().unwrap(), *expected);
+            assert_eq!(std::fs::read(&to).unwrap(), b"old");
+            output.finish().unwrap();
+            assert_eq!(std::fs::read(&to).unwrap(), expected);
+            assert_eq!(names(dir.path()), ["from", "to"]);
+            std::fs::write(&to, b"old").unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_not_finished_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let to = dir.path().join("to");
+        let mut output = Output::begin(&to, 0o600).unwrap();
+        output.append(b"half").unwrap();
+        // Whoever kills the program now.
+        assert!(output.has_name || names(dir.path()).is_empty());
+        drop(output);
+        assert!(names(dir.path()).is_empty());
+        assert_eq!(Output::begin(dir.path(), 0o600).unwrap_err().kind(), Kind::Usage);
+    }
+}
