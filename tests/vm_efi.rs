@@ -147,6 +147,31 @@ fn intermediates() {
     kit.both_refuse(&file, &kit.file("stranger.pem"));
 }
 
+/// The premises of what is noted, and of what is refused: firmware does not look at the checksum, but wants the
+/// certificate table to be full, and the file to end with it.
+#[test]
+fn checksums_and_entries_of_nothing() {
+    let kit = Kit::get();
+    let (unsigned, file) = (kit.file("unsigned.efi"), kit.file("table.efi"));
+    kit.sign("uefi-db", &unsigned, &file, &[]);
+    let signed = fs::read(&file).unwrap();
+    let image = trust::host::format::pe::Image::parse(&signed).unwrap();
+    let (sum, entry) = (image.headers().check_sum_field(), image.headers().certificate_entry.clone().unwrap());
+    let size = signed.len() - image.end();
+
+    let (stale, counted, padded) = (kit.file("stale.efi"), kit.file("counted.efi"), kit.file("padded.efi"));
+    let mut bytes = signed.clone();
+    bytes[sum.start] ^= 1;
+    fs::write(&stale, bytes).unwrap();
+    kit.both_accept(&stale, &kit.db());
+    let mut bytes = [&signed[..], &[0; 16]].concat();
+    fs::write(&padded, &bytes).unwrap();
+    kit.both_refuse(&padded, &kit.db());
+    bytes[entry.start + 4..entry.end].copy_from_slice(&(size as u32 + 16).to_le_bytes());
+    fs::write(&counted, bytes).unwrap();
+    kit.both_refuse(&counted, &kit.db());
+}
+
 /// The premise of two rules: how firmware counts past a gap, and that it does not look into it.
 #[test]
 fn gaps() {
