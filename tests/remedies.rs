@@ -199,6 +199,21 @@ const FILES: &[Case] = &[
         "trust verify efi out --cert $K/uefi-db/cert.pem",
     ),
     (
+        "write it as PKCS#8, which may have a passphrase, too",
+        "$TRADITIONAL; trust sign efi $STUB --key old.pem --cert $K/uefi-db/cert.pem --output out",
+        "openssl pkcs8 -topk8 -in old.pem -passin pass:x -passout pass:y -out new.pem; echo y >y; trust sign efi $STUB --key new.pem --cert $K/uefi-db/cert.pem --output out --passphrase-file y",
+    ),
+    (
+        "write the passphrase into its first line",
+        "printf '\\xff' >y; $ENCRYPTED; trust sign efi $STUB --key new.pem --cert $K/uefi-db/cert.pem --output out --passphrase-file y",
+        "echo y >y; trust sign efi $STUB --key new.pem --cert $K/uefi-db/cert.pem --output out --passphrase-file y",
+    ),
+    (
+        "have them replaced: --replace",
+        "$SIGN $STUB --output out; head -c 16 /dev/zero >>out; $SIGN out --output again",
+        "$SIGN out --output again --replace",
+    ),
+    (
         "give an X.509 certificate in PEM or DER",
         "trust sign efi $STUB --key $K/uefi-db/privkey.pem --cert p --output out",
         "openssl x509 -in $K/uefi-db/cert.pem -outform der -out der; trust sign efi $STUB --key $K/uefi-db/privkey.pem --cert der --output out",
@@ -238,9 +253,9 @@ const FILES: &[Case] = &[
 /// `$BUILD` is `trust uki build` with all that a production image needs but for `$LINE`, its command line.
 const IMAGES: &[Case] = &[
     (
-        "give one, such as --cmdline 'root=",
+        "give one, such as --cmdline 'console=tty0 ",
         "$BUILD",
-        "$BUILD --cmdline 'root=/dev/mapper/root ro panic=30 noresume systemd.import_credentials=no systemd.gpt_auto=0 rdinit=/usr/bin/trust -- init --end'",
+        "$BUILD --cmdline 'console=tty0 console=ttyS0 root=/dev/mapper/root ro panic=30 noresume systemd.import_credentials=no systemd.gpt_auto=0 rdinit=/usr/bin/trust -- init --end'",
     ),
     (
         "build it with --unsigned, and sign it where the key is",
@@ -249,8 +264,19 @@ const IMAGES: &[Case] = &[
     ),
     (
         "name the program for the initrd: --with-trust=FILE",
-        "$BUILD $LINE --with-trust",
+        "mkdir bin; cp -L $TOOLS/trust bin/; bin/$BUILD $LINE --with-trust",
         "$BUILD $LINE --with-trust=/usr/bin/bash",
+    ),
+    ("give a file", "trust uki inspect .", "$BUILD $LINE; trust uki inspect out"),
+    (
+        "put the comment on a line of its own, in a file",
+        "$BUILD --cmdline 'quiet # rdinit=/usr/bin/trust -- init --end'",
+        "printf '# quiet\\nrdinit=/usr/bin/trust -- init --end\\n' >commented; $BUILD --cmdline @commented",
+    ),
+    (
+        "write it in ASCII",
+        "printf 'quiet\\xff' >latin; $BUILD --cmdline @latin",
+        "echo quiet >ascii; $BUILD --cmdline @ascii",
     ),
     (
         "give trust-initrd as it was built for the target",
@@ -274,7 +300,7 @@ const IMAGES: &[Case] = &[
         "$BUILD $LINE",
     ),
     (
-        "give a shorter line of text, or @FILE",
+        "leave out what the initrd can have in files of its own",
         "$BUILD --cmdline \"$(printf x%.0s {1..3000})\"",
         "echo rdinit=/usr/bin/trust -- init --end >line; $BUILD --cmdline @line",
     ),
@@ -304,6 +330,9 @@ const IMAGES: &[Case] = &[
 const PREPARED: &str = r#"
 export PATH=$TOOLS:$PATH K=$HOME/.local/share/machine/trust/keys/k B=$PWD/backup
 export BUILD="trust uki build --keyset k --kind production --kernel $KERNEL --stub $STUB --initrd initrd --output out"
+export SIGN="trust sign efi --key $K/uefi-db/privkey.pem --cert $K/uefi-db/cert.pem"
+export TRADITIONAL="openssl pkey -in $K/uefi-db/privkey.pem -traditional -aes128 -passout pass:x -out old.pem"
+export ENCRYPTED="openssl pkcs8 -topk8 -in $K/uefi-db/privkey.pem -passout pass:y -out new.pem"
 export LINE='--cmdline=@line'
 export VALUES='--pcr7-prod p --pcr7-limited l --pcr7-tpm t'
 "#;
@@ -406,8 +435,8 @@ fn remedies() -> BTreeSet<String> {
     }
     found.remove("src/error.rs: ");
     // Those of the kinds, where the place knows nothing better.
-    found.extend(Kind::ALL.into_iter().filter_map(|kind| {
-        let message = Error::new(kind, "do", "no").to_string();
+    found.extend(Kind::ALL.iter().filter_map(|kind| {
+        let message = Error::new(*kind, "do", "no").to_string();
         message.strip_prefix("cannot do: no; ").map(str::to_owned)
     }));
     found
