@@ -507,6 +507,63 @@ fn policies_that_a_target_would_refuse() {
     assert!(list.iter().any(|finding| finding[0] == "warning" && finding[2].contains("not finished")), "{list:?}");
 }
 
+/// Each finding says what to do; done, the keyset is sound again.
+#[test]
+fn what_findings_say_is_to_be_done_helps() {
+    let (made, _) = home();
+    let values = "trust keyset pcr7data k --pcr7-tpm tpm --pcr7-prod production --pcr7-limited limited";
+    let entry = format!("pcr7data/policy-2/{}", trust::policy::pcr7data::path_of(&Boot::Production.pcr7()));
+    let limited = format!("pcr7data/policy-2/{}", trust::policy::pcr7data::path_of(&Boot::Limited.pcr7()));
+    for (damage, remedy, follow) in [
+        ("rm -r pcr7data", "or sign it anew: trust keyset pcr7data k", values),
+        ("rm -r pcr7data/*", "or sign it anew: trust keyset pcr7data k", values),
+        ("head --bytes 256 /dev/zero >$E/tpm_luks.policy.signed", "sign it again with `trust keyset pcr7data`", values),
+        ("rm $E/info.json $L/info.json", "remove it, or add the value again with `trust keyset pcr7data`", values),
+        ("cp $L/pcr_prod.bin $L/pcr_tpm.bin", "add the three values again with `trust keyset pcr7data`", values),
+        ("rm pcr7data/policy-2/pubkeys/luks-k.pem", "writes it with the next values", values),
+        ("rm -r pcr7data/policy-2/??", "add them with `trust keyset pcr7data k`", values),
+        (
+            "trust sudi pin-tpm k >/dev/null; cp uefi-db/cert.pem pcr7data/policy-2/authorities/k.pem",
+            "`trust sudi pin-tpm k` puts that there",
+            "trust sudi pin-tpm k",
+        ),
+        (
+            "mv manifest/default/sudi/SN1 manifest/default/sudi/SN2",
+            "remove the machine's directory, and add the machine again: trust sudi add",
+            "rm -r $K/manifest/default/sudi/SN2; trust sudi add k default SN2",
+        ),
+        ("echo >notes", "move it elsewhere if you know it", "mv $K/notes ."),
+        ("cp uefi-db/privkey.pem copy.pem", "remove it, or move it to where it is kept safe", "mv $K/copy.pem ."),
+        ("mkdir manifest/default/sudi/.new-1", "remove it", "rm -r $K/manifest/default/sudi/.new-1"),
+        ("mv uefi-db/guid g; ln -s $K/g uefi-db/guid", "put what it points to in its place", "mv $K/g $K/uefi-db/guid"),
+        (
+            "cp uefi-db/guid uefi-pk/guid",
+            "give each its own, unless this is meant",
+            "cat /proc/sys/kernel/random/uuid >$K/uefi-pk/guid",
+        ),
+    ] {
+        let home = made.copy();
+        let run = |script: &str| {
+            let prepare = format!(
+                "K={}; E=$K/{entry} L=$K/{limited}\ntrust() {{ \"$TRUST\" \"$@\"; }}",
+                home.keys().join("k").display()
+            );
+            let mut command = std::process::Command::new("bash");
+            command.args(["-euc", &format!("umask 077\n{prepare}\n{script}")]).current_dir(home.path());
+            command.env("HOME", home.path()).env("TRUST", harness::trust_host()).env_remove("XDG_DATA_HOME");
+            let output = command.output().unwrap();
+            assert!(output.status.success(), "{script}: {output:?}");
+        };
+        run(&format!("cd $K; {damage}"));
+        let said = home.output(&["keyset", "check", "k"]);
+        let said = String::from_utf8(said.stdout).unwrap();
+        assert!(said.contains(remedy), "{damage}: {said}");
+        run(follow);
+        let after = home.output(&["keyset", "check", "k"]);
+        assert_eq!(String::from_utf8(after.stdout).unwrap(), "k: no errors, no warnings\n", "{damage}: {follow}");
+    }
+}
+
 #[test]
 fn without_private_keys_the_rest_is_checked() {
     let (home, keyset) = home();

@@ -19,6 +19,8 @@ use uuid::Uuid;
 use x509_cert::Certificate;
 use zeroize::Zeroizing;
 
+/// What to do with a machine's certificate that is not what it should be.
+const ADD_AGAIN: &str = "remove the machine's directory, and add the machine again: trust sudi add";
 /// A certificate that ends within this time is worth a word.
 const SOON: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
@@ -173,9 +175,9 @@ impl Look<'_> {
         let validity = certificate.tbs_certificate().validity();
         let (from, until) = (validity.not_before.to_date_time(), validity.not_after.to_date_time());
         if until < now {
-            self.findings.error(path, format!("has expired: it was valid until {until}"), "make a new one in time");
+            self.findings.error(path, format!("has expired: it was valid until {until}"), self.renewal(path));
         } else if until.unix_duration().saturating_sub(now.unix_duration()) < SOON {
-            self.findings.warning(path, format!("expires soon: it is valid until {until}"), "make its successor");
+            self.findings.warning(path, format!("expires soon: it is valid until {until}"), self.renewal(path));
         }
         if from > now {
             self.findings.warning(
@@ -184,6 +186,12 @@ impl Look<'_> {
                 "wait, or set the clock of this machine",
             );
         }
+    }
+
+    /// How to get another certificate in place of one.
+    fn renewal(&self, path: &Path) -> &'static str {
+        let path = path.strip_prefix(self.keyset.path()).unwrap_or(path);
+        if path.components().count() == 5 { ADD_AGAIN } else { "make a new keyset, and have its keys enrolled" }
     }
 
     /// Whether the signature is that of the issuer.
@@ -217,7 +225,8 @@ impl Look<'_> {
         for what in purpose.complaints(certificate) {
             // A firmware minds neither, and so older keysets do without.
             if purpose.is_enforced() {
-                self.findings.error(&path, what, "make a new one with `trust`");
+                let remedy = self.renewal(&path);
+                self.findings.error(&path, what, remedy);
             } else {
                 self.findings.warning(&path, what, "see whether its consumers mind");
             }
@@ -298,13 +307,12 @@ impl Look<'_> {
         let (name, number) = (common_name(subject), serial_number(subject));
         let expected = product.map(|product| format!("PID:{product} SN:{serial}"));
         let path = dir.join(Item::Certificate.file());
-        let add_again = "remove the machine's directory, and add the machine again: trust sudi add";
         if name != serial || !number.ends_with(&format!(" SN:{serial}")) {
             let what = format!("is for {name:?} with serialNumber {number:?}, which is another machine");
-            self.findings.error(&path, what, add_again);
+            self.findings.error(&path, what, ADD_AGAIN);
         } else if let Some(expected) = expected.filter(|expected| number != *expected) {
             let what = format!("is for another product than {}", expected.split(' ').next().unwrap_or_default());
-            self.findings.error(&path, what, format!("restore uuid from a backup if that is wrong; else {add_again}"));
+            self.findings.error(&path, what, format!("restore uuid from a backup if that is wrong; else {ADD_AGAIN}"));
         }
         Whereabouts::of(&dir.join(Item::PrivateKey.file())) != Whereabouts::Absent
     }

@@ -21,12 +21,13 @@ use std::path::{Path, PathBuf};
 /// Looks at the signed policies that count.
 pub fn check(keyset: &Keyset, findings: &mut Findings) {
     let dir = keyset.pcr7data();
+    let anew = format!("{RESTORE}, or sign it anew: trust keyset pcr7data {}", keyset.name());
     if !dir.is_dir() {
-        return findings.error(&dir, "is missing", RESTORE);
+        return findings.error(&dir, "is missing", anew);
     }
     let data = match Pcr7Data::open(&dir) {
         Ok(data) => data,
-        Err(e) => return findings.error(&dir, e.cause(), RESTORE),
+        Err(e) => return findings.error(&dir, e.cause(), anew),
     };
     for (role, prefix) in [(Role::TpmpolLuks, "luks"), (Role::TpmpolAdmin, "tpmpass")] {
         published(keyset, &data.dir().join("pubkeys"), role, prefix, findings);
