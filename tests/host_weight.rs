@@ -237,4 +237,6 @@ fn what_the_format_cannot_hold_is_refused_at_once() {
     yard.initrd("initrd.img", 2 * GIB - MIB);
     let complaint = yard.fails(everything, &yard.build(&["initrd.img"; 3]), 2);
     assert!(complaint.contains("larger than 4 GiB") && complaint.contains("smaller initrd"), "{complaint}");
+    yard.initrd("initrd.img", IMAGE);
+    assert!(yard.limited(everything, &yard.build(&["initrd.img"])).status.success());
 }
