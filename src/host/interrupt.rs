@@ -18,14 +18,16 @@ static START: Once = Once::new();
 pub fn defer() {
     START.call_once(|| {
         let set = SigSet::from_iter(SIGNALS);
-        if set.thread_block().is_ok() {
-            std::thread::spawn(move || {
-                while let Ok(signal) = set.wait() {
-                    if PENDING.swap(signal as i32, Ordering::SeqCst) != 0 {
-                        std::process::exit(128 + signal as i32);
-                    }
+        let wait = move || {
+            while let Ok(signal) = set.wait() {
+                if PENDING.swap(signal as i32, Ordering::SeqCst) != 0 {
+                    std::process::exit(128 + signal as i32);
                 }
-            });
+            }
+        };
+        // Where there is no memory for a thread, a signal ends the program as ever.
+        if set.thread_block().is_ok() && std::thread::Builder::new().spawn(wait).is_err() {
+            let _ = set.thread_unblock();
         }
     });
 }
