@@ -13,6 +13,8 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 /// The program, its libraries and its stacks, without which nothing runs, and 64 MiB.
 const MEMORY: u64 = 64 * MIB;
+/// What memory is tried out in.
+const STEP: u64 = MIB / 8;
 /// Of the image to sign, and of the initrd to build with.
 const IMAGE: u64 = 200 * MIB;
 const INITRD: u64 = 500 * MIB;
@@ -128,7 +130,8 @@ fn address_space(home: &Home) -> u64 {
         command.arg(format!("--as={size}")).arg(harness::trust_host()).arg("--version").env("HOME", home.path());
         command.output().unwrap().status.success()
     };
-    (1..).map(|step| step * 4 * MIB).find(|size| fits(*size)).unwrap()
+    let enough = (1..).map(|step| step * 4 * MIB).find(|size| fits(*size)).unwrap();
+    (0..).map(|step| enough - 4 * MIB + step * STEP).find(|size| fits(*size)).unwrap()
 }
 
 #[test]
@@ -180,9 +183,17 @@ fn building_and_looking_into_an_image_takes_no_more_memory_than_a_small_one_does
 fn memory_that_is_too_short_is_said_to_be() {
     let yard = Yard::new();
     yard.program("large.efi", IMAGE);
-    let complaint =
-        yard.fails(&format!("--as={}", address_space(&yard.home)), &yard.sign("large.efi", "signed.efi"), 15);
-    assert!(complaint.contains("memory"), "{complaint}");
+    let (least, sign) = (address_space(&yard.home), yard.sign("large.efi", "signed.efi"));
+    let mut refused = 0;
+    for limit in (0..).map(|step| format!("--as={}", least + step * STEP)) {
+        if yard.limited(&limit, &sign).status.success() {
+            break;
+        }
+        refused += 1;
+        let complaint = yard.fails(&limit, &sign, 15);
+        assert!(complaint.contains("there is no memory left"), "{complaint}");
+    }
+    assert!(refused > 0, "it takes no memory at all");
 }
 
 #[test]
