@@ -55,14 +55,20 @@ impl World {
         let (code, store) = (assets::path("usr/share/OVMF/OVMF_CODE_4M.secboot.fd"), self.store.clone());
         let firmware = ["--firmware", text(&code), "--variables", text(&store)];
         let args = ["launch", "m", "--project", "k:router", "--images", "images"];
-        self.command(play, &[&args[..], &firmware, more].concat()).output().unwrap()
+        self.run(play, &[&args[..], &firmware, more].concat())
+    }
+
+    fn run(&self, play: &str, args: &[&str]) -> Output {
+        let output = self.command(play, args).output().unwrap();
+        Output { stdout: fs::read(self.path("told")).unwrap(), ..output }
     }
 
     fn command(&self, play: &str, args: &[&str]) -> Command {
         fs::write(self.path("play"), play).unwrap();
         let path = format!("{}:{}", text(&self.path("bin")), std::env::var("PATH").unwrap());
         let mut command = self.home.command(args);
-        command.env("PATH", path).env("PLAY", self.path("play"));
+        command.env("PATH", path).env("PLAY", self.path("play")).env("TOLD", self.path("told"));
+        command.stdout(fs::File::create(self.path("told")).unwrap());
         command
     }
 
@@ -166,7 +172,7 @@ fn a_machine_that_starts_over_again_and_again_is_stopped() {
     ended(&world.first("reset", &["--accelerator", "tcg"]), 20);
     world.is_installed();
     let again = |play: &str, more: &[&str]| {
-        world.command(play, &[&["launch", "m", "--again", "--accelerator", "tcg"], more].concat()).output().unwrap()
+        world.run(play, &[&["launch", "m", "--again", "--accelerator", "tcg"], more].concat())
     };
     let (printed, complaint) = ended(&again(&FAILS.repeat(5), &[]), 20);
     assert_eq!(told(&printed), ["runs", "starts over", "runs"], "{printed}");
@@ -204,7 +210,7 @@ fn whoever_interrupts_it_ends_it_by_that_signal() {
         let output = child.wait_with_output().unwrap();
         fs::remove_file(&log).unwrap();
         assert_eq!(output.status.signal(), Some(Signal::SIGINT as i32), "{output:?}");
-        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+        (fs::read_to_string(world.path("told")).unwrap(), String::from_utf8(output.stderr).unwrap())
     };
     // Where it is to do one thing, and where it stays; where it was to say something, too.
     let up = format!("{STARTS}say it is up\nwait\noff\n");

@@ -1,8 +1,8 @@
 #!/bin/bash
 # In the place of QEMU: a machine that does what $PLAY says, line by line. say TEXT: at its console; reset, off: events of
-# its monitor; wait: until its button is pressed.
+# its monitor; wait: until its button is pressed. What is told of it goes to $TOLD.
 [ "$1" = --version ] && { echo 'QEMU emulator version 10.0.0'; exit; }
-fd='' stays=yes
+fd='' stays=yes restarts=0
 for argument; do
     case $argument in
         socket,id=monitor,fd=*) fd=${argument##*=} ;;
@@ -18,8 +18,9 @@ while read -r verb text || [ "$verb" ]; do
         reset)
             [ $stays = yes ] || { event SHUTDOWN reset; exit; }
             event RESET reset
-            # Whoever listens has been told.
-            sleep 0.5
+            # It says nothing more before that is told.
+            restarts=$((restarts + 1))
+            until [ "$(grep -c -e 'starts over' -e '"restarted"' "$TOLD")" -ge $restarts ]; do sleep 0.05; done
             ;;
         off) event SHUTDOWN shutdown; exit ;;
         wait) while read -r line <&"$fd"; do case $line in *system_powerdown*) break ;; esac; done ;;
