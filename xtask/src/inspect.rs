@@ -117,7 +117,9 @@ fn contents(bytes: &[u8]) -> Result<Vec<String>> {
     let listed = list.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned);
     let home =
         std::env::home_dir().filter(|home| home.components().count() > 1).map(|home| format!("{}/", home.display()));
-    let here = [sh::workspace().display().to_string()].into_iter().chain(home);
+    // One name alone, such as /src, is part of paths that are no machine's own.
+    let workspace = Some(sh::workspace()).filter(|path| path.components().count() > 2);
+    let here = workspace.map(|path| path.display().to_string()).into_iter().chain(home);
     let occurs = |text: &String| bytes.windows(text.len()).any(|window| window == text.as_bytes());
     Ok(listed.chain(here).filter(occurs).map(|text| format!("it contains {text:?}")).collect())
 }
