@@ -3,7 +3,7 @@
 
 use base64ct::{Base64, Encoding};
 use harness::{
-    Identity, assets, mkosi, physical_volume, run, trust_host, trust_initrd,
+    Identity, assets, book, mkosi, physical_volume, run, trust_host, trust_initrd,
     vm::{Chain, Fleet, Initrd, Outcome, Vm},
     workspace,
 };
@@ -70,7 +70,7 @@ const SYSTEMD: &str = "8cf2644b-4b0b-428f-9387-6d876050dc67";
 const ACTED: &str = "[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\nExecStart=/bin/touch /run/acted\n";
 const WANTS: &str = "[Unit]\nWants=acted.service\n";
 
-/// A project of mkosi's, as somebody would have it: the example, a link to a keyset and one to the drop-ins.
+/// A project of mkosi's, as somebody would have it: the example, and what the README has him add.
 struct Project(TempDir);
 
 impl Project {
@@ -80,9 +80,19 @@ impl Project {
         run("cp", &["-rT", example.to_str().unwrap(), project.path("").to_str().unwrap()]);
         let share = trust_initrd().with_file_name("share");
         assert!(share.join("mkosi.conf.d").is_dir(), "there is no {}: run `cargo xtask dist`", share.display());
-        symlink(share, project.path("trust")).unwrap();
-        symlink(fleet.key("", ""), project.path("keyset")).unwrap();
-        fs::create_dir(project.path("mkosi.output")).unwrap();
+        // As `cargo xtask install` has it, and the keyset that the README makes.
+        let home = fleet.home().path();
+        symlink(share, home.join(".local/share/trust")).unwrap();
+        symlink("k", fleet.home().keys().join("acme")).unwrap();
+        let readme = book::read("README.md");
+        let (_, below) = book::section(&readme, "Your own image").split_once("With **mkosi**").unwrap();
+        let mut commands = book::commands(below);
+        assert_eq!(commands.pop().unwrap(), "mkosi build\n");
+        for command in commands {
+            let mut shell = Command::new("sh");
+            let status = shell.args(["-euc", &command]).current_dir(project.0.path()).env("HOME", home).status();
+            assert!(status.unwrap().success(), "{command}");
+        }
         project
     }
 

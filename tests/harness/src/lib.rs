@@ -13,6 +13,7 @@
 //! - [`Needles`]: what to look for where no secret may be;
 //! - [`Witness`]: a look into the memory of a process that is about to exit;
 //! - [`Captive`]: a process that somebody has taken over;
+//! - [`book`]: the commands in what people read;
 //! - [`assets`]: firmware, kernel, boot loaders and their makers' tools;
 //! - [`with_null_cipher`], [`with_json`]: what somebody can do who has the disk;
 //! - [`physical_volume`]: a disk that claims names by way of LVM;
@@ -23,6 +24,7 @@
 //! it is not there. Nothing here is part of a shipped program.
 
 pub mod assets;
+pub mod book;
 #[cfg(target_arch = "x86_64")]
 mod captive;
 mod cell;

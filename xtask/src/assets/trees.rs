@@ -26,8 +26,8 @@ pub const BENCH: Tree = Tree {
     packages: &["systemd-cryptsetup", "libtss2-rc0t64", "clevis-dracut", "clevis-tpm2", "tpm2-tools"],
 };
 /// Beside what is essential to any system. They come with all that they depend on.
-const PACKAGES: [&str; 8] =
-    ["dracut-core", "systemd-sysv", "udev", "cryptsetup-bin", "dmsetup", "kmod", "lvm2", "zstd"];
+const PACKAGES: [&str; 9] =
+    ["dracut-core", "systemd-sysv", "udev", "cryptsetup-bin", "dmsetup", "keyutils", "kmod", "lvm2", "zstd"];
 /// Nothing reads it here.
 const UNREAD: [&str; 4] = ["./usr/share/doc", "./usr/share/man", "./usr/share/locale", "./usr/share/info"];
 

@@ -38,9 +38,7 @@ impl Dracut {
     #[must_use]
     pub fn new(suite: &'static str, configuration: &str) -> Self {
         let dracut = Self { suite, dir: TempDir::with_prefix("dracut-").expect("a temporary directory") };
-        for name in ["system", "files"] {
-            fs::create_dir(dracut.path(name)).expect("a writable directory");
-        }
+        fs::create_dir(dracut.path("files")).expect("a writable directory");
         run("cp", &["-rL", &text(&workspace().join("dracut-module/90trust")), &text(dracut.dir.path())]);
         fs::copy(program(), dracut.path("trust-initrd")).expect("a writable directory");
         fs::write(dracut.path("trust.conf"), configuration).expect("a writable directory");
@@ -68,27 +66,37 @@ impl Dracut {
     #[must_use]
     #[track_caller]
     pub fn build(&self, options: &[&str]) -> PathBuf {
-        let release = Kernel::new().release;
-        let modules = assets::path(&format!("usr/lib/modules/{release}"));
-        let mut command = Command::new("unshare");
-        if Uid::effective().is_root() {
-            keep_mounts_in(&mut command);
-        } else {
-            command.args(["--mount", "--user", "--map-root-user"]);
-        }
-        command.args(["sh", "-c", include_str!("dracut.sh"), "sh"]);
-        command.arg(assets::tree(self.suite)).arg(modules).arg(&release).arg(self.dir.path()).args(options);
-        let output = command.stdin(Stdio::null()).output().expect("unshare is installed (Debian: util-linux)");
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said);
+        in_debian(self.suite, self.dir.path(), options);
         let initrd = self.path("initrd");
-        assert!(output.status.success() && initrd.exists(), "dracut of {}: {}\n{said}", self.suite, output.status);
+        assert!(initrd.exists(), "dracut of {} made nothing", self.suite);
         initrd
     }
 
     fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
+}
+
+/// Runs the script `build` of a directory, which is /mnt there, in a small system of Debian with the kernel's modules; what it
+/// changes elsewhere is gone afterwards. Its arguments are the kernel's release, and these. Returns what it said.
+#[track_caller]
+pub fn in_debian(suite: &str, dir: &Path, arguments: &[&str]) -> String {
+    let release = Kernel::new().release;
+    let modules = assets::path(&format!("usr/lib/modules/{release}"));
+    let mut command = Command::new("unshare");
+    if Uid::effective().is_root() {
+        keep_mounts_in(&mut command);
+    } else {
+        command.args(["--mount", "--user", "--map-root-user"]);
+    }
+    let _ = fs::create_dir(dir.join("system"));
+    command.args(["sh", "-c", include_str!("dracut.sh"), "sh"]);
+    command.arg(assets::tree(suite)).arg(modules).arg(&release).arg(dir).args(arguments);
+    let output = command.stdin(Stdio::null()).output().expect("unshare is installed (Debian: util-linux)");
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(output.status.success(), "in Debian's {suite}: {}\n{said}", output.status);
+    said
 }
 
 fn text(path: &Path) -> String {

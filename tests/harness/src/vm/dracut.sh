@@ -1,5 +1,5 @@
-# Runs dracut in a system of its own: a tree of packages below, and what is written above it, in memory.
-# $1: the tree; $2: the kernel's modules; $3: its release; $4: a directory that is /mnt there; then dracut's options.
+# Runs dracut, or whatever /mnt/build does, in a system of its own: a tree of packages below, and what is written above it, in memory.
+# $1: the tree; $2: the kernel's modules; $3: its release; $4: a directory that is /mnt there; then arguments.
 set -eu
 tree=$1 modules=$2 release=$3 shared=$4
 shift 4

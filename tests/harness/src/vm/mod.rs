@@ -16,7 +16,7 @@ mod slot;
 mod uki;
 
 pub use disk::trust_data;
-pub use dracut::Dracut;
+pub use dracut::{Dracut, in_debian};
 pub use event_log::{Event, event_log};
 pub use fleet::{CMDLINE, Chain, Fleet, SIGNED};
 pub use initrd::Initrd;

@@ -1,0 +1,43 @@
+//! What people read, and the commands in it, which are followed word by word.
+
+use crate::workspace;
+use std::fs;
+
+/// The commands of an ordinary user in a text: what stands behind `$ ` in its consoles, with the lines that belong to it.
+#[must_use]
+pub fn commands(text: &str) -> Vec<String> {
+    let (mut commands, mut in_console, mut until) = (Vec::<String>::new(), false, None);
+    for line in text.lines() {
+        if let Some(language) = line.strip_prefix("```") {
+            (in_console, until) = (language == "console", None);
+            continue;
+        }
+        let begins = line.strip_prefix("$ ").filter(|_| in_console && until.is_none());
+        let goes_on = in_console && (until.is_some() || commands.last().is_some_and(|last| last.ends_with("\\\n")));
+        if let Some(command) = begins {
+            commands.push(format!("{command}\n"));
+            until = command.contains("<<'END'").then_some("END");
+        } else if goes_on {
+            if let Some(last) = commands.last_mut() {
+                last.push_str(line);
+                last.push('\n');
+            }
+            until = until.filter(|end| line != *end);
+        }
+    }
+    commands
+}
+
+/// The part of a text below a heading.
+#[must_use]
+#[track_caller]
+pub fn section<'a>(text: &'a str, heading: &str) -> &'a str {
+    let (_, below) = text.split_once(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("no {heading}"));
+    below.split("\n## ").next().unwrap_or_default()
+}
+
+/// A file of the sources.
+#[must_use]
+pub fn read(name: &str) -> String {
+    fs::read_to_string(workspace().join(name)).expect("a readable file")
+}
