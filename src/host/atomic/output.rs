@@ -114,7 +114,6 @@ impl Output {
     pub fn finish(mut self) -> Result<()> {
         let file = self.written.file();
         file.sync_all().map_err(|e| self.failed(e))?;
-        interrupt::check()?;
         if !self.has_name {
             let linked = linkat(CWD, path_of(file), CWD, &self.unfinished, AtFlags::SYMLINK_FOLLOW);
             linked.map_err(|errno| self.failed(errno.into()))?;

@@ -139,6 +139,7 @@ impl SignEfi {
         let mut output = Output::begin(&path, atomic::SHARED)?;
         authenticode::copy_bare(&image, &mut output).map_err(of_file)?;
         authenticode::sign(&mut output, kept, signer, hash, |_, _| ()).map_err(of_file)?;
+        interrupt::check()?;
         output.finish()
     }
 }

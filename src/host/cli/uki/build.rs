@@ -194,6 +194,7 @@ impl Build {
             console::warn(&mute);
         }
         let size = output.data().len();
+        interrupt::check()?;
         output.finish()?;
         let mut pcrs = pcrs.into_iter().filter_map(|(index, value)| Some((index, hex(&value?))));
         if self.json {
