@@ -104,6 +104,10 @@ fn a_tpm_that_never_appears() {
             run.refused(10);
         }
     }
+    // Who does not want to wait for it does not; its answers are waited for all the same.
+    machine.script("TCTI=device:/dev/tpm7\ntry status trust setup --wait 0\npublished").refused(10);
+    machine.provision();
+    assert_eq!(machine.attempt("setup --wait 0").status(), 0);
     // A file, a directory and a terminal that is no TPM are none either.
     for tcti in ["device:/etc/passwd", "device:/", "device:/dev/null", "swtpm:path=/etc/passwd"] {
         let run = machine.script(&format!("TCTI={tcti}\ntry status trust setup --wait 1\npublished"));

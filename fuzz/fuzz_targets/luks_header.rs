@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use std::borrow::Cow;
-use trust::luks::header::{Header, SIZES};
+use trust::luks::header::{Header, SIZES, uuid_of_luks1};
 
 /// What cryptsetup has made: 4096 bytes that are no JSON, both copies 16 KiB large.
 const MADE: &[u8; 0x8000] = include_bytes!("../corpus/luks_header/unsealed");
@@ -22,9 +22,11 @@ fn header(bytes: &[u8]) -> Cow<'_, [u8]> {
 
 fuzz_target!(|bytes: &[u8]| {
     let bytes = header(bytes);
+    let _ = uuid_of_luks1(&bytes);
     for offset in std::iter::once(0).chain(SIZES) {
         let Some(header) = Header::parse(&bytes, offset) else { continue };
         let _ = (header.mac(), header.keyslots(), header.label(), header.uuid());
+        let _ = (header.seals(), header.is_being_reencrypted(), header.way_in("machine:luks"));
         assert_eq!(header.mac().is_some(), header.sealed().is_some());
         if let Some(pair) = header.pair(|bytes| [bytes[0]; 32]) {
             let (first, second) = (Header::parse(&pair, 0), Header::parse(&pair[header.size()..], header.size()));

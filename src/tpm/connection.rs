@@ -2,7 +2,7 @@
 
 use super::{
     response_code,
-    transport::{Address, Fault, Link, Wire, hand_over},
+    transport::{Address, Fault, LEAST_PATIENCE, Link, Wire, hand_over},
 };
 use crate::error::{Error, Kind, Result};
 use std::{
@@ -44,7 +44,7 @@ impl Tpm {
     /// [`Kind::NoTpm`] when it does not appear.
     pub fn connect(address: &Address, patience: Duration, verbose: bool) -> Result<Self> {
         let wire = Rc::new(Wire::new(Link::open(address, patience)?));
-        let opened = Instant::now();
+        let (opened, patience) = (Instant::now(), patience.max(LEAST_PATIENCE));
         Ok(Self { context: context(&wire)?, wire, address: address.clone(), patience, opened, verbose })
     }
 

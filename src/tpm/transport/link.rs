@@ -27,6 +27,8 @@ use std::{
 
 /// The largest command or answer (`TPM2_MAX_COMMAND_SIZE`), in bytes.
 pub const MAX_MESSAGE: usize = 4096;
+/// Who does not wait for a TPM to appear waits for its answers all the same.
+pub const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 /// How often a device that is not there yet is looked for.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
@@ -67,8 +69,7 @@ impl Link {
                     let answers = watch(&fd).map_err(|errno| {
                         Error::new(Kind::NoTpm, format!("use {}", name(address)), errno.to_string())
                     })?;
-                    // Who does not wait for a TPM waits for its answers.
-                    let patience = patience.max(Duration::from_secs(1));
+                    let patience = patience.max(LEAST_PATIENCE);
                     return Ok(Self { fd, answers, _platform: platform, framing, patience });
                 }
                 Err(error) => error,

@@ -13,5 +13,5 @@ mod tcti;
 
 pub use address::Address;
 pub(super) use fault::Fault;
-pub(super) use link::Link;
+pub(super) use link::{LEAST_PATIENCE, Link};
 pub(super) use tcti::{Wire, hand_over};
