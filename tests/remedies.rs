@@ -326,6 +326,33 @@ const IMAGES: &[Case] = &[
     ),
 ];
 
+/// `$LAUNCH` is `trust launch m` with a firmware. Where the remedy is done, the next thing that lacks is an image, as `$NEXT`
+/// finds out: machines that run are other tests'.
+const LAUNCH: &[Case] = &[
+    ("give --project k:default, or another project", "$LAUNCH --project k", "$NEXT --project k:default"),
+    (
+        "give --chain shim, or no --shim",
+        "$LAUNCH --project k:default --chain direct --shim db.esl",
+        "$NEXT --project k:default --chain shim --shim db.esl; $NEXT --project k:default",
+    ),
+    (
+        "name it with --shim",
+        "$LAUNCH --project k:default --chain shim",
+        "$NEXT --project k:default --chain shim --shim db.esl",
+    ),
+    (
+        "name a directory of images with --images, or files with --provision-image",
+        "$LAUNCH --project k:default --image db.esl",
+        "MISSING='there is no install.efi' $NEXT --project k:default --image db.esl --provision-image db.esl",
+    ),
+    ("make it with `trust launch m --project KEYSET:PROJECT", "trust launch m --again", "$NEXT --project k:default"),
+    (
+        "remove ",
+        "mkdir -p $VMS/m; echo x >$VMS/m/facts.json; trust launch m --again",
+        "rm -r $VMS/m; $NEXT --project k:default",
+    ),
+];
+
 /// What the scripts find.
 const PREPARED: &str = r#"
 export PATH=$TOOLS:$PATH K=$HOME/.local/share/machine/trust/keys/k B=$PWD/backup
@@ -333,6 +360,9 @@ export BUILD="trust uki build --keyset k --kind production --kernel $KERNEL --st
 export SIGN="trust sign efi --key $K/uefi-db/privkey.pem --cert $K/uefi-db/cert.pem"
 export TRADITIONAL="openssl pkey -in $K/uefi-db/privkey.pem -traditional -aes128 -passout pass:x -out old.pem"
 export ENCRYPTED="openssl pkcs8 -topk8 -in $K/uefi-db/privkey.pem -passout pass:y -out new.pem"
+export LAUNCH="trust launch m --firmware $CODE --variables $VARS" VMS=$HOME/.local/share/machine/trust/vms
+next() { $LAUNCH "$@" 2>said || grep -q "${MISSING:-there is no provision.efi}" said; }
+NEXT=next
 export LINE='--cmdline=@line'
 export VALUES='--pcr7-prod p --pcr7-limited l --pcr7-tpm t'
 "#;
@@ -355,6 +385,11 @@ fn of_policies() {
 #[test]
 fn of_images() {
     follow(IMAGES);
+}
+
+#[test]
+fn of_launch() {
+    follow(LAUNCH);
 }
 
 #[test]
@@ -410,6 +445,7 @@ fn script_in(home: &Home, tools: &Path, script: &str) -> Output {
     command.args(["-euo", "pipefail", "-c", &format!("{PREPARED}\n{script}")]).current_dir(home.path());
     command.env("HOME", home.path()).env("TOOLS", tools);
     command.env("STUB", assets::path("usr/lib/systemd/boot/efi/linuxx64.efi.stub"));
+    command.env("CODE", assets::path("usr/share/OVMF/OVMF_CODE_4M.secboot.fd"));
     command.env("KERNEL", assets::Kernel::new().image);
     command.env("VARS", assets::path("usr/share/OVMF/OVMF_VARS_4M.fd")).env_remove("XDG_DATA_HOME");
     command.output().expect("there is a shell")
@@ -510,7 +546,7 @@ fn the_tests_in_the_table_are_there() {
             if program == "remedies" {
                 let parts = || remedy.split(['{', '}']).filter(|part| part.len() > 3);
                 let is_it = |said: &str| parts().any(|part| part.contains(said) || said.contains(part));
-                let cases = [KEYSETS, MACHINES, POLICIES, FILES, IMAGES].concat();
+                let cases = [KEYSETS, MACHINES, POLICIES, FILES, IMAGES, LAUNCH].concat();
                 assert!(remedy.starts_with("src/") || cases.iter().any(|case| is_it(case.0)), "{remedy}: no case");
             }
         }
