@@ -2,7 +2,10 @@
 //!
 //! Nobody vouches for it: it explains, and decides nothing.
 
-use crate::policy::digest::{self, Digest};
+use crate::{
+    foreign,
+    policy::digest::{self, Digest},
+};
 
 /// `TPM_ALG_SHA256`.
 const SHA256: u16 = 0x000b;
@@ -99,24 +102,19 @@ fn sha256(fields: &mut Fields<'_>, sizes: &[(u16, usize)]) -> Option<Option<Dige
 }
 
 impl Event<'_> {
-    /// What it is about, in ASCII where that is: a variable's name, what was done, `separator`.
+    /// What it is about, printable: a variable's name, what was done, `separator`.
     #[must_use]
     pub fn name(&self) -> String {
         match (self.kind, variable(self.data)) {
             (SEPARATOR, _) => "separator".to_owned(),
-            (ACTION, _) => self.data.iter().take(MAX_NAME).map(|byte| shown(char::from(*byte))).collect(),
+            (ACTION, _) => self.data.iter().take(MAX_NAME).map(|byte| foreign::shown(char::from(*byte))).collect(),
             (_, Some((name, _))) if !name.is_empty() => name,
             (kind, _) => format!("an event of type {kind:#x}"),
         }
     }
 }
 
-/// What is not to reach a terminal is not shown.
-fn shown(c: char) -> char {
-    if c.is_ascii_graphic() || c == ' ' { c } else { '?' }
-}
-
-/// `UEFI_VARIABLE_DATA` (section 10.2.6): name, in ASCII where it is, and contents.
+/// `UEFI_VARIABLE_DATA` (section 10.2.6): name, printable, and contents.
 #[must_use]
 pub fn variable(data: &[u8]) -> Option<(String, &[u8])> {
     let mut fields = Fields(data);
@@ -124,7 +122,10 @@ pub fn variable(data: &[u8]) -> Option<(String, &[u8])> {
     let (characters, size) = (fields.u64()?, fields.u64()?);
     let name = fields.take(usize::try_from(characters).ok()?.checked_mul(2)?)?;
     let units = name.chunks_exact(2).filter_map(|unit| unit.try_into().ok().map(u16::from_le_bytes));
-    let name = char::decode_utf16(units).map(|c| c.map_or('?', shown)).take(MAX_NAME).collect();
+    let name = char::decode_utf16(units)
+        .map(|c| c.map_or(char::REPLACEMENT_CHARACTER, foreign::shown))
+        .take(MAX_NAME)
+        .collect();
     Some((name, fields.take(usize::try_from(size).ok()?)?))
 }
 

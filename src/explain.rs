@@ -3,16 +3,9 @@
 use crate::{
     event_log::{self, ACTION, DRIVER_CONFIG, Event, SEPARATOR},
     policy::digest::hex,
-};
-use der::{
-    Decode, Reader, SliceReader, Tag, Tagged,
-    asn1::{AnyRef, ObjectIdentifier},
+    x509,
 };
 
-/// `id-at-commonName`.
-const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
-/// Characters of a name that are shown.
-const MAX_NAME: usize = 64;
 /// The firmware's variables that say what it may start.
 const DATABASES: [&str; 4] = ["PK", "KEK", "db", "dbx"];
 /// What firmware says of itself in `EV_EFI_ACTION`, what that means, and what to do.
@@ -128,7 +121,8 @@ pub fn fault(event: &Event<'_>) -> Option<String> {
     let variable = event_log::variable(event.data).filter(|_| event.kind == DRIVER_CONFIG);
     match (event.kind, variable) {
         (ACTION, _) => {
-            let (_, meaning) = ACTIONS.iter().find(|(action, _)| name.trim_end_matches('?') == *action)?;
+            let (_, meaning) =
+                ACTIONS.iter().find(|(action, _)| name.trim_end_matches(char::REPLACEMENT_CHARACTER) == *action)?;
             Some(format!("the firmware says that {meaning}"))
         }
         (SEPARATOR, _) if event.data.iter().any(|byte| *byte != 0) => {
@@ -162,42 +156,5 @@ pub fn signer_of(event: &[u8]) -> Option<String> {
 
 /// The common name of the certificate in an `EFI_SIGNATURE_DATA` (UEFI Specification 2.10, section 32.4.1).
 fn signer(entry: &[u8]) -> Option<String> {
-    common_name(entry.get(16..)?)
-}
-
-/// The common name of the subject of a certificate (RFC 5280, section 4.1).
-fn common_name(certificate: &[u8]) -> Option<String> {
-    let certificate = sequence(certificate)?;
-    let tbs = certificate.first()?;
-    // serialNumber, signature, issuer, validity, subject; [0] version may stand before them.
-    let fields: Vec<_> = sequence_of(*tbs)?.into_iter().filter(|field| field.tag().is_universal()).collect();
-    for relative in sequence_of(*fields.get(4)?)? {
-        for attribute in elements(relative.value())? {
-            let [kind, value] = <[AnyRef<'_>; 2]>::try_from(sequence_of(attribute)?).ok()?;
-            if kind.decode_as::<ObjectIdentifier>().is_ok_and(|oid| oid == COMMON_NAME) {
-                let text = String::from_utf8_lossy(value.value());
-                let shown = text.chars().map(|c| if c.is_control() { '?' } else { c });
-                return Some(format!("\"{}\"", shown.take(MAX_NAME).collect::<String>()));
-            }
-        }
-    }
-    None
-}
-
-fn sequence(der: &[u8]) -> Option<Vec<AnyRef<'_>>> {
-    sequence_of(AnyRef::from_der(der).ok()?)
-}
-
-fn sequence_of(any: AnyRef<'_>) -> Option<Vec<AnyRef<'_>>> {
-    (any.tag() == Tag::Sequence).then(|| elements(any.value())).flatten()
-}
-
-/// What stands one after the other.
-fn elements(der: &[u8]) -> Option<Vec<AnyRef<'_>>> {
-    let mut reader = SliceReader::new(der).ok()?;
-    let mut elements = Vec::new();
-    while !reader.is_finished() {
-        elements.push(AnyRef::decode(&mut reader).ok()?);
-    }
-    Some(elements)
+    x509::common_name(entry.get(16..)?)
 }

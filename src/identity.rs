@@ -6,11 +6,9 @@ use crate::{
     files, pem,
     private_key::{self, PrivateKey},
     secret::{MAX_SECRET, Secret},
+    x509,
 };
-use der::{
-    Decode, Encode, SliceReader, Tag, TagNumber, Tagged,
-    asn1::{AnyRef, UintRef},
-};
+use der::{Decode, Encode, asn1::UintRef};
 use spki::SubjectPublicKeyInfoRef;
 use std::{io::Read, path::Path};
 use zeroize::Zeroizing;
@@ -91,7 +89,7 @@ impl Public {
         }
         let malformed = "its certificate is malformed";
         let der = block.der.ok_or(malformed)?;
-        let spki = subject_public_key_info(&der).map_err(|_| malformed)?;
+        let spki = x509::subject_public_key_info(&der).map_err(|_| malformed)?;
         let public = Self::of_spki(&spki).ok_or(malformed)?;
         Ok((der, public))
     }
@@ -127,21 +125,4 @@ impl Public {
             _ => self == certificate,
         }
     }
-}
-
-/// The public key of a certificate (RFC 5280, section 4.1).
-fn subject_public_key_info(certificate: &[u8]) -> der::Result<SubjectPublicKeyInfoRef<'_>> {
-    let outer = AnyRef::from_der(certificate)?;
-    outer.tag().assert_eq(Tag::Sequence)?;
-    let mut fields = SliceReader::new(outer.value())?;
-    let tbs = AnyRef::decode(&mut fields)?;
-    tbs.tag().assert_eq(Tag::Sequence)?;
-    let mut fields = SliceReader::new(tbs.value())?;
-    let first = AnyRef::decode(&mut fields)?;
-    // serialNumber, signature, issuer, validity, subject; the version before them may be missing.
-    let skip = if first.tag() == (Tag::ContextSpecific { constructed: true, number: TagNumber(0) }) { 5 } else { 4 };
-    for _ in 0..skip {
-        AnyRef::decode(&mut fields)?;
-    }
-    SubjectPublicKeyInfoRef::decode(&mut fields)
 }

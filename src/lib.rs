@@ -26,6 +26,7 @@ pub mod error;
 pub mod event_log;
 pub mod explain;
 mod files;
+mod foreign;
 pub mod guard;
 #[cfg(feature = "host")]
 pub mod host;
@@ -45,3 +46,4 @@ pub mod secret;
 pub mod store;
 #[allow(clippy::disallowed_methods, reason = "plaintext comes from and goes to the TPM here")]
 pub mod tpm;
+mod x509;

@@ -1,7 +1,7 @@
 //! What a certificate says (RFC 5280), in words for people and members for programs.
 
 use super::key::{Family, Hash, PublicKey};
-use crate::policy::digest::hex;
+use crate::{foreign::printable, policy::digest::hex};
 use der::{
     Encode, Tag, Tagged,
     asn1::{BmpString, Ia5StringRef, PrintableStringRef, TeletexStringRef, Utf8StringRef},
@@ -94,10 +94,4 @@ fn text(attribute: &AttributeTypeAndValue) -> Option<String> {
         Tag::BmpString => value.decode_as::<BmpString>().ok().map(|text| text.to_string()),
         _ => None,
     }
-}
-
-/// Text from elsewhere, as a terminal may be shown it.
-#[must_use]
-pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }

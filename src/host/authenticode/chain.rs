@@ -6,6 +6,7 @@
 
 use crate::{
     error::{Error, Kind, Result},
+    foreign::printable,
     host::{
         format::cms::Tlv,
         key::{Hash, PublicKey},
@@ -233,23 +234,6 @@ impl<'a> Search<'a> {
     }
 }
 
-/// What others have written, without what a terminal would obey.
-fn printable(text: &str) -> String {
-    let shown = |c: char| matches!(c, '"' | '\'' | '\\') || c.escape_debug().len() == 1;
-    text.chars().map(|c| if shown(c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
-}
-
 fn refused(why: String) -> Error {
     Error::new(Kind::Refused, "accept a signature", why).remedy("give the certificate that should be trusted")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_shown_and_not_obeyed() {
-        assert_eq!(printable("CN=Zoé \"& Söhne\\,O=日本"), "CN=Zoé \"& Söhne\\,O=日本");
-        assert_eq!(printable("a\x1b[2Jb\n\u{202e}c\u{0}"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}c\u{fffd}");
-    }
 }

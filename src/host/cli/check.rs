@@ -3,12 +3,10 @@
 use super::output;
 use crate::{
     error::{Error, Kind, Result},
-    host::{
-        facts::printable,
-        keyset::{
-            Keyset,
-            check::{self, Finding, Report, Severity},
-        },
+    foreign::printable,
+    host::keyset::{
+        Keyset,
+        check::{self, Finding, Report, Severity},
     },
 };
 use clap::Args;

@@ -3,11 +3,8 @@
 use super::{Item, Keyset, Place, Role, check::is_private};
 use crate::{
     error::{Error, Kind, Result},
-    host::{
-        atomic, credentials,
-        facts::{Facts, printable},
-        project, srk,
-    },
+    foreign::printable,
+    host::{atomic, credentials, facts::Facts, project, srk},
     policy::digest::hex,
     policy::{
         digest::Digest,

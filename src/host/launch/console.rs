@@ -1,6 +1,6 @@
 //! What a machine says: firmware, boot loader, kernel, programs.
 
-use crate::{error::Result, host::atomic};
+use crate::{error::Result, foreign, host::atomic};
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read, Seek, SeekFrom},
@@ -166,7 +166,7 @@ fn plain(text: &str) -> String {
     while let Some(c) = rest.next() {
         if c == '\x1b' && rest.next_if_eq(&'[').is_some() {
             while rest.next().is_some_and(|c| !('@'..='~').contains(&c)) {}
-        } else if c == '\n' || !c.is_control() {
+        } else if c == '\n' || !foreign::deceives(c) {
             plain.push(c);
         }
     }
