@@ -138,6 +138,8 @@ fn what_failed_is_quoted_and_the_same_command_goes_on() {
     let world = World::new();
     let (printed, complaint) = ended(&world.first(FAILS, &[]), 20);
     assert_eq!(told(&printed), ["made", "identity"], "{printed}");
+    let why = printed.lines().find(|line| line.contains("emulated")).unwrap();
+    assert!(why.contains("there is a /dev/kvm") == why.contains("QEMU ends with it: no such luck"), "{why}");
     assert!(
         complaint.contains("it said: trust: cannot read the TPM: it is not provisioned; provision it"),
         "{complaint}"
