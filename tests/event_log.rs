@@ -141,7 +141,11 @@ fn what_other_firmware_measures_is_named_with_what_to_do() {
         ("DMA", inserted(separator, action("DMA Protection Disabled")), &["DMA is switched off", "IOMMU"]),
         ("DMA with its NUL", inserted(separator, action("DMA Protection Disabled\0")), &["DMA is switched off"]),
         ("debugger", inserted(0, action("UEFI Debug Mode")), &["debugger is switched on"]),
-        ("another action", inserted(0, action("Something \u{1b}[2J")), &["measures Something \u{fffd}[2J besides", from_log]),
+        (
+            "another action",
+            inserted(0, action("Something \u{1b}[2J")),
+            &["measures Something \u{fffd}[2J besides", from_log],
+        ),
         ("AuditMode", inserted(1, variable("AuditMode", &[0])), &["measures AuditMode besides", from_log]),
         ("audit mode", inserted(1, variable("AuditMode", &[1])), &["is in audit mode"]),
         ("DeployedMode", inserted(1, variable("DeployedMode", &[1])), &["measures DeployedMode besides", from_log]),

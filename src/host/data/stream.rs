@@ -162,12 +162,12 @@ pub fn failure(error: io::Error, otherwise: impl FnOnce(String) -> Error) -> Err
 mod tests {
     use super::*;
 
-    /// As decompressors do it: a few bytes at a time.
+    /// As decompressors do it: less than is asked for.
     struct Trickle<'a>(&'a [u8]);
 
     impl Read for Trickle<'_> {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            let len = buffer.len().min(7);
+            let len = buffer.len().min(997);
             self.0.read(&mut buffer[..len])
         }
     }
