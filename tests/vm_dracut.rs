@@ -269,7 +269,7 @@ fn assert_unattended(report: &Report) {
 #[track_caller]
 fn assert_refused(report: &Report) {
     assert_eq!((report.outcome, report.said.as_str()), (Outcome::Died, ""), "{}", report.console);
-    assert!(report.console.contains("is not the one that this machine has sealed"), "{}", report.console);
+    assert!(report.console.contains("bears no seal"), "{}", report.console);
     assert_unattended(report);
 }
 
