@@ -3,7 +3,7 @@
 //! Compatible with machines provisioned by project-machine's Go tool. The
 //! attribute bits are those of TPM 2.0 Library part 2, section 13.4 (`TPMA_NV`).
 
-use crate::secret::MAX_SECRET;
+use crate::{policy::boot_kind::BootKind, secret::MAX_SECRET};
 use std::ops::RangeInclusive;
 
 /// The layout that this program knows, as index [`Index::LayoutVersion`] holds it.
@@ -40,15 +40,6 @@ pub mod attribute {
     pub const NO_DA: u32 = 1 << 25;
     /// Has been written; set by the TPM, part of the Name.
     pub const WRITTEN: u32 = 1 << 29;
-}
-
-/// Which key must have signed the policy that opens an index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signer {
-    /// The keyset's `tpmpol-luks`: policies of production boots.
-    Luks,
-    /// The keyset's `tpmpol-admin`: policies of TPM administration boots.
-    TpmPass,
 }
 
 /// The NV indices of the layout.
@@ -96,13 +87,15 @@ impl Index {
         }
     }
 
-    /// Whose signed policies open it, if a policy does.
+    /// Which boots' signed policies open it, if a policy does.
     #[must_use]
-    pub const fn signer(self) -> Option<Signer> {
+    pub const fn read_by(self) -> Option<BootKind> {
         match self {
-            Self::AdminPassword => Some(Signer::TpmPass),
+            Self::AdminPassword => Some(BootKind::Admin),
             Self::LayoutVersion | Self::PolicyVersion | Self::Proof => None,
-            Self::Certificate | Self::PrivateKey | Self::SbsPassphrase | Self::OsPassphrase => Some(Signer::Luks),
+            Self::Certificate | Self::PrivateKey | Self::SbsPassphrase | Self::OsPassphrase => {
+                Some(BootKind::Production)
+            }
         }
     }
 

@@ -19,8 +19,7 @@ use trust::{
         },
         pcr7::shim::Shim,
     },
-    layout::Signer,
-    policy::pcr7data::{KeyType, Pcr7Data},
+    policy::{boot_kind::BootKind, pcr7data::Pcr7Data},
 };
 
 /// What `trust computePCR7` was asked, and what was measured.
@@ -152,7 +151,7 @@ fn quirks_of_a_firmware_are_signed_for() {
         // Then that machine's production boots are known, and have nothing to explain.
         let data = Pcr7Data::open(&home.keys().join("k/pcr7data")).unwrap();
         let value: Digest = unhex(&replayed(&real)).try_into().unwrap();
-        assert_eq!(data.find(&value).unwrap().info.key_type, KeyType::Production, "{what}");
+        assert_eq!(data.find(&value).unwrap().info.kind, BootKind::Production, "{what}");
         assert_eq!(explain(&written, &data.events()), "", "{what}");
     }
 
@@ -407,12 +406,12 @@ fn has_signed(home: &Home, args: &[&str]) {
     };
     let [production, limited, tpm] = ["uki-production", "uki-limited", "uki-tpm"].map(value);
     let signed = [
-        (production, KeyType::Production, Signer::Luks, "tpmpol-luks", luks_policy(&production, "0001")),
-        (tpm, KeyType::Tpm, Signer::TpmPass, "tpmpol-admin", pcr_policy(&tpm)),
+        (production, BootKind::Production, BootKind::Production, "tpmpol-luks", luks_policy(&production, "0001")),
+        (tpm, BootKind::Admin, BootKind::Admin, "tpmpol-admin", pcr_policy(&tpm)),
     ];
     for (value, kind, signer, key, policy) in signed {
         let entry = data.find(&value).unwrap();
-        assert_eq!(entry.info.key_type, kind);
+        assert_eq!(entry.info.kind, kind);
         let write = |name: &str, bytes: &[u8]| fs::write(home.path().join(name), bytes).unwrap();
         write("signature", &entry.signature(signer).unwrap());
         write("policy", &policy);
@@ -420,7 +419,7 @@ fn has_signed(home: &Home, args: &[&str]) {
         let [signature, policy] = ["signature", "policy"].map(|name| home.path().join(name));
         openssl(&["dgst", "-sha256", "-prverify", text(&key), "-signature", text(&signature), text(&policy)]);
     }
-    assert_eq!(data.find(&limited).unwrap().info.key_type, KeyType::Limited);
+    assert_eq!(data.find(&limited).unwrap().info.kind, BootKind::Limited);
 }
 
 #[test]

@@ -8,12 +8,10 @@ use std::{
     sync::OnceLock,
 };
 use tempfile::TempDir;
-use trust::{
-    layout::Signer,
-    policy::{
-        digest,
-        pcr7data::{KeyType, Pcr7Data, path_of},
-    },
+use trust::policy::{
+    boot_kind::BootKind,
+    digest,
+    pcr7data::{Pcr7Data, path_of},
 };
 
 /// An administrator's home directory with keyset `k`, and the files of PCR 7 values.
@@ -120,12 +118,12 @@ fn entries_are_found_by_their_value_and_hold_what_they_should() {
     let data = Pcr7Data::open(&home.pcr7data()).unwrap();
     let days = [before, today()];
     for (boot, key_type, files) in [
-        (Boot::Production, KeyType::Production, &["info.json", "tpm_luks.policy.signed"][..]),
-        (Boot::Tpm, KeyType::Tpm, &["info.json", "tpm_passwd.policy.signed"]),
-        (Boot::Limited, KeyType::Limited, &["info.json", "pcr_limited.bin", "pcr_prod.bin", "pcr_tpm.bin"]),
+        (Boot::Production, BootKind::Production, &["info.json", "tpm_luks.policy.signed"][..]),
+        (Boot::Tpm, BootKind::Admin, &["info.json", "tpm_passwd.policy.signed"]),
+        (Boot::Limited, BootKind::Limited, &["info.json", "pcr_limited.bin", "pcr_prod.bin", "pcr_tpm.bin"]),
     ] {
         let entry = data.find(&boot.pcr7()).unwrap();
-        assert_eq!((entry.info.keyset.as_str(), entry.info.key_type), ("k", key_type));
+        assert_eq!((entry.info.keyset.as_str(), entry.info.kind), ("k", key_type));
         let found = contents(&home.entry(&boot.pcr7()));
         let names: Vec<_> = found.iter().map(|(path, _)| path.file_name().unwrap().to_str().unwrap()).collect();
         assert_eq!(names, files);
@@ -177,7 +175,7 @@ fn a_tpm_takes_the_signature_for_the_boot_that_it_was_made_for() {
 
     // The secret's policy is the library's, for the Name that the library gives the key.
     let data = Pcr7Data::open(&home.pcr7data()).unwrap();
-    let key = data.find(&Boot::Production.pcr7()).unwrap().public_key(Signer::Luks).unwrap();
+    let key = data.find(&Boot::Production.pcr7()).unwrap().public_key(BootKind::Production).unwrap();
     fs::write(file("authorize"), digest::authorize(&key.name())).unwrap();
     tools.ok("nvdefine", &["0x1500020", "-C", "o", "-s", "4", "-a", "ownerwrite|ownerread|authread"]);
     tools.ok("nvwrite", &["0x1500020", "-C", "o", "-i", "version"]);

@@ -3,15 +3,16 @@
 use harness::{Home, openssl};
 use std::{fs, path::Path};
 use trust::policy::{
+    boot_kind::BootKind,
     digest::Digest,
-    pcr7data::{KeyType, Pcr7Data, path_of},
+    pcr7data::{Pcr7Data, path_of},
 };
 
 /// What the published pcr7data was made for, by the names of its directories.
-const PUBLISHED: [(&str, KeyType, &str); 3] = [
-    ("uki-production", KeyType::Production, "93/e53e6c1b9f538fbad1595bd17ea01b6ed6f9298d55c902996e49a15db7a8ad"),
-    ("uki-limited", KeyType::Limited, "cf/ce5908c8d09b2f4d07d348cc00da835de08df914a44b4fefeafa8867f98cf3"),
-    ("uki-tpm", KeyType::Tpm, "4d/25381df754d21a702fd046a837a59880185b41ec0157dc247e142a1661a0ee"),
+const PUBLISHED: [(&str, BootKind, &str); 3] = [
+    ("uki-production", BootKind::Production, "93/e53e6c1b9f538fbad1595bd17ea01b6ed6f9298d55c902996e49a15db7a8ad"),
+    ("uki-limited", BootKind::Limited, "cf/ce5908c8d09b2f4d07d348cc00da835de08df914a44b4fefeafa8867f98cf3"),
+    ("uki-tpm", BootKind::Admin, "4d/25381df754d21a702fd046a837a59880185b41ec0157dc247e142a1661a0ee"),
 ];
 
 fn published() -> std::path::PathBuf {
@@ -75,7 +76,7 @@ fn its_policies_are_found_by_them() {
     let data = Pcr7Data::open(&published().join("pcr7data")).unwrap();
     for (value, (name, kind, _)) in computed(&home()).iter().zip(PUBLISHED) {
         let info = data.find(value).unwrap().info;
-        assert_eq!((info.keyset.as_str(), info.key_type), ("snakeoil", kind), "{name}");
+        assert_eq!((info.keyset.as_str(), info.kind), ("snakeoil", kind), "{name}");
     }
 }
 

@@ -4,10 +4,10 @@ use std::{fs, os::unix::fs::symlink, path::Path};
 use tempfile::TempDir;
 use trust::{
     error::Kind,
-    layout::Signer,
     policy::{
+        boot_kind::BootKind,
         digest,
-        pcr7data::{Info, KeyType, Pcr7Data, is_keyset_name, parse_info, path_of},
+        pcr7data::{Info, Pcr7Data, is_keyset_name, parse_info, path_of},
     },
 };
 
@@ -29,17 +29,17 @@ fn kind_of<T: std::fmt::Debug>(result: trust::error::Result<T>) -> Kind {
     result.unwrap_err().kind()
 }
 
-fn info(keyset: &str, key_type: KeyType) -> Info {
-    Info { keyset: keyset.into(), key_type, policy_version: *b"0001" }
+fn info(keyset: &str, kind: BootKind) -> Info {
+    Info { keyset: keyset.into(), kind, policy_version: *b"0001" }
 }
 
 #[test]
 fn info_as_the_old_tool_wrote_it() {
     let json = br#"{"key":"dev","key_type":"limited","est_date":"20220527","comment":"qemu"}
 "#;
-    assert_eq!(parse_info(json).unwrap(), info("dev", KeyType::Limited));
+    assert_eq!(parse_info(json).unwrap(), info("dev", BootKind::Limited));
     let json = br#"{"key":"dev","key_type":"password","est_date":"20220527","comment":"qemu"}"#;
-    assert_eq!(parse_info(json).unwrap(), info("dev", KeyType::Tpm));
+    assert_eq!(parse_info(json).unwrap(), info("dev", BootKind::Admin));
 }
 
 #[test]
@@ -48,13 +48,13 @@ fn info_in_any_order_spacing_and_with_members_of_any_type() {
     { "comment" : "", "schema": 3.5e-1, "values": [null, true, {"key": "other"}, "]}"], "nested": {"key_type": "tpm"},
       "key_type":
       "production", "key": "k" }  "#;
-    assert_eq!(parse_info(json).unwrap(), info("k", KeyType::Production));
+    assert_eq!(parse_info(json).unwrap(), info("k", BootKind::Production));
 }
 
 #[test]
 fn info_with_escapes() {
     let json = br#"{"key":"k","key_type":"tpm","est_date":"20220527","comment":"a \"b\" \\ \u00e9\ud83d\ude00\n\/"}"#;
-    assert_eq!(parse_info(json).unwrap(), info("k", KeyType::Tpm));
+    assert_eq!(parse_info(json).unwrap(), info("k", BootKind::Admin));
     // No name needs them: a file that has them there was not made by us.
     for json in [r#"{"key":"a\u002db","key_type":"tpm"}"#, r#"{"key":"k","key_type":"t\u0070m"}"#] {
         assert_eq!(kind_of(parse_info(json.as_bytes())), Kind::Corrupt, "{json}");
@@ -136,7 +136,7 @@ fn no_directory_no_policy() {
 #[test]
 fn the_highest_version_counts_alone() {
     let dir = with_info(r#"{"key":"k","key_type":"production"}"#);
-    assert_eq!(Pcr7Data::open(dir.path()).unwrap().find(&PCR7).unwrap().info, info("k", KeyType::Production));
+    assert_eq!(Pcr7Data::open(dir.path()).unwrap().find(&PCR7).unwrap().info, info("k", BootKind::Production));
     fs::create_dir(dir.path().join("policy-1")).unwrap();
     assert!(Pcr7Data::open(dir.path()).unwrap().find(&PCR7).is_ok());
     // 10 > 2, also where names are compared as text; and what it lacks is not looked for in older ones.
@@ -191,16 +191,16 @@ fn strange_neighbours_do_not_disturb() {
 fn an_entry_without_its_files() {
     let dir = with_info(r#"{"key":"k","key_type":"production"}"#);
     let entry = Pcr7Data::open(dir.path()).unwrap().find(&PCR7).unwrap();
-    for signer in [Signer::Luks, Signer::TpmPass] {
+    for signer in [BootKind::Production, BootKind::Admin] {
         assert_eq!(kind_of(entry.signature(signer)), Kind::Corrupt);
         assert_eq!(kind_of(entry.public_key(signer)), Kind::Corrupt);
     }
     let policy = dir.path().join("policy-2");
     write(&policy.join("pubkeys/luks-k.pem"), "-----BEGIN PUBLIC KEY-----\n");
-    assert_eq!(kind_of(entry.public_key(Signer::Luks)), Kind::Corrupt);
+    assert_eq!(kind_of(entry.public_key(BootKind::Production)), Kind::Corrupt);
     write(&policy.join(path_of(&PCR7)).join("tpm_luks.policy.signed"), [9; 256]);
-    assert_eq!(entry.signature(Signer::Luks).unwrap(), [9; 256]);
-    assert_eq!(kind_of(entry.signature(Signer::TpmPass)), Kind::Corrupt);
+    assert_eq!(entry.signature(BootKind::Production).unwrap(), [9; 256]);
+    assert_eq!(kind_of(entry.signature(BootKind::Admin)), Kind::Corrupt);
 }
 
 #[test]

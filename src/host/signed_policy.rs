@@ -9,8 +9,9 @@ use crate::{
     error::{Error, Kind, Result},
     pem,
     policy::{
+        boot_kind::BootKind,
         digest::{self, Digest},
-        pcr7data::{self, KeyType, Pcr7Data},
+        pcr7data::{self, Pcr7Data},
     },
 };
 use std::{
@@ -30,6 +31,18 @@ pub struct Values {
     pub limited: Digest,
     /// Of images signed by uki-tpm.
     pub tpm: Digest,
+}
+
+impl Values {
+    /// That of a kind of boots.
+    #[must_use]
+    pub const fn of(&self, kind: BootKind) -> Digest {
+        match kind {
+            BootKind::Production => self.production,
+            BootKind::Limited => self.limited,
+            BootKind::Admin => self.tpm,
+        }
+    }
 }
 
 /// The policies that are signed for them.
@@ -73,14 +86,10 @@ pub fn add(keyset: &Keyset, values: &Values, policies: &Policies, note: Note<'_>
     check_fit(Role::TpmpolLuks, luks.public())?;
     check_fit(Role::TpmpolAdmin, admin.public())?;
     let dir = publish_keys(&keyset.pcr7data(), keyset.name(), luks.public(), admin.public())?;
-    let mut production =
-        Entry::signed(&values.production, KeyType::Production, "tpm_luks.policy.signed", &luks, &policies.luks)?;
+    let mut production = Entry::signed(&values.production, BootKind::Production, &luks, &policies.luks)?;
     production.files.extend(note.events.map(|events| (pcr7data::EVENTS, events.into())));
-    let entries = [
-        production,
-        Entry::signed(&values.tpm, KeyType::Tpm, "tpm_passwd.policy.signed", &admin, &policies.passwd)?,
-        Entry::limited(values),
-    ];
+    let entries =
+        [production, Entry::signed(&values.tpm, BootKind::Admin, &admin, &policies.passwd)?, Entry::limited(values)];
     for entry in &entries {
         entry.check(&dir)?;
     }
@@ -99,8 +108,8 @@ pub fn add(keyset: &Keyset, values: &Values, policies: &Policies, note: Note<'_>
 pub(super) fn publish_keys(pcr7data: &Path, keyset: &str, luks: &PublicKey, admin: &PublicKey) -> Result<PathBuf> {
     let dir = directory(pcr7data);
     let keys = dir.join("pubkeys");
-    let files =
-        [("luks", luks), ("tpmpass", admin)].map(|(name, key)| (keys.join(format!("{name}-{keyset}.pem")), key));
+    let file = |kind: BootKind| Ok(keys.join(kind.signed_policy()?.key_of(keyset)));
+    let files = [(file(BootKind::Production)?, luks), (file(BootKind::Admin)?, admin)];
     for (path, key) in &files {
         refuse_another(path, key)?;
     }
@@ -144,15 +153,16 @@ struct Info<'a> {
 /// What is said of one PCR 7 value.
 struct Entry {
     pcr7: Digest,
-    key_type: KeyType,
+    kind: BootKind,
     /// Names and contents, without info.json.
     files: Vec<(&'static str, Vec<u8>)>,
 }
 
 impl Entry {
-    fn signed(pcr7: &Digest, key_type: KeyType, file: &'static str, key: &PrivateKey, policy: &Digest) -> Result<Self> {
+    fn signed(pcr7: &Digest, kind: BootKind, key: &PrivateKey, policy: &Digest) -> Result<Self> {
         // TPM2_PolicyAuthorize checks SHA-256(policy || policyRef), and our policyRef is empty.
-        Ok(Self { pcr7: *pcr7, key_type, files: vec![(file, key.sign(Hash::Sha256, policy)?)] })
+        let signature = (kind.signed_policy()?.signature, key.sign(Hash::Sha256, policy)?);
+        Ok(Self { pcr7: *pcr7, kind, files: vec![signature] })
     }
 
     fn limited(values: &Values) -> Self {
@@ -162,7 +172,7 @@ impl Entry {
             file("pcr_tpm.bin", &values.tpm),
             file("pcr_prod.bin", &values.production),
         ];
-        Self { pcr7: values.limited, key_type: KeyType::Limited, files }
+        Self { pcr7: values.limited, kind: BootKind::Limited, files }
     }
 
     /// Refuses to give a value that is known another meaning.
@@ -171,12 +181,12 @@ impl Entry {
         if !info.exists() {
             return Ok(());
         }
-        let known = pcr7data::parse_info(&atomic::read(&info)?)?.key_type;
-        if known == self.key_type {
+        let known = pcr7data::parse_info(&atomic::read(&info)?)?.kind;
+        if known == self.kind {
             return Ok(());
         }
         let why = format!("{} says that this value is of kind {}", info.display(), known.as_str());
-        Err(Error::new(Kind::Usage, format!("add a PCR 7 value of kind {}", self.key_type.as_str()), why)
+        Err(Error::new(Kind::Usage, format!("add a PCR 7 value of kind {}", self.kind.as_str()), why)
             .remedy("check which value is which, or remove that directory"))
     }
 
@@ -187,8 +197,8 @@ impl Entry {
         for (name, contents) in &self.files {
             atomic::replace(&dir.join(name), atomic::PUBLIC, contents)?;
         }
-        let policy_version = str::from_utf8(version).ok().filter(|_| self.key_type == KeyType::Production);
-        let info = Info { key: keyset, key_type: self.key_type.as_str(), est_date: &today()?, comment, policy_version };
+        let policy_version = str::from_utf8(version).ok().filter(|_| self.kind == BootKind::Production);
+        let info = Info { key: keyset, key_type: self.kind.as_str(), est_date: &today()?, comment, policy_version };
         let mut json = serde_json::to_vec(&info)
             .map_err(|e| Error::new(Kind::System, "write info.json", e.to_string()).remedy("give another comment"))?;
         json.push(b'\n');

@@ -6,13 +6,14 @@
 //! `policy-N/authorities/` the certificates of who must vouch for the TPM, if anybody must.
 
 use super::{
+    boot_kind::BootKind,
     digest::{self, Digest},
     public_key::PublicKey,
 };
 use crate::{
     error::{Error, Kind, Result},
     files,
-    layout::{POLICY_VERSION, Signer},
+    layout::POLICY_VERSION,
 };
 use serde::Deserialize;
 use std::{
@@ -47,36 +48,13 @@ pub const EVENTS: &str = "pcr7.events";
 /// Holds the certificates of authorities that must vouch for storage root keys; missing where nobody asks for it.
 pub const AUTHORITIES: &str = "authorities";
 
-/// What a PCR 7 value stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyType {
-    /// May read the machine's secrets.
-    Production,
-    /// May read nothing: installers, diagnostics.
-    Limited,
-    /// May read the TPM admin password.
-    Tpm,
-}
-
-impl KeyType {
-    /// As info.json and messages spell it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Production => "production",
-            Self::Limited => "limited",
-            Self::Tpm => "tpm",
-        }
-    }
-}
-
 /// The contents of an info.json.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Info {
     /// Name of the keyset; safe to be part of a file name.
     pub keyset: String,
     /// What the boots of this PCR 7 value may do.
-    pub key_type: KeyType,
+    pub kind: BootKind,
     /// What the TPM's policy version must be for the signed policy to hold; [`POLICY_VERSION`] where info.json does not say.
     pub policy_version: [u8; 4],
 }
@@ -99,12 +77,7 @@ pub fn parse_info(json: &[u8]) -> Result<Info> {
         return Err(bad("it nests too deeply".into()));
     }
     let (raw, _) = serde_json_core::from_slice::<Raw<'_>>(json).map_err(|e| bad(e.to_string()))?;
-    let key_type = match raw.key_type {
-        "production" => KeyType::Production,
-        "limited" => KeyType::Limited,
-        "tpm" | "password" => KeyType::Tpm,
-        other => return Err(bad(format!("unknown key_type {other:?}"))),
-    };
+    let kind = BootKind::named(raw.key_type).ok_or_else(|| bad(format!("unknown key_type {:?}", raw.key_type)))?;
     if !is_keyset_name(raw.key) {
         return Err(bad(format!("{:?} is no name of a keyset", raw.key)));
     }
@@ -113,7 +86,7 @@ pub fn parse_info(json: &[u8]) -> Result<Info> {
         Some(Ok(version)) => version,
         Some(Err(digits)) => return Err(bad(format!("policy_version {digits:?} is not four digits"))),
     };
-    Ok(Info { keyset: raw.key.to_owned(), key_type, policy_version })
+    Ok(Info { keyset: raw.key.to_owned(), kind, policy_version })
 }
 
 /// A policy version: four ASCII digits.
@@ -272,24 +245,18 @@ impl Entry {
     /// The signature over the policy of this boot: 256 bytes for a key of 2048 bits.
     ///
     /// # Errors
-    /// [`Kind::Corrupt`] when it cannot be read.
-    pub fn signature(&self, signer: Signer) -> Result<Vec<u8>> {
-        let path = self.dir.join(match signer {
-            Signer::Luks => "tpm_luks.policy.signed",
-            Signer::TpmPass => "tpm_passwd.policy.signed",
-        });
+    /// [`Kind::Corrupt`] when it cannot be read; [`Kind::Refused`]: such boots have none.
+    pub fn signature(&self, kind: BootKind) -> Result<Vec<u8>> {
+        let path = self.dir.join(kind.signed_policy()?.signature);
         files::read(&path, MAX_FILE).map_err(|e| corrupt(&path, &e))
     }
 
     /// The keyset's public key that signs such policies.
     ///
     /// # Errors
-    /// [`Kind::Corrupt`] when it cannot be read or is no such key.
-    pub fn public_key(&self, signer: Signer) -> Result<PublicKey> {
-        let path = self.policy.join("pubkeys").join(match signer {
-            Signer::Luks => format!("luks-{}.pem", self.info.keyset),
-            Signer::TpmPass => format!("tpmpass-{}.pem", self.info.keyset),
-        });
+    /// [`Kind::Corrupt`] when it cannot be read or is no such key; [`Kind::Refused`]: such boots have none.
+    pub fn public_key(&self, kind: BootKind) -> Result<PublicKey> {
+        let path = self.policy.join("pubkeys").join(kind.signed_policy()?.key_of(&self.info.keyset));
         let pem = files::read(&path, MAX_FILE).map_err(|e| corrupt(&path, &e))?;
         PublicKey::from_pem(&pem)
     }

@@ -24,8 +24,8 @@ use super::{
 use crate::{
     error::{Error, Kind, Result},
     identity::Identity,
-    layout::{ADMIN_PASSWORD_LEN, Index, LAYOUT_VERSION, PASSPHRASE_LEN, POLICY_VERSION, Signer, attribute},
-    policy::{digest, pcr7data::Entry},
+    layout::{ADMIN_PASSWORD_LEN, Index, LAYOUT_VERSION, PASSPHRASE_LEN, POLICY_VERSION, attribute},
+    policy::{boot_kind::BootKind, digest, pcr7data::Entry},
     secret::Secret,
     store::{Outcome, Provision},
 };
@@ -65,16 +65,16 @@ struct Layout {
 
 impl Layout {
     fn new(entry: &Entry, identity: &Identity) -> Result<Self> {
-        let policy_of = |signer| entry.public_key(signer).map(|key| digest::authorize(&key.name()));
-        let (luks, tpm_pass) = (policy_of(Signer::Luks)?, policy_of(Signer::TpmPass)?);
+        let policy_of = |kind| entry.public_key(kind).map(|key| digest::authorize(&key.name()));
+        let (luks, tpm_pass) = (policy_of(BootKind::Production)?, policy_of(BootKind::Admin)?);
         Ok(Self { luks, tpm_pass, certificate: identity.certificate().len(), key: identity.key().len() })
     }
 
     fn policy(&self, index: Index) -> &[u8] {
-        match index.signer() {
-            Some(Signer::Luks) => &self.luks,
-            Some(Signer::TpmPass) => &self.tpm_pass,
-            None => &[],
+        match index.read_by() {
+            Some(BootKind::Production) => &self.luks,
+            Some(BootKind::Admin) => &self.tpm_pass,
+            Some(BootKind::Limited) | None => &[],
         }
     }
 

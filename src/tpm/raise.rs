@@ -6,8 +6,8 @@ use super::{
 };
 use crate::{
     error::{Error, Kind, Result},
-    layout::{Index, Signer},
-    policy::pcr7data,
+    layout::Index,
+    policy::{boot_kind::BootKind, pcr7data},
 };
 use std::cmp::Ordering;
 use tss_esapi::{constants::SessionType, handles::ObjectHandle};
@@ -21,7 +21,7 @@ impl TpmStore {
     /// withdrawn stays withdrawn; else as [`crate::store::Truststore::read`].
     pub fn raise_policy_version(&mut self, version: [u8; 4]) -> Result<bool> {
         const WHAT: &str = "raise the policy version";
-        let open = self.admit(Signer::TpmPass)?;
+        let open = self.admit(BootKind::Admin)?;
         let session = self.session(SessionType::Policy)?;
         let nv = self.index(Index::AdminPassword, &open.approved.opens)?;
         let access = Access { by: By::Policy, session };

@@ -10,11 +10,12 @@ use super::{
 use crate::{
     authority,
     error::{Error, Kind, Result},
-    layout::{Index, LAYOUT_VERSION, Signer},
+    layout::{Index, LAYOUT_VERSION},
     measure_log::MeasureLog,
     policy::{
+        boot_kind::BootKind,
         digest::{self, Digest},
-        pcr7data::{Entry, KeyType, Pcr7Data},
+        pcr7data::{Entry, Pcr7Data},
     },
     secret::Secret,
     store::{Item, Truststore},
@@ -128,31 +129,29 @@ impl TpmStore {
         if let Some(open) = &self.open {
             return Ok(open.clone());
         }
-        let open = self.admit(Signer::Luks)?;
+        let open = self.admit(BootKind::Production)?;
         self.open = Some(open.clone());
         Ok(open)
     }
 
-    /// Finds out whether this boot may read what policies of `signer` open: layout, PCR 7, a policy for such boots.
-    pub(super) fn admit(&mut self, signer: Signer) -> Result<Open> {
-        let (needed, what, remedy) = match signer {
-            Signer::Luks => (KeyType::Production, "read the secrets", "boot the image that is signed for production"),
-            Signer::TpmPass => {
-                (KeyType::Tpm, "read the TPM admin password", "boot an image that is signed with the key uki-tpm")
-            }
+    /// Finds out whether this boot is of the kind `needed`, and may read what its policy opens: layout, PCR 7, policy.
+    pub(super) fn admit(&mut self, needed: BootKind) -> Result<Open> {
+        let (what, remedy) = match needed {
+            BootKind::Admin => ("read the TPM admin password", "boot an image that is signed with the key uki-tpm"),
+            _ => ("read the secrets", "boot the image that is signed for production"),
         };
         let pcr7 = self.pcr7()?;
         let session = self.session(SessionType::Policy)?;
         let chunk = self.tpm.nv_buffer_size()?;
         self.check_layout(chunk, session)?;
         let entry = self.entry()?;
-        if entry.info.key_type != needed {
-            let why = format!("this is a {} boot of the keyset {}", entry.info.key_type.as_str(), entry.info.keyset);
+        if entry.info.kind != needed {
+            let why = format!("this is a {} boot of the keyset {}", entry.info.kind.as_str(), entry.info.keyset);
             return Err(Error::new(Kind::Refused, what, why).remedy(remedy));
         }
         // The lock asks nobody: it must work with whatever TPM there is.
         authority::vouches_for(entry.srk_authority()?.as_slice(), &self.voucher, self.salted_to.as_ref())?;
-        let approved = self.tpm.approve(&entry, signer, &pcr7)?;
+        let approved = self.tpm.approve(&entry, &pcr7)?;
         Ok(Open { approved: Rc::new(approved), chunk })
     }
 

@@ -3,7 +3,6 @@
 use super::{connection::Tpm, esys_resource, pcr, response_code};
 use crate::{
     error::{Error, Kind, Result},
-    layout::Signer,
     policy::{
         digest::{self, hash},
         pcr7data::Entry,
@@ -41,14 +40,11 @@ impl Tpm {
     ///
     /// # Errors
     /// [`Kind::Corrupt`] when the signature is not the key's.
-    pub(super) fn approve(&mut self, entry: &Entry, signer: Signer, pcr7: &digest::Digest) -> Result<Approved> {
+    pub(super) fn approve(&mut self, entry: &Entry, pcr7: &digest::Digest) -> Result<Approved> {
         const WHAT: &str = "verify the signed policy";
-        let policy = match signer {
-            Signer::Luks => digest::luks(pcr7, &entry.info.policy_version),
-            Signer::TpmPass => digest::passwd(pcr7),
-        };
-        let public_key = entry.public_key(signer)?;
-        let signature = entry.signature(signer)?;
+        let kind = entry.info.kind;
+        let policy = kind.policy(pcr7, &entry.info.policy_version)?;
+        let (public_key, signature) = (entry.public_key(kind)?, entry.signature(kind)?);
         let system = |e: tss_esapi::Error| Error::new(Kind::Corrupt, WHAT, e.to_string());
         let public = Public::unmarshall(&public_key.tpmt_public()).map_err(system)?;
         let key = self.run("load the key that signs policies", |c| {
@@ -72,13 +68,12 @@ impl Tpm {
         })?;
         flushed?;
         let ticket = TPMT_TK_VERIFIED::try_from(ticket).map_err(system)?;
-        let version = match signer {
-            Signer::TpmPass => None,
-            Signer::Luks => {
-                let known = esys_resource::policy_version();
-                let index = self.run("know the policy version's index", |c| c.tr_deserialize(&known))?;
-                Some((NvIndexHandle::from(index), entry.info.policy_version))
-            }
+        let version = if kind.asks_for_the_version() {
+            let known = esys_resource::policy_version();
+            let index = self.run("know the policy version's index", |c| c.tr_deserialize(&known))?;
+            Some((NvIndexHandle::from(index), entry.info.policy_version))
+        } else {
+            None
         };
         let policy = Digest::from_bytes(&policy).map_err(system)?;
         let name = public_key.name();

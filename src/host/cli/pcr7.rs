@@ -8,7 +8,7 @@ use crate::{
         keyset::{Keyset, Role},
         pcr7::{self, Event, Prediction},
     },
-    policy::digest::hex,
+    policy::{boot_kind::BootKind, digest::hex},
 };
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -61,11 +61,7 @@ impl ComputePcr7 {
 
 /// The kinds of images and the events of their boots.
 fn kinds(prediction: &Prediction) -> [(Role, &[Event]); 3] {
-    [
-        (Role::UkiProduction, &prediction.production),
-        (Role::UkiLimited, &prediction.limited),
-        (Role::UkiTpm, &prediction.tpm),
-    ]
+    BootKind::ALL.map(|kind| (Role::of_images(kind), prediction.of(kind)))
 }
 
 /// PCR 7 after these events.

@@ -33,7 +33,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind, Result},
-    policy::pcr7data::is_keyset_name,
+    policy::{boot_kind::BootKind, pcr7data::is_keyset_name},
 };
 use std::{
     ffi::OsStr,
@@ -84,6 +84,16 @@ impl Role {
         Self::TpmpolAdmin,
         Self::TpmpolLuks,
     ];
+
+    /// Of the key that signs the images of a kind of boots.
+    #[must_use]
+    pub const fn of_images(kind: BootKind) -> Self {
+        match kind {
+            BootKind::Production => Self::UkiProduction,
+            BootKind::Limited => Self::UkiLimited,
+            BootKind::Admin => Self::UkiTpm,
+        }
+    }
 
     /// Its directory in the keyset.
     #[must_use]

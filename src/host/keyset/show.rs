@@ -206,7 +206,7 @@ fn value(policies: &Path, pcr7: &Digest) -> Value {
     let more: More = json.ok().and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default();
     Value {
         pcr7: hex(pcr7),
-        kind: info.as_ref().map_or("unknown", |info| info.key_type.as_str()),
+        kind: info.as_ref().map_or("unknown", |info| info.kind.as_str()),
         problem: info.as_ref().err().cloned(),
         keyset: info.ok().map(|info| info.keyset),
         policy_version: more.policy_version.as_deref().map(printable),

@@ -10,6 +10,7 @@ use crate::{
         },
         keyset::{Keyset, Role},
     },
+    policy::boot_kind::BootKind,
 };
 use uuid::Uuid;
 
@@ -21,9 +22,6 @@ pub enum Chain {
     /// A shim that the firmware starts: db holds the key of the shim, and the shim the keys of the images
     Shim,
 }
-
-/// The certificates that images are signed for.
-const IMAGES: [Role; 3] = [Role::UkiProduction, Role::UkiLimited, Role::UkiTpm];
 
 /// The four variables, as lists in their order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,8 +54,8 @@ impl Databases {
         let entry = |role| Ok(SignatureList::x509(keyset.guid(role)?, keyset.certificate_der(role)?));
         let mut db = vec![entry(Role::UefiDb)?];
         if chain == Chain::Direct {
-            for role in IMAGES {
-                db.push(entry(role)?);
+            for kind in BootKind::ALL {
+                db.push(entry(Role::of_images(kind))?);
             }
         }
         Ok(Self {
@@ -81,7 +79,8 @@ impl Databases {
 /// # Errors
 /// Those of reading the keyset.
 pub fn vendor_db(keyset: &Keyset) -> Result<Vec<SignatureList>> {
-    IMAGES.iter().map(|role| Ok(SignatureList::x509(Uuid::nil(), keyset.certificate_der(*role)?))).collect()
+    let certificates = BootKind::ALL.map(|kind| keyset.certificate_der(Role::of_images(kind)));
+    certificates.into_iter().map(|certificate| Ok(SignatureList::x509(Uuid::nil(), certificate?))).collect()
 }
 
 /// The first entry that holds a certificate: what is measured when an image was verified with it.

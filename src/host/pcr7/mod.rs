@@ -22,7 +22,10 @@ use crate::{
     error::{Error, Kind, Result},
     event_log::{self, AUTHORITY, DRIVER_CONFIG, SEPARATOR},
     explain,
-    policy::digest::{self, Digest},
+    policy::{
+        boot_kind::BootKind,
+        digest::{self, Digest},
+    },
 };
 use firmware::Place;
 use profile::Machine;
@@ -66,11 +69,21 @@ pub struct Prediction {
 }
 
 impl Prediction {
+    /// The events of a kind of boots.
+    #[must_use]
+    pub fn of(&self, kind: BootKind) -> &[Event] {
+        match kind {
+            BootKind::Production => &self.production,
+            BootKind::Limited => &self.limited,
+            BootKind::Admin => &self.tpm,
+        }
+    }
+
     /// The three values.
     #[must_use]
     pub fn values(&self) -> Values {
-        let last = |events: &[Event]| events.last().map_or([0; 32], |event| event.pcr7);
-        Values { production: last(&self.production), limited: last(&self.limited), tpm: last(&self.tpm) }
+        let last = |kind| self.of(kind).last().map_or([0; 32], |event| event.pcr7);
+        Values { production: last(BootKind::Production), limited: last(BootKind::Limited), tpm: last(BootKind::Admin) }
     }
 
     /// How many events the boots of all three have in common, from the first on.
@@ -99,7 +112,8 @@ impl Prediction {
 pub fn predict(keyset: &Keyset, machine: &Machine) -> Result<Prediction> {
     let databases = machine.firmware.databases(keyset, machine.chain, &machine.foreign)?;
     let shim = machine.shim_of(keyset)?;
-    let events = |role: Role| -> Result<Vec<Event>> {
+    let events = |kind: BootKind| -> Result<Vec<Event>> {
+        let role = Role::of_images(kind);
         let certificate = keyset.certificate_der(role)?;
         let entry = match &shim {
             None => databases::entry_of(&databases.db, &certificate).map(|entry| (DB, entry.to_bytes())),
@@ -140,9 +154,9 @@ pub fn predict(keyset: &Keyset, machine: &Machine) -> Result<Prediction> {
         Ok(log.0)
     };
     Ok(Prediction {
-        production: events(Role::UkiProduction)?,
-        limited: events(Role::UkiLimited)?,
-        tpm: events(Role::UkiTpm)?,
+        production: events(BootKind::Production)?,
+        limited: events(BootKind::Limited)?,
+        tpm: events(BootKind::Admin)?,
     })
 }
 

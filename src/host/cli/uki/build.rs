@@ -15,7 +15,6 @@ use crate::{
         key::{Hash, PrivateKey},
         keyset::{Keyset, Role},
         pcr7::{self, databases::Chain},
-        signed_policy::Values,
         uki::{
             additions,
             build::{self, Ingredients},
@@ -25,9 +24,9 @@ use crate::{
         },
     },
     policy::digest::hex,
-    policy::{digest::Digest, pcr7data::KeyType},
+    policy::{boot_kind::BootKind, digest::Digest},
 };
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 
@@ -52,52 +51,6 @@ Where the file cmdline has these lines:
   noresume systemd.import_credentials=no systemd.gpt_auto=0
   rdinit=/usr/bin/trust -- init --end";
 
-/// The kinds of images.
-#[derive(Clone, Copy, ValueEnum)]
-enum ImageKind {
-    /// May read the machine's secrets: what machines run, and their installers
-    Production,
-    /// May read nothing: provisioning, diagnostics
-    Limited,
-    /// May read the TPM admin password
-    Tpm,
-}
-
-impl ImageKind {
-    const fn role(self) -> Role {
-        match self {
-            Self::Production => Role::UkiProduction,
-            Self::Limited => Role::UkiLimited,
-            Self::Tpm => Role::UkiTpm,
-        }
-    }
-
-    /// Whether the TPM gives such a boot anything.
-    const fn is_given_secrets(self) -> bool {
-        match self {
-            Self::Production | Self::Tpm => true,
-            Self::Limited => false,
-        }
-    }
-
-    /// As pcr7data calls it.
-    const fn key_type(self) -> KeyType {
-        match self {
-            Self::Production => KeyType::Production,
-            Self::Limited => KeyType::Limited,
-            Self::Tpm => KeyType::Tpm,
-        }
-    }
-
-    const fn value(self, values: &Values) -> Digest {
-        match self {
-            Self::Production => values.production,
-            Self::Limited => values.limited,
-            Self::Tpm => values.tpm,
-        }
-    }
-}
-
 /// `trust uki build`
 #[derive(Args)]
 pub struct Build {
@@ -106,7 +59,7 @@ pub struct Build {
     keyset: String,
     /// What the image may do, which decides who signs it
     #[arg(long)]
-    kind: ImageKind,
+    kind: BootKind,
     /// The kernel, with an EFI stub
     #[arg(long, value_name = "FILE")]
     kernel: PathBuf,
@@ -188,7 +141,7 @@ impl Build {
         if let Some(pcr7) = &pcr7 {
             self.expect_policy(&ingredients.additions, pcr7)?;
         }
-        if self.kind.is_given_secrets() {
+        if self.kind.reads_secrets() {
             doubts.iter().for_each(|doubt| console::warn(doubt));
         } else if let Some(mute) = cmdline::is_mute(ingredients.cmdline.as_deref().unwrap_or_default()) {
             console::warn(&mute);
@@ -207,7 +160,7 @@ impl Build {
     /// The command line. Where the image has none, the stub takes that of the boot menu, which nobody signs.
     fn command_line(&self) -> Result<Option<String>> {
         let line = self.cmdline.as_deref().map(text::command_line).transpose()?.filter(|line| !line.is_empty());
-        if line.is_none() && self.kind.is_given_secrets() {
+        if line.is_none() && self.kind.reads_secrets() {
             let why = "it has no command line, and that of the boot menu, which nobody signs, would take its place";
             return Err(Error::new(Kind::Usage, "build an image that may read secrets", why).remedy(
                 "give one, such as --cmdline 'console=tty0 console=ttyS0 root=/dev/mapper/root ro panic=30 noresume \
@@ -224,8 +177,8 @@ impl Build {
                 let certificate = certificate::first(&atomic::read(cert)?).map_err(|e| e.within(in_file(cert)))?;
                 Ok(Some(Credentials { key: PrivateKey::open(key)?, certificate }))
             }
-            _ if !keyset.has_key(self.kind.role()) => {
-                let (role, name) = (self.kind.role().dir(), &self.keyset);
+            _ if !keyset.has_key(Role::of_images(self.kind)) => {
+                let (role, name) = (Role::of_images(self.kind).dir(), &self.keyset);
                 let why = format!("keyset {name:?} has no private key {role} here");
                 Err(Error::new(Kind::Usage, "sign the image", why).remedy(format!(
                     "build it with --unsigned, and sign it where the key is: trust sign efi IMAGE --key {role}/privkey.pem \
@@ -233,19 +186,19 @@ impl Build {
                      {role} pkcs11:…"
                 )))
             }
-            _ => keyset.credentials(self.kind.role()).map(Some),
+            _ => keyset.credentials(Role::of_images(self.kind)).map(Some),
         }
     }
 
     /// What the machines of the keyset measure, if it is its certificate that vouches for the image.
     fn pcr7(&self, keyset: &Keyset, signer: Option<&Credentials>) -> Result<Option<Digest>> {
         let prediction = pcr7::predict(keyset, &self.machine.machine(keyset)?)?;
-        let own = keyset.certificate(self.kind.role())?;
+        let own = keyset.certificate(Role::of_images(self.kind))?;
         if signer.is_some_and(|signer| signer.certificate != own) {
             console::warn("--cert is not the keyset's certificate: PCR 7 cannot be predicted");
             return Ok(None);
         }
-        Ok(Some(self.kind.value(&prediction.values())))
+        Ok(Some(prediction.values().of(self.kind)))
     }
 
     /// PCR 4 when an image of this digest is started.
@@ -266,7 +219,7 @@ impl Build {
     /// Says so if trust on the machine would not know this boot.
     fn expect_policy(&self, additions: &[u8], pcr7: &Digest) -> Result<()> {
         let known = inspect::look_into(additions)?.policies;
-        let expected = |policy: &inspect::Policy| policy.pcr7 == *pcr7 && policy.info.key_type == self.kind.key_type();
+        let expected = |policy: &inspect::Policy| policy.pcr7 == *pcr7 && policy.info.kind == self.kind;
         if !known.iter().any(expected) {
             console::warn(&format!(
                 "the keyset has no policy for PCR 7 = {}: this boot will be allowed nothing; \

@@ -71,7 +71,7 @@ impl Inspect {
             json!({ "offset": part.start, "compression": compression, "looked_into": part.seen })
         });
         let policies = initrd.policies.iter().map(|policy| {
-            json!({ "pcr7": hex(&policy.pcr7), "kind": policy.info.key_type.as_str(), "keyset": policy.info.keyset })
+            json!({ "pcr7": hex(&policy.pcr7), "kind": policy.info.kind.as_str(), "keyset": policy.info.keyset })
         });
         let files = initrd.files.iter().map(|(path, file)| {
             let (uid, gid) = file.owner;
@@ -147,7 +147,7 @@ impl Inspect {
         output::line(format_args!("/{}: {}", additions::PROGRAM, there(initrd.program)))?;
         output::line(format_args!("/{}: {}", additions::MANIFEST_CA, there(initrd.manifest_ca)))?;
         for policy in &initrd.policies {
-            let (kind, keyset) = (policy.info.key_type.as_str(), &policy.info.keyset);
+            let (kind, keyset) = (policy.info.kind.as_str(), &policy.info.keyset);
             output::line(format_args!(
                 "/{}: {kind} of keyset {keyset} at PCR 7 {}",
                 additions::PCR7DATA,

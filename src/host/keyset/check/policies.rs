@@ -9,11 +9,10 @@ use crate::{
         keyset::{Keyset, Role},
         srk,
     },
-    layout::Signer,
-    policy::digest::hex,
     policy::{
-        digest::{self, Digest},
-        pcr7data::{self, Entry, KeyType, Pcr7Data},
+        boot_kind::BootKind,
+        digest::{Digest, hex},
+        pcr7data::{self, Entry, Pcr7Data},
     },
 };
 use std::path::{Path, PathBuf};
@@ -29,13 +28,14 @@ pub fn check(keyset: &Keyset, findings: &mut Findings) {
         Ok(data) => data,
         Err(e) => return findings.error(&dir, e.cause(), anew),
     };
-    for (role, prefix) in [(Role::TpmpolLuks, "luks"), (Role::TpmpolAdmin, "tpmpass")] {
+    for (role, kind) in [(Role::TpmpolLuks, BootKind::Production), (Role::TpmpolAdmin, BootKind::Admin)] {
+        let prefix = kind.signed_policy().map_or("", |policy| policy.public_key);
         published(keyset, &data.dir().join("pubkeys"), role, prefix, findings);
     }
     authority(keyset, findings);
     let values = data.values();
-    let known: Vec<_> = values.iter().filter_map(|pcr7| Some(data.find(pcr7).ok()?.info.key_type)).collect();
-    let kinds = [KeyType::Production, KeyType::Tpm, KeyType::Limited];
+    let known: Vec<_> = values.iter().filter_map(|pcr7| Some(data.find(pcr7).ok()?.info.kind)).collect();
+    let kinds = [BootKind::Production, BootKind::Admin, BootKind::Limited];
     let missing: Vec<_> = kinds.iter().filter(|kind| !known.contains(kind)).map(|kind| kind.as_str()).collect();
     if !missing.is_empty() {
         let remedy = format!("add them with `trust keyset pcr7data {}`", keyset.name());
@@ -105,16 +105,9 @@ struct Look<'a> {
 impl Look<'_> {
     fn entry(&mut self) {
         match self.data.find(self.pcr7) {
-            Ok(entry) => match entry.info.key_type {
-                KeyType::Production => {
-                    let policy = digest::luks(self.pcr7, &entry.info.policy_version);
-                    self.signature(&entry, Signer::Luks, "tpm_luks.policy.signed", &policy);
-                }
-                KeyType::Tpm => {
-                    let policy = digest::passwd(self.pcr7);
-                    self.signature(&entry, Signer::TpmPass, "tpm_passwd.policy.signed", &policy);
-                }
-                KeyType::Limited => self.limited(),
+            Ok(entry) => match entry.info.kind.policy(self.pcr7, &entry.info.policy_version) {
+                Ok(policy) => self.signature(&entry, &policy),
+                Err(_) => self.limited(),
             },
             Err(e) if e.kind() == Kind::Refused => {
                 let remedy = "remove it, or add the value again with `trust keyset pcr7data`";
@@ -129,23 +122,24 @@ impl Look<'_> {
     }
 
     /// Whether the policy of this value is signed, as TPM2_VerifySignature would see it.
-    fn signature(&mut self, entry: &Entry, signer: Signer, file: &str, policy: &Digest) {
-        let path = self.dir.join(file);
-        let prefix = if signer == Signer::Luks { "luks" } else { "tpmpass" };
-        let pubkey = self.data.dir().join("pubkeys").join(format!("{prefix}-{}.pem", entry.info.keyset));
+    fn signature(&mut self, entry: &Entry, policy: &Digest) {
+        let kind = entry.info.kind;
+        let Ok(signed) = kind.signed_policy() else { return };
+        let path = self.dir.join(signed.signature);
+        let pubkey = self.data.dir().join("pubkeys").join(signed.key_of(&entry.info.keyset));
         // As a target reads it, and then for whoever verifies here.
-        let key = entry.public_key(signer).and_then(|_| PublicKey::from_pem(&atomic::read(&pubkey)?));
+        let key = entry.public_key(kind).and_then(|_| PublicKey::from_pem(&atomic::read(&pubkey)?));
         let key = match key {
             Ok(key) => key,
             Err(e) => return self.findings.failed(&pubkey, &e),
         };
-        let signature = match entry.signature(signer) {
+        let signature = match entry.signature(kind) {
             Ok(signature) => signature,
             Err(e) => return self.findings.failed(&path, &e),
         };
         if !key.verify(Hash::Sha256, policy, &signature) {
             let version = String::from_utf8_lossy(&entry.info.policy_version).into_owned();
-            let of = if signer == Signer::Luks { format!(" and policy version {version}") } else { String::new() };
+            let of = if kind.asks_for_the_version() { format!(" and policy version {version}") } else { String::new() };
             let what = format!("is no signature of the policy of this PCR 7 value{of}: a TPM refuses it");
             self.findings.error(&path, what, "sign it again with `trust keyset pcr7data`");
         }
@@ -154,9 +148,9 @@ impl Look<'_> {
     /// Whether the three values that it names are what they are said to be.
     fn limited(&mut self) {
         for (file, kind) in [
-            ("pcr_limited.bin", KeyType::Limited),
-            ("pcr_tpm.bin", KeyType::Tpm),
-            ("pcr_prod.bin", KeyType::Production),
+            ("pcr_limited.bin", BootKind::Limited),
+            ("pcr_tpm.bin", BootKind::Admin),
+            ("pcr_prod.bin", BootKind::Production),
         ] {
             let path = self.dir.join(file);
             let value = match atomic::read(&path) {
@@ -170,9 +164,9 @@ impl Look<'_> {
                 self.findings.error(&path, "does not hold 32 bytes", RESTORE);
                 continue;
             };
-            if kind == KeyType::Limited && value != *self.pcr7 {
+            if kind == BootKind::Limited && value != *self.pcr7 {
                 self.findings.error(&path, format!("is {} and not the value of this entry", hex(&value)), RESTORE);
-            } else if !self.data.find(&value).is_ok_and(|entry| entry.info.key_type == kind) {
+            } else if !self.data.find(&value).is_ok_and(|entry| entry.info.kind == kind) {
                 let what = format!("is {}, which has no entry of kind {}", hex(&value), kind.as_str());
                 self.findings.error(&path, what, "add the three values again with `trust keyset pcr7data`");
             }

@@ -1,0 +1,92 @@
+//! The kinds of boots: the one table of what each is called and what is signed for it. Pure.
+
+use super::digest::{self, Digest};
+use crate::error::{Error, Kind, Result};
+
+/// What a boot may do, by the key that its image was signed with: each kind measures a PCR 7 of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "host", derive(clap::ValueEnum))]
+pub enum BootKind {
+    /// May read the machine's secrets: what machines run, and their installers
+    Production,
+    /// May read nothing: provisioning, diagnostics
+    Limited,
+    /// May read the TPM admin password
+    #[cfg_attr(feature = "host", value(name = "tpm"))]
+    Admin,
+}
+
+/// A policy that is signed for a kind of boots, and where it is found in `pcr7data`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignedPolicy {
+    /// The file of the signature, beside info.json.
+    pub signature: &'static str,
+    /// What the file of the public key begins with, in `pubkeys`; the keyset's name follows.
+    pub public_key: &'static str,
+}
+
+impl SignedPolicy {
+    /// The file of a keyset's public key, in `pubkeys`.
+    #[must_use]
+    pub fn key_of(&self, keyset: &str) -> String {
+        format!("{}-{keyset}.pem", self.public_key)
+    }
+}
+
+impl BootKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Production, Self::Limited, Self::Admin];
+
+    /// As info.json and messages spell it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Production => "production",
+            Self::Limited => "limited",
+            Self::Admin => "tpm",
+        }
+    }
+
+    /// The one that info.json spells so; the Go tool has two spellings of the last.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        let name = if name == "password" { Self::Admin.as_str() } else { name };
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
+    /// Whether they read anything that is secret.
+    #[must_use]
+    pub const fn reads_secrets(self) -> bool {
+        match self {
+            Self::Production | Self::Admin => true,
+            Self::Limited => false,
+        }
+    }
+
+    /// Where the policy is that such boots read with.
+    ///
+    /// # Errors
+    /// [`Kind::Refused`]: they read nothing.
+    pub fn signed_policy(self) -> Result<SignedPolicy> {
+        match self {
+            Self::Production => Ok(SignedPolicy { signature: "tpm_luks.policy.signed", public_key: "luks" }),
+            Self::Admin => Ok(SignedPolicy { signature: "tpm_passwd.policy.signed", public_key: "tpmpass" }),
+            Self::Limited => Err(Error::new(Kind::Refused, "find a signed policy", "limited boots read nothing")),
+        }
+    }
+
+    /// The digest of that policy: `version` is what the TPM's policy version must be, where it asks for that.
+    ///
+    /// # Errors
+    /// As [`Self::signed_policy`].
+    pub fn policy(self, pcr7: &Digest, version: &[u8; 4]) -> Result<Digest> {
+        self.signed_policy()?;
+        Ok(if self.asks_for_the_version() { digest::luks(pcr7, version) } else { digest::passwd(pcr7) })
+    }
+
+    /// Whether the policy asks for the TPM's policy version.
+    #[must_use]
+    pub const fn asks_for_the_version(self) -> bool {
+        matches!(self, Self::Production)
+    }
+}
