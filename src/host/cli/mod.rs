@@ -184,6 +184,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_command_line_does_not_contradict_itself() {
+        definition().debug_assert();
+    }
+
+    #[test]
     fn paragraphs_flow_and_examples_stay() {
         let text = "Examples:\n  one\n  two\n\nA paragraph\nof two lines.\n\nAnother.\n\nExample:\n  three";
         let flowing = "Examples:\n  one\n  two\n\nA paragraph of two lines.\n\nAnother.\n\nExample:\n  three\n";

@@ -18,7 +18,8 @@ fn described(command: Command, name: &'static str) -> clap::Command {
     let operands = command.operands().iter().map(|name| operand(name));
     let described = clap::Command::new(name).about(command.about().trim_end_matches('.'));
     // In their way: options of the whole program, which these do not know.
-    let foreign = ["debug", "passphrase_file"].map(|name| Arg::new(name).hide(true).action(ArgAction::SetTrue));
+    let foreign = [("debug", "debug"), ("passphrase_file", "passphrase-file")];
+    let foreign = foreign.map(|(id, long)| Arg::new(id).long(long).hide(true).action(ArgAction::SetTrue));
     described.aliases(command.alias()).args(options).args(operands).args(foreign)
 }
 
