@@ -1,6 +1,7 @@
 //! Text that others have written, where somebody reads it: it moves no cursor, and turns no line around. Pure.
 
 /// A text with a replacement for each character that could deceive.
+#[cfg(feature = "host")]
 #[must_use]
 pub fn printable(text: &str) -> String {
     text.chars().map(shown).collect()
@@ -21,7 +22,7 @@ pub fn deceives(c: char) -> bool {
             '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "host"))]
 mod tests {
     use super::*;
 
