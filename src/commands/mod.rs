@@ -136,7 +136,7 @@ impl Command {
         }
     }
 
-    /// Whether more may follow: options for the program that it becomes.
+    /// Whether more may follow: options for the program that it runs.
     #[must_use]
     pub const fn has_more_operands(self) -> bool {
         matches!(self, Self::LuksOpen)
