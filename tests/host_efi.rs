@@ -299,7 +299,7 @@ fn sections_of_all_kinds() {
     let (file, data) = (home.path().join("program.efi"), home.path().join("data"));
     let mut image = assets::path("usr/lib/systemd/boot/efi/linuxx64.efi.stub");
     let stub = fs::read(&image).unwrap();
-    let base = trust::host::format::pe::Image::parse(&stub).unwrap().headers().image_base;
+    let base = trust::host::image::pe::Image::parse(&stub).unwrap().headers().image_base;
     for (index, (name, size)) in
         [(".osrel", 1), (".cmdline", 511), (".profile", 0), ("+odd/§", 4097)].iter().enumerate()
     {

@@ -6,12 +6,11 @@
 use harness::{Home, assets, openssl, run};
 use std::{collections::BTreeSet, fs, ops::Range, path::Path};
 use trust::host::{
-    authenticode::{self, Verdict},
-    format::{
-        cms::SignedData,
+    image::{
+        authenticode::{self, Verdict},
         pe::{CERTIFICATE_HEADER, Image},
     },
-    key::Hash,
+    pki::{cms::SignedData, key::Hash},
 };
 
 /// A signed program, and who may vouch for it.

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use tempfile::TempDir;
 use trust::{
     error::Kind,
-    host::key::{Hash, KeyType, PrivateKey},
+    host::pki::key::{Hash, KeyType, PrivateKey},
 };
 
 fn text(path: &Path) -> &str {

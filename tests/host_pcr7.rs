@@ -13,11 +13,11 @@ use trust::{
     event_log,
     explain::explain,
     host::{
-        format::{
+        predict::shim::Shim,
+        uefi::{
             signature_list::{self, SignatureList},
             variable::{DB, DBX, GLOBAL, KEK, PK, SECURE_BOOT, Variable},
         },
-        pcr7::shim::Shim,
     },
     policy::{boot_kind::BootKind, pcr7data::Pcr7Data},
 };

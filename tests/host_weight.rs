@@ -48,7 +48,7 @@ impl Yard {
     /// A program whose last section is so long.
     fn program(&self, name: &str, size: u64) {
         let mut bytes = fs::read(&self.stub).unwrap();
-        let image = trust::host::format::pe::Image::parse(&bytes).unwrap();
+        let image = trust::host::image::pe::Image::parse(&bytes).unwrap();
         let (index, last) = (0..).zip(image.sections()).max_by_key(|(_, section)| section.raw.end).unwrap();
         let (line, headers) = (image.headers().section_table + 40 * index, image.headers().clone());
         let (start, address) = (last.raw.start as u64, u64::from(last.virtual_address));
@@ -168,8 +168,8 @@ fn building_and_looking_into_an_image_takes_no_more_memory_than_a_small_one_does
     assert!(found.contains("/usr/lib/systemd/systemd") && found.contains(&INITRD.to_string()), "{found}");
     // The bytes are those of the files.
     let mut written = File::open(yard.path("image.efi")).unwrap();
-    let bytes = trust::host::data::Input::open(&yard.path("image.efi"), u64::MAX).unwrap();
-    let image = trust::host::format::pe::Image::parse(&bytes).unwrap();
+    let bytes = trust::host::fs::data::Input::open(&yard.path("image.efi"), u64::MAX).unwrap();
+    let image = trust::host::image::pe::Image::parse(&bytes).unwrap();
     let section = image.section(".initrd").unwrap().raw.start as u64;
     let length = fs::metadata(yard.path("initrd.img")).unwrap().len();
     let compressed = fs::read(yard.path("initrd.img.gz")).unwrap();

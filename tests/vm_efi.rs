@@ -155,7 +155,7 @@ fn checksums_and_entries_of_nothing() {
     let (unsigned, file) = (kit.file("unsigned.efi"), kit.file("table.efi"));
     kit.sign("uefi-db", &unsigned, &file, &[]);
     let signed = fs::read(&file).unwrap();
-    let image = trust::host::format::pe::Image::parse(&signed).unwrap();
+    let image = trust::host::image::pe::Image::parse(&signed).unwrap();
     let (sum, entry) = (image.headers().check_sum_field(), image.headers().certificate_entry.clone().unwrap());
     let size = signed.len() - image.end();
 
@@ -177,7 +177,7 @@ fn checksums_and_entries_of_nothing() {
 fn gaps() {
     let kit = Kit::get();
     let mut bytes = fs::read(kit.file("unsigned.efi")).unwrap();
-    let image = trust::host::format::pe::Image::parse(&bytes).unwrap();
+    let image = trust::host::image::pe::Image::parse(&bytes).unwrap();
     let mut starts: Vec<_> = image.sections().iter().map(|s| s.raw.start).filter(|start| *start != 0).collect();
     starts.sort_unstable();
     let (gap, table, check_sum) = (starts[2], image.headers().section_table, image.headers().check_sum_field());

@@ -2,15 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use trust::host::{
-    authenticode,
-    format::pe::Image,
-    key::Hash,
-    uki::{
-        inspect,
-        measure::{self, Bank},
-    },
-};
+use trust::host::{image::{authenticode, pe::Image, uki::{inspect, measure::{self, Bank}}}, pki::key::Hash};
 
 /// A certificate whose key has signed nothing.
 const ANCHOR: &[u8] = include_bytes!("../anchor.der");

@@ -2,10 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use trust::host::format::{
-    pkcs11_uri::{Pin, Uri},
-    provider_uri,
-};
+use trust::host::pki::{pkcs11_uri::{Pin, Uri}, provider_uri};
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(text) = provider_uri::decode(bytes) {

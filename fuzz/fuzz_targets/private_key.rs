@@ -2,10 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use trust::host::{
-    certificate,
-    key::{self, PrivateKey},
-};
+use trust::host::pki::{certificate, key::{self, PrivateKey}};
 
 fuzz_target!(|bytes: &[u8]| {
     let _ = certificate::first(bytes);

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use trust::host::format::signature_list;
+use trust::host::uefi::signature_list;
 
 fuzz_target!(|bytes: &[u8]| {
     let _ = signature_list::parse_file(bytes);

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use trust::host::format::cms::SignedData;
+use trust::host::pki::cms::SignedData;
 
 fuzz_target!(|bytes: &[u8]| {
     let _ = SignedData::parse(bytes);

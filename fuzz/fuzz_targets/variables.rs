@@ -2,10 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use trust::host::{
-    format::{authentication, variable_store::VariableStore},
-    pcr7::shim::Shim,
-};
+use trust::host::{uefi::{authentication, variable_store::VariableStore}, predict::shim::Shim};
 
 fuzz_target!(|bytes: &[u8]| {
     let _ = VariableStore::parse(bytes);

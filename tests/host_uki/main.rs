@@ -410,7 +410,7 @@ fn revocation_levels_of_a_kernel_find_a_place_on_every_stub() {
             run("sbverify", &["--cert", text(&cert), text(&kitchen.path(&file))]);
             kitchen.0.ok(&["verify", "efi", "--strict", &file, "--cert", text(&cert)]);
             let bytes = fs::read(kitchen.path(&file)).unwrap();
-            let image = trust::host::format::pe::Image::parse(&bytes).unwrap();
+            let image = trust::host::image::pe::Image::parse(&bytes).unwrap();
             let mut end = image.headers().size_of_headers;
             for section in image.sections().iter().filter(|section| !section.raw.is_empty()) {
                 assert_eq!(section.raw.start, end, "{file}: {}", section.name());

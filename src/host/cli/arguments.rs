@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Error, Kind, Result},
-    host::{atomic, certificate},
+    host::{fs::atomic, pki::certificate},
     policy::{digest::Digest, pcr7data},
 };
 use std::{fs::File, io::Read, path::Path};

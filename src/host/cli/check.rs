@@ -1,12 +1,14 @@
 //! `trust keyset check`.
 
-use super::output;
 use crate::{
     error::{Error, Kind, Result},
     foreign::printable,
-    host::keyset::{
-        Keyset,
-        check::{self, Finding, Report, Severity},
+    host::{
+        keyset::{
+            Keyset,
+            check::{self, Finding, Report, Severity},
+        },
+        say::output,
     },
 };
 use clap::Args;

@@ -1,21 +1,25 @@
 //! `trust sign efi`, `trust verify efi`.
 
-use super::{
-    arguments,
-    output::{self, Tone},
-};
+use super::arguments;
 use crate::{
     console,
     error::{Error, Kind, Result},
     host::{
-        atomic::{self, Output},
-        authenticode::{self, Report, Signature, Signer, Verdict},
-        certificate,
-        data::{Input, MAX_IMAGE},
-        facts::Facts,
-        format::pe::Image,
-        interrupt,
-        key::{Hash, PrivateKey},
+        fs::{
+            atomic::{self, Output},
+            data::{Input, MAX_IMAGE},
+            interrupt,
+        },
+        image::{
+            authenticode::{self, Report, Signature, Signer, Verdict},
+            pe::Image,
+        },
+        pki::{
+            certificate,
+            facts::Facts,
+            key::{Hash, PrivateKey},
+        },
+        say::output::{self, Tone},
     },
     policy::digest::hex,
 };

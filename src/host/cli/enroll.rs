@@ -1,14 +1,15 @@
 //! `trust enroll …`.
 
-use super::{arguments, machine, output};
+use super::{arguments, machine};
 use crate::{
     error::Result,
     host::{
-        atomic::{self, Staging},
-        enroll::{signed, variables},
-        format::authentication::Time,
+        fs::atomic::{self, Staging},
         keyset::Keyset,
-        pcr7::databases::Databases,
+        machine::enroll::{signed, variables},
+        predict::databases::Databases,
+        say::output,
+        uefi::authentication::Time,
     },
 };
 use clap::Subcommand;

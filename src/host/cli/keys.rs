@@ -1,12 +1,14 @@
 //! Which keys a keyset has: `--key-type`, `--key`, `trust keyset use-key`.
 
-use super::output;
 use crate::{
     error::{Error, Kind, Result},
     host::{
-        format::pkcs11_uri::Uri,
-        key::{KeyType, PrivateKey},
         keyset::{self, Keys, Keyset, Role},
+        pki::{
+            key::{KeyType, PrivateKey},
+            pkcs11_uri::Uri,
+        },
+        say::output,
     },
 };
 use clap::Args;

@@ -3,15 +3,15 @@
 use super::{
     check,
     keys::{NewKeys, UseKey},
-    output, pcr7data, show,
+    pcr7data, show,
 };
 use crate::{
     console,
     error::Result,
     host::{
-        keyset::{self, Keyset},
-        pcr7::databases::Chain,
-        profile::Owner,
+        keyset::{self, Keyset, profile::Owner},
+        predict::databases::Chain,
+        say::output,
     },
 };
 use clap::{Args, Subcommand};

@@ -1,24 +1,23 @@
 //! `trust launch`.
 
-use super::{
-    machine,
-    output::{self, Tone},
-};
+use super::machine;
 use crate::{
     error::{Error, Kind, Result},
     host::{
-        interrupt,
-        keyset::{Keyset, check_name},
-        launch::{
+        fs::interrupt,
+        keyset::{Keyset, check_name, project},
+        machine::launch::{
             accelerator::Accelerator,
             boot::Sign,
             facts::Images,
             firmware::Firmware,
             story::{self, New, Step, Told, Wish},
         },
-        pcr7::databases::Chain,
-        progress::Waiting,
-        project,
+        predict::databases::Chain,
+        say::{
+            output::{self, Tone},
+            progress::Waiting,
+        },
     },
 };
 use clap::{Args, ValueHint};
@@ -208,12 +207,12 @@ impl Launch {
 }
 
 fn absolute(path: &Path) -> Result<PathBuf> {
-    path::absolute(path).map_err(|e| crate::host::atomic::cannot("find", path, &e))
+    path::absolute(path).map_err(|e| crate::host::fs::atomic::cannot("find", path, &e))
 }
 
 /// The absolute path of a file that exists.
 fn there(path: &Path) -> Result<PathBuf> {
-    path.canonicalize().map_err(|e| crate::host::atomic::cannot("use", path, &e))
+    path.canonicalize().map_err(|e| crate::host::fs::atomic::cannot("use", path, &e))
 }
 
 /// Tells whoever looks, or a program, how it goes.

@@ -1,7 +1,9 @@
 //! `trust luks …`, but for `luks open`, which is a command of the target.
 
-use super::output;
-use crate::{error::Result, host::luks};
+use crate::{
+    error::Result,
+    host::{machine::luks, say::output},
+};
 use clap::{Subcommand, ValueHint};
 use std::path::PathBuf;
 

@@ -5,15 +5,15 @@ use crate::{
     console,
     error::{Error, Kind, Result},
     host::{
-        certificate,
-        format::signature_list::{self, SignatureList, X509},
         keyset::{Keyset, Role},
-        pcr7::{
+        pki::certificate,
+        predict::{
             databases::{Chain, Foreign},
             firmware::Firmware,
             profile::Machine,
             shim::Shim,
         },
+        uefi::signature_list::{self, SignatureList, X509},
     },
 };
 use clap::Args;

@@ -1,9 +1,8 @@
 //! `trust man`, `trust completions`: made from the definition of the command line.
 
-use super::output;
 use crate::{
     error::{Error, Kind, Result},
-    host::atomic,
+    host::{fs::atomic, say::output},
 };
 use clap::{Args, ValueHint};
 use clap_complete::Shell;

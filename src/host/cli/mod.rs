@@ -10,7 +10,6 @@ mod launch;
 mod luks;
 mod machine;
 mod manual;
-mod output;
 mod pcr7;
 mod pcr7data;
 mod policy;
@@ -19,8 +18,12 @@ mod show;
 mod target;
 mod uki;
 
-use super::{interrupt, key::passphrase};
-use crate::{console, error::Result, process};
+use crate::{
+    console,
+    error::Result,
+    host::{fs::interrupt, pki::key::passphrase},
+    process,
+};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 

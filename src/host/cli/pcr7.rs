@@ -1,12 +1,13 @@
 //! `trust computePCR7`.
 
-use super::{machine, output};
+use super::machine;
 use crate::{
     error::Result,
     host::{
-        atomic,
+        fs::atomic,
         keyset::{Keyset, Role},
-        pcr7::{self, Event, Prediction},
+        predict::{self, Event, Prediction},
+        say::output,
     },
     policy::{boot_kind::BootKind, digest::hex},
 };
@@ -38,7 +39,7 @@ pub struct ComputePcr7 {
 impl ComputePcr7 {
     pub(super) fn run(self) -> Result<()> {
         let keyset = Keyset::open(&self.name)?;
-        let prediction = pcr7::predict(&keyset, &self.machine.machine(&keyset)?)?;
+        let prediction = predict::pcr7(&keyset, &self.machine.machine(&keyset)?)?;
         if let Some(dir) = &self.output {
             atomic::make_dirs(dir)?;
             let values = prediction.values();
@@ -85,7 +86,7 @@ fn to_json(prediction: &Prediction, explain: bool) -> Value {
 
 fn event_to_json(event: &Event) -> Value {
     json!({
-        "type": pcr7::type_name(event.kind),
+        "type": predict::type_name(event.kind),
         "variable": event.name,
         "data": hex(&event.data),
         "digest": hex(&event.digest),
@@ -106,7 +107,7 @@ fn explain(prediction: &Prediction) -> Result<()> {
 }
 
 fn describe(event: &Event) -> Result<()> {
-    output::line(format_args!("{} {}, {} bytes", pcr7::type_name(event.kind), event.name, event.data.len()))?;
+    output::line(format_args!("{} {}, {} bytes", predict::type_name(event.kind), event.name, event.data.len()))?;
     for (row, bytes) in event.data.chunks(16).take(SHOWN / 16).enumerate() {
         let text: String =
             bytes.iter().map(|byte| if byte.is_ascii_graphic() { char::from(*byte) } else { '.' }).collect();

@@ -4,9 +4,11 @@ use super::{arguments, machine};
 use crate::{
     error::{Error, Kind, Result},
     host::{
-        keyset::Keyset,
-        pcr7,
-        signed_policy::{self, Note, Policies, Values},
+        keyset::{
+            Keyset,
+            signed_policy::{self, Note, Policies, Values},
+        },
+        predict,
     },
 };
 use clap::Args;
@@ -66,7 +68,7 @@ impl Pcr7Data {
         let (Some(production), Some(limited), Some(tpm)) = (&self.pcr7_prod, &self.pcr7_limited, &self.pcr7_tpm) else {
             let machine = self.machine.machine(keyset)?;
             let comment = if self.comment.is_empty() { machine.to_string() } else { self.comment.clone() };
-            let prediction = pcr7::predict(keyset, &machine)?;
+            let prediction = predict::pcr7(keyset, &machine)?;
             return Ok((prediction.values(), comment, Some(prediction.production_events())));
         };
         if self.machine.given() {

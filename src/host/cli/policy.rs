@@ -1,7 +1,7 @@
 //! `trust tpm-policy-gen`.
 
 use super::arguments;
-use crate::{error::Result, host::atomic, policy::digest};
+use crate::{error::Result, host::fs::atomic, policy::digest};
 use clap::Args;
 use std::path::PathBuf;
 

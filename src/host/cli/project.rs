@@ -1,14 +1,16 @@
 //! `trust project …`, `trust sudi …`, `trust new-uuid`.
 
-use super::output;
 use crate::{
     console,
     error::Result,
     host::{
-        bulk::{self, Tally},
-        key::KeyType,
-        keyset::{Keyset, show},
-        project, srk,
+        keyset::{
+            Keyset,
+            bulk::{self, Tally},
+            project, show, srk,
+        },
+        pki::key::KeyType,
+        say::output,
     },
 };
 use clap::{Args, Subcommand};
@@ -226,7 +228,7 @@ fn read_list(from: &PathBuf) -> Result<Vec<String>> {
     let list: Box<dyn Read> = if from.as_os_str() == "-" {
         Box::new(io::stdin())
     } else {
-        Box::new(File::open(from).map_err(|e| crate::host::atomic::cannot("read", from, &e))?)
+        Box::new(File::open(from).map_err(|e| crate::host::fs::atomic::cannot("read", from, &e))?)
     };
     bulk::read_list(&from.display().to_string(), list)
 }

@@ -1,11 +1,13 @@
 //! `trust keyset show`.
 
-use super::output;
 use crate::{
     error::{Error, Kind, Result},
-    host::keyset::{
-        Item, Keyset, Place,
-        show::{self, Key, Overview, Value},
+    host::{
+        keyset::{
+            Item, Keyset, Place,
+            show::{self, Key, Overview, Value},
+        },
+        say::output,
     },
 };
 use clap::Args;

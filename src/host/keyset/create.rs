@@ -4,14 +4,18 @@ use super::{GUID, Keyset, Role, fit, path_of};
 use crate::{
     error::{Error, Kind, Result},
     host::{
-        atomic::{self, Staging},
-        credentials::Credentials,
-        key::{KeyType, PrivateKey},
-        key_maker,
-        pcr7::{self, databases::Chain, profile::Machine},
-        profile::{self, Owner, Valid},
-        project,
-        signed_policy::{self, Note, Policies},
+        fs::atomic::{self, Staging},
+        keyset::{
+            profile::{self, Owner, Valid},
+            project,
+            signed_policy::{self, Note, Policies},
+        },
+        pki::{
+            credentials::Credentials,
+            key::{KeyType, PrivateKey},
+            key_maker,
+        },
+        predict::{self, databases::Chain, profile::Machine},
     },
     layout::POLICY_VERSION,
 };
@@ -94,7 +98,7 @@ pub fn create(owner: &Owner, keys: Keys, chains: &[Chain]) -> Result<PathBuf> {
     let keyset = Keyset { name: owner.keyset.clone(), dir: dir.to_owned() };
     for chain in chains {
         let machine = Machine::new(*chain);
-        let prediction = pcr7::predict(&keyset, &machine)?;
+        let prediction = predict::pcr7(&keyset, &machine)?;
         let (values, comment, events) = (prediction.values(), machine.to_string(), prediction.production_events());
         let note = Note { comment: &comment, events: Some(&events) };
         signed_policy::add(&keyset, &values, &Policies::of(&values, POLICY_VERSION), note)?;

@@ -7,10 +7,9 @@ use super::{
 use crate::{
     error::{Error, Kind, Result},
     host::{
-        atomic::{self, PUBLIC, Staging},
-        certificate,
-        key::PublicKey,
-        project,
+        fs::atomic::{self, PUBLIC, Staging},
+        keyset::project,
+        pki::{certificate, key::PublicKey},
     },
     policy::pcr7data::AUTHORITIES,
 };

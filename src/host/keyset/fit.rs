@@ -4,7 +4,7 @@ use super::Role;
 use crate::{
     console,
     error::{Error, Kind, Result},
-    host::key::{Family, KeyType, PublicKey},
+    host::pki::key::{Family, KeyType, PublicKey},
 };
 
 /// Who verifies what a role signs.

@@ -4,7 +4,7 @@
 
 use crate::{
     error::{Error, Kind, Result},
-    host::atomic,
+    host::fs::atomic,
 };
 use rustix::{
     fs::{AtFlags, Dir, FileType, Mode, OFlags, fstat, openat, statat},

@@ -7,6 +7,7 @@
 //!   pcr7data/
 //! ```
 
+pub mod bulk;
 pub mod check;
 mod create;
 mod export;
@@ -14,7 +15,12 @@ mod fit;
 mod inside;
 mod nearest;
 mod place;
+pub mod profile;
+pub mod project;
+pub mod purpose;
 pub mod show;
+pub mod signed_policy;
+pub mod srk;
 mod use_key;
 
 pub use create::{Keys, create};
@@ -25,14 +31,15 @@ pub use nearest::nearest;
 pub use place::{Item, Place};
 pub use use_key::use_key;
 
-use super::{
-    atomic,
-    credentials::{self, Credentials},
-    key::PrivateKey,
-    xdg,
-};
 use crate::{
     error::{Error, Kind, Result},
+    host::{
+        fs::{atomic, xdg},
+        pki::{
+            credentials::{self, Credentials},
+            key::PrivateKey,
+        },
+    },
     policy::{boot_kind::BootKind, pcr7data::is_keyset_name},
 };
 use std::{

@@ -4,10 +4,13 @@ use super::{Item, Keyset, Place, Role, check::is_private};
 use crate::{
     error::{Error, Kind, Result},
     foreign::printable,
-    host::{atomic, credentials, facts::Facts, project, srk},
-    policy::digest::hex,
+    host::{
+        fs::atomic,
+        keyset::{project, srk},
+        pki::{credentials, facts::Facts},
+    },
     policy::{
-        digest::Digest,
+        digest::{Digest, hex},
         pcr7data::{self, Pcr7Data},
     },
 };

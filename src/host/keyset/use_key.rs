@@ -5,9 +5,12 @@ use crate::{
     console,
     error::{Error, Kind, Result},
     host::{
-        atomic, credentials,
-        format::pkcs11_uri::Uri,
-        key::{Hash, PrivateKey, PublicKey},
+        fs::atomic,
+        pki::{
+            credentials,
+            key::{Hash, PrivateKey, PublicKey},
+            pkcs11_uri::Uri,
+        },
     },
 };
 use rustix::{

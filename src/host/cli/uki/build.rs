@@ -5,26 +5,35 @@ use crate::{
     console,
     error::{Error, Kind, Result},
     host::{
-        atomic::{self, Output},
-        authenticode::{self, Signer},
-        certificate,
-        cli::{machine, output},
-        credentials::Credentials,
-        format::pe::Image,
-        interrupt,
-        key::{Hash, PrivateKey},
-        keyset::{Keyset, Role},
-        pcr7::{self, databases::Chain},
-        uki::{
-            additions,
-            build::{self, Ingredients},
-            cmdline, inspect,
-            measure::{self, Bank, Measured},
-            text,
+        cli::machine,
+        fs::{
+            atomic::{self, Output},
+            interrupt,
         },
+        image::{
+            authenticode::{self, Signer},
+            pe::Image,
+            uki::{
+                additions,
+                build::{self, Ingredients},
+                cmdline, inspect,
+                measure::{self, Bank, Measured},
+                text,
+            },
+        },
+        keyset::{Keyset, Role},
+        pki::{
+            certificate,
+            credentials::Credentials,
+            key::{Hash, PrivateKey},
+        },
+        predict::{self, databases::Chain},
+        say::output,
     },
-    policy::digest::hex,
-    policy::{boot_kind::BootKind, digest::Digest},
+    policy::{
+        boot_kind::BootKind,
+        digest::{Digest, hex},
+    },
 };
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -192,7 +201,7 @@ impl Build {
 
     /// What the machines of the keyset measure, if it is its certificate that vouches for the image.
     fn pcr7(&self, keyset: &Keyset, signer: Option<&Credentials>) -> Result<Option<Digest>> {
-        let prediction = pcr7::predict(keyset, &self.machine.machine(keyset)?)?;
+        let prediction = predict::pcr7(keyset, &self.machine.machine(keyset)?)?;
         let own = keyset.certificate(Role::of_images(self.kind))?;
         if signer.is_some_and(|signer| signer.certificate != own) {
             console::warn("--cert is not the keyset's certificate: PCR 7 cannot be predicted");

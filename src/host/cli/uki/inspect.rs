@@ -4,10 +4,12 @@ use super::{open, parse};
 use crate::{
     error::Result,
     host::{
-        authenticode,
-        cli::output,
-        format::pe::Image,
-        uki::{additions, inspect},
+        image::{
+            authenticode,
+            pe::Image,
+            uki::{additions, inspect},
+        },
+        say::output,
     },
     policy::digest::hex,
 };

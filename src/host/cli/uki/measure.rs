@@ -4,10 +4,12 @@ use super::{open, parse};
 use crate::{
     error::{Error, Kind, Result},
     host::{
-        authenticode,
-        cli::output,
-        key::Hash,
-        uki::measure::{self, Bank, Measured, Pcr},
+        image::{
+            authenticode,
+            uki::measure::{self, Bank, Measured, Pcr},
+        },
+        pki::key::Hash,
+        say::output,
     },
     policy::digest::hex,
 };

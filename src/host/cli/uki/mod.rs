@@ -7,8 +7,8 @@ mod measure;
 use crate::{
     error::Result,
     host::{
-        data::{Input, MAX_IMAGE},
-        format::pe::Image,
+        fs::data::{Input, MAX_IMAGE},
+        image::pe::Image,
     },
 };
 use clap::Subcommand;

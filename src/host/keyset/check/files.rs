@@ -4,7 +4,7 @@ use super::Findings;
 use crate::{
     error::Result,
     host::{
-        atomic::{self, PRIVATE, PUBLIC, UNFINISHED},
+        fs::atomic::{self, PRIVATE, PUBLIC, UNFINISHED},
         keyset::{Item, Keyset, Role, show::Whereabouts},
     },
     policy::pcr7data::{AUTHORITIES, EVENTS},

@@ -2,12 +2,13 @@
 
 use super::{Findings, RESTORE, counted};
 use crate::host::{
-    atomic, certificate, credentials,
-    facts::{common_name, serial_number},
-    key::{self, Library, PublicKey},
-    keyset::{Item, Keyset, Place, Role, show::Whereabouts},
-    project,
-    purpose::Purpose,
+    fs::atomic,
+    keyset::{Item, Keyset, Place, Role, project, purpose::Purpose, show::Whereabouts},
+    pki::{
+        certificate, credentials,
+        facts::{common_name, serial_number},
+        key::{self, Library, PublicKey},
+    },
 };
 use der::{DateTime, Encode};
 use std::{

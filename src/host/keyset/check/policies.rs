@@ -4,10 +4,12 @@ use super::{Findings, RESTORE};
 use crate::{
     error::Kind,
     host::{
-        atomic, certificate,
-        key::{Hash, PublicKey},
-        keyset::{Keyset, Role},
-        srk,
+        fs::atomic,
+        keyset::{Keyset, Role, srk},
+        pki::{
+            certificate,
+            key::{Hash, PublicKey},
+        },
     },
     policy::{
         boot_kind::BootKind,

@@ -1,0 +1,360 @@
+//! What the boot of a unified kernel image extends PCRs 4 and 11 with.
+//!
+//! systemd-stub measures the sections that it knows into PCR 11: the name with
+//! a NUL, then the contents as they lie in memory, in an order of its own.
+//! Later systemd-pcrphase measures a word for each phase of the boot.
+
+use crate::{
+    error::{Error, Kind, Result},
+    host::image::pe::{Image, Section},
+};
+use aws_lc_rs::digest::{self, Algorithm, Context};
+use std::ops::Range;
+
+/// Names the stub that an image is made of.
+const MAGIC_SECTION: &str = ".sdmagic";
+const MAGIC: &str = "#### LoaderInfo: systemd-stub ";
+/// No version is longer.
+const MAX_MAGIC: usize = 4096;
+/// Begins the sections of a profile.
+const PROFILE: &str = ".profile";
+/// Which of these sections counts is decided by the machine.
+const CHOSEN_BY_MACHINE: [&str; 2] = [".dtbauto", ".efifw"];
+/// Zeros behind a section that no file holds; more is a lie.
+const MAX_ZEROS: u64 = 256 * 1024 * 1024;
+
+/// Sections in the order of their measurement, and the version of systemd-stub from which on they are.
+const MEASURED: [(&str, u16); 14] = [
+    (".linux", 252),
+    (".osrel", 252),
+    (".cmdline", 252),
+    (".initrd", 252),
+    (".ucode", 256),
+    (".splash", 252),
+    (".dtb", 252),
+    (".uname", 254),
+    (".sbat", 254),
+    // .pcrsig, next, signs the result.
+    (".pcrpkey", 252),
+    (PROFILE, 257),
+    (".dtbauto", 257),
+    (".hwids", 257),
+    (".efifw", 258),
+];
+
+/// The oldest stub that measures into PCR 11.
+pub const OLDEST: u16 = 252;
+/// The stub from which on an image may have several profiles.
+const PROFILES_SINCE: u16 = 257;
+
+/// The words of systemd's boot phases, in their order.
+pub const PHASES: [&str; 4] = ["enter-initrd", "leave-initrd", "sysinit", "ready"];
+
+/// One of a TPM's banks of PCRs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Bank {
+    /// SHA-1, on TPMs that still have it.
+    Sha1,
+    /// SHA-256, what everybody uses.
+    Sha256,
+    /// SHA-384.
+    Sha384,
+    /// SHA-512.
+    Sha512,
+}
+
+impl Bank {
+    /// As TPM software spells it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sha1 => "sha1",
+            Self::Sha256 => "sha256",
+            Self::Sha384 => "sha384",
+            Self::Sha512 => "sha512",
+        }
+    }
+
+    fn algorithm(self) -> &'static Algorithm {
+        match self {
+            Self::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
+            Self::Sha256 => &digest::SHA256,
+            Self::Sha384 => &digest::SHA384,
+            Self::Sha512 => &digest::SHA512,
+        }
+    }
+}
+
+/// A PCR, from its reset on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pcr {
+    bank: Bank,
+    value: Vec<u8>,
+}
+
+impl Pcr {
+    /// All zeros.
+    #[must_use]
+    pub fn new(bank: Bank) -> Self {
+        Self { bank, value: vec![0; bank.algorithm().output_len()] }
+    }
+
+    /// Its value, as long as the bank's digest.
+    #[must_use]
+    pub fn value(&self) -> &[u8] {
+        &self.value
+    }
+
+    /// Extends it with the digest of `bytes`.
+    pub fn measure(&mut self, bytes: &[u8]) {
+        self.extend(digest::digest(self.bank.algorithm(), bytes).as_ref());
+    }
+
+    /// Extends it with a digest.
+    pub fn extend(&mut self, digest: &[u8]) {
+        let mut context = Context::new(self.bank.algorithm());
+        context.update(&self.value);
+        context.update(digest);
+        self.value = context.finish().as_ref().to_vec();
+    }
+}
+
+/// The stub that an image is made of, as it says itself: `257.13-1`, and the number it begins with.
+///
+/// # Errors
+/// Those of reading.
+pub fn stub_version(image: &Image<'_>) -> Result<Option<(String, u16)>> {
+    let Some(section) = image.section(MAGIC_SECTION) else { return Ok(None) };
+    let text = section.data.first(MAX_MAGIC).read()?;
+    Ok(version_in(&String::from_utf8_lossy(&text)))
+}
+
+fn version_in(text: &str) -> Option<(String, u16)> {
+    let (version, _) = text.strip_prefix(MAGIC)?.split_once(" ####")?;
+    let digits: String = version.trim_start_matches('v').chars().take_while(char::is_ascii_digit).collect();
+    Some((version.to_owned(), digits.parse().ok()?))
+}
+
+/// A section as the stub finds it in memory, and its digests in the making.
+#[derive(Clone)]
+pub struct Measured {
+    /// Without NUL.
+    pub name: &'static str,
+    /// Where the file has what it holds of it.
+    range: Range<usize>,
+    /// Zeros behind that.
+    zeros: u64,
+    /// For each bank.
+    contexts: Vec<(Bank, Context)>,
+}
+
+impl Measured {
+    fn new(name: &'static str, section: &Section<'_>, banks: &[Bank]) -> Result<Self> {
+        let size = u64::from(section.virtual_size);
+        let len = section.contents().len();
+        let zeros = size - len as u64;
+        if zeros > MAX_ZEROS {
+            let why = format!("section {name} claims {size} bytes of memory, and has data for {len}");
+            return Err(Error::new(Kind::Corrupt, "measure the image", why).remedy("build it again"));
+        }
+        let contexts = banks.iter().map(|bank| (*bank, Context::new(bank.algorithm()))).collect();
+        Ok(Self { name, range: section.raw.start..section.raw.start + len, zeros, contexts })
+    }
+
+    /// Its size in memory.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        (self.range.end - self.range.start) as u64 + self.zeros
+    }
+
+    /// Is shown a part of the file, which begins at this place: all of them, in their order, before it is asked for digests.
+    pub fn see(&mut self, at: usize, bytes: &[u8]) {
+        let end = at + bytes.len();
+        let part = self.range.start.clamp(at, end) - at..self.range.end.clamp(at, end) - at;
+        let part = bytes.get(part).filter(|part| !part.is_empty());
+        part.into_iter().for_each(|part| self.contexts.iter_mut().for_each(|(_, context)| context.update(part)));
+    }
+
+    /// The digest of what is in memory, for one of the banks that it was made for.
+    #[must_use]
+    pub fn digest(&self, bank: Bank) -> Vec<u8> {
+        const ZEROS: [u8; 4096] = [0; 4096];
+        let context = self.contexts.iter().find(|(of, _)| *of == bank).map(|(_, context)| context.clone());
+        let mut context = context.unwrap_or_else(|| Context::new(bank.algorithm()));
+        let mut left = self.zeros;
+        while let Some(chunk) = ZEROS.get(..left.min(ZEROS.len() as u64) as usize).filter(|chunk| !chunk.is_empty()) {
+            context.update(chunk);
+            left -= chunk.len() as u64;
+        }
+        context.finish().as_ref().to_vec()
+    }
+}
+
+/// How many profiles an image has: one that is not written down, if none is.
+#[must_use]
+pub fn profiles(image: &Image<'_>, stub: u16) -> usize {
+    let written = image.sections().iter().filter(|section| section.name() == PROFILE).count();
+    if stub < PROFILES_SINCE { 1 } else { written.max(1) }
+}
+
+/// What a stub of this version measures of a profile, in its order: those
+/// sections that are there and not empty, the profile's own before those of all.
+///
+/// A section that the machine chooses among several is left out: for most machines none is.
+///
+/// # Errors
+/// [`Kind::Usage`]: there is no such profile, or the stub is too old to measure; [`Kind::Corrupt`]: a section that lies.
+pub fn sections(image: &Image<'_>, stub: u16, profile: usize, banks: &[Bank]) -> Result<Vec<Measured>> {
+    if stub < OLDEST {
+        let why = format!("systemd-stub {stub} does not measure into PCR 11");
+        return Err(
+            Error::new(Kind::Usage, "predict PCR 11", why).remedy(format!("use the stub of systemd {OLDEST} or later"))
+        );
+    }
+    if profile >= profiles(image, stub) {
+        let why = format!("there is no profile {profile}");
+        return Err(Error::new(Kind::Usage, "predict PCR 11", why).remedy("`trust uki inspect` lists them"));
+    }
+    let table = image.sections();
+    let starts = || table.iter().enumerate().filter(|(_, section)| section.name() == PROFILE).map(|(index, _)| index);
+    let (common, own) = if stub < PROFILES_SINCE {
+        (table, &[][..])
+    } else {
+        let end = |of: usize| starts().nth(of).unwrap_or(table.len());
+        (table.get(..end(0)).unwrap_or_default(), table.get(end(profile)..end(profile + 1)).unwrap_or_default())
+    };
+    let find = |name: &str| {
+        // An empty section is none.
+        let mut found = own.iter().chain(common).filter(|section| section.name() == name && section.virtual_size > 0);
+        found.next()
+    };
+    let known = MEASURED.iter().filter(|(name, since)| *since <= stub && !CHOSEN_BY_MACHINE.contains(name));
+    known.filter_map(|(name, _)| Some(Measured::new(name, find(name)?, banks))).collect()
+}
+
+/// PCR 11 when the stub starts the kernel.
+#[must_use]
+pub fn pcr11(sections: &[Measured], bank: Bank) -> Pcr {
+    let mut pcr = Pcr::new(bank);
+    for section in sections {
+        pcr.measure(&[section.name.as_bytes(), b"\0"].concat());
+        pcr.extend(&section.digest(bank));
+    }
+    pcr
+}
+
+/// PCR 11 after each boot phase, named by all phases up to it as systemd-measure does: `enter-initrd:leave-initrd`.
+#[must_use]
+pub fn phases(mut pcr: Pcr) -> Vec<(String, Pcr)> {
+    let mut path = String::new();
+    let mut after = |phase: &&str| {
+        path = if path.is_empty() { (*phase).to_owned() } else { format!("{path}:{phase}") };
+        pcr.measure(phase.as_bytes());
+        (path.clone(), pcr.clone())
+    };
+    PHASES.iter().map(&mut after).collect()
+}
+
+/// PCR 4 when the firmware has started these programs one after the other, by
+/// their Authenticode digests (TCG PC Client Platform Firmware Profile, section 3.3.4.5).
+///
+/// With Secure Boot on, the kernel within an image is not among them: up to
+/// version 257 the stub vouches for it where the firmware would measure it, and
+/// from 258 on it does not ask the firmware to load it.
+#[must_use]
+pub fn pcr4(digests: &[Vec<u8>], bank: Bank) -> Pcr {
+    let mut pcr = Pcr::new(bank);
+    pcr.measure(b"Calling EFI Application from Boot Option");
+    pcr.measure(&[0; 4]);
+    digests.iter().for_each(|digest| pcr.extend(digest));
+    pcr
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::image::uki::assemble::tests::program;
+
+    fn names(image: &[u8], stub: u16, profile: usize) -> Vec<&'static str> {
+        let image = Image::parse(image).unwrap();
+        sections(&image, stub, profile, &[]).unwrap().iter().map(|section| section.name).collect()
+    }
+
+    #[test]
+    fn stubs_measure_what_they_know_in_their_own_order() {
+        let image = program(&[
+            (".sbat", b"s"),
+            (".uname", b"u"),
+            (".ucode", b"m"),
+            (".cmdline", b"c"),
+            (".pcrsig", b"p"),
+            (".linux", b"l"),
+            (".splash", b""),
+        ]);
+        assert_eq!(names(&image, 252, 0), [".linux", ".cmdline"]);
+        assert_eq!(names(&image, 253, 0), [".linux", ".cmdline"]);
+        assert_eq!(names(&image, 254, 0), [".linux", ".cmdline", ".uname", ".sbat"]);
+        assert_eq!(names(&image, 257, 0), [".linux", ".cmdline", ".ucode", ".uname", ".sbat"]);
+        let image = Image::parse(&image).unwrap();
+        assert!(sections(&image, 251, 0, &[]).is_err());
+        assert!(sections(&image, 257, 1, &[]).is_err());
+        assert_eq!(stub_version(&image).unwrap(), None);
+    }
+
+    #[test]
+    fn a_profile_comes_before_what_all_have() {
+        let image = program(&[
+            (".linux", b"linux"),
+            (".cmdline", b"all"),
+            (".profile", b"ID=a"),
+            (".profile", b"ID=b"),
+            (".cmdline", b"of b"),
+        ]);
+        let parsed = Image::parse(&image).unwrap();
+        let data = |profile: usize| -> Vec<_> {
+            sections(&parsed, 257, profile, &[])
+                .unwrap()
+                .iter()
+                .map(|section| image[section.range.clone()].to_vec())
+                .collect()
+        };
+        assert_eq!(profiles(&parsed, 257), 2);
+        assert_eq!(data(0), [b"linux".to_vec(), b"all".to_vec(), b"ID=a".to_vec()]);
+        assert_eq!(data(1), [b"linux".to_vec(), b"of b".to_vec(), b"ID=b".to_vec()]);
+        assert_eq!(profiles(&parsed, 256), 1);
+        assert_eq!(names(&image, 256, 0), [".linux", ".cmdline"]);
+    }
+
+    #[test]
+    fn memory_beyond_the_file_is_zeros() {
+        let data = [5; 0x200];
+        let mut image = program(&[(".linux", &data)]);
+        let virtual_size = 64 + 24 + 240 + 8;
+        image[virtual_size..virtual_size + 4].copy_from_slice(&0x300_u32.to_le_bytes());
+        let parsed = Image::parse(&image).unwrap();
+        let in_memory = [&data[..], &[0; 0x100]].concat();
+        let expected = digest::digest(&digest::SHA256, &in_memory);
+        let mut found = sections(&parsed, 257, 0, &[Bank::Sha256]).unwrap();
+        image.chunks(100).zip((0..).step_by(100)).for_each(|(bytes, at)| found[0].see(at, bytes));
+        assert_eq!((found[0].size(), found[0].digest(Bank::Sha256)), (0x300, expected.as_ref().to_vec()));
+
+        image[virtual_size..virtual_size + 4].copy_from_slice(&0xfff0_0000_u32.to_le_bytes());
+        image[64 + 24 + 56..64 + 24 + 60].copy_from_slice(&0xffff_f000_u32.to_le_bytes());
+        let parsed = Image::parse(&image).unwrap();
+        assert!(sections(&parsed, 257, 0, &[]).is_err());
+    }
+
+    #[test]
+    fn the_stub_says_its_version() {
+        let version = |text: &str| {
+            let image = program(&[(".sdmagic", text.as_bytes())]);
+            stub_version(&Image::parse(&image).unwrap()).unwrap()
+        };
+        let found = version("#### LoaderInfo: systemd-stub 257.13-1~deb13u1 ####");
+        assert_eq!(found, Some(("257.13-1~deb13u1".into(), 257)));
+        assert_eq!(version("#### LoaderInfo: systemd-stub v258~rc1 ####").unwrap().1, 258);
+        assert_eq!(version("#### LoaderInfo: systemd-boot 257 ####"), None);
+        assert_eq!(version("#### LoaderInfo: systemd-stub next ####"), None);
+        assert_eq!(version("#### LoaderInfo: systemd-stub 99999999 ####"), None);
+    }
+}

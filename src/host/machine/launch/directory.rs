@@ -1,0 +1,109 @@
+//! Where machines are kept: `${XDG_DATA_HOME:-~/.local/share}/machine/trust/vms/NAME/`.
+//!
+//! ```text
+//! facts.json      what it is, and how far it has come
+//! variables.fd    its firmware's variables
+//! tpm/            what its TPM keeps
+//! disk.img        its disk, sparse
+//! boot.img        what it was last booted from
+//! trust.srk.cred  what vouches for its TPM, if its keyset asks for that
+//! trust-data.img  its identity, while it is being provisioned and no longer
+//! console.log     what firmware, kernel and programs have said since it was last launched
+//! ```
+
+use super::facts::Facts;
+use crate::{
+    error::{Error, Kind, Result},
+    host::{
+        fs::{
+            atomic::{self, Staging},
+            xdg,
+        },
+        keyset::check_name,
+    },
+};
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
+
+/// The directory of a machine that nobody else starts meanwhile.
+pub struct Directory {
+    path: PathBuf,
+    /// Holds the lock.
+    _lock: File,
+}
+
+impl Directory {
+    /// Makes that of a new machine, whole or not at all: `fill` writes what belongs into it.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`]: the name is taken or impossible; else those of `fill` and of writing.
+    pub(super) fn create(name: &str, fill: impl FnOnce(&Path) -> Result<Facts>) -> Result<(Self, Facts)> {
+        let staging = Staging::begin(path_of(name)?)?;
+        let facts = fill(staging.path())?;
+        facts.write(staging.path())?;
+        Ok((Self::lock(staging.finish()?, name)?, facts))
+    }
+
+    /// Whether a machine of this name was made.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`]: the name is impossible.
+    pub(super) fn exists(name: &str) -> Result<bool> {
+        Ok(path_of(name)?.symlink_metadata().is_ok())
+    }
+
+    /// That a new machine cannot have the name of this one.
+    pub(super) fn taken(&self, name: &str, why: &str) -> Error {
+        Error::new(Kind::Usage, format!("launch a new machine {name:?}"), format!("there is one of this name, {why}"))
+            .remedy(format!(
+                "start that one with `trust launch {name} --again`, choose another name, or remove {}",
+                self.path.display()
+            ))
+    }
+
+    /// Finds that of a machine that is there and switched off.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`]: there is none of this name, or it is on; else those of reading.
+    pub fn open(name: &str) -> Result<(Self, Facts)> {
+        let path = path_of(name)?;
+        if !path.is_dir() {
+            return Err(Error::new(Kind::Usage, format!("start the machine {name:?}"), "there is none of this name")
+                .remedy(format!("make it with `trust launch {name} --project KEYSET:PROJECT …`")));
+        }
+        let directory = Self::lock(path, name)?;
+        let facts = Facts::read(directory.path())?;
+        Ok((directory, facts))
+    }
+
+    fn lock(path: PathBuf, name: &str) -> Result<Self> {
+        let failed = |e| atomic::cannot("lock", &path, &e);
+        let lock = File::open(&path).map_err(failed)?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self { path, _lock: lock }),
+            Err(Errno::WOULDBLOCK) => {
+                Err(Error::new(Kind::Usage, format!("start the machine {name:?}"), "it is on already")
+                    .remedy("end the `trust launch` that runs it, or wait for its end"))
+            }
+            Err(why) => Err(failed(why.into())),
+        }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Where a machine of this name is kept, or would be.
+fn path_of(name: &str) -> Result<PathBuf> {
+    check_name("virtual machine", name)?;
+    Ok(xdg::data()?.join("machine/trust/vms").join(name))
+}

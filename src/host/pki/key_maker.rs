@@ -1,0 +1,120 @@
+//! Many private keys at once: one thread for each core.
+
+use super::key::{KeyType, PrivateKey};
+use crate::{
+    error::{Error, Kind, Result},
+    host::{fs::interrupt, say::progress::Progress},
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, sync_channel},
+    },
+    thread,
+    time::Duration,
+};
+
+/// How often an interruption is looked for.
+const PATIENCE: Duration = Duration::from_millis(50);
+/// How many finished keys may wait for each thread, so that none is idle while its customer writes files.
+const AHEAD: usize = 4;
+
+/// Makes a key of each of these kinds, in their order.
+///
+/// # Errors
+/// Those of [`PrivateKey::generate`] and [`interrupt::check`].
+pub fn make(kinds: &[KeyType]) -> Result<Vec<PrivateKey>> {
+    let mut progress = Progress::new("keys", kinds.len());
+    let mut made = Vec::with_capacity(kinds.len());
+    for key in Keys::of(kinds.into()) {
+        made.push(key?);
+        progress.step();
+    }
+    made.sort_unstable_by_key(|(place, _)| *place);
+    Ok(made.into_iter().map(|(_, key)| key).collect())
+}
+
+/// Makes `count` keys while they are taken, a few ahead; dropped, it makes no more.
+///
+/// Each is an error of [`PrivateKey::generate`] or [`interrupt::check`] where it is no key; nothing comes after that.
+pub fn stream(kind: KeyType, count: usize) -> impl Iterator<Item = Result<PrivateKey>> {
+    Keys::of(vec![kind; count].into()).map(|key| key.map(|(_, key)| key))
+}
+
+/// Keys with their places in what was asked for, in the order in which they are done.
+struct Keys {
+    done: Receiver<(usize, Result<PrivateKey>)>,
+    left: usize,
+}
+
+impl Keys {
+    fn of(kinds: Arc<[KeyType]>) -> Self {
+        let left = kinds.len();
+        let threads = thread::available_parallelism().map_or(1, usize::from).min(left);
+        let (sender, done) = sync_channel(threads * AHEAD);
+        let taken = Arc::new(AtomicUsize::new(0));
+        for _ in 0..threads {
+            let (kinds, taken, sender) = (Arc::clone(&kinds), Arc::clone(&taken), sender.clone());
+            // One is enough; where there is none at all, the channel is closed.
+            let _ = thread::Builder::new().spawn(move || {
+                loop {
+                    let place = taken.fetch_add(1, Ordering::Relaxed);
+                    let Some(kind) = kinds.get(place) else { break };
+                    if sender.send((place, PrivateKey::generate(*kind))).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        Self { done, left }
+    }
+
+    fn wait(&self) -> Result<(usize, PrivateKey)> {
+        loop {
+            interrupt::check()?;
+            match self.done.recv_timeout(PATIENCE) {
+                Ok((place, key)) => return Ok((place, key?)),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(Error::new(Kind::System, "make keys", "no thread could be started")
+                        .remedy("end other programs and run it again"));
+                }
+            }
+        }
+    }
+}
+
+impl Iterator for Keys {
+    type Item = Result<(usize, PrivateKey)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let key = self.wait();
+        if key.is_err() {
+            self.left = 0;
+        }
+        Some(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_come_in_the_order_asked_for() {
+        let kinds = [KeyType::Rsa3072, KeyType::EcP256, KeyType::Rsa2048, KeyType::EcP256, KeyType::EcP256];
+        let bits: Vec<_> = make(&kinds).unwrap().iter().map(|key| key.public().bits()).collect();
+        assert_eq!(bits, [3072, 256, 2048, 256, 256]);
+    }
+
+    #[test]
+    fn a_stream_has_so_many_different_keys_and_can_be_left() {
+        let keys: Vec<_> = stream(KeyType::EcP256, 50).map(|key| key.unwrap().public().as_der().to_vec()).collect();
+        assert_eq!(std::collections::BTreeSet::from_iter(&keys).len(), 50);
+        assert_eq!(stream(KeyType::EcP256, 0).count(), 0);
+        // Endless but for memory: comes back at once.
+        assert_eq!(stream(KeyType::EcP256, 1_000_000).take(3).count(), 3);
+    }
+}

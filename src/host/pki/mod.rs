@@ -1,0 +1,15 @@
+//! Keys and certificates.
+//!
+//! - [`key`]: private keys in files and tokens, signing in one place; [`key_maker`]: many at once;
+//! - [`certificate`], [`facts`]: issued, and what any certificate says; [`credentials`]: key and certificate as two files;
+//! - [`cms`]: what Authenticode and UEFI sign;
+//! - [`pkcs11_uri`], [`provider_uri`]: names of keys in tokens.
+
+pub mod certificate;
+pub mod cms;
+pub mod credentials;
+pub mod facts;
+pub mod key;
+pub mod key_maker;
+pub mod pkcs11_uri;
+pub mod provider_uri;

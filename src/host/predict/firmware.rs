@@ -1,0 +1,152 @@
+//! What a firmware measures into PCR 7, and in which order: that of EDK II, or what a machine's event log shows.
+
+use super::databases::{self, Chain, Databases, Foreign};
+use crate::{
+    error::{Error, Kind, Result},
+    event_log::{self, AUTHORITY, DRIVER_CONFIG, SEPARATOR},
+    explain,
+    host::{
+        keyset::{Keyset, Role},
+        uefi::{
+            signature_list::{self, SignatureList},
+            variable::{DB, DBX, KEK, PK, SECURE_BOOT, Variable},
+        },
+    },
+    policy::digest::Digest,
+};
+
+/// The variables of which a keyset's machines say what is in them.
+const VARIABLES: [Variable<'_>; 5] = [SECURE_BOOT, PK, KEK, DB, DBX];
+
+/// A firmware's events in PCR 7, with places for what depends on the keyset and on the image.
+#[derive(Clone, Debug)]
+pub struct Firmware {
+    /// In their order.
+    pub places: Vec<Place>,
+    /// The databases as they are logged; without a log there are none.
+    logged: Option<Databases>,
+    /// What is odd about the log, for the owner to know.
+    pub doubts: Vec<String>,
+}
+
+/// What stands in one place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// `SecureBoot`, or one of the databases.
+    Variable(Variable<'static>),
+    /// What the image was verified with that the firmware starts.
+    Image,
+    /// An event of the firmware's own, or the separator.
+    Own(Own),
+}
+
+/// An event that no keyset changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Own {
+    /// `EV_…`.
+    pub kind: u32,
+    /// What it is about.
+    pub name: String,
+    /// What was measured.
+    pub data: Vec<u8>,
+    /// Its SHA-256 as it was logged.
+    pub digest: Digest,
+}
+
+impl Firmware {
+    /// EDK II as it is built by default.
+    #[must_use]
+    pub fn edk2() -> Self {
+        let separator = Own {
+            kind: SEPARATOR,
+            name: "separator".to_owned(),
+            data: vec![0; 4],
+            digest: crate::policy::digest::hash(&[&[0; 4]]),
+        };
+        let variables = VARIABLES.into_iter().map(Place::Variable);
+        Self {
+            places: variables.chain([Place::Own(separator), Place::Image]).collect(),
+            logged: None,
+            doubts: Vec::new(),
+        }
+    }
+
+    /// The firmware that has written this log, as the kernel shows it (`binary_bios_measurements`): in any boot of the
+    /// machine, of whatever system, with Secure Boot on or off.
+    ///
+    /// # Errors
+    /// [`Kind::Corrupt`]: it is not an event log, or has no events in PCR 7.
+    pub fn of_log(log: &[u8]) -> Result<Self> {
+        let bad = |why: &'static str| {
+            Error::new(Kind::Corrupt, "read the event log", why)
+                .remedy("give the machine's /sys/kernel/security/tpm0/binary_bios_measurements")
+        };
+        let all: Vec<_> = event_log::parse(log).into_iter().filter(|event| event.pcr == 7).collect();
+        if !all.iter().any(|event| event_log::variable(event.data).is_some_and(|(name, _)| name == SECURE_BOOT.name)) {
+            return Err(bad("it does not say what the firmware has measured into PCR 7"));
+        }
+        // What a shim has measured is told by its file; the firmware itself verifies with db alone.
+        let is_firmware = |event: &&event_log::Event<'_>| event.kind != AUTHORITY || event.name() == DB.name;
+        let events: Vec<_> = all.iter().take_while(is_firmware).collect();
+        let image = events.iter().rev().find(|event| event.kind == AUTHORITY).map(|event| event.digest);
+        let mut places: Vec<_> = events
+            .iter()
+            .map(|event| {
+                let name = event.name();
+                let variable = VARIABLES.into_iter().find(|variable| variable.name == name);
+                match variable.filter(|_| event.kind == DRIVER_CONFIG) {
+                    Some(variable) => Place::Variable(variable),
+                    None if event.kind == AUTHORITY && Some(event.digest) == image => Place::Image,
+                    None => Place::Own(Own { kind: event.kind, name, data: event.data.to_vec(), digest: event.digest }),
+                }
+            })
+            .collect();
+        if image.is_none() {
+            places.push(Place::Image);
+        }
+        let contents = |variable: Variable<'_>| {
+            let config = events.iter().filter(|event| event.kind == DRIVER_CONFIG);
+            let mut variables = config.filter_map(|event| event_log::variable(event.data));
+            let contents = variables.find(|(name, _)| name == variable.name).map_or(&[][..], |(_, contents)| contents);
+            signature_list::parse(contents)
+                .map_err(|e| e.within(format!("understand {} in the event log", variable.name)))
+        };
+        let logged = Databases { pk: contents(PK)?, kek: contents(KEK)?, db: contents(DB)?, dbx: contents(DBX)? };
+        let doubts = events.iter().filter_map(|event| explain::fault(event)).collect();
+        Ok(Self { places, logged: Some(logged), doubts })
+    }
+
+    /// Whether it is known from an event log.
+    #[must_use]
+    pub const fn is_logged(&self) -> bool {
+        self.logged.is_some()
+    }
+
+    /// What is in the databases of a keyset's machines: what the log shows, if the keyset's keys are enrolled there and
+    /// nothing else is given; else what enrolling makes of them.
+    ///
+    /// # Errors
+    /// Those of reading the keyset.
+    pub fn databases(&self, keyset: &Keyset, chain: Chain, foreign: &Foreign) -> Result<Databases> {
+        let made = Databases::of(keyset, chain, foreign)?;
+        let Some(logged) = self.logged.as_ref().filter(|_| foreign.db.is_empty() && foreign.dbx.is_none()) else {
+            return Ok(made);
+        };
+        let own = keyset.certificate_der(Role::UefiDb)?;
+        let known = made.db.iter().flat_map(|list| &list.signatures);
+        let mut certificates = known.map(|signature| &signature.data);
+        let is_enrolled = databases::entry_of(&logged.db, &own).is_some()
+            && certificates.all(|certificate| databases::entry_of(&logged.db, certificate).is_some());
+        Ok(if is_enrolled { logged.clone() } else { made })
+    }
+}
+
+impl Own {
+    /// Whether the firmware measures it on machines with this db: not what it had verified with keys that are gone.
+    #[must_use]
+    pub fn stays(&self, db: &[SignatureList]) -> bool {
+        let entry = event_log::variable(&self.data).map(|(_, contents)| contents);
+        let mut entries = db.iter().flat_map(|list| &list.signatures);
+        self.kind != AUTHORITY || entries.any(|signature| Some(signature.to_bytes().as_slice()) == entry)
+    }
+}

@@ -1,0 +1,4 @@
+//! What people and programs are shown: [`output`] on standard output, [`progress`] meanwhile.
+
+pub mod output;
+pub mod progress;
