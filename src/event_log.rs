@@ -3,6 +3,7 @@
 //! Nobody vouches for it: it explains, and decides nothing.
 
 use crate::{
+    bytes::Reader,
     foreign,
     policy::digest::{self, Digest},
 };
@@ -46,12 +47,12 @@ pub struct Event<'a> {
 /// The events that were extended, in order. What cannot be understood ends the list.
 #[must_use]
 pub fn parse(log: &[u8]) -> Vec<Event<'_>> {
-    let mut fields = Fields(log);
+    let mut fields = Reader::new(log);
     let mut events = Vec::new();
     let sizes = header(&mut fields);
     if sizes.is_none() {
         // In the first log format the first entry is one like all others.
-        fields = Fields(log);
+        fields = Reader::new(log);
     }
     while let Some(event) = next(&mut fields, sizes.as_deref()) {
         events.extend(event);
@@ -63,35 +64,35 @@ pub fn parse(log: &[u8]) -> Vec<Event<'_>> {
 }
 
 /// The first entry, in the form of the first log format; returns the algorithms with the sizes of their digests.
-fn header(fields: &mut Fields<'_>) -> Option<Vec<(u16, usize)>> {
-    let (_pcr, _kind, _sha1) = (fields.u32()?, fields.u32()?, fields.take(SHA1)?);
-    let mut data = Fields(fields.sized()?);
+fn header(fields: &mut Reader<'_>) -> Option<Vec<(u16, usize)>> {
+    let (_pcr, _kind, _sha1) = (fields.le32()?, fields.le32()?, fields.take(SHA1)?);
+    let mut data = Reader::new(sized(fields)?);
     if data.take(SPEC_ID.len())? != SPEC_ID {
         return None;
     }
-    let (_platform, _version) = (data.u32()?, data.take(4)?);
-    let count = data.u32().filter(|count| *count <= MAX_ALGORITHMS)?;
-    (0..count).map(|_| Some((data.u16()?, usize::from(data.u16()?)))).collect()
+    let (_platform, _version) = (data.le32()?, data.take(4)?);
+    let count = data.le32().filter(|count| *count <= MAX_ALGORITHMS)?;
+    (0..count).map(|_| Some((data.le16()?, usize::from(data.le16()?)))).collect()
 }
 
 /// The next entry: `TCG_PCR_EVENT2`, or `TCG_PCClientPCREvent` where there are no `sizes`; `Some(None)` for one that was
 /// not extended.
-fn next<'a>(fields: &mut Fields<'a>, sizes: Option<&[(u16, usize)]>) -> Option<Option<Event<'a>>> {
-    let (pcr, kind) = (fields.u32()?, fields.u32()?);
+fn next<'a>(fields: &mut Reader<'a>, sizes: Option<&[(u16, usize)]>) -> Option<Option<Event<'a>>> {
+    let (pcr, kind) = (fields.le32()?, fields.le32()?);
     let digest = match sizes {
         Some(sizes) => sha256(fields, sizes)?,
         None => fields.take(SHA1).map(|_| None)?,
     };
-    let data = fields.sized()?;
+    let data = sized(fields)?;
     let digest = digest.unwrap_or_else(|| digest::hash(&[data]));
     Some((kind != NO_ACTION).then_some(Event { pcr, kind, digest, data }))
 }
 
 /// That of SHA-256 among the digests of an entry.
-fn sha256(fields: &mut Fields<'_>, sizes: &[(u16, usize)]) -> Option<Option<Digest>> {
+fn sha256(fields: &mut Reader<'_>, sizes: &[(u16, usize)]) -> Option<Option<Digest>> {
     let mut digest = None;
-    for _ in 0..fields.u32().filter(|count| *count <= MAX_ALGORITHMS)? {
-        let algorithm = fields.u16()?;
+    for _ in 0..fields.le32().filter(|count| *count <= MAX_ALGORITHMS)? {
+        let algorithm = fields.le16()?;
         let (_, size) = sizes.iter().find(|(known, _)| *known == algorithm)?;
         let value = fields.take(*size)?;
         if algorithm == SHA256 {
@@ -117,9 +118,9 @@ impl Event<'_> {
 /// `UEFI_VARIABLE_DATA` (section 10.2.6): name, printable, and contents.
 #[must_use]
 pub fn variable(data: &[u8]) -> Option<(String, &[u8])> {
-    let mut fields = Fields(data);
+    let mut fields = Reader::new(data);
     let _vendor = fields.take(16)?;
-    let (characters, size) = (fields.u64()?, fields.u64()?);
+    let (characters, size) = (fields.le64()?, fields.le64()?);
     let name = fields.take(usize::try_from(characters).ok()?.checked_mul(2)?)?;
     let units = name.chunks_exact(2).filter_map(|unit| unit.try_into().ok().map(u16::from_le_bytes));
     let name = char::decode_utf16(units)
@@ -129,35 +130,8 @@ pub fn variable(data: &[u8]) -> Option<(String, &[u8])> {
     Some((name, fields.take(usize::try_from(size).ok()?)?))
 }
 
-/// Little-endian fields.
-struct Fields<'a>(&'a [u8]);
-
-impl<'a> Fields<'a> {
-    fn take(&mut self, size: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(size)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        self.take(N)?.try_into().ok()
-    }
-
-    /// What follows its own size in four bytes.
-    fn sized(&mut self) -> Option<&'a [u8]> {
-        let size = self.u32()?;
-        self.take(usize::try_from(size).ok()?)
-    }
-
-    fn u16(&mut self) -> Option<u16> {
-        self.array().map(u16::from_le_bytes)
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.array().map(u32::from_le_bytes)
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.array().map(u64::from_le_bytes)
-    }
+/// What follows its own size in four bytes.
+fn sized<'a>(reader: &mut Reader<'a>) -> Option<&'a [u8]> {
+    let size = reader.le32()?;
+    reader.take(usize::try_from(size).ok()?)
 }

@@ -19,6 +19,7 @@
 )]
 
 mod authority;
+mod bytes;
 pub mod commands;
 pub mod console;
 mod early;

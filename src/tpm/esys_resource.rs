@@ -6,7 +6,10 @@
 //! a `TPM2B`, a tag, then the `TPM2B` public area in TPM form. Pure.
 
 use super::StorageKey;
-use crate::layout::{Index, POLICY_VERSION_NAME, attribute};
+use crate::{
+    bytes::Reader,
+    layout::{Index, POLICY_VERSION_NAME, attribute},
+};
 
 /// The tag of an NV index.
 const NV_RESOURCE: u32 = 2;
@@ -39,52 +42,28 @@ impl NvPublic {
     }
 }
 
-/// What a TPM has marshalled: big-endian numbers, and bytes behind their size.
-pub struct Reader<'a>(pub &'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(count)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    pub fn u16(&mut self) -> Option<u16> {
-        Some(u16::from_be_bytes(self.take(2)?.try_into().ok()?))
-    }
-
-    pub fn u32(&mut self) -> Option<u32> {
-        Some(u32::from_be_bytes(self.take(4)?.try_into().ok()?))
-    }
-
-    pub fn sized(&mut self) -> Option<&'a [u8]> {
-        let size = self.u16()?;
-        self.take(usize::from(size))
-    }
-}
-
 /// The public area behind handle, Name and the expected tag.
-fn public(resource: &[u8], tag: u32) -> Option<Reader<'_>> {
-    let mut reader = Reader(resource);
-    reader.u32()?;
-    reader.sized()?;
-    (reader.u32()? == tag).then_some(())?;
-    Some(Reader(reader.sized()?))
+fn public(resource: &[u8], tag: u32) -> Option<&[u8]> {
+    let mut reader = Reader::new(resource);
+    reader.be32()?;
+    reader.tpm2b()?;
+    (reader.be32()? == tag).then_some(())?;
+    reader.tpm2b()
 }
 
 /// The public area of an NV index.
 pub fn nv_public(resource: &[u8]) -> Option<NvPublic> {
-    let mut public = public(resource, NV_RESOURCE)?;
-    public.u32()?;
-    let name_algorithm = public.u16()?;
-    let attributes = public.u32()?;
-    let policy = public.sized()?.to_vec();
-    Some(NvPublic { name_algorithm, attributes, policy, size: public.u16()? })
+    let mut public = Reader::new(public(resource, NV_RESOURCE)?);
+    public.be32()?;
+    let name_algorithm = public.be16()?;
+    let attributes = public.be32()?;
+    let policy = public.tpm2b()?.to_vec();
+    Some(NvPublic { name_algorithm, attributes, policy, size: public.be16()? })
 }
 
 /// The public area of a key, if it can be salted to.
 pub fn storage_key(resource: &[u8]) -> Option<StorageKey> {
-    StorageKey::parse(public(resource, KEY_RESOURCE)?.0)
+    StorageKey::parse(public(resource, KEY_RESOURCE)?)
 }
 
 /// Index 0x1500020 as every provisioned machine has it: its Name is part of

@@ -4,8 +4,9 @@
 //! it. Keys of the endorsement hierarchy outlive `TPM2_Clear`: an attacker who has left one there before provisioning could
 //! clear the TPM afterwards, own it, and have the same key again.
 
-use super::{esys_resource::Reader, store::TpmStore};
+use super::store::TpmStore;
 use crate::{
+    bytes::Reader,
     error::{Error, Kind, Result},
     policy::digest::{Name, hash, hex},
 };
@@ -56,7 +57,7 @@ impl TpmStore {
 
 /// Name and Qualified Name, behind the header and the public area.
 fn names(answer: &[u8]) -> Option<(&[u8], &[u8])> {
-    let mut reader = Reader(answer.get(10..)?);
-    reader.sized()?;
-    Some((reader.sized()?, reader.sized()?))
+    let mut reader = Reader::new(answer.get(10..)?);
+    reader.tpm2b()?;
+    Some((reader.tpm2b()?, reader.tpm2b()?))
 }

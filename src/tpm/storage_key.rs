@@ -1,7 +1,10 @@
 //! The storage key that sessions are salted to, and that a private key is wrapped for. Pure.
 
-use super::esys_resource::{ALG_SHA256, Reader};
-use crate::policy::digest::{hash, hex};
+use super::esys_resource::ALG_SHA256;
+use crate::{
+    bytes::Reader,
+    policy::digest::{hash, hex},
+};
 
 /// The public area of an ECC P-256 storage key with SHA-256 and AES-128-CFB that never leaves its TPM.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,24 +27,24 @@ impl StorageKey {
         /// fixedTPM, fixedParent, restricted, decrypt (part 2, section 8.3).
         const WANTED: u32 = 1 << 1 | 1 << 4 | 1 << 16 | 1 << 17;
         const SIGN: u32 = 1 << 18;
-        let mut public = Reader(area);
-        let algorithms = [public.u16()?, public.u16()?];
-        let attributes = public.u32()?;
-        public.sized()?;
-        let symmetric = [public.u16()?, public.u16()?, public.u16()?];
-        let (_scheme, curve, _kdf) = (public.u16()?, public.u16()?, public.u16()?);
+        let mut public = Reader::new(area);
+        let algorithms = [public.be16()?, public.be16()?];
+        let attributes = public.be32()?;
+        public.tpm2b()?;
+        let symmetric = [public.be16()?, public.be16()?, public.be16()?];
+        let (_scheme, curve, _kdf) = (public.be16()?, public.be16()?, public.be16()?);
         let fits = algorithms == [ECC, ALG_SHA256] && symmetric == AES_128_CFB && curve == NIST_P256;
-        let (x, y) = (public.sized()?.to_vec(), public.sized()?.to_vec());
-        let fits = fits && attributes & (WANTED | SIGN) == WANTED && public.0.is_empty();
+        let (x, y) = (public.tpm2b()?.to_vec(), public.tpm2b()?.to_vec());
+        let fits = fits && attributes & (WANTED | SIGN) == WANTED && public.is_empty();
         fits.then(|| Self { area: area.to_vec(), x, y })
     }
 
     /// That of a `TPM2B_PUBLIC`, as `tpm2_readpublic --output` writes it.
     #[must_use]
     pub fn from_tpm2b(file: &[u8]) -> Option<Self> {
-        let mut reader = Reader(file);
-        let key = Self::parse(reader.sized()?)?;
-        reader.0.is_empty().then_some(key)
+        let mut reader = Reader::new(file);
+        let key = Self::parse(reader.tpm2b()?)?;
+        reader.is_empty().then_some(key)
     }
 
     /// As a `TPM2B_PUBLIC`.

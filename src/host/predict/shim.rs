@@ -17,6 +17,7 @@
 
 use super::{databases, profile};
 use crate::{
+    bytes::Reader,
     error::{Error, Kind, Result},
     host::{
         image::{
@@ -25,7 +26,6 @@ use crate::{
         },
         pki::certificate,
         uefi::{
-            bytes::Reader,
             signature_list::{self, Signature, SignatureList, X509},
             variable::{DB, SECURITY_DATABASE, SHIM_LOCK, Variable},
         },
@@ -210,7 +210,7 @@ fn string_table<'f>(file: &'f [u8], image: &Image<'_>) -> Option<&'f [u8]> {
     const SYMBOL_TABLE: usize = 8;
     let mut header = Reader::new(file);
     header.take(image.headers().file_header.checked_add(SYMBOL_TABLE)?)?;
-    let (start, count) = (usize::try_from(header.u32()?).ok()?, usize::try_from(header.u32()?).ok()?);
+    let (start, count) = (usize::try_from(header.le32()?).ok()?, usize::try_from(header.le32()?).ok()?);
     file.get(start.checked_add(count.checked_mul(SYMBOL)?)?..)
 }
 
@@ -222,9 +222,9 @@ fn content<'f>(file: &'f [u8], section: &Section<'_>) -> &'f [u8] {
 /// The level that is applied by itself.
 fn automatic_level(section: &[u8]) -> Option<Vec<u8>> {
     let mut header = Reader::new(section);
-    let version = header.u32()?;
+    let version = header.le32()?;
     let payload = header.rest();
-    let level = payload.get(usize::try_from(header.u32()?).ok()?..)?;
+    let level = payload.get(usize::try_from(header.le32()?).ok()?..)?;
     let end = level.iter().position(|byte| *byte == 0)?;
     let level = level.get(..end)?;
     (version == 0 && level.starts_with(b"sbat,")).then(|| level.to_vec())
@@ -233,7 +233,7 @@ fn automatic_level(section: &[u8]) -> Option<Vec<u8>> {
 /// What is allowed.
 fn authorized(section: &[u8]) -> Option<&[u8]> {
     let mut header = Reader::new(section);
-    let [size, _, offset, _] = [header.u32()?, header.u32()?, header.u32()?, header.u32()?];
+    let [size, _, offset, _] = [header.le32()?, header.le32()?, header.le32()?, header.le32()?];
     let (size, offset) = (usize::try_from(size).ok()?, usize::try_from(offset).ok()?);
     section.get(offset..offset.checked_add(size)?)
 }

@@ -3,11 +3,11 @@
 //! What signed files with extension `auth` hold: a time, a signature over
 //! variable and contents, then the contents.
 
-use super::{
+use super::variable::{Variable, guid};
+use crate::{
     bytes::Reader,
-    variable::{Variable, guid},
+    error::{Error, Kind, Result},
 };
-use crate::error::{Error, Kind, Result};
 use std::time::{Duration, SystemTime};
 use uuid::Uuid;
 
@@ -95,8 +95,8 @@ pub fn header(time: Time, signature: &[u8]) -> Result<Vec<u8>> {
 pub fn contents(bytes: &[u8]) -> Option<&[u8]> {
     let mut rest = Reader::new(bytes);
     rest.take(16)?;
-    let length = usize::try_from(rest.u32()?).ok()?;
-    let known = rest.u16()? == REVISION && rest.u16()? == EFI_GUID && rest.guid()? == PKCS7;
+    let length = usize::try_from(rest.le32()?).ok()?;
+    let known = rest.le16()? == REVISION && rest.le16()? == EFI_GUID && rest.guid()? == PKCS7;
     rest.take(length.checked_sub(HEADER)?)?;
     known.then(|| rest.rest())
 }

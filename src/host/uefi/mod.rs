@@ -6,7 +6,6 @@
 
 pub mod authentication;
 pub mod blank_store;
-pub mod bytes;
 pub mod signature_list;
 pub mod variable;
 pub mod variable_store;

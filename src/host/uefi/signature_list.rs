@@ -2,10 +2,12 @@
 
 use super::{
     authentication,
-    bytes::Reader,
     variable::{self, guid},
 };
-use crate::error::{Error, Kind, Result};
+use crate::{
+    bytes::Reader,
+    error::{Error, Kind, Result},
+};
 use std::collections::HashSet;
 use uuid::Uuid;
 
@@ -99,7 +101,7 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<SignatureList>> {
 /// # Errors
 /// As [`parse`].
 pub fn parse_file(bytes: &[u8]) -> Result<Vec<SignatureList>> {
-    let attributes = Reader::new(bytes).u32();
+    let attributes = Reader::new(bytes).le32();
     let bare = match authentication::contents(bytes) {
         Some(contents) => contents,
         // No GUID of a type begins like that.
@@ -128,7 +130,7 @@ pub fn append(lists: &[SignatureList], more: &[SignatureList]) -> Vec<SignatureL
 
 fn parse_one(rest: &mut Reader<'_>) -> Option<SignatureList> {
     let kind = rest.guid()?;
-    let [list_size, header_size, signature_size] = [rest.u32()?, rest.u32()?, rest.u32()?];
+    let [list_size, header_size, signature_size] = [rest.le32()?, rest.le32()?, rest.le32()?];
     let mut body = Reader::new(rest.take(usize::try_from(list_size).ok()?.checked_sub(FIXED)?)?);
     let header = body.take(usize::try_from(header_size).ok()?)?.to_vec();
     let size = usize::try_from(signature_size).ok()?.checked_sub(OWNER)?;

@@ -7,10 +7,12 @@
 
 use super::{
     authentication::Time,
-    bytes::Reader,
     variable::{Variable, guid},
 };
-use crate::error::{Error, Kind, Result};
+use crate::{
+    bytes::Reader,
+    error::{Error, Kind, Result},
+};
 use std::ops::Range;
 use uuid::Uuid;
 
@@ -181,7 +183,7 @@ fn locate(image: &[u8]) -> Result<Range<usize>> {
         Some(UNAUTHENTICATED) => return Err(bad("it is of a firmware without Secure Boot")),
         _ => return Err(bad("it holds no variable store")),
     }
-    let size = store.u32().and_then(|size| usize::try_from(size).ok());
+    let size = store.le32().and_then(|size| usize::try_from(size).ok());
     let size = size.filter(|size| (STORE_HEADER..=volume.len()).contains(size));
     let size = size.ok_or_else(|| bad("the store is larger than its volume"))?;
     if store.array() != Some(FORMATTED_AND_HEALTHY) {
@@ -195,11 +197,11 @@ fn volume(image: &[u8]) -> Option<&[u8]> {
     let mut header = Reader::new(image);
     header.take(16)?;
     let known = header.guid()? == NV_DATA;
-    let length = usize::try_from(header.u64()?).ok()?;
+    let length = usize::try_from(header.le64()?).ok()?;
     let known = known && header.take(4)? == VOLUME_SIGNATURE;
     let volume = image.get(..length)?;
     let header = volume.get(..header_length(volume))?;
-    let sum = header.chunks(2).fold(0_u16, |sum, pair| sum.wrapping_add(Reader::new(pair).u16().unwrap_or(1)));
+    let sum = header.chunks(2).fold(0_u16, |sum, pair| sum.wrapping_add(Reader::new(pair).le16().unwrap_or(1)));
     (known && sum == 0 && !header.is_empty()).then_some(volume)
 }
 
@@ -207,7 +209,7 @@ fn volume(image: &[u8]) -> Option<&[u8]> {
 fn header_length(volume: &[u8]) -> usize {
     const HEADER_LENGTH: usize = 48;
     let mut header = Reader::new(volume);
-    header.take(HEADER_LENGTH).and_then(|_| header.u16()).map_or(0, usize::from)
+    header.take(HEADER_LENGTH).and_then(|_| header.le16()).map_or(0, usize::from)
 }
 
 /// The variables from `start` to the end of `bytes`: those that count.
@@ -218,7 +220,7 @@ fn read(bytes: &[u8], start: usize) -> Option<Vec<Stored>> {
     loop {
         let padding = rest.position().next_multiple_of(ALIGNMENT).checked_sub(rest.position())?;
         let Some(_) = rest.take(padding) else { break };
-        if rest.rest().len() < HEADER || rest.clone().u16() != Some(START) {
+        if rest.rest().len() < HEADER || rest.clone().le16() != Some(START) {
             break;
         }
         let (state, stored) = read_one(&mut rest)?;
@@ -238,10 +240,10 @@ fn read(bytes: &[u8], start: usize) -> Option<Vec<Stored>> {
 }
 
 fn read_one(rest: &mut Reader<'_>) -> Option<(u8, Stored)> {
-    rest.u16()?;
+    rest.le16()?;
     let (state, _reserved) = (rest.u8()?, rest.u8()?);
-    let (attributes, count, time, public_key) = (rest.u32()?, rest.u64()?, rest.array()?, rest.u32()?);
-    let (name_size, size) = (usize::try_from(rest.u32()?).ok()?, usize::try_from(rest.u32()?).ok()?);
+    let (attributes, count, time, public_key) = (rest.le32()?, rest.le64()?, rest.array()?, rest.le32()?);
+    let (name_size, size) = (usize::try_from(rest.le32()?).ok()?, usize::try_from(rest.le32()?).ok()?);
     let vendor = rest.guid()?;
     let (name, contents) = (rest.take(name_size)?.to_vec(), rest.take(size)?.to_vec());
     Some((state, Stored { attributes, count, time, public_key, vendor, name, contents }))
