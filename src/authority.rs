@@ -7,10 +7,10 @@
 #![allow(unsafe_code, reason = "add_key(2) and keyctl(2) for asymmetric keys, which no library here wraps")]
 
 use crate::{
+    digest::{Digest, hash},
     error::{Error, Kind, Result},
     files,
     identity::Public,
-    policy::digest::{Digest, hash},
     tpm::StorageKey,
 };
 use nix::{

@@ -4,8 +4,8 @@
 
 use crate::{
     bytes::Reader,
+    digest::{self, Digest},
     foreign,
-    policy::digest::{self, Digest},
 };
 
 /// `TPM_ALG_SHA256`.

@@ -1,8 +1,8 @@
 //! Why a boot is not the one that production policies expect, told from the firmware's event log.
 
 use crate::{
+    digest::hex,
     event_log::{self, ACTION, DRIVER_CONFIG, Event, SEPARATOR},
-    policy::digest::hex,
     x509,
 };
 

@@ -22,6 +22,7 @@ mod authority;
 mod bytes;
 pub mod commands;
 pub mod console;
+pub mod digest;
 mod early;
 pub mod error;
 pub mod event_log;

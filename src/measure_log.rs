@@ -3,7 +3,7 @@
 //!
 //! It is of no use to us, and never in the way: what cannot be opened, locked or written in no time is left alone.
 
-use crate::{console, policy::digest::hex};
+use crate::{console, digest::hex};
 use rustix::{
     fs::{FlockOperation, OFlags, flock},
     io::Errno,

@@ -8,10 +8,12 @@ use std::{
     sync::OnceLock,
 };
 use tempfile::TempDir;
-use trust::policy::{
-    boot_kind::BootKind,
+use trust::{
     digest,
-    pcr7data::{Pcr7Data, path_of},
+    policy::{
+        boot_kind::BootKind,
+        pcr7data::{Pcr7Data, path_of},
+    },
 };
 
 /// An administrator's home directory with keyset `k`, and the files of PCR 7 values.

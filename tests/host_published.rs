@@ -2,10 +2,12 @@
 
 use harness::{Home, openssl};
 use std::{fs, path::Path};
-use trust::policy::{
-    boot_kind::BootKind,
+use trust::{
     digest::Digest,
-    pcr7data::{Pcr7Data, path_of},
+    policy::{
+        boot_kind::BootKind,
+        pcr7data::{Pcr7Data, path_of},
+    },
 };
 
 /// What the published pcr7data was made for, by the names of its directories.

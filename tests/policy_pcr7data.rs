@@ -3,10 +3,10 @@
 use std::{fs, os::unix::fs::symlink, path::Path};
 use tempfile::TempDir;
 use trust::{
+    digest,
     error::Kind,
     policy::{
         boot_kind::BootKind,
-        digest,
         pcr7data::{Info, Pcr7Data, is_keyset_name, parse_info, path_of},
     },
 };

@@ -7,9 +7,9 @@ use std::{
     env,
     hash::{BuildHasher, RandomState},
 };
-use trust::policy::{
+use trust::{
     digest::{self, Digest},
-    public_key::PublicKey,
+    policy::public_key::PublicKey,
 };
 
 /// How many of each.

@@ -1,11 +1,9 @@
 //! Policy digests and Names, as a TPM computed them: tpm2-tools trial sessions on swtpm 0.7.1 (libtpms 0.9.2).
 
 use trust::{
+    digest::{self, Digest},
     layout::{POLICY_VERSION, POLICY_VERSION_NAME},
-    policy::{
-        digest::{self, Digest},
-        public_key::PublicKey,
-    },
+    policy::public_key::PublicKey,
 };
 
 fn bytes<const N: usize>(hex: &str) -> [u8; N] {

@@ -2,8 +2,8 @@
 
 use super::header::{self, Header, WayIn};
 use crate::{
+    digest,
     error::{Error, Kind, Result},
-    policy::digest,
     publish::keyring,
 };
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};

@@ -1,7 +1,9 @@
 //! The kinds of boots: the one table of what each is called and what is signed for it. Pure.
 
-use super::digest::{self, Digest};
-use crate::error::{Error, Kind, Result};
+use crate::{
+    digest::{self, Digest},
+    error::{Error, Kind, Result},
+};
 
 /// What a boot may do, by the key that its image was signed with: each kind measures a PCR 7 of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,12 +5,9 @@
 //! `policy-N` the highest N counts. `policy-N/pubkeys/` holds the keys, and
 //! `policy-N/authorities/` the certificates of who must vouch for the TPM, if anybody must.
 
-use super::{
-    boot_kind::BootKind,
-    digest::{self, Digest},
-    public_key::PublicKey,
-};
+use super::{boot_kind::BootKind, public_key::PublicKey};
 use crate::{
+    digest::{self, Digest},
     error::{Error, Kind, Result},
     files,
     layout::POLICY_VERSION,

@@ -1,7 +1,7 @@
 //! The RSA public keys that sign policies.
 
-use super::digest::{Name, hash};
 use crate::{
+    digest::{Name, hash},
     error::{Error, Kind, Result},
     pem,
 };

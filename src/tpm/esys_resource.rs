@@ -86,7 +86,7 @@ pub fn policy_version() -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::digest::hash;
+    use crate::digest::hash;
 
     #[test]
     fn the_name_of_the_policy_version_is_that_of_its_public_area() {

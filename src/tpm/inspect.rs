@@ -7,9 +7,9 @@ use super::{
     provision::OWNER_AUTH_SET,
 };
 use crate::{
+    digest,
     error::Result,
     layout::{Index, SRK_HANDLE},
-    policy::digest,
 };
 use tss_esapi::constants::SessionType;
 

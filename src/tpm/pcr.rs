@@ -2,9 +2,9 @@
 
 use super::{connection::Tpm, response_code, session::Protect};
 use crate::{
+    digest::{Digest, LOCK_EVENT, hash},
     error::{Error, Kind, Result},
     measure_log::MeasureLog,
-    policy::digest::{Digest, LOCK_EVENT, hash},
 };
 use tss_esapi::{
     WrapperErrorKind,

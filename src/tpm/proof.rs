@@ -18,9 +18,9 @@
 
 use super::root_key::RootKey;
 use crate::{
+    digest::hash,
     error::{Error, Kind, Result},
     identity::Identity,
-    policy::digest::hash,
     private_key::{self, PrivateKey},
 };
 use hmac::{Hmac, KeyInit, Mac};

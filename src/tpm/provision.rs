@@ -22,10 +22,11 @@ use super::{
     store::TpmStore,
 };
 use crate::{
+    digest,
     error::{Error, Kind, Result},
     identity::Identity,
     layout::{ADMIN_PASSWORD_LEN, Index, LAYOUT_VERSION, PASSPHRASE_LEN, POLICY_VERSION, attribute},
-    policy::{boot_kind::BootKind, digest, pcr7data::Entry},
+    policy::{boot_kind::BootKind, pcr7data::Entry},
     secret::Secret,
     store::{Outcome, Provision},
 };

@@ -7,8 +7,8 @@
 use super::store::TpmStore;
 use crate::{
     bytes::Reader,
+    digest::{Name, hash, hex},
     error::{Error, Kind, Result},
-    policy::digest::{Name, hash, hex},
 };
 
 /// `TPM2_ReadPublic` of the key at 0x81000001 (part 3, section 12.4): ESYS does not tell what this needs.

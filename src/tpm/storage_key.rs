@@ -3,7 +3,7 @@
 use super::esys_resource::ALG_SHA256;
 use crate::{
     bytes::Reader,
-    policy::digest::{hash, hex},
+    digest::{hash, hex},
 };
 
 /// The public area of an ECC P-256 storage key with SHA-256 and AES-128-CFB that never leaves its TPM.

@@ -9,12 +9,12 @@ use super::{
 };
 use crate::{
     authority,
+    digest::{self, Digest},
     error::{Error, Kind, Result},
     layout::{Index, LAYOUT_VERSION},
     measure_log::MeasureLog,
     policy::{
         boot_kind::BootKind,
-        digest::{self, Digest},
         pcr7data::{Entry, Pcr7Data},
     },
     secret::Secret,

@@ -2,11 +2,9 @@
 
 use super::{connection::Tpm, esys_resource, pcr, response_code};
 use crate::{
+    digest::{self, hash},
     error::{Error, Kind, Result},
-    policy::{
-        digest::{self, hash},
-        pcr7data::Entry,
-    },
+    policy::pcr7data::Entry,
 };
 use tss_esapi::{
     handles::NvIndexHandle,

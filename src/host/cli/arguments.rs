@@ -1,9 +1,10 @@
 //! What arguments mean, where several commands take the same.
 
 use crate::{
+    digest::Digest,
     error::{Error, Kind, Result},
     host::{fs::atomic, pki::certificate},
-    policy::{digest::Digest, pcr7data},
+    policy::pcr7data,
 };
 use std::{fs::File, io::Read, path::Path};
 

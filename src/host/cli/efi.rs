@@ -3,6 +3,7 @@
 use super::arguments;
 use crate::{
     console,
+    digest::hex,
     error::{Error, Kind, Result},
     host::{
         fs::{
@@ -21,7 +22,6 @@ use crate::{
         },
         say::output::{self, Tone},
     },
-    policy::digest::hex,
 };
 use clap::{Args, Subcommand, ValueHint};
 use serde::Serialize;

@@ -2,6 +2,7 @@
 
 use super::machine;
 use crate::{
+    digest::hex,
     error::Result,
     host::{
         fs::atomic,
@@ -9,7 +10,7 @@ use crate::{
         predict::{self, Event, Prediction},
         say::output,
     },
-    policy::{boot_kind::BootKind, digest::hex},
+    policy::boot_kind::BootKind,
 };
 use clap::Args;
 use serde_json::{Map, Value, json};

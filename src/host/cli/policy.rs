@@ -1,7 +1,7 @@
 //! `trust tpm-policy-gen`.
 
 use super::arguments;
-use crate::{error::Result, host::fs::atomic, policy::digest};
+use crate::{digest, error::Result, host::fs::atomic};
 use clap::Args;
 use std::path::PathBuf;
 

@@ -2,6 +2,7 @@
 
 use super::{Item, Keyset, Place, Role, check::is_private};
 use crate::{
+    digest::{Digest, hex},
     error::{Error, Kind, Result},
     foreign::printable,
     host::{
@@ -9,10 +10,7 @@ use crate::{
         keyset::{project, srk},
         pki::{credentials, facts::Facts},
     },
-    policy::{
-        digest::{Digest, hex},
-        pcr7data::{self, Pcr7Data},
-    },
+    policy::pcr7data::{self, Pcr7Data},
 };
 use serde::{Deserialize, Serialize};
 use std::{

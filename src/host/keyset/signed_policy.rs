@@ -1,6 +1,7 @@
 //! pcr7data: the entries that [`crate::policy::pcr7data`] reads, written.
 
 use crate::{
+    digest::{self, Digest},
     error::{Error, Kind, Result},
     host::{
         fs::{atomic, interrupt},
@@ -10,7 +11,6 @@ use crate::{
     pem,
     policy::{
         boot_kind::BootKind,
-        digest::{self, Digest},
         pcr7data::{self, Pcr7Data},
     },
 };

@@ -1,7 +1,7 @@
 //! What a certificate says (RFC 5280), in words for people and members for programs.
 
 use super::key::{Family, Hash, PublicKey};
-use crate::{foreign::printable, policy::digest::hex};
+use crate::{digest::hex, foreign::printable};
 use der::{
     Encode, Tag, Tagged,
     asn1::{BmpString, Ia5StringRef, PrintableStringRef, TeletexStringRef, Utf8StringRef},

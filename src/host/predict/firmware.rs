@@ -2,6 +2,7 @@
 
 use super::databases::{self, Chain, Databases, Foreign};
 use crate::{
+    digest::Digest,
     error::{Error, Kind, Result},
     event_log::{self, AUTHORITY, DRIVER_CONFIG, SEPARATOR},
     explain,
@@ -12,7 +13,6 @@ use crate::{
             variable::{DB, DBX, KEK, PK, SECURE_BOOT, Variable},
         },
     },
-    policy::digest::Digest,
 };
 
 /// The variables of which a keyset's machines say what is in them.
@@ -61,7 +61,7 @@ impl Firmware {
             kind: SEPARATOR,
             name: "separator".to_owned(),
             data: vec![0; 4],
-            digest: crate::policy::digest::hash(&[&[0; 4]]),
+            digest: crate::digest::hash(&[&[0; 4]]),
         };
         let variables = VARIABLES.into_iter().map(Place::Variable);
         Self {

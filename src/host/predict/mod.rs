@@ -12,6 +12,7 @@ pub mod shim;
 
 use super::keyset::{Keyset, Role};
 use crate::{
+    digest::{self, Digest},
     error::{Error, Kind, Result},
     event_log::{self, AUTHORITY, DRIVER_CONFIG, SEPARATOR},
     explain,
@@ -22,10 +23,7 @@ use crate::{
             variable::{DB, Variable},
         },
     },
-    policy::{
-        boot_kind::BootKind,
-        digest::{self, Digest},
-    },
+    policy::boot_kind::BootKind,
 };
 use firmware::Place;
 use profile::Machine;

@@ -7,12 +7,12 @@ use super::{
     shim::{Shim, Vendor},
 };
 use crate::{
+    digest,
     error::Result,
     host::{
         keyset::Keyset,
         uefi::{signature_list::SignatureList, variable::guid},
     },
-    policy::digest,
 };
 use std::fmt;
 use uuid::Uuid;

@@ -1,6 +1,6 @@
 //! UEFI variables: names, attributes, `UEFI_VARIABLE_DATA` (TCG PC Client Platform Firmware Profile, section 10.2.6).
 
-use crate::policy::digest::{Digest, hash};
+use crate::digest::{Digest, hash};
 use uuid::Uuid;
 
 /// `EFI_GLOBAL_VARIABLE` (UEFI Specification 2.10, section 3.3).

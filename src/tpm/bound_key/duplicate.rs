@@ -2,7 +2,7 @@
 //! parent can open it, and it opens nothing that has been changed. Pure, but for the randomness.
 
 use super::super::{StorageKey, crypto::encrypt_cfb, ecdh};
-use crate::policy::digest::{Digest, hash};
+use crate::digest::{Digest, hash};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;

@@ -2,9 +2,9 @@
 
 use super::duplicate::sized;
 use crate::{
+    digest::{Name, hash},
     error::{Error, Kind, Result},
     identity::{Identity, Public},
-    policy::digest::{Name, hash},
     private_key::{self, PrivateKey},
 };
 use der::{Decode, asn1::ObjectIdentifier};

@@ -3,6 +3,7 @@
 use super::{in_file, open};
 use crate::{
     console,
+    digest::{Digest, hex},
     error::{Error, Kind, Result},
     host::{
         cli::machine,
@@ -30,10 +31,7 @@ use crate::{
         predict::{self, databases::Chain},
         say::output,
     },
-    policy::{
-        boot_kind::BootKind,
-        digest::{Digest, hex},
-    },
+    policy::boot_kind::BootKind,
 };
 use clap::Args;
 use serde_json::{Map, Value, json};

@@ -2,6 +2,7 @@
 
 use super::{open, parse};
 use crate::{
+    digest::hex,
     error::Result,
     host::{
         image::{
@@ -11,7 +12,6 @@ use crate::{
         },
         say::output,
     },
-    policy::digest::hex,
 };
 use clap::Args;
 use serde_json::{Value, json};

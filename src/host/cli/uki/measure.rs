@@ -2,6 +2,7 @@
 
 use super::{open, parse};
 use crate::{
+    digest::hex,
     error::{Error, Kind, Result},
     host::{
         image::{
@@ -11,7 +12,6 @@ use crate::{
         pki::key::Hash,
         say::output,
     },
-    policy::digest::hex,
 };
 use clap::Args;
 use serde_json::{Value, json};

@@ -2,6 +2,7 @@
 
 use super::{additions, initrd, measure};
 use crate::{
+    digest::Digest,
     error::Result,
     host::{
         fs::data::Data,
@@ -11,7 +12,7 @@ use crate::{
         },
         pki::key::Hash,
     },
-    policy::{digest::Digest, pcr7data},
+    policy::pcr7data,
 };
 use std::collections::BTreeMap;
 

@@ -2,6 +2,7 @@
 
 use super::{Findings, RESTORE};
 use crate::{
+    digest::{Digest, hex},
     error::Kind,
     host::{
         fs::atomic,
@@ -13,7 +14,6 @@ use crate::{
     },
     policy::{
         boot_kind::BootKind,
-        digest::{Digest, hex},
         pcr7data::{self, Entry, Pcr7Data},
     },
 };

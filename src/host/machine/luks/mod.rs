@@ -3,6 +3,7 @@
 mod metadata;
 
 use crate::{
+    digest,
     error::{Error, Kind, Result},
     luks::{
         device,
@@ -10,7 +11,6 @@ use crate::{
         header::{Header, ROOM},
         seal::Key,
     },
-    policy::digest,
 };
 use hmac::Mac;
 use metadata::{Facts, Metadata};
