@@ -11,7 +11,7 @@ use crate::{
     error::{Error, Kind, Result},
     files,
     identity::Public,
-    tpm::StorageKey,
+    tpm2::StorageKey,
 };
 use nix::{
     errno::Errno,

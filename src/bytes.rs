@@ -90,3 +90,68 @@ impl<'a> Reader<'a> {
         self.array().map(uuid::Uuid::from_bytes_le)
     }
 }
+
+/// Bytes in a row, at most `N`, without allocation.
+pub type Buffer<const N: usize> = heapless::Vec<u8, N>;
+
+/// What `write` writes; `None` when that is more than `N` bytes.
+#[must_use]
+pub fn bounded<const N: usize>(write: impl FnOnce(Writer<'_>) -> Writer<'_>) -> Option<Buffer<N>> {
+    let mut buffer = [0; N];
+    let length = write(Writer::new(&mut buffer)).finish()?;
+    Buffer::from_slice(buffer.get(..length)?).ok()
+}
+
+/// Fields written one after the other, never past the end: big-endian, as TPMs have them.
+#[derive(Debug)]
+pub struct Writer<'a> {
+    buffer: &'a mut [u8],
+    /// Where the next byte goes; `None` once something did not fit.
+    at: Option<usize>,
+}
+
+impl<'a> Writer<'a> {
+    /// From the first byte of `buffer` on.
+    #[must_use]
+    pub const fn new(buffer: &'a mut [u8]) -> Self {
+        Self { buffer, at: Some(0) }
+    }
+
+    /// How many bytes have been written; `None` when there was no room for all.
+    #[must_use]
+    pub const fn finish(self) -> Option<usize> {
+        self.at
+    }
+
+    /// These bytes.
+    #[must_use]
+    pub fn bytes(mut self, bytes: &[u8]) -> Self {
+        self.at = self.at.and_then(|at| {
+            let end = at.checked_add(bytes.len())?;
+            self.buffer.get_mut(at..end)?.copy_from_slice(bytes);
+            Some(end)
+        });
+        self
+    }
+
+    /// A number in two bytes.
+    #[must_use]
+    pub fn be16(self, number: u16) -> Self {
+        self.bytes(&number.to_be_bytes())
+    }
+
+    /// A number in four bytes.
+    #[must_use]
+    pub fn be32(self, number: u32) -> Self {
+        self.bytes(&number.to_be_bytes())
+    }
+
+    /// A `TPM2B`: what [`Reader::tpm2b`] reads.
+    #[must_use]
+    pub fn tpm2b(self, bytes: &[u8]) -> Self {
+        match u16::try_from(bytes.len()) {
+            Ok(size) => self.be16(size).bytes(bytes),
+            Err(_) => Self { at: None, ..self },
+        }
+    }
+}

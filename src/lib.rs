@@ -33,7 +33,6 @@ pub mod guard;
 #[cfg(feature = "host")]
 pub mod host;
 pub mod identity;
-pub mod layout;
 pub mod luks;
 mod measure_log;
 pub mod memory;
@@ -48,4 +47,5 @@ pub mod secret;
 pub mod store;
 #[allow(clippy::disallowed_methods, reason = "plaintext comes from and goes to the TPM here")]
 pub mod tpm;
+pub mod tpm2;
 mod x509;

@@ -4,8 +4,6 @@
 use crate::{
     error::{Error, Kind, Result},
     guard::{self, OnLockFailure},
-    identity::Identity,
-    layout::Index,
     memory,
     secret::Secret,
 };
@@ -21,22 +19,21 @@ pub enum Item {
     OsPassphrase,
 }
 
-impl Item {
-    /// Where layout 3 keeps it.
-    #[must_use]
-    pub const fn index(self) -> Index {
-        match self {
-            Self::Certificate => Index::Certificate,
-            Self::PrivateKey => Index::PrivateKey,
-            Self::OsPassphrase => Index::OsPassphrase,
-        }
-    }
+/// What can be shut, so that nothing is read any more until the machine is restarted.
+pub trait Lock {
+    /// Makes the store refuse everything until the machine is restarted, and proves that it does.
+    ///
+    /// # Errors
+    /// Whatever stood in the way; [`read_then_lock`] turns it into [`Kind::LockNotProven`], but for [`Kind::NoTpm`]:
+    /// there was nothing that could have been read, and nothing that could be locked.
+    fn lock(&mut self) -> Result<()>;
 }
 
-/// Something that keeps secrets and releases them to the right boot alone, until it is locked.
+/// Something that keeps secrets and releases them to the right boot alone, until it is locked. The Go tool that machines
+/// were provisioned with before has the name.
 ///
 /// `tests/store_conformance.rs` holds what every implementation must do.
-pub trait Truststore {
+pub trait Truststore: Lock {
     /// Reads a secret, if this boot is allowed it.
     ///
     /// # Errors
@@ -49,33 +46,6 @@ pub trait Truststore {
     /// # Errors
     /// As [`Self::read`].
     fn renew_os_passphrase(&mut self) -> Result<Secret>;
-
-    /// Makes the store refuse everything until the machine is restarted, and proves that it does.
-    ///
-    /// # Errors
-    /// Whatever stood in the way; [`read_then_lock`] turns it into [`Kind::LockNotProven`], but for [`Kind::NoTpm`]:
-    /// there was nothing that could have been read, and nothing that could be locked.
-    fn lock(&mut self) -> Result<()>;
-}
-
-/// How a provisioning run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The store now holds the machine's identity and new passphrases.
-    Provisioned,
-    /// It had been provisioned with the same certificate before; nothing was changed.
-    AlreadyProvisioned,
-}
-
-/// A store that can be given to a machine.
-pub trait Provision: Truststore {
-    /// Takes ownership, makes the passphrases, and stores the machine's identity.
-    ///
-    /// It can be cut off at any instant and run again.
-    ///
-    /// # Errors
-    /// By remedy: [`Kind::Usage`] when the identity does not fit, [`Kind::Refused`] when the store has another owner.
-    fn provision(&mut self, identity: &Identity) -> Result<Outcome>;
 }
 
 /// Proof that the store is locked. Only [`read_then_lock`] makes it; whoever publishes asks for it.
@@ -91,7 +61,7 @@ pub struct Locked(());
 /// Those of `read`, if the store could be locked after it, or if both found that
 /// there never was a TPM that works; else [`Kind::LockNotProven`], which
 /// `OnLockFailure::PowerOff` does not live to return.
-pub fn read_then_lock<S: Truststore, T>(
+pub fn read_then_lock<S: Lock, T>(
     store: &mut S,
     on_failure: OnLockFailure,
     read: impl FnOnce(&mut S) -> Result<T>,

@@ -8,12 +8,10 @@ use std::{
     sync::OnceLock,
 };
 use tempfile::TempDir;
-use trust::{
-    digest,
-    policy::{
-        boot_kind::BootKind,
-        pcr7data::{Pcr7Data, path_of},
-    },
+use trust::policy::{
+    Policy,
+    boot_kind::BootKind,
+    pcr7data::{Pcr7Data, path_of},
 };
 
 /// An administrator's home directory with keyset `k`, and the files of PCR 7 values.
@@ -178,7 +176,7 @@ fn a_tpm_takes_the_signature_for_the_boot_that_it_was_made_for() {
     // The secret's policy is the library's, for the Name that the library gives the key.
     let data = Pcr7Data::open(&home.pcr7data()).unwrap();
     let key = data.find(&Boot::Production.pcr7()).unwrap().public_key(BootKind::Production).unwrap();
-    fs::write(file("authorize"), digest::authorize(&key.name())).unwrap();
+    fs::write(file("authorize"), Policy::authorized_by(key.name(), Default::default()).digest()).unwrap();
     tools.ok("nvdefine", &["0x1500020", "-C", "o", "-s", "4", "-a", "ownerwrite|ownerread|authread"]);
     tools.ok("nvwrite", &["0x1500020", "-C", "o", "-i", "version"]);
     tools.ok("nvdefine", &["0x1500040", "-C", "o", "-s", "11", "-L", "authorize", "-a", "ownerwrite|policyread"]);

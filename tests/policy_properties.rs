@@ -6,10 +6,23 @@ use harness::{Raw, Response, Swtpm, rc};
 use std::{
     env,
     hash::{BuildHasher, RandomState},
+    time::Duration,
 };
 use trust::{
     digest::{self, Digest},
-    policy::public_key::PublicKey,
+    policy::{
+        Assertion, Policy,
+        assertion::{Comparison, Operand},
+        boot_kind::BootKind,
+        public_key::PublicKey,
+        version,
+    },
+    tpm,
+    tpm2::{
+        Name, NvPublic, Selection,
+        constants::{alg, rh},
+        nv::attribute,
+    },
 };
 
 /// How many of each.
@@ -48,6 +61,50 @@ impl Random {
         bytes
     }
 
+    /// A number below `end`.
+    fn below(&mut self, end: usize) -> usize {
+        usize::from(u16::from_be_bytes(self.bytes())) % end
+    }
+
+    /// At most so many bytes.
+    fn operand(&mut self, most: usize) -> Operand {
+        let length = self.below(most + 1);
+        Operand::from_slice(&self.bytes::<64>()[..length]).unwrap()
+    }
+
+    /// A policy of whatever there is, with alternatives within alternatives.
+    fn policy(&mut self, depth: usize) -> Policy {
+        let length = self.below(3) + usize::from(depth == 0);
+        Policy::of((0..length).map(|_| self.assertion(depth)).collect::<Vec<_>>())
+    }
+
+    fn assertion(&mut self, depth: usize) -> Assertion {
+        match self.below(if depth < 2 { 8 } else { 7 }) {
+            0 => {
+                // Of the bank that is active: a TPM takes others out of the selection.
+                let pcrs = u32::from(u16::from_be_bytes(self.bytes())) << self.below(9);
+                let selections = [Selection { bank: alg::SHA256, pcrs }].into_iter().collect();
+                Assertion::Pcr { selections, values: self.bytes() }
+            }
+            1 => {
+                let operand = Operand::from_slice(&self.bytes::<4>()[..1 + self.below(4)]).unwrap();
+                let offset = self.below(5 - operand.len()) as u16;
+                let comparison = [Comparison::Equal, Comparison::Below, Comparison::AtLeast][self.below(3)];
+                Assertion::Nv { index: version::index(), operand, offset, comparison }
+            }
+            2 => Assertion::Authorize { signer: self.key().name(), policy_ref: self.operand(64) },
+            3 => Assertion::AuthorizeNv { index: policy_index() },
+            4 => Assertion::AuthValue,
+            5 => {
+                let hierarchy = [rh::OWNER, rh::ENDORSEMENT, rh::LOCKOUT][self.below(3)];
+                Assertion::Secret { hierarchy, policy_ref: self.operand(64) }
+            }
+            // TPM2_Unseal: a session is for one command at most.
+            6 => Assertion::CommandCode(0x15e),
+            _ => Assertion::Or((0..2 + self.below(7)).map(|_| self.policy(depth + 1)).collect()),
+        }
+    }
+
     /// The public part of a key; who would have the private one is not asked.
     fn key(&mut self) -> PublicKey {
         let mut modulus = if self.bytes::<1>()[0].is_multiple_of(2) {
@@ -61,10 +118,16 @@ impl Random {
     }
 }
 
+/// An index that may hold the digest of a policy, as [`Tpm::new`] defines it.
+fn policy_index() -> NvPublic {
+    let attributes = attribute::OWNERWRITE | attribute::OWNERREAD | attribute::AUTHREAD;
+    NvPublic::new(0x0150_0099, attributes, None, 34)
+}
+
 /// Commands in TPM form (part 3), each built here.
 struct Tpm {
     // Switched off when dropped.
-    _on: Swtpm,
+    on: Swtpm,
     raw: Raw,
 }
 
@@ -74,7 +137,8 @@ impl Tpm {
         let on = Swtpm::new();
         let attributes = "ownerwrite|ownerread|authread";
         on.tools().ok("nvdefine", &["0x1500020", "-C", "o", "-s", "4", "-a", attributes]);
-        let tpm = Self { raw: on.raw(), _on: on };
+        on.tools().ok("nvdefine", &["0x1500099", "-C", "o", "-s", "34", "-a", attributes]);
+        let tpm = Self { raw: on.raw(), on };
         // Its Name says whether it has ever been written.
         tpm.write_version(*b"0000");
         tpm
@@ -122,10 +186,13 @@ impl Tpm {
     }
 
     /// The Name that the TPM gives a key.
-    fn name_of(&self, key: &PublicKey) -> digest::Name {
+    fn name_of(&self, key: &PublicKey) -> Name {
         const LOAD_EXTERNAL: u32 = 0x167;
-        let answer =
-            self.ask(NO_SESSIONS, LOAD_EXTERNAL, &[&[0, 0], &sized(&key.tpmt_public()), &RH_OWNER.to_be_bytes()]);
+        let answer = self.ask(
+            NO_SESSIONS,
+            LOAD_EXTERNAL,
+            &[&[0, 0], &sized(&key.public().area().unwrap()), &RH_OWNER.to_be_bytes()],
+        );
         self.flush(&answer[..4]);
         answer[answer.len() - 34..].try_into().unwrap()
     }
@@ -163,14 +230,71 @@ impl Tpm {
         self.ask_with_password(POLICY_NV, &[VERSION_INDEX, VERSION_INDEX, session], &parameters);
     }
 
-    fn assert_signed(&self, session: u32, policy: &Digest, signer: &digest::Name) {
+    fn assert_signed(&self, session: u32, policy: &Digest, signer: &Name, policy_ref: &[u8]) {
         const POLICY_AUTHORIZE: u32 = 0x16a;
-        let no_reference = [0, 0];
-        self.ask(
-            NO_SESSIONS,
-            POLICY_AUTHORIZE,
-            &[&session.to_be_bytes(), &sized(policy), &no_reference, &sized(signer), &NO_TICKET],
-        );
+        let parameters = [&sized(policy), &sized(policy_ref), &sized(signer), &NO_TICKET[..]];
+        self.ask(NO_SESSIONS, POLICY_AUTHORIZE, &[&session.to_be_bytes(), &parameters.concat()]);
+    }
+
+    /// The assertions of a policy, each by its command, behind those in `before`.
+    fn assert_all(&self, session: u32, before: &[Assertion], policy: &Policy) {
+        let mut before = before.to_vec();
+        for assertion in policy.assertions() {
+            self.assert_one(session, &before, assertion);
+            before.push(assertion.clone());
+        }
+    }
+
+    fn assert_one(&self, session: u32, before: &[Assertion], assertion: &Assertion) {
+        let handle = session.to_be_bytes();
+        match assertion {
+            Assertion::Pcr { selections, values } => {
+                const POLICY_PCR: u32 = 0x17f;
+                let mut list = (selections.len() as u32).to_be_bytes().to_vec();
+                for Selection { bank, pcrs } in selections {
+                    list.extend([&bank.to_be_bytes()[..], &[3], &pcrs.to_le_bytes()[..3]].concat());
+                }
+                self.ask(NO_SESSIONS, POLICY_PCR, &[&handle, &sized(values), &list]);
+            }
+            Assertion::Nv { index, operand, offset, comparison } => {
+                const POLICY_NV: u32 = 0x149;
+                let how: u16 = match comparison {
+                    Comparison::Equal => 0,
+                    Comparison::Below => 5,
+                    Comparison::AtLeast => 7,
+                };
+                let parameters = [&sized(operand)[..], &offset.to_be_bytes(), &how.to_be_bytes()].concat();
+                self.ask_with_password(POLICY_NV, &[index.index, index.index, session], &parameters);
+            }
+            Assertion::Authorize { signer, policy_ref } => self.assert_signed(session, &[7; 32], signer, policy_ref),
+            Assertion::AuthorizeNv { index } => {
+                const POLICY_AUTHORIZE_NV: u32 = 0x192;
+                self.ask_with_password(POLICY_AUTHORIZE_NV, &[index.index, index.index, session], &[]);
+            }
+            Assertion::AuthValue => {
+                const POLICY_AUTH_VALUE: u32 = 0x16b;
+                self.ask(NO_SESSIONS, POLICY_AUTH_VALUE, &[&handle]);
+            }
+            Assertion::Secret { hierarchy, policy_ref } => {
+                const POLICY_SECRET: u32 = 0x151;
+                let (no_nonce, no_command, no_end) = ([0, 0], [0, 0], [0; 4]);
+                let parameters = [&no_nonce[..], &no_command, &sized(policy_ref), &no_end].concat();
+                self.ask_with_password(POLICY_SECRET, &[*hierarchy, session], &parameters);
+            }
+            Assertion::CommandCode(code) => {
+                const POLICY_COMMAND_CODE: u32 = 0x16c;
+                self.ask(NO_SESSIONS, POLICY_COMMAND_CODE, &[&handle, &code.to_be_bytes()]);
+            }
+            Assertion::Or(branches) => {
+                const POLICY_OR: u32 = 0x171;
+                let mut list = (branches.len() as u32).to_be_bytes().to_vec();
+                for branch in branches {
+                    let whole = Policy::of(before.iter().chain(branch.assertions()).cloned());
+                    list.extend(sized(&self.trial(|tpm, session| tpm.assert_all(session, &[], &whole))));
+                }
+                self.ask(NO_SESSIONS, POLICY_OR, &[&handle, &list]);
+            }
+        }
     }
 }
 
@@ -180,35 +304,51 @@ fn sized(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn policies_of_boots() {
+fn boot_policies_equal_trial_sessions() {
     let (tpm, mut random) = (Tpm::new(), Random::new());
     for _ in 0..ROUNDS {
         tpm.extend_pcr7(&random.bytes());
         let (pcr7, version) = (tpm.pcr7(), random.bytes());
-        assert_eq!(digest::passwd(&pcr7), tpm.trial(Tpm::assert_pcr7), "PCR 7 is {}", digest::hex(&pcr7));
+        let of = |kind: BootKind| kind.policy(&pcr7, version).unwrap().digest();
+        assert_eq!(of(BootKind::Admin), tpm.trial(Tpm::assert_pcr7), "PCR 7 is {}", digest::hex(&pcr7));
         let both = tpm.trial(|tpm, session| {
             tpm.assert_pcr7(session);
             tpm.assert_version(session, version);
         });
-        assert_eq!(digest::luks(&pcr7, &version), both, "PCR 7 is {}, version {version:?}", digest::hex(&pcr7));
+        assert_eq!(of(BootKind::Production), both, "PCR 7 is {}, version {version:?}", digest::hex(&pcr7));
     }
 }
 
 #[test]
-fn policies_of_indices_and_names_of_keys() {
+fn index_policies_and_key_names_equal_the_tpms() {
     let (tpm, mut random) = (Tpm::new(), Random::new());
     for _ in 0..ROUNDS {
         let (key, whatever) = (random.key(), random.bytes());
         let name = tpm.name_of(&key);
         assert_eq!(key.name(), name, "the modulus is {}", digest::hex(key.modulus()));
-        let signed = tpm.trial(|tpm, session| tpm.assert_signed(session, &whatever, &name));
-        assert_eq!(digest::authorize(&name), signed, "the Name is {}", digest::hex(&name));
+        let signed = tpm.trial(|tpm, session| tpm.assert_signed(session, &whatever, &name, &[]));
+        let policy = Policy::authorized_by(name, Operand::new());
+        assert_eq!(policy.digest(), signed, "the Name is {}", digest::hex(&name));
         // What was asserted before has no part in it.
         let behind = tpm.trial(|tpm, session| {
             tpm.assert_pcr7(session);
-            tpm.assert_signed(session, &whatever, &name);
+            tpm.assert_signed(session, &whatever, &name, &[]);
         });
         assert_eq!(behind, signed);
+    }
+}
+
+/// Computed here, asserted by this test's commands, and asserted by the program: the same.
+#[test]
+fn policies_of_any_assertions_equal_trial_sessions() {
+    let (tpm, mut random) = (Tpm::new(), Random::new());
+    let address = tpm.on.tcti().parse().unwrap();
+    for _ in 0..ROUNDS {
+        let policy = random.policy(0);
+        let by_hand = tpm.trial(|tpm, session| tpm.assert_all(session, &[], &policy));
+        assert_eq!(policy.digest(), by_hand, "computed: {policy:#?}");
+        let mut program = tpm::Tpm::connect(&address, Duration::from_secs(10), false).unwrap();
+        assert_eq!(program.trial(&policy).unwrap(), by_hand, "asserted by the program: {policy:#?}");
     }
 }
 

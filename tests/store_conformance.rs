@@ -8,7 +8,7 @@ use trust::{
     error::{Error, Kind, Result},
     guard::OnLockFailure,
     secret::Secret,
-    store::{Item, Truststore, read_then_lock},
+    store::{Item, Lock, Truststore, read_then_lock},
     tpm::{Tpm, TpmStore},
 };
 
@@ -37,7 +37,9 @@ impl Truststore for Memory {
     fn renew_os_passphrase(&mut self) -> Result<Secret> {
         Secret::filled(self.check()?, |_| Ok(()))
     }
+}
 
+impl Lock for Memory {
     fn lock(&mut self) -> Result<()> {
         if self.lock_fails {
             return Err(Error::new(Kind::Corrupt, "lock the store", "it will not be locked"));

@@ -10,7 +10,8 @@ use crate::{
     policy::pcr7data::Pcr7Data,
     publish::{self, Withdrawn, keyring, tmpfs},
     seccomp::{self, calls},
-    tpm::{Tpm, bound_key},
+    tpm::Tpm,
+    tpm2::key_file,
 };
 use std::io::Read;
 
@@ -67,7 +68,7 @@ fn key_to_tpm(options: &Options) -> Result<()> {
     let mut beginning = Vec::new();
     let read = files::open(&key, usize::MAX).and_then(|(file, _)| file.take(32).read_to_end(&mut beginning));
     read.map_err(|why| Error::system(format!("read {}", key.display()), why))?;
-    if bound_key::file::is_one(&beginning) {
+    if key_file::is_one(&beginning) {
         return Ok(());
     }
     let identity = Identity::load(&directory.join(CERTIFICATE), &key)?;

@@ -5,8 +5,7 @@ use super::{Command, init::END};
 use crate::{
     error::{Error, Kind, Result},
     guard::OnLockFailure,
-    layout::SRK_HANDLE,
-    tpm::Address,
+    tpm::{Address, layout::SRK_HANDLE},
 };
 use std::{ffi::OsString, fmt::Write, path::PathBuf, time::Duration};
 

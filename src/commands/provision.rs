@@ -5,8 +5,9 @@ use crate::{
     console,
     error::{Error, Kind, Result},
     identity::Identity,
-    store::{Outcome, Provision, read_then_lock},
-    tpm::StorageKey,
+    store::read_then_lock,
+    tpm::Outcome,
+    tpm2::StorageKey,
 };
 use std::{fs, path::Path};
 

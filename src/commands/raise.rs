@@ -4,14 +4,14 @@ use super::{harden, open_store, options::Options};
 use crate::{
     console,
     error::{Error, Kind, Result},
-    policy::pcr7data,
+    policy::version,
     seccomp::calls,
     store::read_then_lock,
 };
 
 pub fn run(options: &Options) -> Result<()> {
     // Before the TPM is touched: then there is nothing to lock yet.
-    let version = options.operands.first().and_then(|operand| operand.to_str()).and_then(pcr7data::parse_version);
+    let version = options.operands.first().and_then(|operand| operand.to_str()).and_then(version::parse);
     let version =
         version.ok_or_else(|| Error::new(Kind::Usage, "run raise", "VERSION is not four digits, like 0002"))?;
     let hardened = harden(options, &[calls::CHECK_SIGNATURE]);

@@ -1,7 +1,11 @@
 //! The kinds of boots: the one table of what each is called and what is signed for it. Pure.
 
+use super::{
+    assertion::{Assertion, Policy},
+    version::{self, Version},
+};
 use crate::{
-    digest::{self, Digest},
+    digest::Digest,
     error::{Error, Kind, Result},
 };
 
@@ -77,13 +81,14 @@ impl BootKind {
         }
     }
 
-    /// The digest of that policy: `version` is what the TPM's policy version must be, where it asks for that.
+    /// That policy, for boots with this PCR 7; `version` is what the TPM's policy version must be, where it asks for that.
     ///
     /// # Errors
     /// As [`Self::signed_policy`].
-    pub fn policy(self, pcr7: &Digest, version: &[u8; 4]) -> Result<Digest> {
+    pub fn policy(self, pcr7: &Digest, version: Version) -> Result<Policy> {
         self.signed_policy()?;
-        Ok(if self.asks_for_the_version() { digest::luks(pcr7, version) } else { digest::passwd(pcr7) })
+        let asked = self.asks_for_the_version().then(|| Assertion::nv(version::index(), version.into()));
+        Ok(Policy::of([Assertion::pcr7(pcr7)].into_iter().chain(asked)))
     }
 
     /// Whether the policy asks for the TPM's policy version.

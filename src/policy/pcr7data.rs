@@ -5,12 +5,15 @@
 //! `policy-N` the highest N counts. `policy-N/pubkeys/` holds the keys, and
 //! `policy-N/authorities/` the certificates of who must vouch for the TPM, if anybody must.
 
-use super::{boot_kind::BootKind, public_key::PublicKey};
+use super::{
+    boot_kind::BootKind,
+    public_key::PublicKey,
+    version::{self, Version},
+};
 use crate::{
     digest::{self, Digest},
     error::{Error, Kind, Result},
     files,
-    layout::POLICY_VERSION,
 };
 use serde::Deserialize;
 use std::{
@@ -52,8 +55,8 @@ pub struct Info {
     pub keyset: String,
     /// What the boots of this PCR 7 value may do.
     pub kind: BootKind,
-    /// What the TPM's policy version must be for the signed policy to hold; [`POLICY_VERSION`] where info.json does not say.
-    pub policy_version: [u8; 4],
+    /// What the TPM's policy version must be for the signed policy to hold; [`version::FIRST`] where info.json does not say.
+    pub policy_version: Version,
 }
 
 /// Parses info.json; unknown members are ignored.
@@ -78,19 +81,12 @@ pub fn parse_info(json: &[u8]) -> Result<Info> {
     if !is_keyset_name(raw.key) {
         return Err(bad(format!("{:?} is no name of a keyset", raw.key)));
     }
-    let policy_version = match raw.policy_version.map(|digits| parse_version(digits).ok_or(digits)) {
-        None => POLICY_VERSION,
+    let policy_version = match raw.policy_version.map(|digits| version::parse(digits).ok_or(digits)) {
+        None => version::FIRST,
         Some(Ok(version)) => version,
         Some(Err(digits)) => return Err(bad(format!("policy_version {digits:?} is not four digits"))),
     };
     Ok(Info { keyset: raw.key.to_owned(), kind, policy_version })
-}
-
-/// A policy version: four ASCII digits.
-#[must_use]
-pub fn parse_version(digits: &str) -> Option<[u8; 4]> {
-    let version: [u8; 4] = digits.as_bytes().try_into().ok()?;
-    version.iter().all(u8::is_ascii_digit).then_some(version)
 }
 
 /// Whether `name` can name a keyset, a project or a machine: a file name of at

@@ -1,19 +1,22 @@
 //! The RSA public keys that sign policies.
 
 use crate::{
-    digest::{Name, hash},
     error::{Error, Kind, Result},
     pem,
+    tpm2::{
+        Name, Public, name,
+        public::{Key, attribute},
+    },
 };
 use der::Decode;
 use spki::SubjectPublicKeyInfoRef;
 
 /// The only exponent that TPMs are sure to take.
-pub const EXPONENT: u32 = 65537;
+const EXPONENT: u32 = 65537;
 /// Sizes of moduli, in bytes, that TPMs know.
 const MODULUS_SIZES: [usize; 3] = [256, 384, 512];
-/// `TPMA_OBJECT` of the key as it is loaded: userWithAuth, decrypt, sign.
-pub const OBJECT_ATTRIBUTES: u32 = 0x0006_0040;
+/// The key as it is loaded.
+const OBJECT_ATTRIBUTES: u32 = attribute::USER_WITH_AUTH | attribute::DECRYPT | attribute::SIGN;
 
 /// An RSA public key with exponent 65537.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,35 +60,18 @@ impl PublicKey {
         u16::try_from(self.modulus.len() * 8).unwrap_or(0)
     }
 
-    /// Its `TPMT_PUBLIC` (part 2, section 12.2.4): the exponent spelled out, symmetric and scheme NULL.
+    /// As a TPM knows it: the exponent spelled out, symmetric and scheme NULL.
     #[must_use]
-    pub fn tpmt_public(&self) -> Vec<u8> {
-        const RSA: u16 = 0x0001;
-        const SHA256: u16 = 0x000b;
-        const NULL: u16 = 0x0010;
-        const NO_POLICY: u16 = 0;
-        let mut public = Vec::with_capacity(24 + self.modulus.len());
-        public.extend_from_slice(&RSA.to_be_bytes());
-        public.extend_from_slice(&SHA256.to_be_bytes());
-        public.extend_from_slice(&OBJECT_ATTRIBUTES.to_be_bytes());
-        public.extend_from_slice(&NO_POLICY.to_be_bytes());
-        public.extend_from_slice(&NULL.to_be_bytes());
-        public.extend_from_slice(&NULL.to_be_bytes());
-        public.extend_from_slice(&self.bits().to_be_bytes());
-        public.extend_from_slice(&EXPONENT.to_be_bytes());
-        public.extend_from_slice(&(self.bits() / 8).to_be_bytes());
-        public.extend_from_slice(&self.modulus);
-        public
+    pub fn public(&self) -> Public<'_> {
+        let key = Key::Rsa { modulus: &self.modulus, exponent: EXPONENT };
+        Public { attributes: OBJECT_ATTRIBUTES, policy: &[], encrypts_children: false, key }
     }
 
-    /// The Name that the TPM gives the key (part 1, section 16): the digest of [`Self::tpmt_public`].
+    /// Its Name (TPM 2.0 Library part 1, section 16).
     #[must_use]
     pub fn name(&self) -> Name {
-        let mut name = [0; 34];
-        let (algorithm, digest) = name.split_at_mut(2);
-        algorithm.copy_from_slice(&[0x00, 0x0b]);
-        digest.copy_from_slice(&hash(&[&self.tpmt_public()]));
-        name
+        // No modulus is too large for one.
+        name::of(&self.public().area().unwrap_or_default())
     }
 }
 

@@ -20,11 +20,6 @@ use tss_esapi::{
 
 /// Between two attempts of a command that the TPM asks to repeat.
 const PAUSE: Duration = Duration::from_millis(20);
-/// `TPM_PT_PERMANENT` and `TPM_PT_NV_BUFFER_MAX` (part 2, section 6.13).
-pub(super) const PT_PERMANENT: u32 = 0x200;
-pub(super) const PT_NV_BUFFER_MAX: u32 = 0x12c;
-pub(super) const PT_NV_INDEX_MAX: u32 = 0x117;
-
 /// An open TPM.
 pub struct Tpm {
     context: Context,
@@ -33,6 +28,8 @@ pub struct Tpm {
     patience: Duration,
     opened: Instant,
     verbose: bool,
+    /// What one command moves of an index at most, in bytes, once the TPM has been asked.
+    pub(super) nv_buffer: Option<u16>,
 }
 
 impl Tpm {
@@ -45,7 +42,15 @@ impl Tpm {
     pub fn connect(address: &Address, patience: Duration, verbose: bool) -> Result<Self> {
         let wire = Rc::new(Wire::new(Link::open(address, patience)?));
         let (opened, patience) = (Instant::now(), patience.max(LEAST_PATIENCE));
-        Ok(Self { context: context(&wire)?, wire, address: address.clone(), patience, opened, verbose })
+        Ok(Self {
+            context: context(&wire)?,
+            wire,
+            address: address.clone(),
+            patience,
+            opened,
+            verbose,
+            nv_buffer: None,
+        })
     }
 
     /// Opens the TPM again, with a new ESYS that knows no session and no object of the old one: after an answer that is

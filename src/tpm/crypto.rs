@@ -7,8 +7,11 @@
 
 #![allow(unsafe_code, reason = "called by ESYS, in C, with pointers to its buffers")]
 
-use super::ecdh;
-use aes::cipher::KeyIvInit;
+use crate::tpm2::{
+    cfb,
+    constants::{alg, curve},
+    ecdh,
+};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use std::{
@@ -27,11 +30,7 @@ const NOT_IMPLEMENTED: TSS2_RC = ESYS | 2;
 const BAD_REFERENCE: TSS2_RC = ESYS | 5;
 const BAD_VALUE: TSS2_RC = ESYS | 11;
 
-/// Algorithm identifiers (TPM 2.0 Library part 2, section 6.3) and the curve (6.4).
-const ALG_AES: u16 = 0x0006;
-const ALG_SHA256: u16 = 0x000b;
-const ALG_CFB: u16 = 0x0043;
-const NIST_P256: u16 = 0x0003;
+/// Bytes of a block of AES.
 const BLOCK: usize = 16;
 
 /// A running hash or HMAC; C holds it by pointer only.
@@ -120,7 +119,7 @@ unsafe extern "C" fn iesys_cryptmbed_init(_: *mut c_void) -> TSS2_RC {
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn iesys_cryptmbed_hash_start(out: *mut *mut Running, algorithm: u16, _: *mut c_void) -> TSS2_RC {
-    if algorithm != ALG_SHA256 {
+    if algorithm != alg::SHA256 {
         return NOT_IMPLEMENTED;
     }
     // SAFETY: `out` is ESYS' own variable.
@@ -163,7 +162,7 @@ unsafe extern "C" fn iesys_cryptmbed_hmac_start(
     size: usize,
     _: *mut c_void,
 ) -> TSS2_RC {
-    if algorithm != ALG_SHA256 {
+    if algorithm != alg::SHA256 {
         return NOT_IMPLEMENTED;
     }
     // SAFETY: ESYS passes a key with its size.
@@ -254,7 +253,7 @@ unsafe extern "C" fn iesys_cryptmbed_get_ecdh_point(
     };
     // SAFETY: iesys asks for a point of ECC keys only; any bits are valid for either union.
     let (curve, peer) = unsafe { (key.publicArea.parameters.eccDetail.curveID, &key.publicArea.unique.ecc) };
-    if curve != NIST_P256 {
+    if curve != curve::NIST_P256 {
         return NOT_IMPLEMENTED;
     }
     if exchange(peer, z, q).is_none() {
@@ -285,18 +284,12 @@ unsafe extern "C" fn iesys_cryptmbed_pk_encrypt(
 /// One direction of a cipher: key, initialization vector, what it works on in place.
 type Crypt = fn(&[u8], &[u8], &mut [u8]) -> Option<()>;
 
-/// AES-128-CFB in place.
-pub fn encrypt_cfb(key: &[u8], iv: &[u8], buffer: &mut [u8]) -> Option<()> {
-    cfb_mode::Encryptor::<aes::Aes128Enc>::new_from_slices(key, iv).ok()?.encrypt(buffer);
-    Some(())
-}
-
 /// AES-128-CFB over `buffer` in place.
 ///
 /// # Safety
 /// `key` and `iv` are valid for 16 bytes, `buffer` for `size`.
-unsafe fn cfb(
-    crypt: Crypt,
+unsafe fn crypt(
+    cipher: Crypt,
     (key, algorithm, bits, mode): (*const u8, u16, u16, u16),
     buffer: *mut u8,
     size: usize,
@@ -305,7 +298,7 @@ unsafe fn cfb(
     if key.is_null() || buffer.is_null() || iv.is_null() {
         return BAD_REFERENCE;
     }
-    if algorithm != ALG_AES || mode != ALG_CFB {
+    if algorithm != alg::AES || mode != alg::CFB {
         return BAD_VALUE;
     }
     if bits != 128 {
@@ -313,7 +306,7 @@ unsafe fn cfb(
     }
     // SAFETY: not null, and the caller's promise.
     let (key, iv, buffer) = unsafe { (bytes(key, BLOCK), bytes(iv, BLOCK), slice::from_raw_parts_mut(buffer, size)) };
-    crypt(key, iv, buffer).map_or(GENERAL_FAILURE, |()| SUCCESS)
+    cipher(key, iv, buffer).map_or(GENERAL_FAILURE, |()| SUCCESS)
 }
 
 #[unsafe(no_mangle)]
@@ -328,7 +321,7 @@ unsafe extern "C" fn iesys_cryptmbed_sym_aes_encrypt(
     _: *mut c_void,
 ) -> TSS2_RC {
     // SAFETY: ESYS passes a key of `bits`, one block of IV, and a buffer with its size.
-    unsafe { cfb(encrypt_cfb, (key, algorithm, bits, mode), buffer, size, iv) }
+    unsafe { crypt(cfb::encrypt, (key, algorithm, bits, mode), buffer, size, iv) }
 }
 
 #[unsafe(no_mangle)]
@@ -342,10 +335,6 @@ unsafe extern "C" fn iesys_cryptmbed_sym_aes_decrypt(
     iv: *mut u8,
     _: *mut c_void,
 ) -> TSS2_RC {
-    let decrypt = |key: &[u8], iv: &[u8], buffer: &mut [u8]| {
-        cfb_mode::Decryptor::<aes::Aes128Enc>::new_from_slices(key, iv).ok()?.decrypt(buffer);
-        Some(())
-    };
     // SAFETY: as for encryption.
-    unsafe { cfb(decrypt, (key, algorithm, bits, mode), buffer, size, iv) }
+    unsafe { crypt(cfb::decrypt, (key, algorithm, bits, mode), buffer, size, iv) }
 }

@@ -9,7 +9,7 @@
 //! here, a password of 128 bits, needs none.
 
 use super::connection::Tpm;
-use crate::error::Result;
+use crate::{error::Result, tpm2::command};
 use tss_esapi::constants::StartupType;
 
 /// Failed attempts until the lockout begins.
@@ -21,21 +21,8 @@ const LOCKOUT_RECOVERY: u32 = 24 * 60 * 60;
 
 impl Tpm {
     /// Sets the parameters above; the lockout password must still be empty.
-    ///
-    /// `TPM2_DictionaryAttackParameters` (part 3, section 25.3), which tss-esapi does not have.
     pub(super) fn forget_failures_quickly(&mut self) -> Result<()> {
-        const SIZE: u32 = 39;
-        let mut command = Vec::with_capacity(SIZE as usize);
-        command.extend_from_slice(&0x8002u16.to_be_bytes());
-        command.extend_from_slice(&SIZE.to_be_bytes());
-        for word in [0x0000_013a, RH_LOCKOUT, 9, RS_PW] {
-            command.extend_from_slice(&word.to_be_bytes());
-        }
-        // No nonce, no attributes, an empty password.
-        command.extend_from_slice(&[0, 0, 0, 0, 0]);
-        for parameter in [MAX_TRIES, RECOVERY_TIME, LOCKOUT_RECOVERY] {
-            command.extend_from_slice(&parameter.to_be_bytes());
-        }
+        let command = command::dictionary_attack_parameters(MAX_TRIES, RECOVERY_TIME, LOCKOUT_RECOVERY);
         self.run_raw("set how quickly the TPM forgets failed attempts", &command).map(|_| ())
     }
 
@@ -49,6 +36,3 @@ impl Tpm {
         });
     }
 }
-
-const RH_LOCKOUT: u32 = 0x4000_000a;
-const RS_PW: u32 = 0x4000_0009;

@@ -1,17 +1,19 @@
 //! What anybody can find out about a TPM, without a policy or a password.
 
 use super::{
-    StorageKey,
-    connection::{PT_PERMANENT, Tpm},
-    nv::{Access, By, Nv},
-    provision::OWNER_AUTH_SET,
+    connection::Tpm,
+    layout::{Index, SRK_HANDLE},
+    nv::{Access, Nv},
 };
 use crate::{
     digest,
     error::Result,
-    layout::{Index, SRK_HANDLE},
+    tpm2::{
+        StorageKey,
+        constants::{permanent, pt},
+    },
 };
-use tss_esapi::constants::SessionType;
+use tss_esapi::interface_types::session_handles::HmacSession;
 
 impl Tpm {
     /// The storage root key; `None` where the TPM has none that an authority could vouch for.
@@ -28,14 +30,13 @@ impl Tpm {
     /// Those of a TPM that does not answer as it should.
     pub fn is_provisioned_with(mut self, certificate: &[u8]) -> Result<bool> {
         // Its owner's password is the last thing that `provision` sets.
-        let permanent = self.property("ask who owns the TPM", PT_PERMANENT)?.unwrap_or(0);
-        if permanent & OWNER_AUTH_SET == 0 {
+        let attributes = self.property("ask who owns the TPM", pt::PERMANENT)?.unwrap_or(0);
+        if attributes & permanent::OWNER_AUTH_SET == 0 {
             return Ok(false);
         }
         let Some(nv) = self.find_nv(Index::Proof)?.filter(Nv::is_written) else { return Ok(false) };
-        let (session, _) = self.start_session(SessionType::Hmac)?;
-        let chunk = self.nv_buffer_size()?;
-        let known = self.read_nv(&nv, chunk, Access { by: By::Anyone, session }, &mut |_| Ok(()))?;
+        let session = self.start_session::<HmacSession>()?.session;
+        let known = self.read_nv(&nv, Access::Anyone(session.into()), &mut |_| Ok(()))?;
         Ok(known.expose().starts_with(&digest::hash(&[certificate])))
     }
 }

@@ -2,12 +2,12 @@
 //! turns what a TPM says into plaintext.
 //!
 //! - [`transport`]: from `--tcti` to bytes on a wire, every answer checked;
-//! - `crypto`, `ecdh`: the crypto backend of ESYS;
+//! - `crypto`: the crypto backend of ESYS;
 //! - `connection`: one command at a time, retried within bounds, errors by remedy;
 //! - `session`, `pcr`, `nv`: what the commands need;
-//! - `storage_key`: what a session is salted to;
-//! - `unlock`: the signed policy that opens the indices;
-//! - `store`: [`Truststore`](crate::store::Truststore) on top of all that;
+//! - [`layout`]: what is kept in NV memory, and where;
+//! - `assert`: policies asserted, and the signed one that opens the indices;
+//! - `store`, `lock`: [`Truststore`](crate::store::Truststore) on top of all that;
 //! - `hierarchy`: whether the firmware has left the TPM's hierarchies switched on;
 //! - `dictionary_attack`: that power cuts do not lock a machine out;
 //! - `inspect`: what anybody can find out, for the host program;
@@ -16,15 +16,17 @@
 //! - `raise`: the policy version raised;
 //! - [`bound_key`]: a private key that only this TPM can use.
 
+mod assert;
 pub mod bound_key;
 mod connection;
 mod crypto;
 mod dictionary_attack;
-mod ecdh;
 mod esys_resource;
 mod hierarchy;
 #[cfg(feature = "host")]
 mod inspect;
+pub mod layout;
+mod lock;
 mod nv;
 mod passphrase;
 mod pcr;
@@ -34,12 +36,10 @@ mod raise;
 mod response_code;
 mod root_key;
 mod session;
-mod storage_key;
 mod store;
 mod transport;
-mod unlock;
 
 pub use connection::Tpm;
-pub use storage_key::{StorageKey, statement};
+pub use provision::Outcome;
 pub use store::TpmStore;
 pub use transport::Address;

@@ -1,15 +1,15 @@
 //! NV indices: found, read and written in chunks, defined, removed.
 
-use super::{
-    connection::{PT_NV_BUFFER_MAX, Tpm},
-    esys_resource::{self, ALG_SHA256, NvPublic},
-    response_code,
-    session::Protect,
-};
+use super::{connection::Tpm, esys_resource, layout::Index, response_code, session::Protect};
 use crate::{
+    digest::Digest,
     error::{Error, Kind, Result},
-    layout::{Index, attribute},
     secret::{MAX_SECRET, Secret},
+    tpm2::{
+        NvPublic,
+        constants::{alg, pt},
+        nv::attribute,
+    },
 };
 use std::time::Instant;
 use tss_esapi::{
@@ -18,13 +18,16 @@ use tss_esapi::{
     interface_types::{
         algorithm::HashingAlgorithm,
         reserved_handles::{NvAuth, Provision},
-        session_handles::AuthSession,
+        session_handles::{AuthSession, HmacSession, PolicySession},
     },
-    structures::{Digest, MaxNvBuffer, NvPublicBuilder},
+    structures::{self, MaxNvBuffer, NvPublicBuilder},
 };
 
 /// What `NV_Read` and `NV_Write` move at most where the TPM does not say (part 2, annex A).
 const SMALLEST_BUFFER: u16 = 512;
+
+/// What every TPM moves at once: a digest.
+const SURELY: u16 = 64;
 
 /// How long PCRs may keep changing, in times that an answer is waited for.
 const STORM: u32 = 6;
@@ -45,13 +48,13 @@ impl Nv {
 
     /// Refuses it unless it is as the layout has it, opened by `policy` and by nothing else. What an attacker can read or
     /// write in a way of their own is no place for a secret.
-    pub fn check(&self, policy: &[u8]) -> Result<()> {
+    pub fn check(&self, policy: Option<&Digest>) -> Result<()> {
         let (index, found) = (self.index, &self.public);
         // The Name of the policy version is part of every policy; the old tool's other indices have no NO_DA.
         let either = if index == Index::PolicyVersion { 0 } else { attribute::NO_DA } | attribute::WRITTEN;
         let is_laid_out = (found.attributes ^ index.attributes()) & !either == 0
-            && found.name_algorithm == ALG_SHA256
-            && found.policy == policy
+            && found.name_algorithm == alg::SHA256
+            && found.policy == *policy.map_or(&[][..], |digest| digest)
             && index.sizes().contains(&found.size);
         is_laid_out.then_some(()).ok_or_else(|| {
             let why = format!(
@@ -74,35 +77,35 @@ const PLATFORM: &str = "switch off in the firmware setup what needs it, or use a
 pub(super) const CLEAR: &str =
     "clear the TPM in the firmware setup, which destroys what it holds, then provision and install the machine anew";
 
-/// Who authorizes an access, and how the data are protected on the bus.
+/// Who authorizes an access, and the session that protects the data on the bus.
 #[derive(Clone, Copy)]
-pub(super) struct Access {
-    /// The owner, or the index itself by policy or by its empty password.
-    pub by: By,
-    /// The session that encrypts, and that authorizes where it is the owner's or the policy's.
-    pub session: AuthSession,
-}
-
-/// Who authorizes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum By {
-    /// The session, for the owner.
-    Owner,
-    /// The session, by what has been asserted in it.
-    Policy,
+pub(super) enum Access {
+    /// The owner, by the session.
+    Owner(HmacSession),
+    /// The index' policy, by what has been asserted in the session.
+    Policy(PolicySession),
     /// Anyone: the index has AUTHREAD and an empty password.
-    Anyone,
+    Anyone(AuthSession),
 }
 
 impl Access {
-    fn auth(self, nv: &Nv) -> NvAuth {
-        if self.by == By::Owner { NvAuth::Owner } else { NvAuth::NvIndex(nv.handle) }
+    fn session(self) -> AuthSession {
+        match self {
+            Self::Owner(session) => session.into(),
+            Self::Policy(session) => session.into(),
+            Self::Anyone(session) => session,
+        }
     }
 
+    const fn auth(self, nv: &Nv) -> NvAuth {
+        if matches!(self, Self::Owner(_)) { NvAuth::Owner } else { NvAuth::NvIndex(nv.handle) }
+    }
+
+    /// For the command: who authorizes it, then who protects it besides.
     fn sessions(self) -> (Option<AuthSession>, Option<AuthSession>, Option<AuthSession>) {
-        match self.by {
-            By::Owner | By::Policy => (Some(self.session), None, None),
-            By::Anyone => (Some(AuthSession::Password), Some(self.session), None),
+        match self {
+            Self::Owner(_) | Self::Policy(_) => (Some(self.session()), None, None),
+            Self::Anyone(session) => (Some(AuthSession::Password), Some(session), None),
         }
     }
 }
@@ -125,29 +128,38 @@ impl Tpm {
         Ok(Some(Nv { index, handle: object.into(), public }))
     }
 
-    /// How many bytes one command moves at most. One command, asked once.
-    pub(super) fn nv_buffer_size(&mut self) -> Result<u16> {
+    /// How many bytes one command moves at most, of `size`; the TPM is asked at most once, and not for what every TPM moves.
+    fn chunk(&mut self, size: usize) -> Result<u16> {
+        if size <= usize::from(SURELY) {
+            return Ok(SURELY);
+        }
+        if let Some(known) = self.nv_buffer {
+            return Ok(known);
+        }
         let largest = MaxNvBuffer::MAX_SIZE as u32;
-        let stated = self.property("ask how much the TPM reads at once", PT_NV_BUFFER_MAX)?;
-        let size = stated.filter(|size| *size > 0).unwrap_or_else(|| SMALLEST_BUFFER.into()).min(largest);
-        Ok(u16::try_from(size).unwrap_or(SMALLEST_BUFFER))
+        let stated = self.property("ask how much the TPM reads at once", pt::NV_BUFFER_MAX)?;
+        let chunk = stated.filter(|size| *size > 0).unwrap_or_else(|| SMALLEST_BUFFER.into()).min(largest);
+        let chunk = u16::try_from(chunk).unwrap_or(SMALLEST_BUFFER);
+        self.nv_buffer = Some(chunk);
+        Ok(chunk)
     }
 
     /// Reads a whole index, with `authorize` called before every chunk.
     ///
     /// # Errors
     /// As [`response_code::error`] has them.
-    pub(super) fn read_nv(&mut self, nv: &Nv, chunk: u16, access: Access, authorize: Authorize<'_>) -> Result<Secret> {
+    pub(super) fn read_nv(&mut self, nv: &Nv, access: Access, authorize: Authorize<'_>) -> Result<Secret> {
         let size = usize::from(nv.public.size);
         if size > MAX_SECRET {
             return Err(Error::new(Kind::Corrupt, "read an index of the TPM", "it is too large"));
         }
+        let chunk = self.chunk(size)?;
         Secret::filled(size, |buffer| {
             let mut offset: u16 = 0;
-            for part in buffer.chunks_mut(usize::from(chunk.max(1))) {
+            for part in buffer.chunks_mut(usize::from(chunk)) {
                 let length = u16::try_from(part.len()).unwrap_or(chunk);
                 let read = |tpm: &mut Self| tpm.read_nv_chunk(nv, length, offset, access);
-                let data = self.authorized(access.session, authorize, read)?;
+                let data = self.authorized(access, authorize, read)?;
                 if data.len() != part.len() {
                     return Err(Error::new(Kind::Corrupt, "read an index of the TPM", "the TPM gave fewer bytes"));
                 }
@@ -162,7 +174,7 @@ impl Tpm {
     /// measures. Nothing keeps IMA away; but it measures every file once, and then there is time.
     fn authorized<T>(
         &mut self,
-        session: AuthSession,
+        by: Access,
         authorize: Authorize<'_>,
         mut access: impl FnMut(&mut Self) -> Result<T>,
     ) -> Result<T> {
@@ -172,7 +184,9 @@ impl Tpm {
             let outcome = authorize(self).and_then(|()| access(self));
             match outcome {
                 Err(_) if self.last_code() == response_code::PCR_CHANGED && start.elapsed() < patience => {
-                    self.restart_policy(session)?;
+                    if let Access::Policy(session) = by {
+                        self.restart_policy(session)?;
+                    }
                 }
                 other => return other,
             }
@@ -180,58 +194,51 @@ impl Tpm {
     }
 
     fn read_nv_chunk(&mut self, nv: &Nv, length: u16, offset: u16, access: Access) -> Result<MaxNvBuffer> {
-        self.run(read_what(nv.index), |c| {
-            Self::protect(c, access.session, Protect::Answer)?;
+        self.run_protected(read_what(nv.index), access.session(), Protect::Answer, |c| {
             c.execute_with_sessions(access.sessions(), |c| c.nv_read(access.auth(nv), nv.handle, length, offset))
         })
     }
 
     /// Writes all of `data` from offset 0 on, with `authorize` called before every chunk.
-    pub(super) fn write_nv(
-        &mut self,
-        nv: &Nv,
-        data: &[u8],
-        chunk: u16,
-        access: Access,
-        authorize: Authorize<'_>,
-    ) -> Result<()> {
+    pub(super) fn write_nv(&mut self, nv: &Nv, data: &[u8], access: Access, authorize: Authorize<'_>) -> Result<()> {
+        let chunk = self.chunk(data.len())?;
         let mut offset: u16 = 0;
-        for part in data.chunks(usize::from(chunk.max(1))) {
-            let write = |tpm: &mut Self| {
-                tpm.run(write_what(nv.index), |c| {
-                    let part = MaxNvBuffer::from_bytes(part)?;
-                    Self::protect(c, access.session, Protect::Command)?;
-                    c.execute_with_sessions(access.sessions(), |c| c.nv_write(access.auth(nv), nv.handle, part, offset))
-                })
-            };
-            self.authorized(access.session, authorize, write)?;
+        for part in data.chunks(usize::from(chunk)) {
+            let write = |tpm: &mut Self| tpm.write_nv_chunk(nv, part, offset, access);
+            self.authorized(access, authorize, write)?;
             offset = offset.saturating_add(u16::try_from(part.len()).unwrap_or(chunk));
         }
         Ok(())
     }
 
+    fn write_nv_chunk(&mut self, nv: &Nv, part: &[u8], offset: u16, access: Access) -> Result<()> {
+        self.run_protected(write_what(nv.index), access.session(), Protect::Command, |c| {
+            let part = MaxNvBuffer::from_bytes(part)?;
+            c.execute_with_sessions(access.sessions(), |c| c.nv_write(access.auth(nv), nv.handle, part, offset))
+        })
+    }
+
     /// Defines an index, with owner authorization. The TPM itself says when it is written.
-    pub(super) fn define_nv(&mut self, index: Index, public: NvPublic, owner: AuthSession) -> Result<Nv> {
-        let handle = self.run("define an index of the TPM", |c| {
+    pub(super) fn define_nv(&mut self, index: Index, public: NvPublic, owner: HmacSession) -> Result<Nv> {
+        const WHAT: &str = "define an index of the TPM";
+        let handle = self.run_protected(WHAT, owner, Protect::Command, |c| {
             let area = NvPublicBuilder::new()
                 .with_nv_index(NvIndexTpmHandle::new(index.handle())?)
                 .with_index_name_algorithm(HashingAlgorithm::Sha256)
                 .with_index_attributes(NvIndexAttributes::try_from(public.attributes & !attribute::WRITTEN)?)
-                .with_index_auth_policy(Digest::from_bytes(&public.policy)?)
+                .with_index_auth_policy(structures::Digest::from_bytes(&public.policy)?)
                 .with_data_area_size(usize::from(public.size))
                 .build()?;
-            Self::protect(c, owner, Protect::Command)?;
-            c.execute_with_session(Some(owner), |c| c.nv_define_space(Provision::Owner, None, area))
+            c.execute_with_session(Some(owner.into()), |c| c.nv_define_space(Provision::Owner, None, area))
         })?;
         Ok(Nv { index, handle, public })
     }
 
     /// Removes an index, with owner authorization.
-    pub(super) fn undefine_nv(&mut self, nv: &Nv, owner: AuthSession) -> Result<()> {
+    pub(super) fn undefine_nv(&mut self, nv: &Nv, owner: HmacSession) -> Result<()> {
         const WHAT: &str = "remove an index of the TPM";
-        let removed = self.run(WHAT, |c| {
-            Self::protect(c, owner, Protect::Command)?;
-            c.execute_with_session(Some(owner), |c| c.nv_undefine_space(Provision::Owner, nv.handle))
+        let removed = self.run_protected(WHAT, owner, Protect::Command, |c| {
+            c.execute_with_session(Some(owner.into()), |c| c.nv_undefine_space(Provision::Owner, nv.handle))
         });
         removed.map_err(|error| match self.last_code() {
             response_code::NV_AUTHORIZATION => {

@@ -1,9 +1,12 @@
 //! New passwords and passphrases: random bytes of the kernel and of the TPM, mixed.
 
-use super::{connection::Tpm, session::Protect};
+use super::{
+    connection::Tpm,
+    layout::{ADMIN_PASSWORD_LEN, PASSPHRASE_PREFIX},
+    session::Protect,
+};
 use crate::{
     error::{Error, Kind, Result},
-    layout::{ADMIN_PASSWORD_LEN, PASSPHRASE_PREFIX},
     secret::Secret,
 };
 use sha2::{Digest as _, Sha256};
@@ -64,8 +67,7 @@ impl Tpm {
         const WHAT: &str = "get random bytes";
         let mut kernel = Zeroizing::new([0u8; 32]);
         getrandom::fill(&mut *kernel).map_err(|e| Error::new(Kind::System, WHAT, e.to_string()))?;
-        let tpm = self.run(WHAT, |c| {
-            Self::protect(c, session, Protect::Answer)?;
+        let tpm = self.run_protected(WHAT, session, Protect::Answer, |c| {
             c.execute_with_session(Some(session), |c| c.get_random(32))
         })?;
         let mut hash = Sha256::new();

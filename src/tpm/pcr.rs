@@ -5,6 +5,7 @@ use crate::{
     digest::{Digest, LOCK_EVENT, hash},
     error::{Error, Kind, Result},
     measure_log::MeasureLog,
+    tpm2::Selection,
 };
 use tss_esapi::{
     WrapperErrorKind,
@@ -13,9 +14,15 @@ use tss_esapi::{
     structures::{DigestValues, Event, PcrSelectionList, PcrSelectionListBuilder, PcrSlot},
 };
 
-/// `sha256:7`.
-pub(super) fn selection() -> tss_esapi::Result<PcrSelectionList> {
-    PcrSelectionListBuilder::new().with_selection(HashingAlgorithm::Sha256, &[PcrSlot::Slot7]).build()
+/// As tss-esapi has them.
+pub(super) fn selection_list(selections: &[Selection]) -> tss_esapi::Result<PcrSelectionList> {
+    let add = |list: PcrSelectionListBuilder, selection: &Selection| {
+        let bank = HashingAlgorithm::try_from(selection.bank)?;
+        let slots: tss_esapi::Result<Vec<_>> =
+            selection.numbers().map(|number| PcrSlot::try_from(1_u32 << number)).collect();
+        Ok(list.with_selection(bank, &slots?))
+    };
+    selections.iter().try_fold(PcrSelectionListBuilder::new(), add)?.build()
 }
 
 impl Tpm {
@@ -23,7 +30,7 @@ impl Tpm {
     pub(super) fn read_pcr7(&mut self) -> Result<Option<Digest>> {
         const WHAT: &str = "read PCR 7";
         let answer = self.run(WHAT, |c| {
-            let selection = selection()?;
+            let selection = selection_list(&[Selection::SHA256_7])?;
             c.execute_without_session(|c| c.pcr_read(selection))
         });
         let (_, _, digests) = match answer {
@@ -41,9 +48,8 @@ impl Tpm {
     /// Its answer is authenticated by `session`, which ends with it.
     pub(super) fn extend_pcr7(&mut self, session: AuthSession, log: &mut MeasureLog) -> Result<()> {
         let what = "extend PCR 7";
-        let digests = self.run(what, |c| {
+        let digests = self.run_protected(what, session, Protect::CommandAndEnd, |c| {
             let event = Event::from_bytes(LOCK_EVENT)?;
-            Self::protect(c, session, Protect::CommandAndEnd)?;
             let sessions = (Some(AuthSession::Password), Some(session), None);
             match c.execute_with_sessions(sessions, |c| c.pcr_event(PcrHandle::Pcr7, event)) {
                 // An authentic answer that names a bank which tss-esapi does not know: extended all the same.
@@ -54,7 +60,6 @@ impl Tpm {
         if let Some(digests) = &digests {
             record(digests, log);
         }
-        self.forget_session(session);
         let expected = hash(&[LOCK_EVENT]);
         let sha256 = digests.as_ref().and_then(|d| d.value().get(&HashingAlgorithm::Sha256));
         match sha256 {

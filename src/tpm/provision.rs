@@ -12,36 +12,39 @@
 //! be our own work ([`super::proof`]).
 
 use super::{
-    connection::{PT_NV_INDEX_MAX, PT_PERMANENT, Tpm},
-    esys_resource::{ALG_SHA256, NvPublic},
-    hierarchy,
-    nv::{Access, By, CLEAR, Nv},
+    layout::{ADMIN_PASSWORD_LEN, Index, LAYOUT_VERSION, PASSPHRASE_LEN},
+    nv::{Access, CLEAR, Nv},
     proof, response_code,
     root_key::RootKey,
     session::Protect,
     store::TpmStore,
 };
 use crate::{
-    digest,
+    digest::{self, Digest},
     error::{Error, Kind, Result},
     identity::Identity,
-    layout::{ADMIN_PASSWORD_LEN, Index, LAYOUT_VERSION, PASSPHRASE_LEN, POLICY_VERSION, attribute},
-    policy::{boot_kind::BootKind, pcr7data::Entry},
+    policy::{Policy, assertion::Operand, boot_kind::BootKind, pcr7data::Entry, version},
     secret::Secret,
-    store::{Outcome, Provision},
+    tpm2::{
+        NvPublic,
+        constants::{permanent, pt, startup_clear},
+        nv::attribute,
+    },
 };
 use tss_esapi::{
-    constants::SessionType,
     handles::{AuthHandle, ObjectHandle},
-    interface_types::session_handles::AuthSession,
+    interface_types::session_handles::HmacSession,
     structures::Auth,
 };
 
-/// `TPMA_PERMANENT` (part 2, section 8.6).
-pub(super) const OWNER_AUTH_SET: u32 = 1 << 0;
-const ENDORSEMENT_AUTH_SET: u32 = 1 << 1;
-const LOCKOUT_AUTH_SET: u32 = 1 << 2;
-const IN_LOCKOUT: u32 = 1 << 9;
+/// How a provisioning run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The TPM now holds the machine's identity and new passphrases.
+    Provisioned,
+    /// It had been provisioned with the same certificate before; nothing was changed.
+    AlreadyProvisioned,
+}
 
 /// Every index, the layout version first: without it, nobody takes the rest for complete. So they are removed in this
 /// order, and written in the reverse one.
@@ -58,24 +61,25 @@ const INDICES: [Index; 8] = [
 
 /// How the indices are to be laid out: for one identity, and with the policies of one keyset.
 struct Layout {
-    luks: digest::Digest,
-    tpm_pass: digest::Digest,
+    luks: Digest,
+    tpm_pass: Digest,
     certificate: usize,
     key: usize,
 }
 
 impl Layout {
     fn new(entry: &Entry, identity: &Identity) -> Result<Self> {
-        let policy_of = |kind| entry.public_key(kind).map(|key| digest::authorize(&key.name()));
+        let policy_of =
+            |kind| entry.public_key(kind).map(|key| Policy::authorized_by(key.name(), Operand::new()).digest());
         let (luks, tpm_pass) = (policy_of(BootKind::Production)?, policy_of(BootKind::Admin)?);
         Ok(Self { luks, tpm_pass, certificate: identity.certificate().len(), key: identity.key().len() })
     }
 
-    fn policy(&self, index: Index) -> &[u8] {
+    fn policy(&self, index: Index) -> Option<&Digest> {
         match index.read_by() {
-            Some(BootKind::Production) => &self.luks,
-            Some(BootKind::Admin) => &self.tpm_pass,
-            Some(BootKind::Limited) | None => &[],
+            Some(BootKind::Production) => Some(&self.luks),
+            Some(BootKind::Admin) => Some(&self.tpm_pass),
+            Some(BootKind::Limited) | None => None,
         }
     }
 
@@ -83,53 +87,41 @@ impl Layout {
         let size = match index {
             Index::AdminPassword => ADMIN_PASSWORD_LEN,
             Index::LayoutVersion => LAYOUT_VERSION.len(),
-            Index::PolicyVersion => POLICY_VERSION.len(),
+            Index::PolicyVersion => version::FIRST.len(),
             Index::Certificate => self.certificate,
             Index::PrivateKey => self.key,
             Index::Proof => proof::LEN,
             Index::SbsPassphrase | Index::OsPassphrase => PASSPHRASE_LEN,
         };
-        NvPublic {
-            name_algorithm: ALG_SHA256,
-            attributes: index.attributes() | attribute::WRITTEN,
-            policy: self.policy(index).to_vec(),
-            // No file of an identity is larger than MAX_SECRET.
-            size: u16::try_from(size).unwrap_or(u16::MAX),
-        }
+        // No file of an identity is larger than MAX_SECRET.
+        let size = u16::try_from(size).unwrap_or(u16::MAX);
+        NvPublic::new(index.handle(), index.attributes() | attribute::WRITTEN, self.policy(index), size)
     }
 }
 
-/// How a run writes: the HMAC session, the bytes per command.
-#[derive(Clone, Copy)]
-struct Writer {
-    session: AuthSession,
-    chunk: u16,
-}
-
-impl Writer {
-    const fn owner(self) -> Access {
-        Access { by: By::Owner, session: self.session }
-    }
-}
-
-impl Provision for TpmStore {
-    fn provision(&mut self, identity: &Identity) -> Result<Outcome> {
+impl TpmStore {
+    /// Takes ownership, makes the passphrases, and stores the machine's identity.
+    ///
+    /// It can be cut off at any instant and run again.
+    ///
+    /// # Errors
+    /// By remedy: [`Kind::Usage`] when the identity does not fit, [`Kind::Refused`] when the TPM has another owner.
+    pub fn provision(&mut self, identity: &Identity) -> Result<Outcome> {
         let layout = Layout::new(&self.entry()?, identity)?;
-        self.tpm.check_hierarchies(hierarchy::STORAGE | hierarchy::ENDORSEMENT)?;
-        let permanent = self.tpm.property("ask who owns the TPM", PT_PERMANENT)?.unwrap_or(0);
-        if permanent & IN_LOCKOUT != 0 {
+        self.tpm.check_hierarchies(startup_clear::STORAGE_ENABLED | startup_clear::ENDORSEMENT_ENABLED)?;
+        let attributes = self.tpm.property("ask who owns the TPM", pt::PERMANENT)?.unwrap_or(0);
+        if attributes & permanent::IN_LOCKOUT != 0 {
             return Err(Error::new(Kind::LockedOut, "take ownership of the TPM", "it is in lockout"));
         }
-        if permanent & OWNER_AUTH_SET != 0 {
+        if attributes & permanent::OWNER_AUTH_SET != 0 {
             return self.compare(identity, &layout).map(|()| Outcome::AlreadyProvisioned);
         }
         self.check_sizes(identity)?;
         self.tpm.make_storage_root_key()?;
-        let session = self.session(SessionType::Hmac)?;
+        let session = self.hmac_session()?;
         let root = self.root_key()?;
-        let writer = Writer { session, chunk: self.tpm.nv_buffer_size()? };
-        if permanent & (ENDORSEMENT_AUTH_SET | LOCKOUT_AUTH_SET) != 0 {
-            self.undo_ownership(writer, permanent)?;
+        if attributes & (permanent::ENDORSEMENT_AUTH_SET | permanent::LOCKOUT_AUTH_SET) != 0 {
+            self.undo_ownership(session, attributes)?;
         }
         // Passwords are no use while somebody else's policy gives the same rights.
         self.tpm.take_policies_away()?;
@@ -138,22 +130,26 @@ impl Provision for TpmStore {
                 self.tpm.undefine_nv(&nv, session)?;
             }
         }
-        let password = self.write_layout(writer, identity, &root, &layout)?;
+        let password = self.write_layout(session, identity, &root, &layout)?;
         self.tpm.forget_failures_quickly()?;
         for hierarchy in [AuthHandle::Endorsement, AuthHandle::Lockout, AuthHandle::Owner] {
             self.change_auth(hierarchy, session, password.expose())?;
         }
         Ok(Outcome::Provisioned)
     }
-}
 
-impl TpmStore {
     /// Writes every index; returns the admin password that one of them now holds.
-    fn write_layout(&mut self, writer: Writer, identity: &Identity, root: &RootKey, layout: &Layout) -> Result<Secret> {
-        let password = self.tpm.make_admin_password(writer.session)?;
+    fn write_layout(
+        &mut self,
+        session: HmacSession,
+        identity: &Identity,
+        root: &RootKey,
+        layout: &Layout,
+    ) -> Result<Secret> {
+        let password = self.tpm.make_admin_password(session.into())?;
         let mut areas = Vec::new();
         for index in INDICES {
-            areas.extend(layout.public(index).area(index));
+            areas.extend(layout.public(index).area());
         }
         let proof = proof::of(identity, root, &areas)?;
         for index in INDICES.into_iter().rev() {
@@ -161,17 +157,17 @@ impl TpmStore {
             let data = match index {
                 Index::AdminPassword => password.expose(),
                 Index::LayoutVersion => &LAYOUT_VERSION,
-                Index::PolicyVersion => &POLICY_VERSION,
+                Index::PolicyVersion => &version::FIRST,
                 Index::Certificate => identity.certificate(),
                 Index::PrivateKey => identity.key().expose(),
                 Index::Proof => &proof,
                 Index::SbsPassphrase | Index::OsPassphrase => {
-                    passphrase = self.tpm.make_passphrase(PASSPHRASE_LEN, writer.session)?;
+                    passphrase = self.tpm.make_passphrase(PASSPHRASE_LEN, session.into())?;
                     passphrase.expose()
                 }
             };
-            let nv = self.tpm.define_nv(index, layout.public(index), writer.session)?;
-            self.tpm.write_nv(&nv, data, writer.chunk, writer.owner(), &mut |_| Ok(()))?;
+            let nv = self.tpm.define_nv(index, layout.public(index), session)?;
+            self.tpm.write_nv(&nv, data, Access::Owner(session), &mut |_| Ok(()))?;
         }
         Ok(password)
     }
@@ -187,10 +183,9 @@ impl TpmStore {
                 "it has an owner already"
             }));
         };
-        nv.check(&[])?;
-        let session = self.session(SessionType::Hmac)?;
-        let chunk = self.tpm.nv_buffer_size()?;
-        let found = self.tpm.read_nv(&nv, chunk, Access { by: By::Anyone, session }, &mut |_| Ok(()))?;
+        nv.check(None)?;
+        let session = self.hmac_session()?;
+        let found = self.tpm.read_nv(&nv, Access::Anyone(session.into()), &mut |_| Ok(()))?;
         let found = found.expose();
         if !found.starts_with(&digest::hash(&[identity.certificate()])) {
             return Err(owned("it has been provisioned with another certificate"));
@@ -203,7 +198,7 @@ impl TpmStore {
         }
         let mut areas = Vec::new();
         for index in INDICES {
-            areas.extend(self.index(index, layout.policy(index))?.public.area(index));
+            areas.extend(self.index(index, layout.policy(index))?.public.area());
         }
         let root = self.root_key()?;
         proof::is(found, &proof::of(identity, &root, &areas)?).then_some(()).ok_or_else(|| {
@@ -212,7 +207,7 @@ impl TpmStore {
     }
 
     /// Takes back what an earlier run set with the password that it had stored before.
-    fn undo_ownership(&mut self, writer: Writer, permanent: u32) -> Result<()> {
+    fn undo_ownership(&mut self, session: HmacSession, attributes: u32) -> Result<()> {
         let somebody = || {
             let why = "somebody has set a lockout or endorsement password";
             Error::new(Kind::Refused, "take ownership of the TPM", why)
@@ -221,15 +216,15 @@ impl TpmStore {
         let Some(nv) = self.tpm.find_nv(Index::AdminPassword)?.filter(Nv::is_written) else {
             return Err(somebody());
         };
-        let password = self.tpm.read_nv(&nv, writer.chunk, writer.owner(), &mut |_| Ok(()))?;
+        let password = self.tpm.read_nv(&nv, Access::Owner(session), &mut |_| Ok(()))?;
         let set = [
-            (LOCKOUT_AUTH_SET, AuthHandle::Lockout, ObjectHandle::Lockout),
-            (ENDORSEMENT_AUTH_SET, AuthHandle::Endorsement, ObjectHandle::Endorsement),
+            (permanent::LOCKOUT_AUTH_SET, AuthHandle::Lockout, ObjectHandle::Lockout),
+            (permanent::ENDORSEMENT_AUTH_SET, AuthHandle::Endorsement, ObjectHandle::Endorsement),
         ];
         for (flag, hierarchy, object) in set {
-            if permanent & flag != 0 {
+            if attributes & flag != 0 {
                 self.tpm.use_password(object, &password)?;
-                self.change_auth(hierarchy, writer.session, &[]).map_err(|error| match self.tpm.last_code() {
+                self.change_auth(hierarchy, session, &[]).map_err(|error| match self.tpm.last_code() {
                     // The lockout password may be tried once, and then not for a day.
                     response_code::AUTH_FAIL | response_code::BAD_AUTH | response_code::LOCKOUT => somebody(),
                     _ => error,
@@ -239,18 +234,17 @@ impl TpmStore {
         Ok(())
     }
 
-    fn change_auth(&mut self, hierarchy: AuthHandle, session: AuthSession, password: &[u8]) -> Result<()> {
-        self.tpm.run("set the TPM admin password", |c| {
-            Tpm::protect(c, session, Protect::Command)?;
+    fn change_auth(&mut self, hierarchy: AuthHandle, session: HmacSession, password: &[u8]) -> Result<()> {
+        self.tpm.run_protected("set the TPM admin password", session, Protect::Command, |c| {
             let auth = Auth::from_bytes(password)?;
-            c.execute_with_session(Some(session), |c| c.hierarchy_change_auth(hierarchy, auth))
+            c.execute_with_session(Some(session.into()), |c| c.hierarchy_change_auth(hierarchy, auth))
         })
     }
 
     /// Refuses what cannot fit before anything is touched.
     fn check_sizes(&mut self, identity: &Identity) -> Result<()> {
         let what = "ask how large an NV index may be";
-        let Some(limit) = self.tpm.property(what, PT_NV_INDEX_MAX)? else { return Ok(()) };
+        let Some(limit) = self.tpm.property(what, pt::NV_INDEX_MAX)? else { return Ok(()) };
         let sizes = [(Index::Certificate, identity.certificate().len()), (Index::PrivateKey, identity.key().len())];
         for (index, size) in sizes {
             if size > usize::try_from(limit).unwrap_or(usize::MAX) {

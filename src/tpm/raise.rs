@@ -1,16 +1,15 @@
 //! The policy version raised: what has been signed for an older one is withdrawn.
 
-use super::{
-    nv::{Access, By},
-    store::TpmStore,
-};
+use super::{layout::Index, nv::Access, store::TpmStore};
 use crate::{
     error::{Error, Kind, Result},
-    layout::Index,
-    policy::{boot_kind::BootKind, pcr7data},
+    policy::{
+        boot_kind::BootKind,
+        version::{self, Version},
+    },
 };
 use std::cmp::Ordering;
-use tss_esapi::{constants::SessionType, handles::ObjectHandle};
+use tss_esapi::handles::ObjectHandle;
 
 impl TpmStore {
     /// Puts `version`, four digits, in the place of the policy version, with the TPM admin password, which this boot must
@@ -19,27 +18,24 @@ impl TpmStore {
     /// # Errors
     /// [`Kind::Refused`] where this is no TPM administration boot, and where the version is higher: what has been
     /// withdrawn stays withdrawn; else as [`crate::store::Truststore::read`].
-    pub fn raise_policy_version(&mut self, version: [u8; 4]) -> Result<bool> {
+    pub fn raise_policy_version(&mut self, version: Version) -> Result<bool> {
         const WHAT: &str = "raise the policy version";
         let open = self.admit(BootKind::Admin)?;
-        let session = self.session(SessionType::Policy)?;
-        let nv = self.index(Index::AdminPassword, &open.approved.opens)?;
-        let access = Access { by: By::Policy, session };
-        let password = self.tpm.read_nv(&nv, open.chunk, access, &mut |tpm| tpm.assert(session, &open.approved))?;
-        let nv = self.index(Index::PolicyVersion, &[])?;
+        let session = self.policy_session()?;
+        let nv = self.index(Index::AdminPassword, Some(&open.opens.digest()))?;
+        let password = self.tpm.read_nv(&nv, Access::Policy(session), &mut |tpm| open.assert(tpm, session))?;
+        let nv = self.index(Index::PolicyVersion, None)?;
         // A policy session speaks for the owner by the owner's policy, of which there is none.
-        self.end_session()?;
-        let session = self.session(SessionType::Hmac)?;
+        let session = self.hmac_session()?;
         self.tpm.use_password(ObjectHandle::Owner, &password)?;
         // The owner reads it, too: the index' own password would be a use that dictionary attack protection minds.
-        let access = Access { by: By::Owner, session };
-        let current = self.tpm.read_nv(&nv, open.chunk, access, &mut |_| Ok(()))?;
-        let current = str::from_utf8(current.expose()).ok().and_then(pcr7data::parse_version).ok_or_else(|| {
+        let current = self.tpm.read_nv(&nv, Access::Owner(session), &mut |_| Ok(()))?;
+        let current = str::from_utf8(current.expose()).ok().and_then(version::parse).ok_or_else(|| {
             Error::new(Kind::Corrupt, WHAT, "what the TPM holds for one is not four digits")
                 .remedy("write it as the TPM's owner: printf 0001 | tpm2_nvwrite -C o -P PASSWORD -i - 0x1500020")
         })?;
         match current.cmp(&version) {
-            Ordering::Less => self.tpm.write_nv(&nv, &version, open.chunk, access, &mut |_| Ok(())).map(|()| true),
+            Ordering::Less => self.tpm.write_nv(&nv, &version, Access::Owner(session), &mut |_| Ok(())).map(|()| true),
             Ordering::Equal => Ok(false),
             Ordering::Greater => {
                 let current = String::from_utf8_lossy(&current);

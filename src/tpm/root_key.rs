@@ -4,17 +4,12 @@
 //! it. Keys of the endorsement hierarchy outlive `TPM2_Clear`: an attacker who has left one there before provisioning could
 //! clear the TPM afterwards, own it, and have the same key again.
 
-use super::store::TpmStore;
+use super::{layout::SRK_HANDLE, store::TpmStore};
 use crate::{
-    bytes::Reader,
-    digest::{Name, hash, hex},
+    digest::hex,
     error::{Error, Kind, Result},
+    tpm2::{Name, command, constants::rh, name},
 };
-
-/// `TPM2_ReadPublic` of the key at 0x81000001 (part 3, section 12.4): ESYS does not tell what this needs.
-const READ_PUBLIC: [u8; 14] = [0x80, 0x01, 0, 0, 0, 14, 0, 0, 0x01, 0x73, 0x81, 0, 0, 0x01];
-/// `TPM_RH_OWNER`, in place of the Qualified Name of a primary key's parent.
-const OWNER: [u8; 4] = [0x40, 0, 0, 0x01];
 
 /// The primary key of the owner hierarchy at 0x81000001.
 pub struct RootKey {
@@ -30,13 +25,13 @@ impl TpmStore {
     /// [`Kind::Refused`] if it is another key.
     pub(super) fn root_key(&mut self) -> Result<RootKey> {
         const WHAT: &str = "look at the storage root key";
-        let answer = self.tpm.run_raw(WHAT, &READ_PUBLIC)?;
+        let answer = self.tpm.run_raw(WHAT, &command::read_public(SRK_HANDLE))?;
         let (name, qualified) =
-            names(&answer).ok_or_else(|| Error::new(Kind::Corrupt, WHAT, "the TPM's answer is malformed"))?;
+            command::names(&answer).ok_or_else(|| Error::new(Kind::Corrupt, WHAT, "the TPM's answer is malformed"))?;
         let salted = self.storage_root_key();
         let name = Name::try_from(name).ok().filter(|name| {
-            // Part 1, section 16: an algorithm, then its hash of the parent's Qualified Name and the Name.
-            let is_the_owners = qualified.strip_prefix(&name[..2]) == Some(&hash(&[&OWNER, name]));
+            // In place of the Qualified Name of a primary key's parent there is its hierarchy's handle.
+            let is_the_owners = qualified == name::qualified(&rh::OWNER.to_be_bytes(), name);
             is_the_owners && salted.as_ref().is_none_or(|salted| salted.name() == hex(name))
         });
         let Some(name) = name else {
@@ -53,11 +48,4 @@ impl TpmStore {
         }
         Ok(RootKey { name, salted: salted.is_some() })
     }
-}
-
-/// Name and Qualified Name, behind the header and the public area.
-fn names(answer: &[u8]) -> Option<(&[u8], &[u8])> {
-    let mut reader = Reader::new(answer.get(10..)?);
-    reader.tpm2b()?;
-    Some((reader.tpm2b()?, reader.tpm2b()?))
 }

@@ -4,10 +4,10 @@
 //! Somebody between us and the TPM who answers in its place from the start has a key of his own for that. What tells
 //! the two apart is an authority that vouches for the TPM's ([`crate::authority`]), where the image asks for one.
 
-use super::{StorageKey, connection::Tpm, esys_resource, response_code};
+use super::{connection::Tpm, esys_resource, layout::SRK_HANDLE, response_code};
 use crate::{
     error::{Error, Kind, Result},
-    layout::SRK_HANDLE,
+    tpm2::{self, StorageKey},
 };
 use tss_esapi::{
     Context,
@@ -18,24 +18,36 @@ use tss_esapi::{
         algorithm::HashingAlgorithm,
         data_handles::Persistent,
         reserved_handles::{Hierarchy, Provision},
-        session_handles::AuthSession,
+        session_handles::{AuthSession, HmacSession, PolicySession},
     },
     structures::{Public, SymmetricDefinition},
     traits::UnMarshall,
 };
 
-/// `TPMT_PUBLIC` of the ECC P-256 storage root key (TCG TPM v2.0 Provisioning Guidance, section 7.5.1).
-const SRK_TEMPLATE: [u8; 26] = [
-    0x00, 0x23, // ECC
-    0x00, 0x0b, // Name with SHA-256
-    0x00, 0x03, 0x04, 0x72, // fixedTPM fixedParent sensitiveDataOrigin userWithAuth noDA restricted decrypt
-    0x00, 0x00, // no policy
-    0x00, 0x06, 0x00, 0x80, 0x00, 0x43, // AES-128-CFB
-    0x00, 0x10, // no scheme
-    0x00, 0x03, // NIST P-256
-    0x00, 0x10, // no KDF
-    0x00, 0x00, 0x00, 0x00, // the TPM makes the point
-];
+const START: &str = "start an encrypted session with the TPM";
+
+/// The kinds of session: what one authorizes, the other cannot.
+pub(super) trait Session: Copy + Into<AuthSession> + TryFrom<AuthSession> {
+    /// `TPM_SE`.
+    const TYPE: SessionType;
+}
+
+/// Authorizes by what has been asserted in it.
+impl Session for PolicySession {
+    const TYPE: SessionType = SessionType::Policy;
+}
+
+/// Authorizes by the knowledge of a password.
+impl Session for HmacSession {
+    const TYPE: SessionType = SessionType::Hmac;
+}
+
+/// A session, and the key that it is salted to: whoever has not the private half of that can take no part in it.
+pub(super) struct Salted<S> {
+    pub session: S,
+    /// The storage root key; `None` for a primary key of the null hierarchy, which nobody can vouch for.
+    pub to: Option<StorageKey>,
+}
 
 /// What a session does with the parameters of the next command.
 #[derive(Clone, Copy)]
@@ -49,48 +61,63 @@ pub(super) enum Protect {
 }
 
 impl Tpm {
-    /// Starts a salted session: a policy session for reading, an HMAC session for provisioning. It is salted to the
-    /// persistent SRK, and in its absence to a primary key of the null hierarchy.
-    ///
-    /// The key that it is salted to is returned too, if that is the TPM's storage root key.
-    pub(super) fn start_session(&mut self, kind: SessionType) -> Result<(AuthSession, Option<StorageKey>)> {
+    /// Starts a session that is salted to the persistent SRK, and in its absence to a primary key of the null hierarchy.
+    pub(super) fn start_session<S: Session>(&mut self) -> Result<Salted<S>> {
         if let Some((handle, key)) = self.storage_key(SRK_HANDLE)? {
-            return Ok((self.start_session_salted_to(handle, kind)?, Some(key)));
+            return Ok(Salted { session: self.start_session_salted_to(handle)?, to: Some(key) });
         }
         let key = self.create_primary("make a key to salt the session to", Hierarchy::Null, None)?;
-        let session = self.start_session_salted_to(key, kind);
+        let session = self.start_session_salted_to(key);
         let flushed = self.flush(key);
         let session = session?;
         flushed?;
-        Ok((session, None))
+        Ok(Salted { session, to: None })
     }
 
     /// Starts a session that only the TPM that holds `key` can answer in.
-    pub(super) fn start_session_salted_to(&mut self, key: KeyHandle, kind: SessionType) -> Result<AuthSession> {
-        const WHAT: &str = "start an encrypted session with the TPM";
-        let session = self.run(WHAT, |c| {
+    pub(super) fn start_session_salted_to<S: Session>(&mut self, key: KeyHandle) -> Result<S> {
+        let session = self.start(Some(key), S::TYPE).map_err(|error| self.explain_algorithm(error))?;
+        S::try_from(session).map_err(|_| Error::new(Kind::System, START, "it is of another kind"))
+    }
+
+    /// Starts a session in which a policy can be tried, and nothing else be done.
+    #[cfg(feature = "host")]
+    pub(super) fn start_trial(&mut self) -> Result<PolicySession> {
+        let session = self.start(None, SessionType::Trial)?;
+        PolicySession::try_from(session).map_err(|_| Error::new(Kind::System, START, "it is of another kind"))
+    }
+
+    fn start(&mut self, key: Option<KeyHandle>, kind: SessionType) -> Result<AuthSession> {
+        let session = self.run(START, |c| {
             c.execute_without_session(|c| {
                 let symmetric = SymmetricDefinition::AES_128_CFB;
-                c.start_auth_session(Some(key), None, None, kind, symmetric, HashingAlgorithm::Sha256)
+                c.start_auth_session(key, None, None, kind, symmetric, HashingAlgorithm::Sha256)
             })
-        });
-        let session = session.map_err(|error| self.explain_algorithm(error))?;
-        session.ok_or_else(|| Error::new(Kind::Corrupt, WHAT, "it gives none"))
+        })?;
+        session.ok_or_else(|| Error::new(Kind::Corrupt, START, "it gives none"))
     }
 
     /// Has ESYS forget a session that has ended in the TPM, without asking for its removal.
-    pub(super) fn forget_session(&mut self, session: AuthSession) {
+    fn forget_session(&mut self, session: AuthSession) {
         let mut ended = SessionHandle::from(session).into();
         let _ = self.run("forget the session", |c| Ok(c.tr_close(&mut ended).is_ok()));
     }
 
     /// Ends a session.
-    pub(super) fn end_session(&mut self, session: AuthSession) -> Result<()> {
-        self.run("end the session", |c| c.flush_context(SessionHandle::from(session).into()))
+    pub(super) fn end_session(&mut self, session: impl Into<AuthSession>) -> Result<()> {
+        let session = SessionHandle::from(session.into());
+        self.run("end the session", |c| c.flush_context(session.into()))
     }
 
-    /// Sets what the session does with the next command; nothing is sent.
-    pub(super) fn protect(c: &mut Context, session: AuthSession, how: Protect) -> tss_esapi::Result<()> {
+    /// As [`Self::run`], for a command whose parameters `session` protects: as the one that authorizes it, or besides.
+    pub(super) fn run_protected<T>(
+        &mut self,
+        what: &'static str,
+        session: impl Into<AuthSession>,
+        how: Protect,
+        mut command: impl FnMut(&mut Context) -> tss_esapi::Result<T>,
+    ) -> Result<T> {
+        let session = session.into();
         let (decrypt, encrypt, more) = match how {
             Protect::Command => (true, false, true),
             Protect::Answer => (false, true, true),
@@ -101,7 +128,14 @@ impl Tpm {
             .with_encrypt(encrypt)
             .with_continue_session(more)
             .build();
-        c.tr_sess_set_attributes(session, attributes, mask)
+        let done = self.run(what, |c| {
+            c.tr_sess_set_attributes(session, attributes, mask)?;
+            command(c)
+        })?;
+        if !more {
+            self.forget_session(session);
+        }
+        Ok(done)
     }
 
     /// The key at a persistent handle, if there is one that can be salted to.
@@ -146,7 +180,8 @@ impl Tpm {
         hierarchy: Hierarchy,
         auth: Option<AuthSession>,
     ) -> Result<KeyHandle> {
-        let template = Public::unmarshall(&SRK_TEMPLATE).map_err(|e| Error::new(Kind::System, what, e.to_string()))?;
+        let template = tpm2::Public::STORAGE_ROOT_KEY.area().unwrap_or_default();
+        let template = Public::unmarshall(&template).map_err(|e| Error::new(Kind::System, what, e.to_string()))?;
         let auth = auth.or(Some(AuthSession::Password));
         let made = self.run(what, |c| {
             c.execute_with_session(auth, |c| c.create_primary(hierarchy, template.clone(), None, None, None, None))

@@ -1,27 +1,28 @@
 //! The TPM as a [`Truststore`]: from the layout version to the lock.
 
 use super::{
-    StorageKey,
+    assert::{Approval, Grounds},
     connection::Tpm,
-    hierarchy,
-    nv::{Access, By, Nv},
-    unlock::Approved,
+    layout::{Index, LAYOUT_VERSION},
+    nv::{Access, Nv},
+    session::{Salted, Session},
 };
 use crate::{
     authority,
-    digest::{self, Digest},
+    digest::Digest,
     error::{Error, Kind, Result},
-    layout::{Index, LAYOUT_VERSION},
     measure_log::MeasureLog,
     policy::{
+        Policy,
         boot_kind::BootKind,
         pcr7data::{Entry, Pcr7Data},
     },
     secret::Secret,
     store::{Item, Truststore},
+    tpm2::{StorageKey, constants::startup_clear},
 };
 use std::{path::PathBuf, rc::Rc};
-use tss_esapi::{constants::SessionType, interface_types::session_handles::AuthSession};
+use tss_esapi::interface_types::session_handles::{AuthSession, HmacSession, PolicySession};
 
 /// A provisioned TPM, and the signed policies of its machine's boots.
 pub struct TpmStore {
@@ -29,18 +30,26 @@ pub struct TpmStore {
     pub(super) pcr7data: PathBuf,
     voucher: PathBuf,
     pub(super) pcr7: Option<Digest>,
-    session: Option<AuthSession>,
-    salted_to: Option<StorageKey>,
-    open: Option<Open>,
-    log: MeasureLog,
+    pub(super) session: Option<AuthSession>,
+    pub(super) salted_to: Option<StorageKey>,
+    pub(super) open: Option<Admission>,
+    pub(super) log: MeasureLog,
     pub(super) must_be_certifiable: bool,
 }
 
 /// What is known once this boot has been found to be allowed what it asks for.
 #[derive(Clone)]
-pub(super) struct Open {
-    pub(super) approved: Rc<Approved>,
-    pub(super) chunk: u16,
+pub(super) struct Admission {
+    approval: Rc<Approval>,
+    /// The policy of the indices that it opens.
+    pub(super) opens: Policy,
+}
+
+impl Admission {
+    /// Asserts in `session` what the next access needs.
+    pub(super) fn assert(&self, tpm: &mut Tpm, session: PolicySession) -> Result<()> {
+        tpm.assert(session, &self.opens, Grounds::signed(&[&self.approval]))
+    }
 }
 
 impl TpmStore {
@@ -79,19 +88,33 @@ impl TpmStore {
         self.pcr7().map(|_| ())
     }
 
-    /// The session of this run, which is either a policy or an HMAC session throughout.
-    pub(super) fn session(&mut self, kind: SessionType) -> Result<AuthSession> {
-        if let Some(session) = self.session {
-            return Ok(session);
-        }
-        let (session, key) = self.tpm.start_session(kind)?;
-        (self.session, self.salted_to) = (Some(session), key);
-        Ok(session)
+    /// The one session of this run, for what policies open.
+    pub(super) fn policy_session(&mut self) -> Result<PolicySession> {
+        self.session()
     }
 
-    /// Ends it, so that the next may be of the other kind.
-    pub(super) fn end_session(&mut self) -> Result<()> {
-        self.session.take().map_or(Ok(()), |session| self.tpm.end_session(session))
+    /// The same, for what passwords open.
+    pub(super) fn hmac_session(&mut self) -> Result<HmacSession> {
+        self.session()
+    }
+
+    /// The session that there is, of whichever kind; else one for what policies open.
+    pub(super) fn any_session(&mut self) -> Result<AuthSession> {
+        self.session.map_or_else(|| self.policy_session().map(Into::into), Ok)
+    }
+
+    /// The session of this run: the one that there is, where it is of this kind, else a new one in its place.
+    fn session<S: Session>(&mut self) -> Result<S> {
+        if let Some(session) = self.session {
+            if let Ok(session) = S::try_from(session) {
+                return Ok(session);
+            }
+            self.tpm.end_session(session)?;
+            self.session = None;
+        }
+        let Salted { session, to } = self.tpm.start_session::<S>()?;
+        (self.session, self.salted_to) = (Some(session.into()), to);
+        Ok(session)
     }
 
     /// PCR 7 as it is before the lock.
@@ -114,18 +137,18 @@ impl TpmStore {
     }
 
     /// An index that a provisioned TPM has, laid out as it must be, with this policy.
-    pub(super) fn index(&mut self, index: Index, policy: &[u8]) -> Result<Nv> {
+    pub(super) fn index(&mut self, index: Index, policy: Option<&Digest>) -> Result<Nv> {
         match self.tpm.find_nv(index)? {
             Some(nv) if nv.is_written() => nv.check(policy).map(|()| nv),
             _ => {
-                self.tpm.check_hierarchies(hierarchy::STORAGE)?;
+                self.tpm.check_hierarchies(startup_clear::STORAGE_ENABLED)?;
                 Err(Error::new(Kind::Unprovisioned, format!("read {}", index.title()), "the TPM does not hold it"))
             }
         }
     }
 
     /// Finds out, once, whether this boot may read the machine's secrets.
-    fn open(&mut self) -> Result<Open> {
+    fn open(&mut self) -> Result<Admission> {
         if let Some(open) = &self.open {
             return Ok(open.clone());
         }
@@ -135,15 +158,13 @@ impl TpmStore {
     }
 
     /// Finds out whether this boot is of the kind `needed`, and may read what its policy opens: layout, PCR 7, policy.
-    pub(super) fn admit(&mut self, needed: BootKind) -> Result<Open> {
+    pub(super) fn admit(&mut self, needed: BootKind) -> Result<Admission> {
         let (what, remedy) = match needed {
             BootKind::Admin => ("read the TPM admin password", "boot an image that is signed with the key uki-tpm"),
             _ => ("read the secrets", "boot the image that is signed for production"),
         };
         let pcr7 = self.pcr7()?;
-        let session = self.session(SessionType::Policy)?;
-        let chunk = self.tpm.nv_buffer_size()?;
-        self.check_layout(chunk, session)?;
+        self.check_layout()?;
         let entry = self.entry()?;
         if entry.info.kind != needed {
             let why = format!("this is a {} boot of the keyset {}", entry.info.kind.as_str(), entry.info.keyset);
@@ -151,14 +172,14 @@ impl TpmStore {
         }
         // The lock asks nobody: it must work with whatever TPM there is.
         authority::vouches_for(entry.srk_authority()?.as_slice(), &self.voucher, self.salted_to.as_ref())?;
-        let approved = self.tpm.approve(&entry, &pcr7)?;
-        Ok(Open { approved: Rc::new(approved), chunk })
+        let approval = self.tpm.approve(&entry, &pcr7)?;
+        Ok(Admission { opens: approval.opens(), approval: Rc::new(approval) })
     }
 
-    fn check_layout(&mut self, chunk: u16, session: AuthSession) -> Result<()> {
-        let nv = self.index(Index::LayoutVersion, &[])?;
-        let access = Access { by: By::Anyone, session };
-        let version = self.tpm.read_nv(&nv, chunk, access, &mut |_| Ok(()))?;
+    fn check_layout(&mut self) -> Result<()> {
+        let session = self.policy_session()?;
+        let nv = self.index(Index::LayoutVersion, None)?;
+        let version = self.tpm.read_nv(&nv, Access::Anyone(session.into()), &mut |_| Ok(()))?;
         if *version.expose() == LAYOUT_VERSION {
             return Ok(());
         }
@@ -175,79 +196,30 @@ impl TpmStore {
 impl Truststore for TpmStore {
     fn read(&mut self, item: Item) -> Result<Secret> {
         let open = self.open()?;
-        let session = self.session(SessionType::Policy)?;
-        let nv = self.index(item.index(), &open.approved.opens)?;
-        let access = Access { by: By::Policy, session };
-        self.tpm.read_nv(&nv, open.chunk, access, &mut |tpm| tpm.assert(session, &open.approved))
+        let session = self.policy_session()?;
+        let nv = self.index(index_of(item), Some(&open.opens.digest()))?;
+        self.tpm.read_nv(&nv, Access::Policy(session), &mut |tpm| open.assert(tpm, session))
     }
 
     fn renew_os_passphrase(&mut self) -> Result<Secret> {
         let open = self.open()?;
-        let session = self.session(SessionType::Policy)?;
+        let session = self.policy_session()?;
         let Some(nv) = self.tpm.find_nv(Index::OsPassphrase)? else {
             return Err(Error::new(Kind::Unprovisioned, "write the passphrase", "the TPM has no index for it"));
         };
-        nv.check(&open.approved.opens)?;
-        let passphrase = self.tpm.make_passphrase(usize::from(nv.public.size), session)?;
-        let access = Access { by: By::Policy, session };
-        let assert = &mut |tpm: &mut Tpm| tpm.assert(session, &open.approved);
-        self.tpm.write_nv(&nv, passphrase.expose(), open.chunk, access, assert)?;
+        nv.check(Some(&open.opens.digest()))?;
+        let passphrase = self.tpm.make_passphrase(usize::from(nv.public.size), session.into())?;
+        let assert = &mut |tpm: &mut Tpm| open.assert(tpm, session);
+        self.tpm.write_nv(&nv, passphrase.expose(), Access::Policy(session), assert)?;
         Ok(passphrase)
-    }
-
-    /// Locks, and where that fails tries once more on a new link: one bad answer spoils the link, not the TPM.
-    ///
-    /// The second attempt takes nothing over from the first, whose command may have been carried out though its answer
-    /// was lost: PCR 7 is read again and extended again, even where it seems to be locked by now. Nobody vouches for what
-    /// is read, so that whoever sits on the bus could show us the locked value of a PCR that is not locked. The answer
-    /// to the extension proves it, since the nonces of a new session enter it, and no answer of an earlier one fits.
-    fn lock(&mut self) -> Result<()> {
-        let opened = self.open.take().is_some();
-        let locked = self.try_to_lock().or_else(|error| {
-            if !self.tpm.reopen() {
-                return Err(error);
-            }
-            (self.session, self.pcr7) = (None, None);
-            self.try_to_lock()
-        });
-        match locked {
-            // What has worked in this boot is no TPM 1.2, and has been started. Failure mode it may have fallen into; but
-            // so says, too, whoever wants PCR 7 to stay as it is.
-            Err(error) if error.kind() == Kind::NoTpm && self.tpm.has_worked() => {
-                let why = format!("{}, though it has worked before", error.cause());
-                Err(Error::new(Kind::LockNotProven, "believe the TPM", why))
-            }
-            Ok(()) if opened => {
-                self.tpm.expect_power_cut();
-                Ok(())
-            }
-            other => other,
-        }
     }
 }
 
-impl TpmStore {
-    /// Extends PCR 7, has the TPM vouch for it, and sees that it has changed as computed.
-    fn try_to_lock(&mut self) -> Result<()> {
-        self.log.hold();
-        // Whatever cannot be read: it is extended first.
-        let before = self.pcr7.map_or_else(|| self.tpm.read_pcr7(), |value| Ok(Some(value)));
-        let session = match self.session(SessionType::Policy) {
-            Ok(session) => session,
-            Err(error) => {
-                self.tpm.extend_pcr7_unauthenticated(&mut self.log)?;
-                return Err(error);
-            }
-        };
-        self.session = None;
-        self.pcr7 = None;
-        self.tpm.extend_pcr7(session, &mut self.log)?;
-        // Without a SHA-256 bank no policy of ours can be satisfied: then the TPM's word is all there is to have.
-        if let Some(before) = before?
-            && self.tpm.read_pcr7()? != Some(digest::locked(&before))
-        {
-            return Err(Error::new(Kind::LockNotProven, "see PCR 7 change", "it is not what extending it must give"));
-        }
-        Ok(())
+/// Where layout 3 keeps it.
+const fn index_of(item: Item) -> Index {
+    match item {
+        Item::Certificate => Index::Certificate,
+        Item::PrivateKey => Index::PrivateKey,
+        Item::OsPassphrase => Index::OsPassphrase,
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     digest::Digest,
     error::{Error, Kind, Result},
     host::{fs::atomic, pki::certificate},
-    policy::pcr7data,
+    policy::version,
 };
 use std::{fs::File, io::Read, path::Path};
 
@@ -20,7 +20,7 @@ pub fn certificates(path: &Path) -> Result<Vec<Vec<u8>>> {
 
 /// Four ASCII digits.
 pub fn policy_version(text: &str) -> std::result::Result<[u8; 4], &'static str> {
-    pcr7data::parse_version(text).ok_or("give four digits, like 0001")
+    version::parse(text).ok_or("give four digits, like 0001")
 }
 
 /// The 32 bytes of a file, which may be a pipe.

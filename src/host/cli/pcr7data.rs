@@ -54,7 +54,7 @@ impl Pcr7Data {
     pub(super) fn run(self) -> Result<()> {
         let keyset = Keyset::open(&self.name)?;
         let (values, comment, events) = self.values(&keyset)?;
-        let computed = Policies::of(&values, self.policy_version);
+        let computed = Policies::of(&values, self.policy_version)?;
         let policies = Policies {
             luks: self.luks_policy.as_deref().map_or(Ok(computed.luks), arguments::digest)?,
             passwd: self.passwd_policy.as_deref().map_or(Ok(computed.passwd), arguments::digest)?,

@@ -1,7 +1,7 @@
 //! `trust tpm-policy-gen`.
 
 use super::arguments;
-use crate::{digest, error::Result, host::fs::atomic};
+use crate::{error::Result, host::fs::atomic, policy::boot_kind::BootKind};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -27,8 +27,9 @@ pub struct TpmPolicyGen {
 
 impl TpmPolicyGen {
     pub(super) fn run(self) -> Result<()> {
-        let passwd = digest::passwd(&arguments::digest(&self.pcr7_tpm)?);
-        let luks = digest::luks(&arguments::digest(&self.pcr7_production)?, &self.policy_version);
+        let policy = |kind: BootKind, pcr7| Ok(kind.policy(&arguments::digest(pcr7)?, self.policy_version)?.digest());
+        let passwd = policy(BootKind::Admin, &self.pcr7_tpm)?;
+        let luks = policy(BootKind::Production, &self.pcr7_production)?;
         atomic::replace(&self.passwd_policy_file, atomic::PUBLIC, &passwd)?;
         atomic::replace(&self.luks_policy_file, atomic::PUBLIC, &luks)
     }

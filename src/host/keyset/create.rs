@@ -17,7 +17,7 @@ use crate::{
         },
         predict::{self, databases::Chain, profile::Machine},
     },
-    layout::POLICY_VERSION,
+    policy::version,
 };
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
@@ -101,7 +101,7 @@ pub fn create(owner: &Owner, keys: Keys, chains: &[Chain]) -> Result<PathBuf> {
         let prediction = predict::pcr7(&keyset, &machine)?;
         let (values, comment, events) = (prediction.values(), machine.to_string(), prediction.production_events());
         let note = Note { comment: &comment, events: Some(&events) };
-        signed_policy::add(&keyset, &values, &Policies::of(&values, POLICY_VERSION), note)?;
+        signed_policy::add(&keyset, &values, &Policies::of(&values, version::FIRST)?, note)?;
     }
     staging.finish()
 }

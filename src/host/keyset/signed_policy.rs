@@ -1,7 +1,7 @@
 //! pcr7data: the entries that [`crate::policy::pcr7data`] reads, written.
 
 use crate::{
-    digest::{self, Digest},
+    digest::Digest,
     error::{Error, Kind, Result},
     host::{
         fs::{atomic, interrupt},
@@ -12,6 +12,7 @@ use crate::{
     policy::{
         boot_kind::BootKind,
         pcr7data::{self, Pcr7Data},
+        version::Version,
     },
 };
 use std::{
@@ -53,7 +54,7 @@ pub struct Policies {
     /// For the TPM admin password, by tpmpol-admin.
     pub passwd: Digest,
     /// What a TPM's policy version must be for `luks` to hold.
-    pub version: [u8; 4],
+    pub version: Version,
 }
 
 /// What else is said of values, for people.
@@ -66,10 +67,14 @@ pub struct Note<'a> {
 }
 
 impl Policies {
-    /// Those of a policy version; machines are provisioned with [`crate::layout::POLICY_VERSION`].
-    #[must_use]
-    pub fn of(values: &Values, version: [u8; 4]) -> Self {
-        Self { luks: digest::luks(&values.production, &version), passwd: digest::passwd(&values.tpm), version }
+    /// Those of a policy version; machines are provisioned with [`crate::policy::version::FIRST`].
+    ///
+    /// # Errors
+    /// Those of [`BootKind::policy`].
+    pub fn of(values: &Values, version: Version) -> Result<Self> {
+        let luks = BootKind::Production.policy(&values.production, version)?.digest();
+        let passwd = BootKind::Admin.policy(&values.tpm, version)?.digest();
+        Ok(Self { luks, passwd, version })
     }
 }
 
@@ -191,7 +196,7 @@ impl Entry {
     }
 
     /// Writes it, info.json last: without that it is none.
-    fn write(&self, dir: &Path, keyset: &str, version: &[u8; 4], comment: &str) -> Result<()> {
+    fn write(&self, dir: &Path, keyset: &str, version: &Version, comment: &str) -> Result<()> {
         let dir = dir.join(pcr7data::path_of(&self.pcr7));
         atomic::make_dirs(&dir)?;
         for (name, contents) in &self.files {

@@ -9,7 +9,7 @@ use crate::{
         pki::{certificate, key::Hash},
     },
     policy::pcr7data::authority,
-    tpm::{StorageKey, statement},
+    tpm2::{StorageKey, storage_key::statement},
 };
 use std::{
     fs,

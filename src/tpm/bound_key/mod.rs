@@ -1,27 +1,24 @@
 //! A private key moved into the TPM: wrapped here for the storage root key, so
 //! that it never crosses the bus in clear, and from then on of use to this TPM alone.
 //!
-//! The pieces: [`object`] says what the key is to the TPM, [`duplicate`] wraps
-//! it, [`mod@file`] is what OpenSSL reads.
+//! The pieces: [`object`] says what the key is to the TPM, `tpm2::duplication` wraps
+//! it, `tpm2::key_file` is what OpenSSL reads.
 
-mod duplicate;
-pub mod file;
-mod object;
-
-use super::{StorageKey, connection::Tpm, response_code, session::Protect};
+use super::{connection::Tpm, layout::SRK_HANDLE, response_code, session::Protect};
 use crate::{
     error::{Error, Kind, Result},
     identity::Identity,
-    layout::SRK_HANDLE,
+    tpm2::{StorageKey, duplication, key_file},
 };
 use object::Object;
 use tss_esapi::{
-    constants::SessionType,
     handles::KeyHandle,
-    interface_types::session_handles::AuthSession,
+    interface_types::session_handles::HmacSession,
     structures::{EncryptedSecret, Private, Public, SymmetricDefinitionObject},
     traits::UnMarshall,
 };
+
+mod object;
 
 /// What fails, in messages.
 const WHAT: &str = "move the private key into the TPM";
@@ -47,11 +44,11 @@ impl Tpm {
         let public = Public::unmarshall(&object.public).map_err(system)?;
         let (handle, key) = self.parent(parent)?;
         trusted(&key)?;
-        let session = self.start_session_salted_to(handle, SessionType::Hmac)?;
+        let session = self.start_session_salted_to(handle)?;
         self.prove(session)?;
         let private = self.import((handle, &key), session, &object, &public)?;
         self.try_out(handle, session, &private, &public)?;
-        file::encode(parent, &object.public, private.as_bytes())
+        key_file::encode(parent, &object.public, private.as_bytes())
             .ok_or_else(|| Error::new(Kind::System, WHAT, "its file cannot be encoded"))
     }
 
@@ -71,27 +68,25 @@ impl Tpm {
     }
 
     /// Sees whoever answers prove that he knows what the session was salted with, and so holds the storage key.
-    fn prove(&mut self, session: AuthSession) -> Result<()> {
-        self.run("see that the storage root key is the TPM's", |c| {
-            Self::protect(c, session, Protect::Answer)?;
-            c.execute_with_session(Some(session), |c| c.get_random(16)).map(|_| ())
+    fn prove(&mut self, session: HmacSession) -> Result<()> {
+        self.run_protected("see that the storage root key is the TPM's", session, Protect::Answer, |c| {
+            c.execute_with_session(Some(session.into()), |c| c.get_random(16)).map(|_| ())
         })
     }
 
     fn import(
         &mut self,
         (handle, key): (KeyHandle, &StorageKey),
-        session: AuthSession,
+        session: HmacSession,
         object: &Object,
         public: &Public,
     ) -> Result<Private> {
-        let wrapped = duplicate::wrap(key, &object.name(), &object.sensitive)
+        let wrapped = duplication::wrap(key, &object.name(), &object.sensitive)
             .ok_or_else(|| Error::new(Kind::Corrupt, WHAT, "the storage root key is no point of its curve"))?;
-        let imported = self.run(WHAT, |c| {
+        let imported = self.run_protected(WHAT, session, Protect::Answer, |c| {
             let private = Private::from_bytes(&wrapped.private)?;
             let seed = EncryptedSecret::from_bytes(&wrapped.seed)?;
-            Self::protect(c, session, Protect::Answer)?;
-            c.execute_with_session(Some(session), |c| {
+            c.execute_with_session(Some(session.into()), |c| {
                 c.import(handle.into(), None, public.clone(), private, seed, SymmetricDefinitionObject::Null)
             })
         });
@@ -114,12 +109,13 @@ impl Tpm {
     }
 
     /// Has the TPM load it once, as everybody will who uses it. The session ends.
-    fn try_out(&mut self, parent: KeyHandle, session: AuthSession, private: &Private, public: &Public) -> Result<()> {
-        let key = self.run("load the key that has been moved into the TPM", |c| {
-            Self::protect(c, session, Protect::CommandAndEnd)?;
-            c.execute_with_session(Some(session), |c| c.load(parent, private.clone(), public.clone()))
-        })?;
-        self.forget_session(session);
+    fn try_out(&mut self, parent: KeyHandle, session: HmacSession, private: &Private, public: &Public) -> Result<()> {
+        let key = self.run_protected(
+            "load the key that has been moved into the TPM",
+            session,
+            Protect::CommandAndEnd,
+            |c| c.execute_with_session(Some(session.into()), |c| c.load(parent, private.clone(), public.clone())),
+        )?;
         self.flush(key)
     }
 }

@@ -1,31 +1,32 @@
 //! An identity's key in the TPM's own terms: `TPMT_PUBLIC` and `TPMT_SENSITIVE` (part 2, sections 12.2 and 12.3). Pure.
 
-use super::duplicate::sized;
 use crate::{
-    digest::{Name, hash},
+    bytes::Writer,
     error::{Error, Kind, Result},
-    identity::{Identity, Public},
+    identity::{self, Identity},
     private_key::{self, PrivateKey},
+    tpm2::{
+        Name, Public,
+        constants::{alg, curve},
+        name,
+        public::{Key, attribute},
+    },
 };
 use der::{Decode, asn1::ObjectIdentifier};
 use spki::AlgorithmIdentifierRef;
 use zeroize::Zeroizing;
 
-const RSA: u16 = 0x0001;
-const ECC: u16 = 0x0023;
-const SHA256: u16 = 0x000b;
-const NULL: u16 = 0x0010;
 /// userWithAuth, noDA, sign. The TPM takes no fixedTPM or fixedParent for what was made elsewhere; duplication is
 /// ruled out all the same, since only a policy can allow it, and the object has none. No decrypt: TLS with an
 /// ephemeral key exchange, and all of TLS 1.3, only signs, and a raw private operation would be good for more.
-const ATTRIBUTES: u32 = 1 << 6 | 1 << 10 | 1 << 18;
+const ATTRIBUTES: u32 = attribute::USER_WITH_AUTH | attribute::NO_DA | attribute::SIGN;
 
 /// A curve: its identifier, as the TPM has it, bytes of a coordinate, what people call it.
 type Curve = (ObjectIdentifier, u16, usize, &'static str);
 const CURVES: [Curve; 3] = [
-    (ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7"), 0x0003, 32, "P-256"),
-    (ObjectIdentifier::new_unwrap("1.3.132.0.34"), 0x0004, 48, "P-384"),
-    (ObjectIdentifier::new_unwrap("1.3.132.0.35"), 0x0005, 66, "P-521"),
+    (ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7"), curve::NIST_P256, 32, "P-256"),
+    (ObjectIdentifier::new_unwrap("1.3.132.0.34"), curve::NIST_P384, 48, "P-384"),
+    (ObjectIdentifier::new_unwrap("1.3.132.0.35"), curve::NIST_P521, 66, "P-521"),
 ];
 
 /// A key pair that signs, with whatever scheme and hash its user chooses.
@@ -48,14 +49,14 @@ impl Object {
         let block = private_key::only(identity.key().expose()).map_err(unfit)?;
         let key = PrivateKey::of_block(&block).ok_or_else(|| unfit("it is malformed"))?;
         match (&key, identity.public()) {
-            (PrivateKey::Rsa(key), Public::Rsa { modulus, exponent }) => {
+            (PrivateKey::Rsa(key), identity::Public::Rsa { modulus, exponent }) => {
                 if *exponent != [1, 0, 1] {
                     return Err(unfit("its public exponent is not 65537"));
                 }
                 let prime = key.prime1.as_bytes();
                 Self::rsa(modulus, prime).ok_or_else(|| unfit("its two primes are not of the same size"))
             }
-            (PrivateKey::Ec { scalar, .. }, Public::Other(algorithm, Some(point))) => {
+            (PrivateKey::Ec { scalar, .. }, identity::Public::Other(algorithm, Some(point))) => {
                 let curve = curve(algorithm).ok_or_else(|| unfit("TPMs do not know its curve"))?;
                 Self::ecc(curve, scalar, point).ok_or_else(|| unfit("its public point is compressed, or malformed"))
             }
@@ -67,35 +68,24 @@ impl Object {
         let full = modulus.first()? & prime.first()? & 0x80 != 0;
         (full && prime.len() * 2 == modulus.len()).then_some(())?;
         let bits = u16::try_from(modulus.len() * 8).ok()?;
-        let mut public = head(RSA);
-        public.extend_from_slice(&bits.to_be_bytes());
         // The usual exponent.
-        public.extend_from_slice(&0u32.to_be_bytes());
-        public.extend_from_slice(&sized(modulus)?);
-        Some(Self { public, sensitive: sensitive(RSA, &[], prime)?, kind: format!("RSA {bits}") })
+        let public = area(Key::Rsa { modulus, exponent: 0 })?;
+        Some(Self { public, sensitive: sensitive(alg::RSA, &[], prime)?, kind: format!("RSA {bits}") })
     }
 
     fn ecc((_, curve, size, name): Curve, scalar: &[u8], point: &[u8]) -> Option<Self> {
         let (4, coordinates) = point.split_first()? else { return None };
         let (x, y) = coordinates.split_at_checked(size)?;
         (y.len() == size).then_some(())?;
-        let mut public = head(ECC);
-        public.extend_from_slice(&curve.to_be_bytes());
-        public.extend_from_slice(&NULL.to_be_bytes());
-        public.extend_from_slice(&sized(x)?);
-        public.extend_from_slice(&sized(y)?);
+        let public = area(Key::Ecc { curve, x, y })?;
         // Some programs write the scalar without its leading zeros.
         let zeros = vec![0; size.checked_sub(scalar.len())?];
-        Some(Self { public, sensitive: sensitive(ECC, &zeros, scalar)?, kind: name.into() })
+        Some(Self { public, sensitive: sensitive(alg::ECC, &zeros, scalar)?, kind: name.into() })
     }
 
     /// The Name that the TPM gives it (part 1, section 16).
     pub fn name(&self) -> Name {
-        let mut name = [0; 34];
-        let (algorithm, digest) = name.split_at_mut(2);
-        algorithm.copy_from_slice(&SHA256.to_be_bytes());
-        digest.copy_from_slice(&hash(&[&self.public]));
-        name
+        name::of(&self.public)
     }
 }
 
@@ -104,20 +94,17 @@ fn curve(algorithm: &[u8]) -> Option<Curve> {
     CURVES.into_iter().find(|(curve, ..)| *curve == parameters)
 }
 
-/// `TPMT_PUBLIC` up to the scheme: no policy, no symmetric algorithm, any scheme.
-fn head(algorithm: u16) -> Vec<u8> {
-    let [high, low] = [ATTRIBUTES >> 16, ATTRIBUTES & 0xffff].map(|half| half as u16);
-    [algorithm, SHA256, high, low, 0, NULL, NULL].iter().flat_map(|word| word.to_be_bytes()).collect()
+/// `TPMT_PUBLIC` of such a key: no policy, any scheme.
+fn area(key: Key<'_>) -> Option<Vec<u8>> {
+    let public = Public { attributes: ATTRIBUTES, policy: &[], encrypts_children: false, key };
+    public.area().map(|area| area.to_vec())
 }
 
 /// `TPMT_SENSITIVE`: no password, no seed, then the number.
 fn sensitive(algorithm: u16, zeros: &[u8], number: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let size = u16::try_from(zeros.len() + number.len()).ok()?;
-    let mut area = Zeroizing::new(Vec::with_capacity(8 + zeros.len() + number.len()));
-    for word in [algorithm, 0, 0, size] {
-        area.extend_from_slice(&word.to_be_bytes());
-    }
-    area.extend_from_slice(zeros);
-    area.extend_from_slice(number);
+    let mut area = Zeroizing::new(vec![0; 8 + usize::from(size)]);
+    let writer = Writer::new(&mut area).be16(algorithm).tpm2b(&[]).tpm2b(&[]);
+    writer.be16(size).bytes(zeros).bytes(number).finish()?;
     Some(area)
 }

@@ -107,8 +107,8 @@ struct Look<'a> {
 impl Look<'_> {
     fn entry(&mut self) {
         match self.data.find(self.pcr7) {
-            Ok(entry) => match entry.info.kind.policy(self.pcr7, &entry.info.policy_version) {
-                Ok(policy) => self.signature(&entry, &policy),
+            Ok(entry) => match entry.info.kind.policy(self.pcr7, entry.info.policy_version) {
+                Ok(policy) => self.signature(&entry, &policy.digest()),
                 Err(_) => self.limited(),
             },
             Err(e) if e.kind() == Kind::Refused => {

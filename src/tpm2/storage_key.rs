@@ -1,42 +1,36 @@
 //! The storage key that sessions are salted to, and that a private key is wrapped for. Pure.
 
-use super::esys_resource::ALG_SHA256;
-use crate::{
-    bytes::Reader,
-    digest::{hash, hex},
+use super::{
+    Public,
+    constants::curve,
+    name,
+    public::{Key, attribute},
 };
+use crate::{bytes::Reader, digest::hex};
+
+/// Bytes of a coordinate.
+const FIELD: usize = 32;
 
 /// The public area of an ECC P-256 storage key with SHA-256 and AES-128-CFB that never leaves its TPM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StorageKey {
     /// `TPMT_PUBLIC`.
     area: Vec<u8>,
-    /// As the TPM gives it, perhaps without leading zeros.
-    pub(super) x: Vec<u8>,
+    /// Its point, big endian.
+    pub(super) x: [u8; FIELD],
     /// As `x`.
-    pub(super) y: Vec<u8>,
+    pub(super) y: [u8; FIELD],
 }
 
 impl StorageKey {
     /// That of a `TPMT_PUBLIC` (part 2, section 12.2.4), if it is such a key.
     #[must_use]
     pub fn parse(area: &[u8]) -> Option<Self> {
-        const ECC: u16 = 0x0023;
-        const NIST_P256: u16 = 0x0003;
-        const AES_128_CFB: [u16; 3] = [0x0006, 128, 0x0043];
-        /// fixedTPM, fixedParent, restricted, decrypt (part 2, section 8.3).
-        const WANTED: u32 = 1 << 1 | 1 << 4 | 1 << 16 | 1 << 17;
-        const SIGN: u32 = 1 << 18;
-        let mut public = Reader::new(area);
-        let algorithms = [public.be16()?, public.be16()?];
-        let attributes = public.be32()?;
-        public.tpm2b()?;
-        let symmetric = [public.be16()?, public.be16()?, public.be16()?];
-        let (_scheme, curve, _kdf) = (public.be16()?, public.be16()?, public.be16()?);
-        let fits = algorithms == [ECC, ALG_SHA256] && symmetric == AES_128_CFB && curve == NIST_P256;
-        let (x, y) = (public.tpm2b()?.to_vec(), public.tpm2b()?.to_vec());
-        let fits = fits && attributes & (WANTED | SIGN) == WANTED && public.is_empty();
-        fits.then(|| Self { area: area.to_vec(), x, y })
+        const WANTED: u32 = attribute::FIXED_TPM | attribute::FIXED_PARENT | attribute::RESTRICTED | attribute::DECRYPT;
+        let public = Public::parse_storage_key(area)?;
+        let Key::Ecc { curve: curve::NIST_P256, x, y } = public.key else { return None };
+        let fits = public.attributes & (WANTED | attribute::SIGN) == WANTED;
+        fits.then_some(Self { area: area.to_vec(), x: pad(x)?, y: pad(y)? })
     }
 
     /// That of a `TPM2B_PUBLIC`, as `tpm2_readpublic --output` writes it.
@@ -58,7 +52,7 @@ impl StorageKey {
     /// Its Name (part 1, section 16), 34 bytes, in hex.
     #[must_use]
     pub fn name(&self) -> String {
-        format!("{ALG_SHA256:04x}{}", hex(&hash(&[&self.area])))
+        hex(&name::of(&self.area))
     }
 
     /// What an authority signs to vouch for it: a line of text, so that it is like nothing else that an authority signs.
@@ -72,6 +66,13 @@ impl StorageKey {
 #[must_use]
 pub fn statement(name: &str) -> String {
     format!("storage root key {name}\n")
+}
+
+/// A coordinate of the TPM's, which may have lost its leading zeros, at the size of the field.
+fn pad(short: &[u8]) -> Option<[u8; FIELD]> {
+    let mut padded = [0; FIELD];
+    padded.get_mut(FIELD.checked_sub(short.len())?..)?.copy_from_slice(short);
+    Some(padded)
 }
 
 #[cfg(test)]
@@ -92,7 +93,7 @@ mod tests {
     #[test]
     fn a_storage_key_and_nothing_else() {
         let key = StorageKey::parse(&area()).unwrap();
-        assert_eq!((&key.x, &key.y), (&vec![1; 32], &vec![2; 32]));
+        assert_eq!((key.x, key.y), ([1; 32], [2; 32]));
         assert_eq!(StorageKey::from_tpm2b(&key.to_tpm2b()), Some(key.clone()));
         assert!(key.statement().starts_with("storage root key 000b") && key.statement().len() == 86);
         for end in 0..area().len() {

@@ -3,18 +3,15 @@
 //! Compatible with machines provisioned by project-machine's Go tool. The
 //! attribute bits are those of TPM 2.0 Library part 2, section 13.4 (`TPMA_NV`).
 
-use crate::{policy::boot_kind::BootKind, secret::MAX_SECRET};
+use crate::{
+    policy::{boot_kind::BootKind, version},
+    secret::MAX_SECRET,
+    tpm2::nv::attribute,
+};
 use std::ops::RangeInclusive;
 
 /// The layout that this program knows, as index [`Index::LayoutVersion`] holds it.
 pub const LAYOUT_VERSION: [u8; 8] = *b"00000003";
-/// The version of the early-authorization policy, as index [`Index::PolicyVersion`] holds it.
-pub const POLICY_VERSION: [u8; 4] = *b"0001";
-/// The Name of [`Index::PolicyVersion`] once written. Every signed policy depends on it.
-pub const POLICY_VERSION_NAME: [u8; 34] = [
-    0x00, 0x0b, 0x9a, 0x2a, 0x44, 0x8f, 0x22, 0x72, 0xa8, 0x97, 0x20, 0xc1, 0xf3, 0x7e, 0xef, 0x78, 0x5d, 0xea, 0x31,
-    0x7a, 0x40, 0xef, 0x97, 0x5b, 0xb7, 0x8d, 0xe1, 0x55, 0x23, 0x4f, 0x60, 0xc6, 0x6a, 0x1a,
-];
 /// Where the storage root key lives that sessions are salted to (TCG provisioning guidance, section 7.5.1).
 pub const SRK_HANDLE: u32 = 0x8100_0001;
 /// Length of the TPM admin password in characters.
@@ -24,24 +21,6 @@ pub const PASSPHRASE_LEN: usize = 40;
 /// What every passphrase begins with.
 pub const PASSPHRASE_PREFIX: &[u8; 6] = b"trust-";
 
-/// `TPMA_NV` bits.
-pub mod attribute {
-    /// Writable with owner authorization.
-    pub const OWNERWRITE: u32 = 1 << 1;
-    /// Writable with a policy session that satisfies the index' policy.
-    pub const POLICYWRITE: u32 = 1 << 3;
-    /// Readable with owner authorization.
-    pub const OWNERREAD: u32 = 1 << 17;
-    /// Readable with the index' own (empty) authorization value.
-    pub const AUTHREAD: u32 = 1 << 18;
-    /// Readable with a policy session that satisfies the index' policy.
-    pub const POLICYREAD: u32 = 1 << 19;
-    /// Not subject to dictionary attack protection: a lockout does not stop a boot.
-    pub const NO_DA: u32 = 1 << 25;
-    /// Has been written; set by the TPM, part of the Name.
-    pub const WRITTEN: u32 = 1 << 29;
-}
-
 /// The NV indices of the layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -50,8 +29,8 @@ pub enum Index {
     AdminPassword = 0x0150_0001,
     /// [`LAYOUT_VERSION`].
     LayoutVersion = 0x0150_0002,
-    /// [`POLICY_VERSION`].
-    PolicyVersion = 0x0150_0020,
+    /// What [`version`] says.
+    PolicyVersion = version::INDEX,
     /// The machine's certificate, PEM as given.
     Certificate = 0x0150_0021,
     /// The machine's private key, PEM as given.
@@ -106,7 +85,7 @@ impl Index {
         use attribute::{AUTHREAD, NO_DA, OWNERREAD, OWNERWRITE, POLICYREAD, POLICYWRITE};
         const OWNER: u32 = OWNERWRITE | OWNERREAD;
         match self {
-            Self::PolicyVersion => OWNER | AUTHREAD,
+            Self::PolicyVersion => version::ATTRIBUTES,
             Self::LayoutVersion | Self::Proof => OWNER | AUTHREAD | NO_DA,
             Self::AdminPassword | Self::Certificate | Self::PrivateKey | Self::SbsPassphrase => {
                 OWNER | POLICYREAD | NO_DA

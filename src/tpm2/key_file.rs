@@ -1,12 +1,9 @@
 //! The file of a key that a TPM has wrapped, as OpenSSL's tpm2 provider reads it (draft "ASN.1 Specification for
 //! TPM 2.0 Key Files"). Nothing in it is secret to the TPM's own users. Pure.
 
-use super::duplicate::sized;
-use crate::pem;
-use der::TagMode;
-use der::TagNumber;
+use crate::{pem, tpm2::duplication::tpm2b};
 use der::{
-    Encode, Tag,
+    Encode, Tag, TagMode, TagNumber,
     asn1::{AnyRef, ContextSpecificRef, ObjectIdentifier, OctetStringRef},
 };
 
@@ -17,7 +14,7 @@ const LOADABLE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.23.133.10.1.3
 
 /// A key without a password: `public` is a `TPMT_PUBLIC`, `private` what is in a `TPM2B_PRIVATE`.
 pub fn encode(parent: u32, public: &[u8], private: &[u8]) -> Option<String> {
-    let (public, private) = (sized(public)?, sized(private)?);
+    let (public, private) = (tpm2b(public)?, tpm2b(private)?);
     let no_password = ContextSpecificRef { tag_number: TagNumber(0), tag_mode: TagMode::Explicit, value: &true };
     let mut fields = Vec::new();
     LOADABLE.encode_to_vec(&mut fields).ok()?;

@@ -1,0 +1,101 @@
+//! A policy as people read it: a line for each assertion, alternatives below each other.
+//!
+//! ```text
+//! PCR sha256:7 with the digest 4a…
+//! NV index 0x1500020 equals 30303031
+//! one of
+//! ├─ command 0x131
+//! └─ password
+//! ```
+
+use super::{Assertion, Policy, assertion::Comparison};
+use crate::{
+    digest::hex,
+    tpm2::{Selection, constants::alg},
+};
+
+/// The lines of a policy, without an end.
+#[must_use]
+pub fn lines(policy: &Policy) -> Vec<String> {
+    if policy.assertions().is_empty() {
+        return vec!["nothing: it always holds".into()];
+    }
+    policy.assertions().iter().flat_map(of).collect()
+}
+
+fn of(assertion: &Assertion) -> Vec<String> {
+    match assertion {
+        Assertion::Pcr { selections, values } => {
+            let selections: Vec<_> = selections.iter().map(selection).collect();
+            vec![format!("PCR {} with the digest {}", selections.join("+"), hex(values))]
+        }
+        Assertion::Nv { index, operand, offset, comparison } => {
+            let how = match comparison {
+                Comparison::Equal => "equals",
+                Comparison::Below => "is below",
+                Comparison::AtLeast => "is at least",
+            };
+            let from = if *offset == 0 { String::new() } else { format!(" from byte {offset} on") };
+            vec![format!("NV index {:#x}{from} {how} {}", index.index, hex(operand))]
+        }
+        Assertion::Authorize { signer, policy_ref } => {
+            let reference = if policy_ref.is_empty() { String::new() } else { format!(" for {}", hex(policy_ref)) };
+            vec![format!("what the key {} has signed{reference}", hex(signer))]
+        }
+        Assertion::AuthorizeNv { index } => vec![format!("the policy in NV index {:#x}", index.index)],
+        Assertion::AuthValue => vec!["password".into()],
+        Assertion::Secret { hierarchy, policy_ref } => {
+            let reference = if policy_ref.is_empty() { String::new() } else { format!(" for {}", hex(policy_ref)) };
+            vec![format!("password of the hierarchy {hierarchy:#x}{reference}")]
+        }
+        Assertion::CommandCode(code) => vec![format!("command {code:#x}")],
+        Assertion::Or(branches) => {
+            let mut whole = vec!["one of".to_owned()];
+            for (number, branch) in branches.iter().enumerate() {
+                let (first, other) =
+                    if number + 1 == branches.len() { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+                let leads = std::iter::once(first).chain(std::iter::repeat(other));
+                whole.extend(leads.zip(lines(branch)).map(|(lead, line)| format!("{lead}{line}")));
+            }
+            whole
+        }
+    }
+}
+
+/// As tpm2-tools spell it: `sha256:0,7`.
+fn selection(selection: &Selection) -> String {
+    let bank = match selection.bank {
+        0x0004 => "sha1".into(),
+        alg::SHA256 => "sha256".into(),
+        0x000c => "sha384".into(),
+        0x000d => "sha512".into(),
+        other => format!("{other:#06x}"),
+    };
+    let numbers: Vec<_> = selection.numbers().map(|number| number.to_string()).collect();
+    format!("{bank}:{}", numbers.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::version;
+
+    #[test]
+    fn every_assertion_is_a_line_and_alternatives_are_a_tree() {
+        let index = version::index();
+        let inner = Policy::of([Assertion::AuthValue, Assertion::CommandCode(0x131)]);
+        let policy = Policy::of([
+            Assertion::pcr7(&[0; 32]),
+            Assertion::nv(index.clone(), (*b"0001").into()),
+            Assertion::Or(vec![inner.clone(), Policy::of([Assertion::Or(vec![inner, Policy::default()])])]),
+            Assertion::AuthorizeNv { index },
+        ]);
+        let digest = "66687aadf862bd776c8fc18b8e9f8e20089714856ee233b3902a591d0d5f2925";
+        let expected = format!(
+            "PCR sha256:7 with the digest {digest}\nNV index 0x1500020 equals 30303031\none of\n├─ password\n\
+             │  command 0x131\n└─ one of\n   ├─ password\n   │  command 0x131\n   └─ nothing: it always holds\n\
+             the policy in NV index 0x1500020"
+        );
+        assert_eq!(lines(&policy).join("\n"), expected);
+    }
+}

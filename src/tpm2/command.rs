@@ -1,0 +1,74 @@
+//! Commands for which ESYS or tss-esapi has no use, as bytes (part 1, section 18).
+
+use super::constants::{alg, cc, rh};
+use crate::bytes::{Buffer, Reader, Writer, bounded};
+
+/// Bytes of the largest of them.
+const MAX: usize = 64;
+/// Bytes of a header: tag, size, command code.
+const HEADER: usize = 10;
+/// `TPM_ST`.
+const NO_SESSIONS: u16 = 0x8001;
+const SESSIONS: u16 = 0x8002;
+
+/// A command in TPM form.
+pub type Command = Buffer<MAX>;
+
+/// `TPM2_ReadPublic` of an object (part 3, section 12.4).
+#[must_use]
+pub fn read_public(object: u32) -> Command {
+    command(NO_SESSIONS, cc::READ_PUBLIC, |writer| writer.be32(object))
+}
+
+/// Name and Qualified Name in the answer to it.
+#[must_use]
+pub fn names(answer: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut reader = Reader::new(answer.get(HEADER..)?);
+    let _public = reader.tpm2b()?;
+    Some((reader.tpm2b()?, reader.tpm2b()?))
+}
+
+/// `TPM2_SetPrimaryPolicy` (part 3, section 24.3) that leaves a hierarchy, whose password is empty, none.
+#[must_use]
+pub fn take_policy_away(hierarchy: u32) -> Command {
+    command(SESSIONS, cc::HIERARCHY_SET_PRIMARY_POLICY, |writer| {
+        empty_password(writer.be32(hierarchy)).tpm2b(&[]).be16(alg::NULL)
+    })
+}
+
+/// `TPM2_DictionaryAttackParameters` (part 3, section 25.3), with an empty lockout password; both times are in seconds.
+#[must_use]
+pub fn dictionary_attack_parameters(max_tries: u32, recovery_time: u32, lockout_recovery: u32) -> Command {
+    command(SESSIONS, cc::DICTIONARY_ATTACK_PARAMETERS, |writer| {
+        empty_password(writer.be32(rh::LOCKOUT)).be32(max_tries).be32(recovery_time).be32(lockout_recovery)
+    })
+}
+
+/// An authorization area of one empty password: no nonce, no attributes.
+fn empty_password(writer: Writer<'_>) -> Writer<'_> {
+    writer.be32(9).be32(rh::PASSWORD).bytes(&[0; 5])
+}
+
+fn command(tag: u16, code: u32, body: impl Fn(Writer<'_>) -> Writer<'_>) -> Command {
+    let length = |body: &Command| u32::try_from(HEADER + body.len()).unwrap_or_default();
+    // All of them have a fixed size, and fit.
+    let body: Command = bounded(&body).unwrap_or_default();
+    bounded(|writer| writer.be16(tag).be32(length(&body)).be32(code).bytes(&body)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_those_of_the_commands() {
+        for (command, size) in [
+            (read_public(0x8100_0001), 14),
+            (take_policy_away(rh::OWNER), 31),
+            (dictionary_attack_parameters(256, 30, 86400), 39),
+        ] {
+            assert_eq!((command.len(), command[2..6].to_vec()), (size, (size as u32).to_be_bytes().to_vec()));
+        }
+        assert_eq!(take_policy_away(rh::OWNER)[..14], [0x80, 0x02, 0, 0, 0, 31, 0, 0, 0x01, 0x2e, 0x40, 0, 0, 0x01]);
+    }
+}

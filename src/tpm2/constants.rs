@@ -1,0 +1,64 @@
+//! Numbers of the TPM Library (part 2, section 6; handles: section 7).
+
+/// `TPM_ALG_ID`.
+pub mod alg {
+    pub const RSA: u16 = 0x0001;
+    pub const AES: u16 = 0x0006;
+    pub const SHA256: u16 = 0x000b;
+    pub const NULL: u16 = 0x0010;
+    pub const ECC: u16 = 0x0023;
+    pub const CFB: u16 = 0x0043;
+}
+
+/// `TPM_ECC_CURVE`.
+pub mod curve {
+    pub const NIST_P256: u16 = 0x0003;
+    pub const NIST_P384: u16 = 0x0004;
+    pub const NIST_P521: u16 = 0x0005;
+}
+
+/// `TPM_CC`.
+pub mod cc {
+    pub const HIERARCHY_SET_PRIMARY_POLICY: u32 = 0x0000_012e;
+    pub const DICTIONARY_ATTACK_PARAMETERS: u32 = 0x0000_013a;
+    pub const POLICY_NV: u32 = 0x0000_0149;
+    pub const POLICY_SECRET: u32 = 0x0000_0151;
+    pub const POLICY_AUTHORIZE: u32 = 0x0000_016a;
+    pub const POLICY_AUTH_VALUE: u32 = 0x0000_016b;
+    pub const POLICY_COMMAND_CODE: u32 = 0x0000_016c;
+    pub const POLICY_OR: u32 = 0x0000_0171;
+    pub const READ_PUBLIC: u32 = 0x0000_0173;
+    pub const POLICY_PCR: u32 = 0x0000_017f;
+    pub const POLICY_AUTHORIZE_NV: u32 = 0x0000_0192;
+}
+
+/// `TPM_RH`: permanent handles.
+pub mod rh {
+    pub const OWNER: u32 = 0x4000_0001;
+    pub const NULL: u32 = 0x4000_0007;
+    pub const PASSWORD: u32 = 0x4000_0009;
+    pub const LOCKOUT: u32 = 0x4000_000a;
+    pub const ENDORSEMENT: u32 = 0x4000_000b;
+}
+
+/// `TPM_PT`: properties of a TPM.
+pub mod pt {
+    pub const NV_INDEX_MAX: u32 = 0x0000_0117;
+    pub const NV_BUFFER_MAX: u32 = 0x0000_012c;
+    pub const PERMANENT: u32 = 0x0000_0200;
+    pub const STARTUP_CLEAR: u32 = 0x0000_0201;
+}
+
+/// `TPMA_PERMANENT` (part 2, section 8.6).
+pub mod permanent {
+    pub const OWNER_AUTH_SET: u32 = 1 << 0;
+    pub const ENDORSEMENT_AUTH_SET: u32 = 1 << 1;
+    pub const LOCKOUT_AUTH_SET: u32 = 1 << 2;
+    pub const IN_LOCKOUT: u32 = 1 << 9;
+}
+
+/// `TPMA_STARTUP_CLEAR` (part 2, section 8.7).
+pub mod startup_clear {
+    pub const STORAGE_ENABLED: u32 = 1 << 1;
+    pub const ENDORSEMENT_ENABLED: u32 = 1 << 2;
+}

@@ -1,0 +1,29 @@
+//! What the TPM Library lays down, as bytes: pure, bounded by the specification's maxima, and without a TPM.
+//!
+//! - [`constants`]: algorithms, curves, handles, commands;
+//! - [`name`], [`nv`], [`public`], [`selection`]: Names, public areas of indices and of objects, PCR selections;
+//! - [`command`]: commands for which ESYS has no use;
+//! - [`storage_key`]: the key that sessions are salted to;
+//! - [`duplication`], [`kdf`], [`ecdh`], [`cfb`]: an object wrapped for another TPM's storage key;
+//! - [`key_file`]: a wrapped key as a file.
+//!
+//! "Part n" is that of the Trusted Platform Module Library Specification, Family 2.0, Level 00, Revision 01.59.
+
+pub mod cfb;
+pub mod command;
+pub mod constants;
+pub mod duplication;
+pub mod ecdh;
+mod kdf;
+pub mod key_file;
+pub mod name;
+pub mod nv;
+pub mod public;
+pub mod selection;
+pub mod storage_key;
+
+pub use name::Name;
+pub use nv::NvPublic;
+pub use public::Public;
+pub use selection::Selection;
+pub use storage_key::StorageKey;
