@@ -26,7 +26,7 @@ fn a_tpm_provisioned_with_tpm2_tools_gives_its_secrets() {
 }
 
 #[test]
-fn a_tpm_that_another_program_has_provisioned_is_left_alone() {
+fn a_tpm_provisioned_by_another_program_is_not_overwritten() {
     let machine = Machine::new();
     let layout = Layout::default();
     provision_with_tools(&machine.tpm, &machine.keyset, &machine.identity, &layout);
@@ -64,7 +64,7 @@ fn a_tpm_that_we_provisioned_gives_its_secrets_to_tpm2_tools() {
 
 /// What `provision` defines, as layout 3 has it; NO_DA is the one addition.
 #[test]
-fn the_attributes_are_those_of_the_layout() {
+fn the_indices_have_the_attributes_of_the_layout() {
     let machine = Machine::provisioned();
     let public = machine.tpm.tools().ok("nvreadpublic", &[]);
     let attributes = |index: &str| {
@@ -88,7 +88,7 @@ fn the_attributes_are_those_of_the_layout() {
 
 /// After boot, as root, with tpm2-tools: the door is shut.
 #[test]
-fn after_setup_nobody_reads_anything() {
+fn after_setup_tpm2_tools_read_nothing() {
     let machine = Machine::provisioned();
     machine.boot(Boot::Production, "trust setup").ok();
     let tools = machine.tpm.tools();

@@ -3,7 +3,7 @@
 use harness::{Boot, Machine};
 
 #[test]
-fn finish_takes_everything_back() {
+fn finish_withdraws_every_secret() {
     let machine = Machine::provisioned();
     let run = machine.boot(
         Boot::Production,
@@ -30,7 +30,7 @@ fn finish_takes_everything_back() {
 }
 
 #[test]
-fn finish_does_not_wait_for_whoever_is_in_there() {
+fn finish_withdraws_secrets_from_a_busy_tmpfs_without_waiting() {
     let machine = Machine::provisioned();
     let run = machine.boot(
         Boot::Production,
@@ -50,7 +50,7 @@ fn finish_does_not_wait_for_whoever_is_in_there() {
 
 /// Units of systemd do that when a boot comes to nothing.
 #[test]
-fn several_at_a_time_do_not_get_into_each_others_way() {
+fn concurrent_finishes_all_succeed() {
     let machine = Machine::provisioned();
     let run = machine.boot(
         Boot::Production,
@@ -96,7 +96,7 @@ fn finish_can_leave_the_identity() {
 }
 
 #[test]
-fn nothing_published_is_nothing_to_take_back() {
+fn finish_without_published_secrets_succeeds() {
     let machine = Machine::provisioned();
     let run = machine.boot(
         Boot::Production,
@@ -114,7 +114,7 @@ fn nothing_published_is_nothing_to_take_back() {
 }
 
 #[test]
-fn the_next_program_inherits_nothing_of_the_hardening() {
+fn the_executed_program_inherits_no_hardening() {
     let machine = Machine::provisioned();
     let script = r#"for field in SigBlk SigIgn NoNewPrivs Seccomp; do grep $field: /proc/self/status; done; echo mask $(umask) core $(ulimit -c) $(ulimit -H -c)"#;
     let run = machine.boot(
@@ -136,7 +136,7 @@ fn the_next_program_inherits_nothing_of_the_hardening() {
 }
 
 #[test]
-fn what_cannot_become_the_next_program_gets_nothing() {
+fn a_program_that_cannot_be_executed_gets_no_secrets() {
     let machine = Machine::provisioned();
     machine.boot(Boot::Production, "try status trust setup --exec /nonsense argument\npublished").refused(15);
     // An argument of the next program is none of ours.

@@ -24,17 +24,17 @@ fn refused(identity: Identity) {
 }
 
 #[test]
-fn rsa_2048() {
+fn an_rsa_2048_key_is_accepted() {
     carried(Identity::rsa(2048));
 }
 
 #[test]
-fn rsa_2048_in_pkcs1() {
+fn an_rsa_2048_key_in_pkcs1_is_accepted() {
     carried(Identity::rsa(2048).pkcs1());
 }
 
 #[test]
-fn rsa_3072() {
+fn an_rsa_3072_key_is_accepted() {
     // Its PKCS#8 form has 2.4 kB, in as few bytes as PEM goes: more than one index of some TPMs.
     let identity = Identity::rsa(3072);
     let size = fs::metadata(identity.key()).expect("made").len();
@@ -42,7 +42,7 @@ fn rsa_3072() {
 }
 
 #[test]
-fn rsa_4096() {
+fn an_rsa_4096_key_is_accepted() {
     let identity = Identity::rsa(4096);
     let size = fs::metadata(identity.key()).expect("made").len();
     fits_or_names_the_limit(identity, size);
@@ -69,52 +69,52 @@ fn fits_or_names_the_limit(identity: Identity, size: u64) {
 }
 
 #[test]
-fn p_256() {
+fn a_p_256_key_is_accepted() {
     carried(Identity::ec("P-256"));
 }
 
 #[test]
-fn p_256_in_sec1_with_parameters() {
+fn a_p_256_key_in_sec1_with_parameters_is_accepted() {
     carried(Identity::ec("P-256").sec1("prime256v1"));
 }
 
 #[test]
-fn p_384() {
+fn a_p_384_key_is_accepted() {
     carried(Identity::ec("P-384"));
 }
 
 #[test]
-fn lines_that_end_in_cr_lf() {
+fn lines_ending_in_cr_lf_are_accepted() {
     carried(Identity::ec("P-256").crlf());
 }
 
 #[test]
-fn as_others_write() {
+fn unusual_pem_layouts_are_accepted() {
     carried(Identity::ec("P-256").as_others_write());
 }
 
 #[test]
-fn text_before_the_pem() {
+fn text_before_the_pem_is_accepted() {
     carried(Identity::ec("P-256").with_leading_text());
 }
 
 #[test]
-fn a_chain() {
+fn a_certificate_chain_is_accepted() {
     carried(Identity::ec("P-256").with_chain(&Identity::ec("P-384")));
 }
 
 #[test]
-fn no_newline_at_the_end() {
+fn a_missing_final_newline_is_accepted() {
     carried(Identity::rsa(2048).without_final_newline());
 }
 
 #[test]
-fn an_encrypted_key() {
+fn an_encrypted_key_is_refused() {
     refused(Identity::ec("P-256").encrypted());
 }
 
 #[test]
-fn an_encrypted_key_in_pkcs1() {
+fn an_encrypted_key_in_pkcs1_is_refused() {
     let identity = Identity::rsa(2048);
     let key = identity.key();
     let key = key.to_str().expect("text");
@@ -123,20 +123,20 @@ fn an_encrypted_key_in_pkcs1() {
 }
 
 #[test]
-fn the_key_of_another_certificate() {
+fn the_key_of_another_certificate_is_refused() {
     refused(Identity::ec("P-256").with_key_of(&Identity::ec("P-256")));
     refused(Identity::rsa(2048).with_key_of(&Identity::rsa(2048)));
     refused(Identity::rsa(2048).with_key_of(&Identity::ec("P-256")));
 }
 
 #[test]
-fn truncated_pem() {
+fn truncated_pem_is_refused() {
     refused(Identity::ec("P-256").truncated());
     refused(Identity::rsa(2048).truncated());
 }
 
 #[test]
-fn files_that_are_none() {
+fn unreadable_and_empty_files_are_refused() {
     let machine = Machine::new();
     for operands in ["/nowhere $KEY", "$CERT /nowhere", "/ $KEY", "$CERT /dev/zero", "/dev/null $KEY", "$KEY $CERT"] {
         let script = format!("try status trust provision {operands}\npublished");

@@ -144,23 +144,23 @@ fn life(identity: Identity, signature: &str) {
 }
 
 #[test]
-fn rsa_2048() {
+fn an_rsa_2048_key_is_moved_into_the_tpm() {
     life(Identity::rsa(2048), "RSA-PSS");
 }
 
 #[test]
-fn p_256() {
+fn a_p_256_key_is_moved_into_the_tpm() {
     life(Identity::ec("P-256").sec1("prime256v1"), "ECDSA");
 }
 
 #[test]
-fn p_384() {
+fn a_p_384_key_is_moved_into_the_tpm() {
     life(Identity::ec("P-384"), "ECDSA");
 }
 
 /// Can the search for policies above fail? A key with the policy that they name does go out.
 #[test]
-fn a_key_that_may_be_duplicated_is() {
+fn a_duplicable_key_is_duplicated_by_tpm2_tools() {
     let tpm = Swtpm::new();
     let tools = tpm.tools();
     tools.ok("createprimary", &["-C", "o", "-G", "ecc", "-c", "parent.ctx"]);
@@ -180,7 +180,7 @@ fn a_key_that_may_be_duplicated_is() {
 
 /// Keys and certificates of every kind, published by hand in place of `setup`.
 #[test]
-fn keys_as_people_have_them() {
+fn common_key_formats_are_moved_into_the_tpm() {
     let machine = provisioned(Identity::ec("P-256"));
     let keys = machine.cell.dir().join("keys");
     fs::create_dir(&keys).expect("a writable directory");
@@ -262,7 +262,7 @@ fn keys_as_people_have_them() {
 }
 
 #[test]
-fn nothing_to_move() {
+fn finish_without_a_published_key_is_refused() {
     let machine = provisioned(Identity::ec("P-256"));
     let run = boot(&machine, "try status finish\npublished");
     run.refused(12);
@@ -290,7 +290,7 @@ fn nothing_to_move() {
 
 /// A TPM of the old tool: the message says what to do, and that does it.
 #[test]
-fn a_tpm_without_a_storage_root_key() {
+fn a_tpm_without_a_storage_root_key_is_refused_with_a_remedy() {
     let machine = with(Swtpm::new(), Identity::ec("P-256"));
     let layout = Layout::default();
     harness::provision_with_tools(&machine.tpm, &machine.keyset, &machine.identity, &layout);
@@ -309,7 +309,7 @@ fn a_tpm_without_a_storage_root_key() {
 
 /// A TPM that does not have the algorithm.
 #[test]
-fn a_tpm_that_takes_no_such_key() {
+fn a_tpm_without_the_algorithm_is_refused_and_the_key_withdrawn() {
     let machine = provisioned(Identity::ec("P-384"));
     for code in [0x2c4, 0x2d5, 0x2c1, 0x2c7, 0x2e6] {
         machine.wire.on_command(move |command| match command.code() {
@@ -324,7 +324,7 @@ fn a_tpm_that_takes_no_such_key() {
 
 /// Killed before any command: the old key or the new one is there, and a second run completes.
 #[test]
-fn killed_at_every_command() {
+fn finish_killed_at_any_command_leaves_one_whole_key() {
     let machine = provisioned(Identity::ec("P-256"));
     // On a wire of its own.
     let setup = r#"TCTI=$TOOLS trust setup"#;

@@ -24,11 +24,11 @@ fn killed_at_every_command(command: &str) {
 }
 
 #[test]
-fn setup() {
+fn setup_killed_at_any_command_publishes_nothing() {
     killed_at_every_command("setup");
 }
 
 #[test]
-fn preinit() {
+fn preinit_killed_at_any_command_publishes_nothing() {
     killed_at_every_command("preinit");
 }

@@ -45,28 +45,28 @@ fn attacked(what: &str, attack: impl Fn() -> Action + Clone + Send + 'static) {
 }
 
 #[test]
-fn forged_success_without_a_session() {
+fn a_forged_success_without_a_session_is_refused() {
     attacked("no session", || Action::Reply(without_session()));
 }
 
 #[test]
-fn forged_success_with_a_wrong_hmac() {
+fn a_forged_success_with_a_wrong_hmac_is_refused() {
     attacked("zero HMAC", || Action::Reply(with_zero_hmac()));
     attacked("empty HMAC", || Action::Reply(with_empty_hmac()));
 }
 
 #[test]
-fn the_command_dropped() {
+fn a_dropped_lock_command_is_refused() {
     attacked("dropped", || Action::Drop);
 }
 
 #[test]
-fn the_connection_closed() {
+fn a_connection_closed_at_the_lock_is_refused() {
     attacked("closed", || Action::Close);
 }
 
 #[test]
-fn an_error_in_place_of_success() {
+fn an_error_in_place_of_success_is_refused() {
     attacked("failure", || Action::Reply(Response::error(harness::rc::FAILURE).0));
     attacked("retry", || Action::Reply(Response::error(harness::rc::RETRY).0));
     // A handle that does not exist: "the session is gone".
@@ -75,7 +75,7 @@ fn an_error_in_place_of_success() {
 
 /// What an earlier boot's TPM said when PCR 7 was locked, and what it said when PCR 7 was read afterwards.
 #[test]
-fn replayed_success() {
+fn a_replayed_success_is_refused() {
     let machine = Machine::provisioned();
     machine.wire.take();
     machine.boot(Boot::Production, "trust setup").ok();
@@ -106,7 +106,7 @@ fn replayed_success() {
 
 /// The TPM extends PCR 7, but the proof is withheld or false.
 #[test]
-fn a_false_proof() {
+fn a_missing_or_false_proof_is_refused() {
     let machine = Machine::provisioned();
     let proofs: [fn() -> Action; 3] =
         [|| Action::Drop, || Action::Close, || Action::Reply(Response::error(harness::rc::FAILURE).0)];
@@ -122,7 +122,7 @@ fn a_false_proof() {
 
 /// One answer that is lost costs nothing but a second attempt, which is made on a new link, in a new session.
 #[test]
-fn an_extension_whose_answer_is_lost_once() {
+fn a_response_lost_once_is_made_up_by_a_second_attempt() {
     let machine = Machine::provisioned();
     for command in ["setup", "preinit", "lock"] {
         let mut lost = false;
@@ -140,7 +140,7 @@ fn an_extension_whose_answer_is_lost_once() {
 
 /// PCR 7 is not extended, and then shown as if it had been, so that there seems to be nothing left to do.
 #[test]
-fn a_locked_value_that_is_only_shown() {
+fn a_locked_value_without_an_extension_is_refused() {
     let machine = Machine::provisioned();
     machine.wire.take();
     machine.boot(Boot::Production, "trust lock").ok();
@@ -162,7 +162,7 @@ fn a_locked_value_that_is_only_shown() {
 
 /// Another PCR is extended in the place of PCR 7.
 #[test]
-fn another_pcr_in_its_place() {
+fn an_extension_of_another_pcr_is_refused() {
     let machine = Machine::provisioned();
     machine.wire.on_command(|command| {
         if !extends(command) {
@@ -177,7 +177,7 @@ fn another_pcr_in_its_place() {
 
 /// A program that is interrupted between reading and locking has nothing to say in the matter.
 #[test]
-fn signals_do_not_stop_it() {
+fn signals_do_not_prevent_the_lock() {
     let machine = Machine::provisioned();
     machine.wire.on_command(|command| {
         if command.code() == cc::NV_READ {

@@ -1,5 +1,5 @@
 //! Power cuts: a TPM counts one after the use of a protected index as a failed
-//! attempt, and after a few of those it is in lockout (tests/premises.rs).
+//! attempt, and after a few of those it is in lockout (tests/tpm_assumptions.rs).
 
 use harness::{Action, Boot, Identity, Layout, Machine, Swtpm, cc, provision_with_tools};
 
@@ -16,7 +16,7 @@ const CUTS: u32 = 40;
 /// `setup` is no use of the protected index that a power cut afterwards would count: not on a machine of the old tool,
 /// whose TPM counts as it came from the factory, and not on one of ours.
 #[test]
-fn a_machine_that_is_never_shut_down() {
+fn power_cuts_after_setup_do_not_count_towards_lockout() {
     let tools: fn(&Machine) = |machine| {
         provision_with_tools(&machine.tpm, &machine.keyset, &machine.identity, &Layout::default());
         machine.tpm.reboot();
@@ -35,7 +35,7 @@ fn a_machine_that_is_never_shut_down() {
 
 /// A machine of ours whose power fails in the middle of `setup`, again and again, before the TPM could be told.
 #[test]
-fn power_that_fails_in_the_middle() {
+fn power_cuts_during_setup_do_not_end_in_lockout() {
     let machine = Machine::provisioned();
     for at in 0..CUTS {
         // It follows the use of the protected index. Nothing comes after it.

@@ -77,7 +77,7 @@ fn copies(remains: &Remains, secret: &[u8]) -> (usize, usize) {
 
 /// `setup` looked at: before the first secret, with the first, locked, when each part is published, at its end.
 #[test]
-fn a_secret_is_in_one_place_while_it_is_needed_and_then_in_none() {
+fn a_secret_is_in_memory_once_and_then_wiped() {
     let machine = Machine::with(Swtpm::new(), Identity::rsa(2048));
     machine.provision();
     let (passphrase, key) = (passphrase(&machine), lines(&machine.identity));
@@ -121,7 +121,7 @@ fn a_secret_is_in_one_place_while_it_is_needed_and_then_in_none() {
 }
 
 #[test]
-fn a_new_passphrase_is_in_one_place_and_then_in_none() {
+fn a_new_passphrase_is_in_memory_once_and_then_wiped() {
     let machine = Machine::with(Swtpm::new(), Identity::ec("P-256"));
     machine.provision();
     let commands = &[(cc::PCR_EVENT, "PCR 7 is locked")];
@@ -134,7 +134,7 @@ fn a_new_passphrase_is_in_one_place_and_then_in_none() {
 
 /// What `provision` has made and was given is gone from the stack before the lock, and from everywhere at the end.
 #[test]
-fn what_was_provisioned_is_in_no_memory() {
+fn provisioned_secrets_are_wiped_from_memory() {
     let machine = Machine::with(Swtpm::new(), Identity::rsa(2048));
     let commands = &[(cc::PCR_EVENT, "PCR 7 is locked")];
     let phases = phases(&machine, Boot::Limited, r#"trust provision "$CERT" "$KEY""#, commands);
@@ -149,7 +149,7 @@ fn what_was_provisioned_is_in_no_memory() {
 /// Somebody of the same uid with the same capabilities, short of those to look into whatever he likes, while
 /// the program has the secrets.
 #[test]
-fn nobody_looks_into_it() {
+fn other_processes_cannot_read_its_memory() {
     let machine = Machine::with(Swtpm::new(), Identity::ec("P-256"));
     machine.provision();
     let (has_them, looked) = (machine.cell.dir().join("has-them"), machine.cell.dir().join("looked"));

@@ -27,7 +27,7 @@ fn free(tools: &Tools, indices: &[String]) {
 
 /// Says that NV memory is full, wherever it is found out, and goes on from there when there is room.
 #[test]
-fn provisioning_waits_for_room() {
+fn provisioning_a_full_tpm_is_refused_and_then_completed() {
     let machine = Machine::new();
     let tools = machine.tpm.tools();
     let large = fill(tools, 0x0180_0000, "2048");

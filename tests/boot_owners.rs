@@ -124,7 +124,7 @@ fn keep_key(machine: &Machine, hierarchy: &str) -> String {
 
 /// The attacker knows what is public of the machine, policies and certificate, and what the TPM shows everybody.
 #[test]
-fn a_tpm_that_an_attacker_has_laid_out() {
+fn a_tpm_prepared_by_an_attacker_is_refused() {
     let machine = new_machine();
     let certificate = sha256(&[&fs::read(machine.identity.cert()).expect("made")]);
     let new = machine.tpm.state();
@@ -171,7 +171,7 @@ fn a_tpm_that_an_attacker_has_laid_out() {
 
 /// What an owner who was not at the provisioning has changed since is found out as well; and no size makes it panic.
 #[test]
-fn a_proof_of_something_else() {
+fn a_wrong_proof_of_provisioning_is_refused() {
     let machine = new_machine();
     machine.provision();
     let owner = admin_password(&machine);
@@ -215,7 +215,7 @@ fn a_proof_of_something_else() {
 
 /// A new passphrase is written to no index that can be read in another way, nor is anything read from one.
 #[test]
-fn indices_that_are_not_laid_out_as_they_must_be() {
+fn indices_with_other_attributes_are_refused() {
     let machine = new_machine();
     machine.provision();
     let owner = admin_password(&machine);
@@ -261,7 +261,7 @@ fn indices_that_are_not_laid_out_as_they_must_be() {
 
 /// A password does not replace a hierarchy's policy: both give its rights.
 #[test]
-fn policies_that_an_attacker_has_given_the_hierarchies() {
+fn hierarchy_policies_of_an_attacker_are_removed() {
     let machine = new_machine();
     let tools = machine.tpm.tools();
     let code = |command: &str| {
@@ -301,7 +301,7 @@ fn policies_that_an_attacker_has_given_the_hierarchies() {
 /// A key of the endorsement hierarchy is still the same when the TPM has been cleared: who has put one in the place of the
 /// storage root key could own a cleared TPM that an authority vouches for.
 #[test]
-fn a_storage_root_key_that_outlives_a_clear() {
+fn a_storage_root_key_that_outlives_a_clear_is_refused() {
     let machine = new_machine();
     let before = keep_key(&machine, "e");
     machine.tpm.tools().ok("clear", &["-c", "p"]);
@@ -317,7 +317,7 @@ fn a_storage_root_key_that_outlives_a_clear() {
 
 /// Indices in the way, locked for ever or of the firmware's making.
 #[test]
-fn indices_that_an_attacker_has_left() {
+fn indices_left_by_an_attacker_are_replaced() {
     let machine = new_machine();
     let tools = machine.tpm.tools();
     for index in ["0x1500002", "0x1500023", "0x1500040"] {

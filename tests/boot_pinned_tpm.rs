@@ -63,7 +63,7 @@ fn refused(machine: &Machine, run: &Run, why: &str) {
 }
 
 #[test]
-fn a_tpm_that_the_authority_vouches_for_costs_no_command_more() {
+fn a_tpm_with_a_signed_storage_root_key_needs_no_further_commands() {
     let machine = certified();
     let count = |command: &str| {
         machine.wire.take();
@@ -80,7 +80,7 @@ fn a_tpm_that_the_authority_vouches_for_costs_no_command_more() {
 }
 
 #[test]
-fn nobody_has_vouched() {
+fn a_missing_or_wrong_srk_signature_is_refused() {
     let machine = certified();
     let signature = file(&machine, "trust.srk.cred");
     let genuine = fs::read(&signature).expect("it is there");
@@ -108,7 +108,7 @@ fn nobody_has_vouched() {
 
 /// The password of its owner is for the TPM that was seen, too.
 #[test]
-fn nobody_has_vouched_for_the_tpm_whose_policy_version_is_raised() {
+fn raise_without_an_srk_signature_is_refused() {
     let machine = certified();
     let raise = format!("try status trust raise 0002 --srk-signature {SIGNATURE}\npublished");
     let signature = file(&machine, "trust.srk.cred");
@@ -126,7 +126,7 @@ fn nobody_has_vouched_for_the_tpm_whose_policy_version_is_raised() {
 
 /// The secrets of a machine are for the TPM that was seen at its provisioning, and so is a new passphrase.
 #[test]
-fn another_tpm_of_the_same_fleet() {
+fn another_tpm_of_the_same_keyset_is_refused() {
     let ours = certified();
     // Somebody has put another TPM in the place of ours, and provisioned it for our keyset.
     let mut swapped = Machine::with(Swtpm::new(), ours.identity);
@@ -147,7 +147,7 @@ fn another_tpm_of_the_same_fleet() {
 /// Who clears the TPM owns it, and can lay it out with the policies of our keyset, which are public: our image then boots
 /// with a passphrase of their choice, for a disk of theirs. Where an authority is asked, it does not.
 #[test]
-fn an_attacker_who_clears_the_tpm_and_lays_it_out_anew() {
+fn a_tpm_provisioned_by_an_attacker_is_refused() {
     let machine = certified();
     machine.tpm.tools().ok("clear", &["-c", "p"]);
     let theirs = Layout {
@@ -169,7 +169,7 @@ fn an_attacker_who_clears_the_tpm_and_lays_it_out_anew() {
 
 /// A key that is nobody's storage root key in particular: the session is salted to one of the null hierarchy.
 #[test]
-fn a_tpm_without_a_storage_root_key() {
+fn a_tpm_without_a_storage_root_key_is_refused() {
     let machine = certified();
     machine.wire.on_response(|command, _| match command.code() {
         cc::READ_PUBLIC => Action::Reply(Response::error(rc::HANDLE | 0x100).0),
@@ -181,7 +181,7 @@ fn a_tpm_without_a_storage_root_key() {
 
 /// The private key is wrapped for no other storage key either.
 #[test]
-fn finish_asks_as_well() {
+fn finish_without_an_srk_signature_wraps_no_key() {
     let machine = certified();
     let script = |signature: &str| {
         let finish = format!("finish --key-to-tpm --pcr7data \"$PCR7DATA\" --srk-signature {signature}");
@@ -202,7 +202,7 @@ fn finish_asks_as_well() {
 
 /// What an authority's certificate may be, and what it may not.
 #[test]
-fn certificates_of_authorities() {
+fn unusable_authority_certificates_are_refused() {
     let machine = certified();
     let genuine = fs::read(machine.keyset.pcr7data().join("policy-2/authorities/snakeoil.pem")).expect("it is there");
     let not_a_certificate = fs::read(machine.keyset.pubkeys().join("luks-snakeoil.pem")).expect("it is there");
@@ -223,7 +223,7 @@ fn certificates_of_authorities() {
 
 /// ECDSA, where the kernel knows it; where it does not, that is what it says.
 #[test]
-fn an_authority_on_a_curve() {
+fn an_ecdsa_authority_is_accepted_where_the_kernel_verifies_ecdsa() {
     let machine = certified();
     let [key, authority, statement] = ["ca.key", "ca.pem", "statement"].map(|name| file(&machine, name));
     let name = run("sh", &["-c", &format!("tail -c +3 '{}' | sha256sum", text(&file(&machine, "srk.pub")))]);
@@ -258,7 +258,7 @@ fn an_authority_on_a_curve() {
 /// Somebody on the wire who names a key of his own, and relays everything, reads what the program and the TPM have
 /// encrypted for each other. Where an authority is asked, he gets nothing.
 #[test]
-fn an_interposer_with_a_key_of_his_own() {
+fn an_interposer_with_its_own_key_is_refused() {
     let machine = certified();
     let authorities = machine.keyset.pcr7data().join("policy-2/authorities");
     let aside = machine.keyset.pcr7data().join("aside");
@@ -281,7 +281,7 @@ fn an_interposer_with_a_key_of_his_own() {
 
 /// Where another tool has made an RSA storage root key: said before anything is written, and both remedies work.
 #[test]
-fn a_root_key_that_nobody_can_vouch_for_is_refused_before_anything_is_written() {
+fn provision_refuses_an_unsuitable_root_key_before_writing_anything() {
     let provision = r#"provision --srk-public /cell/srk.pub "$CERT" "$KEY""#;
     for remedy in [&["evictcontrol", "-C", "o", "-c", "0x81000001"][..], &["clear", "-c", "p"]] {
         let machine = Machine::new();

@@ -105,19 +105,19 @@ fn provision_cut_off(when: Cut) {
 }
 
 #[test]
-fn provision_cut_off_before_any_command() {
+fn provision_cut_off_before_any_command_is_completed_by_the_next_run() {
     provision_cut_off(Cut::Before);
 }
 
 #[test]
-fn provision_cut_off_after_any_command() {
+fn provision_cut_off_after_any_command_is_completed_by_the_next_run() {
     provision_cut_off(Cut::After);
 }
 
 /// Until the owner has a password, an attacker who cuts the power can set the policies of those hierarchies that have none.
 /// The next run takes them away again, and success is said of no TPM that has one.
 #[test]
-fn provision_cut_off_by_an_attacker_who_sets_policies() {
+fn hierarchy_policies_set_between_power_cuts_are_removed() {
     let machine = Machine::with(harness::Swtpm::new(), harness::Identity::ec("P-256"));
     let (tools, attackers) = (machine.tpm.tools(), "01".repeat(32));
     fs::write(tools.dir().join("attackers.policy"), [1; 32]).expect("a writable directory");
@@ -166,7 +166,7 @@ fn provision_cut_off_by_an_attacker_who_sets_policies() {
 
 /// The passphrase is the old one until the command that writes the new one is carried out, and then the new one.
 #[test]
-fn preinit_cut_off_at_any_command() {
+fn preinit_cut_off_at_any_command_leaves_one_whole_passphrase() {
     let machine = Machine::provisioned();
     let passphrase = |script: &str| {
         let run = machine.boot(Boot::Production, &format!("trust {script}\nsecret machine:luks >/cell/passphrase"));
@@ -214,7 +214,7 @@ fn preinit_cut_off_at_any_command() {
 /// The policy version is the old one until the command that writes the new one is carried out, and then the new one; and
 /// nobody who cuts the power brings the TPM nearer to its lockout.
 #[test]
-fn raise_cut_off_at_any_command() {
+fn raise_cut_off_at_any_command_leaves_one_whole_version() {
     let machine = Machine::provisioned();
     machine.tpm.off();
     let provisioned = machine.tpm.state();

@@ -112,7 +112,7 @@ fn another_mount_namespace_does_not_see_the_tmpfs() {
 }
 
 #[test]
-fn the_defaults_are_those_of_an_initrd() {
+fn without_options_secrets_are_published_in_the_default_places() {
     let machine = Machine::provisioned();
     machine
         .boot(
@@ -165,7 +165,7 @@ fn keys_are_in_the_user_keyring_and_nowhere_else() {
 }
 
 #[test]
-fn a_timeout_is_the_kernels() {
+fn a_key_timeout_is_set_in_the_kernel() {
     let machine = Machine::provisioned();
     let script = "trust setup --key-timeout 1000\ngrep machine:luks /proc/keys | awk '{print \"expires\", $4}'";
     let run = machine.boot(Boot::Production, script);

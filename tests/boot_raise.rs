@@ -33,7 +33,7 @@ fn machines() -> [Machine; 2] {
 }
 
 #[test]
-fn what_was_signed_for_an_older_version_opens_nothing_any_more() {
+fn policies_signed_for_an_older_version_are_refused() {
     for machine in machines() {
         assert_eq!(machine.attempt("setup").status(), 0);
         let run = raise(&machine, Boot::Tpm, "0002");
@@ -57,7 +57,7 @@ fn what_was_signed_for_an_older_version_opens_nothing_any_more() {
 }
 
 #[test]
-fn what_is_raised_already_stays_as_it_is() {
+fn a_version_already_raised_is_not_written_again() {
     for machine in machines() {
         assert_eq!(raise(&machine, Boot::Tpm, "0002").status(), 0);
         assert!(has_written(&machine));
@@ -80,7 +80,7 @@ fn what_is_raised_already_stays_as_it_is() {
 }
 
 #[test]
-fn only_a_boot_that_is_signed_for_it() {
+fn raise_is_refused_in_boots_not_signed_for_it() {
     for machine in machines() {
         for boot in [Boot::Production, Boot::Limited] {
             let run = raise(&machine, boot, "0002");
@@ -99,7 +99,7 @@ fn only_a_boot_that_is_signed_for_it() {
 
 /// In the entry of a production boot lies what was signed for it; and a name is no signature.
 #[test]
-fn a_boot_that_claims_to_be_one() {
+fn a_boot_with_the_entry_of_a_tpm_boot_is_refused() {
     let machine = Machine::provisioned();
     let (from, to) = (machine.keyset.entry(&Boot::Tpm.pcr7()), machine.keyset.entry(&Boot::Production.pcr7()));
     for name in ["info.json", "tpm_passwd.policy.signed"] {
@@ -112,7 +112,7 @@ fn a_boot_that_claims_to_be_one() {
 
 /// Whatever the owner has written there: it is not shown on a console.
 #[test]
-fn a_version_that_is_none() {
+fn a_malformed_version_is_refused_and_not_printed() {
     let layout = Layout::default();
     let mut machine = Machine::with(Swtpm::new(), Identity::ec("P-256"));
     let tools = machine.tpm.tools().tcti();
@@ -134,7 +134,7 @@ fn a_version_that_is_none() {
 }
 
 #[test]
-fn a_tpm_that_was_never_provisioned() {
+fn an_unprovisioned_tpm_is_refused_and_locked() {
     let machine = Machine::with(Swtpm::new(), Identity::ec("P-256"));
     raise(&machine, Boot::Tpm, "0002").refused(11);
     locked(&machine, Boot::Tpm);

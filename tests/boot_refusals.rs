@@ -23,7 +23,7 @@ fn refused(machine: &Machine, boot: Boot, status: i32) -> Run {
 }
 
 #[test]
-fn an_unknown_pcr_7() {
+fn unknown_pcr7_is_refused_and_locked() {
     let machine = Machine::provisioned();
     machine.tpm.reboot();
     let event = sha256(&[b"another image"]);
@@ -36,7 +36,7 @@ fn an_unknown_pcr_7() {
 }
 
 #[test]
-fn limited_and_tpm_boots() {
+fn limited_and_tpm_boots_are_refused_and_locked() {
     let machine = Machine::provisioned();
     assert!(refused(&machine, Boot::Limited, 12).stderr.contains("limited"));
     assert!(refused(&machine, Boot::Tpm, 12).stderr.contains("tpm"));
@@ -44,7 +44,7 @@ fn limited_and_tpm_boots() {
 
 /// A boot that somebody calls a production boot, with a policy that nobody signed for it.
 #[test]
-fn a_limited_boot_that_claims_to_be_production() {
+fn a_limited_boot_with_a_production_entry_is_refused_and_locked() {
     let machine = Machine::provisioned();
     let (from, to) = (machine.keyset.entry(&Boot::Production.pcr7()), machine.keyset.entry(&Boot::Limited.pcr7()));
     for name in ["info.json", "tpm_luks.policy.signed"] {
@@ -55,7 +55,7 @@ fn a_limited_boot_that_claims_to_be_production() {
 }
 
 #[test]
-fn an_edited_signature() {
+fn an_edited_signature_is_refused_and_locked() {
     let machine = Machine::provisioned();
     let path = machine.keyset.entry(&Boot::Production.pcr7()).join("tpm_luks.policy.signed");
     let genuine = fs::read(&path).expect("made");
@@ -73,7 +73,7 @@ fn an_edited_signature() {
 }
 
 #[test]
-fn a_foreign_keyset() {
+fn a_foreign_keyset_is_refused_and_locked() {
     let mut machine = Machine::provisioned();
     let foreign = Keyset::foreign("snakeoil");
     machine.cell.set("PCR7DATA", foreign.pcr7data());
@@ -81,7 +81,7 @@ fn a_foreign_keyset() {
 }
 
 #[test]
-fn a_foreign_signature_under_our_public_key() {
+fn a_foreign_signature_is_refused_and_locked() {
     let machine = Machine::provisioned();
     let foreign = Keyset::foreign("snakeoil");
     let name = "tpm_luks.policy.signed";
@@ -93,7 +93,7 @@ fn a_foreign_signature_under_our_public_key() {
 }
 
 #[test]
-fn missing_and_broken_pcr7data() {
+fn missing_and_malformed_pcr7data_is_refused_and_locked() {
     let machine = Machine::provisioned();
     let entry = machine.keyset.entry(&Boot::Production.pcr7());
     let breakages: [(&str, &str); 9] = [
@@ -140,7 +140,7 @@ fn a_fifo_in_pcr7data_is_not_waited_for() {
 
 /// The owner raises the version: what was signed for the old one is worth nothing.
 #[test]
-fn an_old_policy_version() {
+fn an_old_policy_version_is_refused_and_locked() {
     let machine = Machine::new();
     let layout = Layout { srk: true, ..Layout::default() };
     provision_with_tools(&machine.tpm, &machine.keyset, &machine.identity, &layout);
@@ -155,12 +155,12 @@ fn an_old_policy_version() {
 }
 
 #[test]
-fn an_unprovisioned_tpm() {
+fn an_unprovisioned_tpm_is_refused_and_locked() {
     refused(&Machine::new(), Boot::Production, 11);
 }
 
 #[test]
-fn another_layout() {
+fn another_layout_is_refused_and_locked() {
     let machine = Machine::new();
     let layout = Layout::default();
     provision_with_tools(&machine.tpm, &machine.keyset, &machine.identity, &layout);
@@ -171,7 +171,7 @@ fn another_layout() {
 }
 
 #[test]
-fn a_tpm_in_lockout() {
+fn a_tpm_in_lockout_is_refused_and_locked() {
     let machine = Machine::new();
     let layout = Layout::default();
     provision_with_tools(&machine.tpm, &machine.keyset, &machine.identity, &layout);
@@ -185,7 +185,7 @@ fn a_tpm_in_lockout() {
 }
 
 #[test]
-fn a_tpm_without_a_sha256_bank() {
+fn a_tpm_without_a_sha256_bank_is_refused() {
     let machine = Machine::with(Swtpm::with_banks(Banks::Sha1), harness::Identity::ec("P-256"));
     for command in ["setup", "preinit", r#"provision "$CERT" "$KEY""#] {
         let run = machine.boot(Boot::Production, &format!("try status trust {command}\npublished"));
@@ -195,7 +195,7 @@ fn a_tpm_without_a_sha256_bank() {
 }
 
 #[test]
-fn a_tpm_1_2() {
+fn a_tpm_1_2_is_refused_and_named() {
     let machine = Machine::with(Swtpm::with_banks(Banks::Tpm12), harness::Identity::ec("P-256"));
     for command in ["setup", "lock", r#"provision "$CERT" "$KEY""#] {
         let run = machine.script(&format!("try status trust {command}\npublished"));

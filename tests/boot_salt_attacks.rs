@@ -61,7 +61,7 @@ fn salted_to(machine: &Machine) -> Vec<u32> {
 
 /// A key whose private part may be anywhere is not salted to. A key that the TPM makes takes its place.
 #[test]
-fn a_key_that_need_not_be_in_the_tpm() {
+fn a_salt_key_that_may_exist_outside_the_tpm_is_refused() {
     let machine = attacked(LOADED_KEY);
     for command in ["setup", "preinit"] {
         let run = machine.boot(Boot::Production, &format!("trust {command}\nsecret machine:luks >/dev/null"));
@@ -74,7 +74,7 @@ fn a_key_that_need_not_be_in_the_tpm() {
 
 /// A key with the right attributes that is not the TPM's: the TPM does not arrive at the same secret, and all ends.
 #[test]
-fn a_foreign_key_that_looks_right() {
+fn a_foreign_key_with_the_right_attributes_is_refused() {
     let machine = attacked(STORAGE_KEY);
     for command in ["setup", "preinit", "lock"] {
         let run = machine.boot(Boot::Production, &format!("try status trust {command}\npublished"));

@@ -102,7 +102,7 @@ fn nothing_secret_crosses_the_wire() {
 
 /// The same search finds all of it when tpm2-tools read the same indices: it can find something.
 #[test]
-fn the_search_finds_what_tpm2_tools_let_everybody_see() {
+fn the_search_finds_secrets_in_the_traffic_of_tpm2_tools() {
     let (machine, mut needles) = new_machine(Identity::rsa(2048));
     machine.provision();
     machine.tpm.tools().wire().take();
@@ -193,7 +193,7 @@ fn nothing_secret_is_left_in_memory_after_a_failure() {
 }
 
 #[test]
-fn nothing_secret_is_said() {
+fn nothing_secret_is_printed() {
     let machine = Machine::new();
     let mut said = String::new();
     for (boot, script) in [
@@ -222,7 +222,7 @@ fn nothing_secret_is_said() {
 }
 
 #[test]
-fn no_file_but_those_of_the_tmpfs() {
+fn secrets_are_in_no_file_outside_the_tmpfs() {
     let machine = Machine::provisioned();
     let run = machine.boot(
         Boot::Production,

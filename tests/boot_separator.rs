@@ -33,7 +33,7 @@ fn boot_after(machine: &Machine, boot: Boot, events: &[Digest], script: &str) ->
 }
 
 #[test]
-fn a_separator_that_came_first_is_told() {
+fn a_separator_before_the_lock_is_refused_and_named() {
     const WORDS: &str = "systemd has already extended PCR 7 with os-separator (systemd-pcrosseparator.service)";
     let machine = Machine::provisioned();
     for command in ["setup", "preinit"] {
@@ -53,7 +53,7 @@ fn a_separator_that_came_first_is_told() {
 }
 
 #[test]
-fn a_lock_is_told_whatever_came_after_it() {
+fn an_earlier_lock_is_named_whatever_followed_it() {
     let machine = Machine::provisioned();
     for events in
         [vec![lock()], vec![lock(), lock()], vec![lock(), separator()], vec![lock(), separator(), lock(), lock()]]
@@ -71,7 +71,7 @@ fn a_lock_is_told_whatever_came_after_it() {
 /// By somebody who minds no lock of a file: what was read has been read, and PCR 7 is locked all the same. Where it does not
 /// show what it must, it is extended once more.
 #[test]
-fn a_separator_right_before_or_after_the_lock() {
+fn a_separator_next_to_the_lock_leaves_pcr_7_locked() {
     let machine = Machine::provisioned();
     for (command, after) in [("setup", false), ("setup", true), ("preinit", false), ("preinit", true), ("lock", true)] {
         let (raw, mut done) = (machine.tpm.raw(), false);
@@ -119,7 +119,7 @@ fn hash(algorithm: &str, bytes: &str) -> String {
 }
 
 #[test]
-fn the_lock_is_in_the_log_with_the_digest_of_every_bank() {
+fn the_lock_is_logged_with_the_digest_of_every_bank() {
     let machine = Machine::with(Swtpm::with_banks(Banks::Four), Identity::rsa(2048));
     machine.provision();
     machine.tpm.reboot();
@@ -173,7 +173,7 @@ fn the_log_is_locked_while_pcr_7_must_not_change() {
 
 /// Nothing that could be in the place of the log keeps PCR 7 from being locked, nor is it followed or waited for.
 #[test]
-fn a_log_that_is_none_is_in_nobodys_way() {
+fn an_unusable_log_does_not_prevent_the_lock() {
     let machine = Machine::provisioned();
     let attempt = |what: &str, command: &str| {
         let script = format!(
@@ -202,7 +202,7 @@ fn a_log_that_is_none_is_in_nobodys_way() {
 
 /// `systemd-tpm2-setup` would define an index for each NvPCR at every boot, with the owner's empty password.
 #[test]
-fn what_systemd_tpm2_setup_tries_in_vain_brings_no_lockout_nearer() {
+fn failed_attempts_of_systemd_tpm2_setup_count_towards_no_lockout() {
     let machine = Machine::provisioned();
     machine.boot(Boot::Production, "trust setup").ok();
     let before = machine.tpm.failed_attempts();

@@ -106,7 +106,7 @@ fn taken_over(
 
 /// What a command does not need is an error, so that a program which has not been taken over locks all the same.
 #[test]
-fn who_takes_it_over_can_do_no_more_than_it_does() {
+fn a_process_taken_over_is_refused_other_system_calls() {
     let machine = Machine::provisioned();
     let keyring = || ("find the keyring", libc::SYS_keyctl, [0, u64::MAX - 3, 0, 0, 0, 0]);
     for (command, at, needs_keyring) in
@@ -134,7 +134,7 @@ fn who_takes_it_over_can_do_no_more_than_it_does() {
 
 /// What no process like this one ever does ends it, whatever else somebody would have tried then.
 #[test]
-fn who_starts_a_program_ends_it() {
+fn a_process_taken_over_is_killed_at_forbidden_system_calls() {
     let machine = Machine::provisioned();
     for (what, number) in [("execve", libc::SYS_execve), ("ptrace", libc::SYS_ptrace), ("bpf", libc::SYS_bpf)] {
         let (outcomes, run) = taken_over(&machine, "setup", cc::NV_READ, move |_| vec![(what, number, [0; 6])]);
@@ -145,7 +145,7 @@ fn who_starts_a_program_ends_it() {
 
 /// The filter refuses nothing that the programs want themselves.
 #[test]
-fn no_call_of_its_own_is_refused() {
+fn no_command_needs_a_refused_system_call() {
     for program in [trust_initrd(), trust_host()] {
         let mut machine = Machine::new();
         machine.cell.set("TRUST", &program);

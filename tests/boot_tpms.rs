@@ -7,7 +7,7 @@ const WHOLE_JOB: &str =
     "trust setup\ncmp /priv/factory/secure/server.crt $CERT\ncmp /priv/factory/secure/server.key $KEY";
 
 #[test]
-fn a_small_nv_buffer() {
+fn a_small_nv_buffer_is_read_in_pieces() {
     let machine = Machine::new();
     machine.wire.limit_nv_buffer(512);
     machine.provision();
@@ -49,22 +49,22 @@ fn by(front: Front) {
 }
 
 #[test]
-fn by_tcp() {
+fn a_tpm_is_reached_by_tcp() {
     by(Front::Tcp);
 }
 
 #[test]
-fn by_the_simulators_protocol() {
+fn a_tpm_is_reached_by_the_simulators_protocol() {
     by(Front::Mssim);
 }
 
 #[test]
-fn by_a_character_device() {
+fn a_tpm_is_reached_by_a_character_device() {
     by(Front::Device);
 }
 
 #[test]
-fn by_swtpm_itself() {
+fn swtpm_is_reached_without_a_relay() {
     for tpm in [Swtpm::new(), Swtpm::on_tcp()] {
         let mut machine = Machine::with(tpm, Identity::ec("P-256"));
         let tcti = machine.tpm.tcti();
@@ -75,7 +75,7 @@ fn by_swtpm_itself() {
 }
 
 #[test]
-fn a_tpm_that_appears_late() {
+fn a_tpm_that_appears_late_is_waited_for() {
     let mut machine = Machine::provisioned();
     let late = machine.cell.dir().join("late");
     machine.cell.set("TCTI", "swtpm:path=/cell/late");
@@ -94,7 +94,7 @@ fn a_tpm_that_appears_late() {
 }
 
 #[test]
-fn a_tpm_that_never_appears() {
+fn an_absent_tpm_is_refused_in_bounded_time() {
     let machine = Machine::new();
     for tcti in
         ["swtpm:path=/nowhere", "swtpm:host=127.0.0.1,port=1", "mssim:host=127.0.0.1,port=1", "device:/dev/tpm7"]
@@ -118,7 +118,7 @@ fn a_tpm_that_never_appears() {
 
 /// Codes by which a TPM asks to be asked again.
 #[test]
-fn a_tpm_that_asks_to_be_asked_again() {
+fn commands_are_repeated_when_the_tpm_asks_for_it() {
     let machine = Machine::new();
     for code in [rc::RETRY, rc::YIELDED, rc::TESTING] {
         let mut asked = std::collections::BTreeMap::<Vec<u8>, u32>::new();
@@ -139,7 +139,7 @@ fn a_tpm_that_asks_to_be_asked_again() {
 
 /// One that never stops asking is given up.
 #[test]
-fn a_tpm_that_never_stops_asking() {
+fn a_tpm_that_stays_busy_is_refused() {
     let machine = Machine::provisioned();
     for code in [rc::RETRY, rc::YIELDED, rc::TESTING] {
         machine.wire.on_command(move |_| harness::Action::Reply(harness::Response::error(code).0));
@@ -151,7 +151,7 @@ fn a_tpm_that_never_stops_asking() {
 
 /// Somebody extends another PCR while setup runs: IMA does.
 #[test]
-fn pcr_10_extended_all_the_while() {
+fn extensions_of_pcr_10_do_not_disturb() {
     let machine = Machine::provisioned();
     let (raw, mut seen) = (machine.tpm.raw(), HashSet::new());
     machine.wire.on_command(move |command| {

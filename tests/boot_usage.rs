@@ -4,7 +4,7 @@ use harness::{Boot, Machine, run, trust_initrd};
 use std::process::Command;
 
 #[test]
-fn wrong_command_lines() {
+fn wrong_command_lines_are_refused() {
     let machine = Machine::new();
     let wrong = [
         "",
@@ -47,7 +47,7 @@ fn wrong_command_lines() {
 }
 
 #[test]
-fn help_is_no_failure() {
+fn help_exits_with_success() {
     let help = |args: &[&str]| {
         let output = Command::new(trust_initrd()).args(args).env_clear().output().expect("it runs");
         assert!(output.status.success(), "{args:?}: {output:?}");
@@ -120,7 +120,7 @@ fn what_is_appended_to_the_signed_command_line_is_refused() {
 }
 
 #[test]
-fn it_is_static() {
+fn the_program_is_static() {
     let program = trust_initrd();
     let header = run("readelf", &["--program-headers", "--wide", program.to_str().expect("text")]);
     assert!(!header.contains("INTERP"), "{header}");
@@ -130,7 +130,7 @@ fn it_is_static() {
 
 /// Only what it needs: no other process, and no file beside its arguments, /proc, what it mounts, and the log of its lock.
 #[test]
-fn it_opens_what_it_is_told_to_and_nothing_else() {
+fn setup_opens_no_unexpected_file() {
     let machine = Machine::provisioned();
     let run = machine.boot(
         Boot::Production,

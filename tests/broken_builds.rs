@@ -31,7 +31,7 @@ fn name(patch: &Path) -> &str {
 }
 
 #[test]
-fn they_fit_the_sources() {
+fn every_patch_applies() {
     let mut misfits = String::new();
     for patch in patches() {
         let mut command = Command::new("patch");
@@ -45,7 +45,7 @@ fn they_fit_the_sources() {
 }
 
 #[test]
-fn they_name_tests_that_are_there_and_what_these_say() {
+fn every_patch_names_an_existing_test_and_its_words() {
     for patch in patches() {
         let text = fs::read_to_string(&patch).expect("text");
         let notices: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("Notices: ")).collect();
@@ -62,7 +62,7 @@ fn they_name_tests_that_are_there_and_what_these_say() {
 
 /// What SECURITY.md names beside a guarantee is there.
 #[test]
-fn guarantees_name_them() {
+fn guarantees_name_existing_patches() {
     let page = fs::read_to_string(workspace().join("SECURITY.md")).expect("text");
     let rows = page.lines().filter_map(|line| line.strip_prefix("| "));
     let rows: Vec<_> = rows.filter(|row| row.starts_with(|c: char| c.is_ascii_digit())).collect();

@@ -76,7 +76,7 @@ fn assert_refused(run: &Run) {
 }
 
 #[test]
-fn a_sealed_volume_opens_by_itself_and_again() {
+fn a_sealed_volume_opens_unattended_and_again() {
     let machine = Sealed::new();
     let run = machine.run("opens first /cell/disk\nopens second /cell/disk\ncryptsetup luksDump /cell/disk | grep -c trust-seal | sed 's/^/seals /'");
     assert_eq!((run.ok().value("first"), run.value("second"), run.value("seals")), ("0", "0", "1"));
@@ -190,7 +190,7 @@ fn a_null_cipher_is_refused() {
 
 /// What an installer finds on its disk, or has made by mistake: a seal would make it true for good.
 #[test]
-fn what_does_not_encrypt_is_not_sealed() {
+fn a_volume_that_does_not_encrypt_is_not_sealed() {
     let machine = Sealed::new();
     for (behind, word, other, why) in [
         ("\"segments\":{", "aes-xts-plain64", "cipher_null-ecb", "of its data, \"cipher_null-ecb\""),
@@ -221,7 +221,7 @@ fn what_does_not_encrypt_is_not_sealed() {
 
 /// A volume that no boot could open, or that another passphrase than the TPM's is for.
 #[test]
-fn what_the_passphrase_does_not_open_is_not_sealed() {
+fn a_volume_that_the_passphrase_does_not_open_is_not_sealed() {
     let machine = Sealed::new();
     let run = machine.run(
         r#"
@@ -267,7 +267,7 @@ fn another_passphrase_breaks_the_seal() {
 
 /// Between the look and the opening: a program in the place of cryptsetup changes the disk first.
 #[test]
-fn what_was_verified_is_what_is_opened() {
+fn the_verified_header_is_the_one_opened() {
     let machine = Sealed::new();
     let between = machine.0.dir().join("between");
     let swap = "#!/bin/bash\ndd if=/cell/evil of=/cell/disk bs=1M conv=notrunc status=none\nexec cryptsetup \"$@\"\n";
@@ -289,7 +289,7 @@ fn what_was_verified_is_what_is_opened() {
 }
 
 #[test]
-fn nobody_can_change_the_header_in_memory() {
+fn the_header_in_memory_cannot_be_changed() {
     let machine = Sealed::new();
     let spoil = machine.0.dir().join("spoil");
     let script = "#!/bin/bash\nfor word in \"$@\"; do case $word in /proc/self/fd/*) header=$word ;; esac; done\n\
@@ -324,7 +324,7 @@ fn seal_needs_a_passphrase_and_a_volume() {
 
 /// What `cryptsetup` said, and its numbers, are not ours.
 #[test]
-fn statuses_of_cryptsetup_do_not_pass_for_ours() {
+fn statuses_of_cryptsetup_are_not_passed_on() {
     let machine = Sealed::new();
     let run = machine.run(
         r#"
@@ -352,7 +352,7 @@ fn statuses_of_cryptsetup_do_not_pass_for_ours() {
 
 /// Each is named by `luks open`, or else by `luks seal`, and does what these say make the volume open again?
 #[test]
-fn what_keeps_a_volume_closed_is_named_and_the_remedy_works() {
+fn the_reason_why_a_volume_stays_closed_is_named_and_the_remedy_works() {
     let machine = Sealed::new();
     for (what, damage, at_open, at_seal, remedy) in [
         (
@@ -454,7 +454,7 @@ fn what_keeps_a_volume_closed_is_named_and_the_remedy_works() {
 
 /// What stands in the way beside the volume: each is named, and what is said helps.
 #[test]
-fn what_is_in_the_way_is_named_and_the_remedy_works() {
+fn obstacles_are_named_and_the_remedies_work() {
     let machine = Sealed::new();
     let run = machine.run(
         r#"
@@ -509,7 +509,7 @@ fn a_detached_header_is_named() {
 
 /// What an older `luks seal` has sealed: cryptsetup would end with 1, and say nothing.
 #[test]
-fn a_way_that_leads_nowhere_is_named_before_cryptsetup_runs() {
+fn a_header_without_a_usable_keyslot_is_named_before_cryptsetup_runs() {
     let machine = Sealed::new();
     for (change, why) in [
         ("cryptsetup config --priority ignore --key-slot 0 /cell/old", "has the priority `ignore`"),
@@ -627,7 +627,7 @@ fn opened(run: &Run) -> Vec<&str> {
 }
 
 #[test]
-fn a_volume_is_found_by_the_names_in_its_header_whoever_else_has_them() {
+fn a_volume_is_found_by_label_or_uuid_despite_duplicates() {
     let machine = Sealed::new();
     let run = with_devices(
         &machine,
@@ -715,7 +715,7 @@ fn a_volume_is_waited_for_and_another_one_in_its_place_refused() {
 
 /// The file that stands for the volume of a whole disk may be larger than its header says, and smaller.
 #[test]
-fn sizes_of_headers() {
+fn headers_of_every_size_are_sealed_and_opened() {
     let machine = Sealed::new();
     let run = machine.run(
         r#"

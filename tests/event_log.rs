@@ -50,7 +50,7 @@ fn contents(log: &[u8], name: &str) -> usize {
 }
 
 #[test]
-fn logs_of_firmware_replay_to_what_the_tpm_held() {
+fn firmware_logs_replay_to_the_recorded_pcr_7() {
     for (name, pcr7) in [
         ("direct.bin", "93b528f71c899a923644af08f7ec89520b39fdbc327d11d2aea34e4ca958f073"),
         ("shim.bin", "848f582891179bcd3582fda532eff2502b81d1b59e53c11f48c05d412395f6c7"),
@@ -65,7 +65,7 @@ fn logs_of_firmware_replay_to_what_the_tpm_held() {
 }
 
 #[test]
-fn a_boot_like_the_expected_one_needs_no_explanation() {
+fn an_expected_boot_gets_no_explanation() {
     for name in ["direct.bin", "shim.bin"] {
         let log = log(name);
         assert_eq!(explain(&log, &[list(&log, "\"owner\"")]), "");
@@ -113,7 +113,7 @@ fn another_signer_is_named() {
 
 /// What firmware measures beside what EDK II by itself does, on the way to and from a policy that knows nothing of it.
 #[test]
-fn what_other_firmware_measures_is_named_with_what_to_do() {
+fn unexpected_firmware_events_are_named_with_a_remedy() {
     let good = log("direct.bin");
     let (events, list) = (measured(&good), list(&good, "\"owner\""));
     let separator = events.iter().position(|(kind, _)| *kind == event_log::SEPARATOR).unwrap();
@@ -181,7 +181,7 @@ fn what_other_firmware_measures_is_named_with_what_to_do() {
 }
 
 #[test]
-fn the_policy_that_comes_closest_counts() {
+fn the_closest_policy_is_explained() {
     let log = log("shim.bin");
     let list = list(&log, "\"owner\"");
     let text = explain(&log, &[other(&list, "PK"), other(&list, "SbatLevel"), other(&list, "KEK")]);
@@ -195,7 +195,7 @@ fn the_policy_that_comes_closest_counts() {
 
 /// Nobody vouches for a log: cut anywhere, and with any byte changed, it is text or nothing.
 #[test]
-fn broken_logs_end_in_text_or_nothing() {
+fn malformed_logs_yield_bounded_text_or_none() {
     let log = log("direct.bin");
     let list = list(&log, "\"owner\"");
     for at in (0..log.len()).step_by(3) {
@@ -212,7 +212,7 @@ fn broken_logs_end_in_text_or_nothing() {
 }
 
 #[test]
-fn broken_lists_are_no_lists() {
+fn malformed_lists_yield_bounded_text() {
     let log = log("direct.bin");
     for list in ["", "\n\n", "db", " \n \n", "\u{0}\u{1} x y z"] {
         let text = explain(&log, &[list.to_owned()]);
@@ -221,7 +221,7 @@ fn broken_lists_are_no_lists() {
 }
 
 #[test]
-fn a_refused_boot_says_what_is_wrong() {
+fn a_refused_boot_is_explained() {
     let machine = Machine::provisioned();
     fs::copy(harness::workspace().join("tests/data/event-logs/direct.bin"), machine.cell.dir().join("log")).unwrap();
     let log = log("direct.bin");

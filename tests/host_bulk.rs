@@ -59,7 +59,7 @@ fn paths(home: &Home, serials: &[&str]) -> String {
 }
 
 #[test]
-fn three_hundred_at_once() {
+fn three_hundred_machines_are_made_at_once() {
     let home = Home::with_keyset();
     let output = home.output(&["sudi", "add", "k", "default", "--count", "300"]);
     let printed = String::from_utf8(output.stdout).unwrap();
@@ -91,7 +91,7 @@ fn three_hundred_at_once() {
 }
 
 #[test]
-fn a_list_as_it_comes() {
+fn a_list_with_bom_blank_lines_and_cr_lf_is_read() {
     let home = Home::with_keyset();
     let file = list(&home, "list", &["\u{feff}SN1\r", "", "  ", "Zoë 2\r", "SN3"]);
     let serials = ["SN1", "Zoë 2", "SN3"];
@@ -114,7 +114,7 @@ fn a_list_as_it_comes() {
 }
 
 #[test]
-fn a_list_from_standard_input() {
+fn a_list_is_read_from_standard_input() {
     let home = Home::with_keyset();
     let mut child = home.command(&from("-", &[])).stdin(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"SN1\nSN2").unwrap();
@@ -176,7 +176,7 @@ fn a_list_with_a_mistake_makes_nothing() {
 }
 
 #[test]
-fn names_that_are_hard_but_fair() {
+fn unusual_but_valid_serials_are_accepted() {
     let home = Home::with_keyset();
     let longest = "ß".repeat(32);
     let serials = ["日本-1", "a b", "x;rm -rf $HOME", "*", "SN'1", "#3", "~", &longest, "a.b", "e\u{301}"];
@@ -187,7 +187,7 @@ fn names_that_are_hard_but_fair() {
 }
 
 #[test]
-fn interrupted_and_gone_on_with() {
+fn an_interrupted_run_is_completed_by_the_next() {
     let home = Home::with_keyset();
     let serials: Vec<_> = (0..400).map(|n| format!("SN{n:04}")).collect();
     let file = list(&home, "list", &serials.iter().map(String::as_str).collect::<Vec<_>>());
@@ -216,7 +216,7 @@ fn interrupted_and_gone_on_with() {
 }
 
 #[test]
-fn killed_and_gone_on_with() {
+fn a_killed_run_is_completed_by_the_next() {
     let home = Home::with_keyset();
     let mut child = home.command(&["sudi", "add", "k", "default", "--count", "400"]).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -236,7 +236,7 @@ fn killed_and_gone_on_with() {
 }
 
 #[test]
-fn two_with_the_same_list_make_each_machine_once() {
+fn two_runs_with_one_list_make_each_machine_once() {
     let home = Home::with_keyset();
     let serials: Vec<_> = (0..200).map(|n| format!("SN{n:04}")).collect();
     let serials: Vec<_> = serials.iter().map(String::as_str).collect();

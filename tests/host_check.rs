@@ -113,7 +113,7 @@ fn a_fresh_keyset_has_no_findings() {
 }
 
 #[test]
-fn a_keyset_without_values_lacks_them() {
+fn a_keyset_without_pcr7data_is_an_error() {
     let (home, keyset) = home();
     fs::remove_dir_all(keyset.join("pcr7data")).unwrap();
     one(&home, "error", "pcr7data", "is missing");
@@ -123,7 +123,7 @@ fn a_keyset_without_values_lacks_them() {
 }
 
 #[test]
-fn what_is_missing_is_missed() {
+fn missing_files_are_errors() {
     let (whole, keyset) = home();
     let files = run("find", &[text(&keyset), "-type", "f"]);
     for file in files.lines() {
@@ -154,7 +154,7 @@ fn what_is_missing_is_missed() {
 }
 
 #[test]
-fn half_a_keyset_is_looked_at_to_the_end() {
+fn an_incomplete_keyset_is_checked_to_the_end() {
     let (home, keyset) = home();
     for dir in ["manifest-ca", "sudi-ca", "uefi-pk", "uefi-db", "tpmpol-luks"] {
         fs::remove_dir_all(keyset.join(dir)).unwrap();
@@ -224,7 +224,7 @@ fn one_cause_is_one_finding() {
 }
 
 #[test]
-fn a_slip_in_a_name_is_no_reason_to_make_a_keyset() {
+fn a_misspelled_name_is_answered_with_the_nearest() {
     let (home, keyset) = home();
     let said = |name: &str| {
         let output = home.output(&["keyset", "check", name]);
@@ -246,7 +246,7 @@ fn a_slip_in_a_name_is_no_reason_to_make_a_keyset() {
 }
 
 #[test]
-fn files_that_others_can_reach() {
+fn files_accessible_to_others_are_errors() {
     let (home, keyset) = home();
     let key = keyset.join("uefi-pk/privkey.pem");
     for mode in [0o640, 0o604, 0o660, 0o601] {
@@ -271,14 +271,14 @@ fn files_that_others_can_reach() {
 }
 
 #[test]
-fn an_owner_who_is_another() {
+fn files_of_another_owner_are_errors() {
     let (home, keyset) = home();
     run("chown", &["4711", text(&keyset.join("uki-tpm/cert.pem"))]);
     one(&home, "error", "uki-tpm/cert.pem", "uid 4711");
 }
 
 #[test]
-fn what_does_not_belong_there() {
+fn unexpected_files_are_named() {
     let (home, keyset) = home();
     fs::write(keyset.join("notes"), "").unwrap();
     fs::create_dir_all(keyset.join(".git/objects")).unwrap();
@@ -306,7 +306,7 @@ fn what_does_not_belong_there() {
 }
 
 #[test]
-fn names_that_could_play_with_a_terminal() {
+fn control_characters_in_file_names_are_not_printed() {
     let (home, keyset) = home();
     fs::write(keyset.join("a\n\u{1b}[2Jerror"), "").unwrap();
     let printed = home.ok(&["keyset", "check", "k"]);
@@ -314,7 +314,7 @@ fn names_that_could_play_with_a_terminal() {
 }
 
 #[test]
-fn keys_that_are_another() {
+fn keys_that_do_not_match_their_certificates_are_errors() {
     let (home, keyset) = home();
     for dir in ["uefi-db", "manifest/default", "manifest/default/sudi/SN1"] {
         let key = keyset.join(dir).join("privkey.pem");
@@ -329,7 +329,7 @@ fn keys_that_are_another() {
 }
 
 #[test]
-fn chains_that_lead_elsewhere() {
+fn certificates_of_another_issuer_are_errors() {
     let (home, keyset) = home();
     // By a stranger with the same name.
     let product = fs::read_to_string(keyset.join("manifest/default/uuid")).unwrap();
@@ -372,7 +372,7 @@ fn chains_that_lead_elsewhere() {
 }
 
 #[test]
-fn certificates_that_end_or_have_not_begun() {
+fn certificates_near_or_beyond_their_validity_are_named() {
     let (home, keyset) = home();
     let usage = ["-addext", "keyUsage=digitalSignature", "-addext", "extendedKeyUsage=codeSigning"];
     let with = |dates: &[&str]| {
@@ -394,7 +394,7 @@ fn certificates_that_end_or_have_not_begun() {
 }
 
 #[test]
-fn certificates_that_say_they_are_something_else() {
+fn certificates_with_wrong_subjects_or_usages_are_named() {
     let (home, keyset) = home();
     let machine = "manifest/default/sudi/SN1";
     let product = fs::read_to_string(keyset.join("manifest/default/uuid")).unwrap();
@@ -430,7 +430,7 @@ fn certificates_that_say_they_are_something_else() {
 }
 
 #[test]
-fn numbers_that_should_tell_things_apart() {
+fn duplicate_and_malformed_guids_are_named() {
     let (home, keyset) = home();
     let guid = keyset.join("uefi-kek/guid");
     let sound = fs::read(&guid).unwrap();
@@ -447,7 +447,7 @@ fn numbers_that_should_tell_things_apart() {
 }
 
 #[test]
-fn policies_that_a_target_would_refuse() {
+fn policies_that_a_target_would_refuse_are_errors() {
     let (home, keyset) = home();
     let data = keyset.join("pcr7data/policy-2");
     let entry = |boot: Boot| {
@@ -509,7 +509,7 @@ fn policies_that_a_target_would_refuse() {
 
 /// Each finding says what to do; done, the keyset is sound again.
 #[test]
-fn what_findings_say_is_to_be_done_helps() {
+fn remedies_of_findings_help() {
     let (made, _) = home();
     let values = "trust keyset pcr7data k --pcr7-tpm tpm --pcr7-prod production --pcr7-limited limited";
     let entry = format!("pcr7data/policy-2/{}", trust::policy::pcr7data::path_of(&Boot::Production.pcr7()));
@@ -583,7 +583,7 @@ fn without_private_keys_the_rest_is_checked() {
 }
 
 #[test]
-fn keys_in_tokens_are_left_there() {
+fn keys_in_tokens_are_counted_and_not_opened() {
     let (home, keyset) = home();
     // Nothing that could be asked for a PIN is opened.
     let pem = |der: &str| format!("-----BEGIN PKCS#11 PROVIDER URI-----\n{der}\n-----END PKCS#11 PROVIDER URI-----\n");

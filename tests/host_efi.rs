@@ -131,7 +131,7 @@ fn subject(certificate: &Path) -> String {
 }
 
 #[test]
-fn what_debian_signed_is_accepted_for_its_authority_alone() {
+fn programs_of_debian_are_accepted_for_its_authority_only() {
     let (home, stranger) = with_one();
     let ca = debian_ca(&home);
     let kernel = assets::Kernel::new().image;
@@ -153,7 +153,7 @@ fn what_debian_signed_is_accepted_for_its_authority_alone() {
 }
 
 #[test]
-fn what_microsoft_signed_is_accepted_for_either_authority() {
+fn programs_of_microsoft_are_accepted_for_either_authority() {
     let (home, stranger) = with_one();
     let shim = assets::path(SHIM);
     for (number, year) in [("1", "2011"), ("2", "2023")] {
@@ -186,7 +186,7 @@ fn by_pesign(file: &Path) -> String {
 }
 
 #[test]
-fn digests_are_those_of_others() {
+fn digests_equal_those_of_pesign_and_osslsigncode() {
     let (home, signer) = with_one();
     let signed = home.path().join("signed.efi");
     let mut files: Vec<_> = BY_DEBIAN.iter().chain(&UNSIGNED).chain([&SHIM]).map(|name| assets::path(name)).collect();
@@ -207,7 +207,7 @@ fn digests_are_those_of_others() {
 }
 
 #[test]
-fn others_verify_what_is_signed_here() {
+fn other_tools_verify_our_signatures() {
     let home = Home::with_keyset();
     let signed = home.path().join("signed.efi");
     let roles = ["uefi-db", "uki-production", "uki-limited", "uki-tpm"].map(|role| Signer::of_keyset(&home, role));
@@ -225,7 +225,7 @@ fn others_verify_what_is_signed_here() {
 }
 
 #[test]
-fn what_others_sign_is_verified_here() {
+fn signatures_of_other_tools_are_verified() {
     let (home, signer, stranger) = with_two();
     let (key, cert) = (&signer.key, &signer.cert);
     let signed = home.path().join("signed.efi");
@@ -252,7 +252,7 @@ fn what_others_sign_is_verified_here() {
 }
 
 #[test]
-fn signatures_add_up() {
+fn signatures_are_added_to_existing_ones() {
     let (home, one, two) = with_two();
     let file = home.path().join("program.efi");
     fs::copy(assets::path(STUB), &file).unwrap();
@@ -273,7 +273,7 @@ fn signatures_add_up() {
 }
 
 #[test]
-fn signatures_taken_off_and_put_back_with_sbattach() {
+fn signatures_reattached_with_sbattach_are_verified() {
     let (home, signer) = with_one();
     let (file, signature) = (home.path().join("program.efi"), home.path().join("signature"));
     for name in [STUB, UNSIGNED[0]] {
@@ -294,7 +294,7 @@ fn signatures_taken_off_and_put_back_with_sbattach() {
 
 /// A stub with sections of odd names and sizes, as `objcopy` adds them.
 #[test]
-fn sections_of_all_kinds() {
+fn unusual_sections_are_signed_and_verified() {
     let (home, signer) = with_one();
     let (file, data) = (home.path().join("program.efi"), home.path().join("data"));
     let mut image = assets::path("usr/lib/systemd/boot/efi/linuxx64.efi.stub");
@@ -317,7 +317,7 @@ fn sections_of_all_kinds() {
 }
 
 #[test]
-fn a_uki_of_ukify() {
+fn a_uki_of_ukify_is_signed_and_verified() {
     let (home, signer) = with_one();
     let (uki, initrd) = (home.path().join("uki.efi"), home.path().join("initrd"));
     fs::write(&initrd, vec![0x5a; 100_001]).unwrap();
@@ -335,7 +335,7 @@ fn a_uki_of_ukify() {
 }
 
 #[test]
-fn what_people_see() {
+fn the_report_names_signer_and_digest_without_colours() {
     let (home, signer) = with_one();
     let file = home.path().join("program.efi");
     sign(&home, &assets::path(STUB), &signer, &file, &[]);

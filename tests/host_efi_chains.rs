@@ -99,7 +99,7 @@ fn sbverify_accepts(file: &Path, anchor: &Party) -> bool {
 }
 
 #[test]
-fn any_certificate_of_the_way_may_be_the_one_given() {
+fn any_certificate_of_the_chain_is_accepted_as_anchor() {
     let world = World::new();
     let root = world.party("root", CA, None);
     let middle = world.party("middle", CA, Some(&root));
@@ -119,7 +119,7 @@ fn any_certificate_of_the_way_may_be_the_one_given() {
 
 /// The hole in sbverify 0.9.4: an embedded intermediate whose issuer is nowhere makes any certificate good.
 #[test]
-fn an_intermediate_without_issuer_vouches_for_nobody() {
+fn an_intermediate_without_its_issuer_is_refused() {
     let world = World::new();
     let root = world.party("root", CA, None);
     let middle = world.party("middle", CA, Some(&root));
@@ -135,7 +135,7 @@ fn an_intermediate_without_issuer_vouches_for_nobody() {
 }
 
 #[test]
-fn a_name_is_not_enough() {
+fn an_issuer_with_only_the_same_name_is_refused() {
     let world = World::new();
     let root = world.party("root", CA, None);
     let signer = world.party("signer", SIGNER, Some(&root));
@@ -159,7 +159,7 @@ fn a_name_is_not_enough() {
 }
 
 #[test]
-fn only_authorities_issue() {
+fn certificates_issued_by_no_ca_are_refused() {
     let world = World::new();
     let root = world.party("root", CA, None);
     for (name, extensions, why) in [
@@ -184,7 +184,7 @@ fn only_authorities_issue() {
 }
 
 #[test]
-fn path_lengths_count() {
+fn chains_beyond_the_path_length_are_refused() {
     let world = World::new();
     let none_below = &["basicConstraints=critical,CA:TRUE,pathlen:0", "keyUsage=critical,keyCertSign"];
     let root = world.party("root", none_below, None);
@@ -199,7 +199,7 @@ fn path_lengths_count() {
 
 /// Firmware has no clock, so that what it started yesterday it starts today.
 #[test]
-fn time_is_noted_and_no_reason() {
+fn expired_certificates_are_noted_and_accepted() {
     let world = World::new();
     let root = world.party("root", CA, None);
     let past = ["-not_before", "20200101000000Z", "-not_after", "20210101000000Z"];
@@ -211,7 +211,7 @@ fn time_is_noted_and_no_reason() {
 
 /// The same two certificates over and over: bounded work, and no loop.
 #[test]
-fn circles_end() {
+fn circular_chains_are_refused_in_bounded_time() {
     let world = World::new();
     let first = world.party("first", CA, None);
     let second = world.party("second", CA, Some(&first));

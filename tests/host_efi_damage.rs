@@ -112,7 +112,7 @@ fn places(image: &Image<'_>) -> BTreeSet<usize> {
 }
 
 #[test]
-fn every_byte_of_a_small_program_counts() {
+fn a_change_of_any_byte_is_refused() {
     let sample = Sample::ours("sha256");
     assert!(sample.accepts(&sample.bytes));
     assert!(sample.passing(0..sample.bytes.len(), &[0x10]).is_empty());
@@ -120,7 +120,7 @@ fn every_byte_of_a_small_program_counts() {
 
 /// All that no signature covers, in a program with one signature: how long that says it is, up to its padding.
 #[test]
-fn without_a_checksum_every_byte_counts_but_the_padding() {
+fn without_a_checksum_only_a_change_of_the_padding_passes() {
     for (hash, masks) in [("sha256", &[0x01, 0x06, 0x80][..]), ("sha384", &[0x02])] {
         let sample = Sample::ours(hash).without_check_sum();
         let passing = sample.passing(0..sample.bytes.len(), masks);
@@ -131,7 +131,7 @@ fn without_a_checksum_every_byte_counts_but_the_padding() {
 }
 
 #[test]
-fn what_debian_signed_is_refused_after_any_change() {
+fn changed_programs_of_debian_are_refused() {
     for (name, anchor) in [
         ("usr/libexec/fwupd/efi/fwupdx64.efi.signed", "fwupd"),
         ("usr/lib/systemd/boot/efi/systemd-bootx64.efi.signed", "systemd-boot"),
@@ -147,7 +147,7 @@ fn what_debian_signed_is_refused_after_any_change() {
 }
 
 #[test]
-fn without_a_checksum_what_passes_is_what_nobody_believes() {
+fn without_a_checksum_only_a_change_of_an_ignored_length_passes() {
     let masks = &[0x01];
     for (name, anchor) in [
         ("usr/libexec/fwupd/efi/fwupdx64.efi.signed", "fwupd"),
@@ -195,7 +195,7 @@ impl Random {
 
 /// Changed, cut, grown, moved about: never a panic, and never accepted with another digest.
 #[test]
-fn mutations() {
+fn mutated_programs_neither_panic_nor_pass_with_another_digest() {
     let sample = Sample::ours("sha256").without_check_sum();
     let digest = |bytes: &[u8]| Image::parse(bytes).and_then(|image| authenticode::digest(&image, Hash::Sha256)).ok();
     let original = digest(&sample.bytes);

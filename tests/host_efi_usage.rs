@@ -63,7 +63,7 @@ impl Desk {
 }
 
 #[test]
-fn files_that_are_no_programs() {
+fn files_other_than_pe_programs_are_refused() {
     let desk = Desk::new();
     let stub = desk.read("stub.efi");
     for (name, bytes, why) in [
@@ -83,7 +83,7 @@ fn files_that_are_no_programs() {
 }
 
 #[test]
-fn programs_that_contradict_themselves() {
+fn inconsistent_headers_are_refused() {
     let desk = Desk::new();
     let stub = desk.read("stub.efi");
     let pe = u32::from_le_bytes(stub[0x3c..0x40].try_into().unwrap()) as usize;
@@ -110,7 +110,7 @@ fn programs_that_contradict_themselves() {
 
 /// As tools leave them that pad a file, or clear a signature in place. Firmware refuses such a program.
 #[test]
-fn entries_of_nothing_in_the_certificate_table_are_mended_by_signing_anew() {
+fn empty_certificate_table_entries_are_repaired_by_signing_anew() {
     let desk = Desk::new();
     desk.home.ok(&desk.sign_args("stub.efi", &desk.key, &desk.cert, "signed.efi"));
     let signed = desk.read("signed.efi");
@@ -168,7 +168,7 @@ fn a_stale_checksum_is_noted_and_refused_when_that_is_asked_for() {
 }
 
 #[test]
-fn of_several_certificates_one_may_be_unreadable() {
+fn one_unreadable_certificate_of_several_is_passed_over() {
     let desk = Desk::new();
     desk.home.ok(&desk.sign_args("stub.efi", &desk.key, &desk.cert, "signed.efi"));
     desk.write("broken.der", b"0\x82\0\x04abcd");
@@ -181,7 +181,7 @@ fn of_several_certificates_one_may_be_unreadable() {
 
 /// sbsign hashes past a gap as firmware does; what is in it, nobody has signed.
 #[test]
-fn gaps_may_only_be_empty() {
+fn gaps_that_are_not_zero_are_refused() {
     let desk = Desk::new();
     let mut bytes = desk.read("stub.efi");
     let pe = u32::from_le_bytes(bytes[0x3c..0x40].try_into().unwrap()) as usize;
@@ -213,7 +213,7 @@ fn gaps_may_only_be_empty() {
 }
 
 #[test]
-fn keys_and_certificates_that_do_not_go_together() {
+fn a_certificate_of_another_key_is_refused() {
     let desk = Desk::new();
     let other = desk.home.keys().join("k/uki-production");
     let other_key = text(&other.join("privkey.pem")).to_owned();
@@ -238,7 +238,7 @@ fn keys_and_certificates_that_do_not_go_together() {
 }
 
 #[test]
-fn certificates_in_der_and_in_bundles() {
+fn certificates_in_der_and_in_bundles_are_read() {
     let desk = Desk::new();
     desk.home.ok(&desk.sign_args("stub.efi", &desk.key, &desk.cert, "signed.efi"));
     let der = desk.home.path().join("cert.der");
@@ -252,7 +252,7 @@ fn certificates_in_der_and_in_bundles() {
 }
 
 #[test]
-fn places_that_cannot_be_written() {
+fn unwritable_outputs_are_refused() {
     let desk = Desk::new();
     let signed_to = |output| desk.sign_args("stub.efi", &desk.key, &desk.cert, output);
     desk.home.fails(&signed_to("absent/out.efi"), USAGE);
@@ -274,7 +274,7 @@ fn places_that_cannot_be_written() {
 }
 
 #[test]
-fn a_link_stays_one_and_everybody_may_read() {
+fn a_symbolic_link_and_the_file_mode_are_kept() {
     let desk = Desk::new();
     symlink("stub.efi", desk.home.path().join("link.efi")).unwrap();
     desk.home.ok(&desk.sign_args("link.efi", &desk.key, &desk.cert, "link.efi"));
@@ -286,7 +286,7 @@ fn a_link_stays_one_and_everybody_may_read() {
 
 /// A signature within the unsigned part of another, as osslsigncode nests it: nobody has vouched for it.
 #[test]
-fn nested_signatures_do_not_count() {
+fn nested_signatures_are_not_accepted() {
     let desk = Desk::new();
     let dir = desk.home.keys().join("k/uki-production");
     let nested = dir.join("cert.pem");

@@ -70,7 +70,7 @@ fn enrolled_by_others(home: &Home, db: &[&str]) -> PathBuf {
 }
 
 #[test]
-fn a_store_holds_what_virt_fw_vars_puts_there() {
+fn a_store_equals_that_of_virt_fw_vars() {
     let home = Home::with_keyset();
     let all = ["uefi-db", "uki-production", "uki-limited", "uki-tpm"];
     for (chain, db) in [("direct", &all[..]), ("shim", &all[..1])] {
@@ -88,7 +88,7 @@ fn a_store_holds_what_virt_fw_vars_puts_there() {
 
 /// As Debian ships the flash of ARM machines.
 #[test]
-fn blank_flash_becomes_a_store_as_others_read_it() {
+fn blank_flash_becomes_a_store_that_virt_fw_vars_reads() {
     let home = Home::with_keyset();
     let blank = home.path().join("AAVMF_VARS.fd");
     fs::File::create(&blank).unwrap().set_len(64 << 20).unwrap();
@@ -131,7 +131,7 @@ fn other_variables_stay_and_keys_are_replaced() {
 }
 
 #[test]
-fn more_in_db_and_dbx() {
+fn additional_db_and_dbx_entries_are_enrolled() {
     let home = Home::with_keyset();
     let pem = home.keys().join("k/sudi-ca/cert.pem");
     let der = home.path().join("other.der");
@@ -162,7 +162,7 @@ fn more_in_db_and_dbx() {
 }
 
 #[test]
-fn stores_that_are_none() {
+fn malformed_stores_are_refused() {
     let home = Home::with_keyset();
     let sound = fs::read(enroll(&home, &empty_store(), &[])).unwrap();
     let with = |at: usize, bytes: &[u8]| {
@@ -204,7 +204,7 @@ fn stores_that_are_none() {
 }
 
 #[test]
-fn a_store_that_is_full() {
+fn a_full_store_is_refused() {
     let home = Home::with_keyset();
     // As many hashes as there is room for, more or less.
     let list = |count: u32| {
@@ -262,7 +262,7 @@ fn openssl_verifies(home: &Home, signer: &str, message: &[u8], signature: &[u8])
 }
 
 #[test]
-fn signature_lists_are_those_of_efitools_and_sbsigntool() {
+fn signature_lists_equal_those_of_efitools_and_sbsigntool() {
     let home = Home::with_keyset();
     for (chain, db) in
         [("direct", &["uefi-db", "uki-production", "uki-limited", "uki-tpm"][..]), ("shim", &["uefi-db"])]
@@ -297,7 +297,7 @@ fn signature_lists_are_those_of_efitools_and_sbsigntool() {
 }
 
 #[test]
-fn signed_files_are_those_of_efitools() {
+fn signed_files_equal_those_of_efitools() {
     let home = Home::with_keyset();
     home.ok(&["enroll", "auth", "k", "keys"]);
     fs::copy(home.path().join("keys/dbx.esl"), home.path().join("update.esl")).unwrap();

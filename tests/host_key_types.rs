@@ -55,7 +55,7 @@ fn openssl_takes_keys_of_every_kind_and_agrees_on_signatures() {
 }
 
 #[test]
-fn older_formats_and_files_with_more_in_them_are_read() {
+fn older_formats_and_surrounding_text_are_read() {
     let dir = TempDir::new().unwrap();
     let (key, old) = (dir.path().join("key.pem"), dir.path().join("old.pem"));
     let (_, rsa) = made(dir.path(), &RSA);
@@ -77,7 +77,7 @@ fn older_formats_and_files_with_more_in_them_are_read() {
 }
 
 #[test]
-fn what_is_no_key_for_us_is_refused_with_a_remedy() {
+fn unsupported_keys_are_refused_with_a_remedy() {
     let dir = TempDir::new().unwrap();
     let key = dir.path().join("key.pem");
     let refused = |file: &str, kind: Kind, why: &str| {
@@ -113,7 +113,7 @@ fn what_is_no_key_for_us_is_refused_with_a_remedy() {
 
 /// In PEM as others write it, and in DER, each where a key or a certificate is asked for.
 #[test]
-fn every_reader_takes_what_openssl_reads() {
+fn every_reader_accepts_what_openssl_reads() {
     let home = Home::with_keyset();
     let path = |name: &str| home.path().join(name);
     for (options, old) in [(&RSA[..], "rsa"), (&EC, "ec")] {
@@ -267,7 +267,7 @@ fn verifies(ca: &Path, dir: &Path) {
 }
 
 #[test]
-fn a_keyset_has_the_kind_asked_for_where_its_verifiers_know_it() {
+fn the_requested_key_type_is_used_where_verifiers_support_it() {
     let (home, keys, said) = keyset("ec-p256");
     for (place, key) in keys {
         let free = place.starts_with("manifest") || place == "sudi-ca";
@@ -290,7 +290,7 @@ fn a_keyset_has_the_kind_asked_for_where_its_verifiers_know_it() {
 }
 
 #[test]
-fn a_keyset_of_larger_rsa_keys() {
+fn larger_rsa_keys_are_used_where_verifiers_support_them() {
     let (home, keys, said) = keyset("rsa3072");
     for (place, key) in keys {
         let bits = if place.starts_with("tpmpol") { 2048 } else { 3072 };
@@ -301,7 +301,7 @@ fn a_keyset_of_larger_rsa_keys() {
 }
 
 #[test]
-fn other_kinds_are_refused_and_the_usual_one_needs_no_words() {
+fn unknown_key_types_are_refused_and_the_default_is_silent() {
     let home = Home::new();
     let complaint = home.refuses(&["initkeyset", "--keysetname", "k", "--key-type", "ed25519"]);
     assert!(complaint.contains("rsa2048, rsa3072, rsa4096, ec-p256"), "{complaint}");

@@ -71,7 +71,7 @@ fn private_keys(dir: &Path) -> Vec<String> {
 }
 
 #[test]
-fn the_whole_is_a_tree_and_its_json_says_the_same() {
+fn a_keyset_is_shown_as_a_tree_and_as_equal_json() {
     let (home, keyset) = home();
     let shown = home.ok(&["keyset", "show", "k"]);
     let found = json(&home.ok(&["keyset", "show", "k", "--json"]));
@@ -115,7 +115,7 @@ fn the_whole_is_a_tree_and_its_json_says_the_same() {
 }
 
 #[test]
-fn a_key_and_its_files() {
+fn one_key_is_shown_with_its_files() {
     let (home, keyset) = home();
     let machine = "manifest/default/sudi/SN1";
     for (key, dir) in [
@@ -190,7 +190,7 @@ fn no_private_key_is_shown() {
 }
 
 #[test]
-fn what_is_damaged_does_not_hide_the_rest() {
+fn damage_does_not_hide_the_rest() {
     let (home, keyset) = home();
     fs::write(keyset.join("uefi-db/cert.pem"), "nonsense").unwrap();
     fs::remove_dir_all(keyset.join("uefi-pk")).unwrap();
@@ -258,7 +258,7 @@ fn an_exported_keyset_is_whole_and_holds_no_private_key() {
 
 /// A keyset that came from elsewhere: what its links lead to, on the administrator's machine, goes to nobody.
 #[test]
-fn what_is_given_to_others_follows_no_link_out_of_the_keyset() {
+fn an_export_follows_no_link_out_of_the_keyset() {
     let (home, keyset) = home();
     let secret = home.path().join("secret");
     fs::create_dir(&secret).unwrap();
@@ -313,7 +313,7 @@ fn what_is_given_to_others_follows_no_link_out_of_the_keyset() {
 }
 
 #[test]
-fn an_export_replaces_nothing_and_leaves_no_half() {
+fn an_export_replaces_nothing_and_is_whole_or_absent() {
     let (home, keyset) = home();
     fs::create_dir(home.path().join("there")).unwrap();
     home.refuses(&["keyset", "export-public", "k", "there"]);
@@ -329,7 +329,7 @@ fn an_export_replaces_nothing_and_leaves_no_half() {
 }
 
 #[test]
-fn a_directory_that_is_no_keyset_is_refused() {
+fn a_directory_without_a_keyset_is_refused() {
     let home = Home::with_keyset();
     for name in ["/", "/tmp", "./", "../", "./nowhere", ".local/share/machine/trust/keys/", "/etc/passwd"] {
         for command in ["show", "check"] {
@@ -340,7 +340,7 @@ fn a_directory_that_is_no_keyset_is_refused() {
 }
 
 #[test]
-fn a_new_product_lies_in_the_configuration() {
+fn a_new_product_is_made_in_the_configuration_directory() {
     let home = Home::with_keyset();
     let printed = home.ok(&["new-uuid", "--keysetname", "k"]);
     let dir = PathBuf::from(printed.trim_end());

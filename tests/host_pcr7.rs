@@ -105,7 +105,7 @@ fn as_logged(home: &Home, log: &[u8], args: &[&str]) -> serde_json::Value {
 
 /// One log of a machine is enough to know its other boots, with databases and quirks that nothing else tells.
 #[test]
-fn a_log_tells_what_a_firmware_measures_besides() {
+fn additional_firmware_events_are_taken_from_a_log() {
     let home = home();
     for (log, role, _) in MEASURED {
         let measured = events(&expected(log));
@@ -122,7 +122,7 @@ fn a_log_tells_what_a_firmware_measures_besides() {
 }
 
 #[test]
-fn quirks_of_a_firmware_are_signed_for() {
+fn quirks_of_a_firmware_are_predicted_from_its_log() {
     let home = Home::with_keyset();
     let usual = events(&predicted(&home, "uki-production", &[]));
     let action = |text: &str| (event_log::ACTION, text.as_bytes().to_vec());
@@ -283,7 +283,7 @@ fn a_shim_measures_what_was_predicted() {
 }
 
 #[test]
-fn names_of_events_by_version_of_shim() {
+fn event_names_follow_the_version_of_shim() {
     let home = home();
     let events = |file: &[u8]| -> Vec<String> {
         fs::write(home.path().join("shim.efi"), file).unwrap();
@@ -310,7 +310,7 @@ fn names_of_events_by_version_of_shim() {
 }
 
 #[test]
-fn a_real_shim_that_holds_other_keys() {
+fn a_shim_with_other_keys_is_refused() {
     let home = home();
     let shim = harness::assets::path("usr/lib/shim/shimx64.efi");
     let complaint = home.refuses(&["computePCR7", "k", "--shim", text(&shim)]);
@@ -339,7 +339,7 @@ fn a_certificate_that_cannot_be_read_does_not_hide_the_next_one() {
 }
 
 #[test]
-fn one_key_in_a_real_shim() {
+fn a_shim_with_one_key_yields_one_value() {
     let home = home();
     let mut shim = fs::read(harness::assets::path("usr/lib/shim/shimx64.efi")).unwrap();
     // Debian's certificate makes room for a shorter one; what the shim denies may lie elsewhere.
@@ -356,7 +356,7 @@ fn one_key_in_a_real_shim() {
 }
 
 #[test]
-fn a_dbx_in_any_form_and_its_updates() {
+fn a_dbx_in_any_form_yields_the_same_value() {
     let home = home();
     // The default, written down.
     let hash = "2616c4c14c509240aca941f9369343284c0000000000000030000000a3a8baa01d04a848bc87c36d121b5e3d\
@@ -465,7 +465,7 @@ fn a_change_of_dbx_or_shim_is_prepared_beforehand() {
 }
 
 #[test]
-fn shims_that_are_none() {
+fn malformed_shims_are_refused() {
     let home = home();
     let db = vendor_db();
     let (ident, vendor, level) = (ident("16.1"), vendor_cert(&db), sbat_level(SBAT_LEVEL));
@@ -510,7 +510,7 @@ fn shims_that_are_none() {
 }
 
 #[test]
-fn options_that_contradict_each_other_and_keysets_that_are_not_whole() {
+fn contradicting_options_and_incomplete_keysets_are_refused() {
     let home = home();
     fs::write(home.path().join("level"), b"sbat,1,2099010100\n").unwrap();
     home.refuses(&["computePCR7", "k", "--chain", "direct", "--sbat-level", "level"]);
@@ -531,7 +531,7 @@ fn options_that_contradict_each_other_and_keysets_that_are_not_whole() {
 }
 
 #[test]
-fn values_are_written_for_others_and_explained() {
+fn values_are_printed_as_json_and_explained() {
     let home = home();
     let printed = home.ok(&["compute-pcr7", "k", "--output", "some/where"]);
     for (name, file) in

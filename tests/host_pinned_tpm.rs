@@ -24,7 +24,7 @@ fn storage_root_key(home: &Home) -> (PathBuf, String) {
 }
 
 #[test]
-fn others_verify_what_the_authority_has_signed() {
+fn openssl_verifies_the_authoritys_signature() {
     let on_a_curve = Home::new();
     on_a_curve.ok(&["initkeyset", "--keysetname", "k", "--key-type", "ec-p256"]);
     for home in [Home::with_keyset(), on_a_curve] {
@@ -44,7 +44,7 @@ fn others_verify_what_the_authority_has_signed() {
 }
 
 #[test]
-fn what_is_no_storage_root_key_is_not_signed() {
+fn anything_but_a_storage_root_key_is_not_signed() {
     let home = Home::with_keyset();
     let (public, _) = storage_root_key(&home);
     let genuine = fs::read(&public).expect("it is there");
@@ -73,7 +73,7 @@ fn what_is_no_storage_root_key_is_not_signed() {
 }
 
 #[test]
-fn a_keyset_asks_or_does_not() {
+fn pin_tpm_makes_a_keyset_require_signatures() {
     let home = Home::with_keyset();
     let shown = || home.ok(&["keyset", "show", "k"]).contains("asks sudi-ca about TPMs");
     assert!(!shown());

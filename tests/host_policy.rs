@@ -110,7 +110,7 @@ fn verifies(public: &Path, signature: &Path, policy: &Digest) -> bool {
 }
 
 #[test]
-fn entries_are_found_by_their_value_and_hold_what_they_should() {
+fn entries_are_found_by_their_value_and_complete() {
     let home = Home::new();
     let today = || harness::run("date", &["-u", "+%Y%m%d"]).trim_end().to_owned();
     let before = today();
@@ -144,7 +144,7 @@ fn entries_are_found_by_their_value_and_hold_what_they_should() {
 }
 
 #[test]
-fn openssl_takes_the_signatures_and_no_others() {
+fn openssl_accepts_our_signatures_and_no_others() {
     let home = Home::new();
     home.add_all();
     let keys = home.pcr7data().join("policy-2/pubkeys");
@@ -160,7 +160,7 @@ fn openssl_takes_the_signatures_and_no_others() {
 }
 
 #[test]
-fn a_tpm_takes_the_signature_for_the_boot_that_it_was_made_for() {
+fn a_tpm_accepts_a_signature_for_its_own_boot_only() {
     let home = Home::new();
     home.add_all();
     let tpm = Swtpm::new();
@@ -206,7 +206,7 @@ fn a_tpm_takes_the_signature_for_the_boot_that_it_was_made_for() {
 }
 
 #[test]
-fn values_are_added_to_those_that_are_there() {
+fn values_are_added_to_existing_ones() {
     let home = Home::new();
     home.add_all();
     let first = contents(&home.pcr7data());
@@ -227,7 +227,7 @@ fn values_are_added_to_those_that_are_there() {
 }
 
 #[test]
-fn a_value_that_means_something_else_already_is_refused() {
+fn a_value_of_another_boot_is_refused() {
     let home = Home::new();
     home.add_all();
     let (status, complaint) = home.refuses(&Home::pcr7data_args("limited", "production", "tpm", &[]));
@@ -239,7 +239,7 @@ fn a_value_that_means_something_else_already_is_refused() {
 }
 
 #[test]
-fn files_that_hold_no_value_are_refused() {
+fn files_without_a_value_are_refused() {
     let home = Home::new();
     fs::write(home.file("empty"), "").unwrap();
     fs::write(home.file("31"), [1; 31]).unwrap();
@@ -280,7 +280,7 @@ fn files_that_hold_no_value_are_refused() {
 }
 
 #[test]
-fn a_policy_from_a_file_is_signed_as_it_is() {
+fn a_policy_from_a_file_is_signed_unchanged() {
     let home = Home::new();
     let generate =
         ["tpm-policy-gen", "--pcr7-tpm", "tpm", "--pcr7-production", "production", "--policy-version", "0002"];
@@ -305,7 +305,7 @@ fn a_policy_from_a_file_is_signed_as_it_is() {
 }
 
 #[test]
-fn a_higher_version_of_the_format_is_the_one_that_grows() {
+fn values_are_added_to_the_highest_version_of_the_format() {
     let home = Home::new();
     fs::create_dir(home.pcr7data().join("policy-10")).unwrap();
     home.add_all();
@@ -315,7 +315,7 @@ fn a_higher_version_of_the_format_is_the_one_that_grows() {
 }
 
 #[test]
-fn a_value_may_come_through_a_pipe() {
+fn a_value_is_read_from_a_pipe() {
     let home = Home::new();
     let script = r#"trust="$0"; exec "$trust" keyset pcr7data k --pcr7-tpm <(cat tpm) --pcr7-prod <(cat production) --pcr7-limited limited"#;
     let mut command = Command::new("bash");
@@ -326,7 +326,7 @@ fn a_value_may_come_through_a_pipe() {
 }
 
 #[test]
-fn a_keyset_whose_policy_key_is_another_kind_is_named() {
+fn a_keyset_with_an_unsupported_policy_key_is_refused_and_named() {
     let home = Home::new();
     let key = home.keyset().join("tpmpol-luks/privkey.pem");
     openssl(&["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", text(&key)]);

@@ -47,12 +47,12 @@ fn computed(home: &Home) -> Vec<Digest> {
 }
 
 #[test]
-fn it_is_listed() {
+fn the_published_keyset_is_listed() {
     assert_eq!(home().ok(&["keyset", "list"]), "snakeoil\n");
 }
 
 #[test]
-fn it_is_shown_with_whatever_else_lies_there() {
+fn the_published_keyset_is_shown_despite_other_files() {
     let home = home();
     // Requests for certificates, as the old tool left them.
     fs::write(home.keys().join("snakeoil/uki-tpm/csr"), "-----BEGIN CERTIFICATE REQUEST-----").unwrap();
@@ -67,14 +67,14 @@ fn it_is_shown_with_whatever_else_lies_there() {
 }
 
 #[test]
-fn its_values_come_out_the_same() {
+fn computed_values_equal_the_published_ones() {
     for (value, (name, _, path)) in computed(&home()).iter().zip(PUBLISHED) {
         assert_eq!(path_of(value), path, "{name}");
     }
 }
 
 #[test]
-fn its_policies_are_found_by_them() {
+fn published_policies_are_found_by_computed_values() {
     let data = Pcr7Data::open(&published().join("pcr7data")).unwrap();
     for (value, (name, kind, _)) in computed(&home()).iter().zip(PUBLISHED) {
         let info = data.find(value).unwrap().info;
@@ -83,7 +83,7 @@ fn its_policies_are_found_by_them() {
 }
 
 #[test]
-fn another_key_does_not_take_the_place_of_the_published_one() {
+fn a_key_other_than_the_published_one_is_refused() {
     let home = home();
     let before = harness::tree(&home.keys());
     let key = openssl(&["genrsa", "2048"]);
@@ -96,7 +96,7 @@ fn another_key_does_not_take_the_place_of_the_published_one() {
 }
 
 #[test]
-fn the_same_signature_is_made_again() {
+fn signing_again_gives_the_published_signature() {
     let home = home();
     let keyset = home.keys().join("snakeoil");
     // Of the two policy keys this one was not to be had; the old tool kept them in PKCS#1 once.

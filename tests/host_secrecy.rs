@@ -32,7 +32,7 @@ fn waiting(mut command: Command, pipe: &Path) -> (Child, fs::File) {
 }
 
 #[test]
-fn no_core_is_dumped_and_nobody_else_looks_into_the_memory() {
+fn no_core_is_dumped_and_other_processes_cannot_read_memory() {
     let dir = TempDir::new().unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let (program, pipe) = (dir.path().join("trust"), fifo(&dir.path().join("pipe")));
@@ -85,7 +85,7 @@ fn secrets(key: &Path) -> Vec<(String, Vec<u8>)> {
 }
 
 #[test]
-fn no_private_key_is_left_in_memory_when_it_ends() {
+fn no_private_key_is_left_in_memory_at_exit() {
     let home = Home::with_keyset();
     let pipe = fifo(&home.path().join("pipe"));
     for (name, byte) in [("tpm", 1), ("prod", 2)] {

@@ -15,7 +15,7 @@ fn locked(machine: &Machine, run: &Run) {
 }
 
 #[test]
-fn setup_by_both_names() {
+fn setup_runs_by_both_names() {
     let machine = machine();
     for name in ["setup", "initrd-setup"] {
         let script = format!("trust {name}\ncmp /priv/factory/secure/server.key $KEY\nsecret machine:luks");
@@ -26,7 +26,7 @@ fn setup_by_both_names() {
 }
 
 #[test]
-fn preinit_by_both_names() {
+fn preinit_runs_by_both_names() {
     let machine = machine();
     let mut last = String::new();
     for name in ["preinit", "preinstall"] {
@@ -41,7 +41,7 @@ fn preinit_by_both_names() {
 }
 
 #[test]
-fn lock_by_both_names() {
+fn lock_runs_by_both_names() {
     let machine = machine();
     for name in ["lock", "extend-pcr7"] {
         let run = machine.boot(Boot::Production, &format!("trust {name}\npublished"));

@@ -235,7 +235,7 @@ fn a_keyset_runs_no_library_of_its_own() {
 
 /// Keysets from before, in which use-key wrote the path of a module of the system.
 #[test]
-fn the_path_of_a_module_of_the_system_is_as_good_as_its_name() {
+fn the_path_of_a_system_module_is_accepted_with_a_warning() {
     let desk = Desk::with_keyset();
     let file = desk.keyset().join("sudi-ca/privkey.pem");
     desk.token.import(&file, "ca", "01");
@@ -273,7 +273,7 @@ fn a_library_named_on_the_command_line_runs_but_goes_into_no_file() {
 }
 
 #[test]
-fn signatures_are_those_of_the_same_key_in_a_file() {
+fn signatures_equal_those_of_the_same_key_in_a_file() {
     let mut desk = Desk::with_keyset();
     // One token without RSA mechanisms that hash: then it is told the hash.
     for token in [Token::new(), Token::without("CKM_SHA256_RSA_PKCS,CKM_SHA384_RSA_PKCS")] {
@@ -314,7 +314,7 @@ fn signatures_are_those_of_the_same_key_in_a_file() {
 }
 
 #[test]
-fn a_key_that_may_sign_hashes_alone_signs() {
+fn a_key_restricted_to_hashes_signs() {
     let desk = Desk::with_keyset();
     let file = desk.keyset().join("tpmpol-luks/privkey.pem");
     let der = desk.home.path().join("key.der");
@@ -346,7 +346,7 @@ fn a_key_moves_into_a_token_and_its_file_is_overwritten() {
 }
 
 #[test]
-fn a_file_with_two_names_is_left_to_the_other() {
+fn a_key_file_with_two_links_is_not_overwritten() {
     let desk = Desk::with_keyset();
     let (file, backup) = (desk.keyset().join("uefi-db/privkey.pem"), desk.home.path().join("backup.pem"));
     desk.token.import(&file, "db", "01");
@@ -358,7 +358,7 @@ fn a_file_with_two_names_is_left_to_the_other() {
 }
 
 #[test]
-fn another_key_than_the_certificates_is_refused() {
+fn a_key_that_does_not_match_the_certificate_is_refused() {
     let desk = Desk::with_keyset();
     desk.key("rsa", "01", &RSA);
     desk.key("ec", "02", &EC);
@@ -418,7 +418,7 @@ fn a_token_without_the_public_key_needs_the_certificate() {
 }
 
 #[test]
-fn a_token_that_signs_with_another_key_than_it_says_is_not_believed() {
+fn a_signature_made_with_another_key_is_refused() {
     let desk = Desk::with_keyset();
     let [mine, other] = ["mine", "other"].map(|name| desk.home.path().join(name));
     for key in [&mine, &other] {
@@ -434,7 +434,7 @@ fn a_token_that_signs_with_another_key_than_it_says_is_not_believed() {
 }
 
 #[test]
-fn what_is_wrong_is_said_with_a_remedy() {
+fn errors_of_tokens_name_their_remedy() {
     let desk = Desk::with_keyset();
     let file = desk.keyset().join("uefi-db/privkey.pem");
     desk.token.import(&file, "db", "01");
@@ -521,7 +521,7 @@ fn keys_that_a_role_cannot_use_are_refused_before_anything_is_made() {
 }
 
 #[test]
-fn a_key_in_a_file_can_be_given_too() {
+fn a_key_in_a_file_is_accepted() {
     let desk = Desk::new();
     let file = desk.key("key", "01", &RSA);
     desk.ok(&["keyset", "add", "k", "--key", &format!("uki-tpm={}", text(&file))]);
@@ -530,7 +530,7 @@ fn a_key_in_a_file_can_be_given_too() {
 }
 
 #[test]
-fn whoever_sits_there_is_asked_for_the_pin_once() {
+fn the_pin_is_asked_for_once() {
     let desk = Desk::new();
     for (role, id) in [("uefi-db", "01"), ("tpmpol-luks", "02")] {
         desk.key(role, id, &RSA);

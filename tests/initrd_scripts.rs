@@ -109,7 +109,7 @@ const ASSEMBLES: [&str; 8] =
     ["pvscan", "vgchange", "mdadm", "dmraid", "multipath", "kpartx -", "bcache-register", "stratis"];
 
 #[test]
-fn no_rule_of_udev_puts_foreign_disks_together() {
+fn no_udev_rule_assembles_foreign_disks() {
     let root = masked("production");
     let trees = fs::read_dir(assets::directory().join("tree")).unwrap();
     let mut found = 0;
@@ -131,7 +131,7 @@ fn no_rule_of_udev_puts_foreign_disks_together() {
 }
 
 #[test]
-fn volume_groups_are_looked_for_on_our_volumes_alone_and_disks_are_not_probed() {
+fn volume_groups_are_searched_on_our_volumes_only() {
     let [production, installer, crypt] = ["production", "installer", "crypt"].map(masked);
     let filter = fs::read_to_string(production.path().join("etc/lvm/lvmlocal.conf")).unwrap();
     assert!(filter.contains(r#"global_filter=[ "a|^/dev/mapper/root$|", "r|.*|" ]"#), "{filter}");
@@ -162,7 +162,7 @@ fn says(lines: &[String], name: &str, word: &str) -> bool {
 
 /// What reads PCR 7 as the policies know it comes first; what locks it after a boot that failed does so when systemd is done.
 #[test]
-fn nothing_of_systemd_extends_pcr_7_before_or_while_trust_does() {
+fn no_unit_of_systemd_extends_pcr_7_before_or_during_setup() {
     let (mut before, mut after) = (Vec::new(), Vec::new());
     let units = units();
     for (name, lines) in &units {

@@ -89,7 +89,7 @@ fn a_root_that_is_not_there_or_not_ours_is_refused() {
 }
 
 #[test]
-fn a_device_is_told_by_what_it_is_made_of() {
+fn a_device_is_trusted_only_if_all_its_parts_are() {
     let sysfs = Sysfs::new();
     // A logical volume called root in a foreign group called mapper; one on top of ours; one on both; verity on it.
     sysfs.device("dm-1", "252:1", Some("LVM-foreign"), &["vdc"]);
@@ -115,7 +115,7 @@ fn a_device_is_told_by_what_it_is_made_of() {
 }
 
 #[test]
-fn devices_that_stand_on_each_other_end_in_a_message() {
+fn circular_devices_are_refused() {
     let sysfs = Sysfs::new();
     sysfs.device("dm-1", "252:1", None, &["dm-2"]);
     sysfs.device("dm-2", "252:2", None, &["dm-1"]);

@@ -34,7 +34,7 @@ fn info(keyset: &str, kind: BootKind) -> Info {
 }
 
 #[test]
-fn info_as_the_old_tool_wrote_it() {
+fn info_written_by_the_old_tool_is_read() {
     let json = br#"{"key":"dev","key_type":"limited","est_date":"20220527","comment":"qemu"}
 "#;
     assert_eq!(parse_info(json).unwrap(), info("dev", BootKind::Limited));
@@ -43,7 +43,7 @@ fn info_as_the_old_tool_wrote_it() {
 }
 
 #[test]
-fn info_in_any_order_spacing_and_with_members_of_any_type() {
+fn info_with_any_order_spacing_and_other_members_is_read() {
     let json = br#"
     { "comment" : "", "schema": 3.5e-1, "values": [null, true, {"key": "other"}, "]}"], "nested": {"key_type": "tpm"},
       "key_type":
@@ -52,7 +52,7 @@ fn info_in_any_order_spacing_and_with_members_of_any_type() {
 }
 
 #[test]
-fn info_with_escapes() {
+fn info_with_escapes_in_a_name_is_corrupt() {
     let json = br#"{"key":"k","key_type":"tpm","est_date":"20220527","comment":"a \"b\" \\ \u00e9\ud83d\ude00\n\/"}"#;
     assert_eq!(parse_info(json).unwrap(), info("k", BootKind::Admin));
     // No name needs them: a file that has them there was not made by us.
@@ -62,7 +62,7 @@ fn info_with_escapes() {
 }
 
 #[test]
-fn info_that_is_none() {
+fn malformed_info_is_corrupt() {
     let bad: &[&[u8]] = &[
         b"",
         b"{}",
@@ -91,7 +91,7 @@ fn info_that_is_none() {
 }
 
 #[test]
-fn names_that_lead_out_of_the_directory() {
+fn keyset_names_that_are_paths_are_corrupt() {
     for name in
         ["", ".", "..", "../x", "a/b", "/etc/passwd", "a\\b", "a\nb", "a\0b", ".hidden", "-rf", "a\"b", "a\u{85}b"]
     {
@@ -114,7 +114,7 @@ fn escaped(text: &str) -> String {
 }
 
 #[test]
-fn the_bytes_of_every_pair_are_swapped() {
+fn the_path_swaps_the_bytes_of_every_pair() {
     let mut value = [0; 32];
     for (byte, i) in value.iter_mut().zip(0..) {
         *byte = i;
@@ -123,7 +123,7 @@ fn the_bytes_of_every_pair_are_swapped() {
 }
 
 #[test]
-fn no_directory_no_policy() {
+fn a_directory_without_policies_is_corrupt() {
     let dir = TempDir::new().unwrap();
     assert_eq!(kind_of(Pcr7Data::open(dir.path())), Kind::Corrupt);
     assert_eq!(kind_of(Pcr7Data::open(&dir.path().join("none"))), Kind::Corrupt);
@@ -134,7 +134,7 @@ fn no_directory_no_policy() {
 }
 
 #[test]
-fn the_highest_version_counts_alone() {
+fn only_the_highest_version_is_read() {
     let dir = with_info(r#"{"key":"k","key_type":"production"}"#);
     assert_eq!(Pcr7Data::open(dir.path()).unwrap().find(&PCR7).unwrap().info, info("k", BootKind::Production));
     fs::create_dir(dir.path().join("policy-1")).unwrap();
@@ -145,7 +145,7 @@ fn the_highest_version_counts_alone() {
 }
 
 #[test]
-fn other_spellings_of_a_version_are_not_one() {
+fn other_spellings_of_a_version_are_ignored() {
     for name in ["policy-+3", "policy-003"] {
         let dir = with_info(r#"{"key":"k","key_type":"production"}"#);
         fs::create_dir(dir.path().join(name)).unwrap();
@@ -154,14 +154,14 @@ fn other_spellings_of_a_version_are_not_one() {
 }
 
 #[test]
-fn a_file_is_no_policy_directory() {
+fn a_file_named_like_a_policy_directory_is_ignored() {
     let dir = with_info(r#"{"key":"k","key_type":"production"}"#);
     fs::write(dir.path().join("policy-3"), "").unwrap();
     assert!(Pcr7Data::open(dir.path()).unwrap().find(&PCR7).is_ok());
 }
 
 #[test]
-fn an_unknown_boot_is_refused_and_a_locked_one_told_so() {
+fn an_unknown_boot_is_refused_and_a_locked_one_named() {
     let dir = with_info(r#"{"key":"k","key_type":"production"}"#);
     let data = Pcr7Data::open(dir.path()).unwrap();
     let unknown = data.find(&[8; 32]).unwrap_err();
@@ -173,7 +173,7 @@ fn an_unknown_boot_is_refused_and_a_locked_one_told_so() {
 }
 
 #[test]
-fn strange_neighbours_do_not_disturb() {
+fn unrelated_files_are_ignored() {
     let dir = with_info(r#"{"key":"k","key_type":"production"}"#);
     let policy = dir.path().join("policy-2");
     for name in ["zz", "0", "é", "07", "pubkeys", "+7", "++"] {
@@ -188,7 +188,7 @@ fn strange_neighbours_do_not_disturb() {
 }
 
 #[test]
-fn an_entry_without_its_files() {
+fn an_entry_without_its_files_is_corrupt() {
     let dir = with_info(r#"{"key":"k","key_type":"production"}"#);
     let entry = Pcr7Data::open(dir.path()).unwrap().find(&PCR7).unwrap();
     for signer in [BootKind::Production, BootKind::Admin] {
@@ -204,14 +204,14 @@ fn an_entry_without_its_files() {
 }
 
 #[test]
-fn an_empty_directory_of_an_entry_is_no_entry() {
+fn an_empty_entry_directory_is_ignored() {
     let dir = TempDir::new().unwrap();
     fs::create_dir_all(dir.path().join("policy-2").join(path_of(&PCR7))).unwrap();
     assert_eq!(kind_of(Pcr7Data::open(dir.path()).unwrap().find(&PCR7)), Kind::Refused);
 }
 
 #[test]
-fn files_that_never_end_or_never_begin() {
+fn endless_and_oversized_files_are_corrupt() {
     let dir = with_info("");
     let data = Pcr7Data::open(dir.path()).unwrap();
     let json = dir.path().join("policy-2").join(path_of(&PCR7)).join("info.json");
@@ -234,7 +234,7 @@ fn files_that_never_end_or_never_begin() {
 }
 
 #[test]
-fn a_policy_version_is_four_digits() {
+fn a_policy_version_must_have_four_digits() {
     let of = |version: &str| {
         parse_info(format!(r#"{{"key":"a","key_type":"production","policy_version":{version}}}"#).as_bytes())
     };

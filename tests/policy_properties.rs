@@ -353,7 +353,7 @@ fn policies_of_any_assertions_equal_trial_sessions() {
 }
 
 #[test]
-fn values_of_pcr_7() {
+fn computed_pcr_7_values_equal_the_tpms() {
     let (tpm, mut random) = (Tpm::new(), Random::new());
     for _ in 0..ROUNDS {
         let (before, event) = (tpm.pcr7(), random.bytes());

@@ -75,7 +75,7 @@ fn the_policy_of_an_index_is_policy_authorize() {
 }
 
 #[test]
-fn the_name_of_a_key_spells_its_exponent_out() {
+fn the_name_of_a_key_includes_its_default_exponent() {
     let key = PublicKey::from_pem(PEM.as_bytes()).unwrap();
     assert_eq!(key.name(), bytes(NAME));
     assert_eq!(key.modulus().len(), 256);
@@ -83,7 +83,7 @@ fn the_name_of_a_key_spells_its_exponent_out() {
 
 /// `tpm2_nvreadpublic` after `tpm2_nvdefine -s 4 -a 'ownerwrite|ownerread|authread'` and `tpm2_nvwrite`.
 #[test]
-fn the_name_of_the_policy_version_is_that_of_its_public_area() {
+fn the_name_of_the_policy_version_index_equals_the_vector() {
     assert_eq!(version::index().area(), bytes::<14>("01500020000b2006000200000004"));
     let name = "000b9a2a448f2272a89720c1f37eef785dea317a40ef975bb78de155234f60c66a1a";
     assert_eq!(version::index().name(), bytes(name));
@@ -207,7 +207,7 @@ fn alternatives_and_policies_in_an_index_come_to_those_of_endorsement_keys() {
 
 /// `tpm2_pcrevent 7` with `atomix` and a newline, on a PCR that was zero.
 #[test]
-fn the_lock_is_an_event() {
+fn the_lock_extends_with_the_hash_of_an_event() {
     assert_eq!(digest::locked(&[0; 32]), bytes("77f1ede87eed8ecf410c3690530f14ebb60a6337c32ff9305268cab6b114d1db"));
     let event = bytes("b7135cbb321a66fa848b07288bd008b89bd5b7496c4569c5e1a4efd5f7c8e0a7");
     assert_eq!(digest::locked(&bytes(PROD)), digest::extend(&bytes(PROD), &event));

@@ -368,32 +368,32 @@ export VALUES='--pcr7-prod p --pcr7-limited l --pcr7-tpm t'
 "#;
 
 #[test]
-fn of_keysets() {
+fn remedies_of_keysets_help() {
     follow(KEYSETS);
 }
 
 #[test]
-fn of_machines() {
+fn remedies_of_machines_help() {
     follow(MACHINES);
 }
 
 #[test]
-fn of_policies() {
+fn remedies_of_policies_help() {
     follow(POLICIES);
 }
 
 #[test]
-fn of_images() {
+fn remedies_of_images_help() {
     follow(IMAGES);
 }
 
 #[test]
-fn of_launch() {
+fn remedies_of_launch_help() {
     follow(LAUNCH);
 }
 
 #[test]
-fn of_files() {
+fn remedies_of_files_help() {
     follow(FILES);
 }
 
@@ -525,7 +525,7 @@ fn table() -> BTreeMap<String, String> {
 }
 
 #[test]
-fn every_remedy_is_in_the_table_and_nothing_else() {
+fn the_table_lists_exactly_the_remedies_of_the_sources() {
     let (found, table) = (remedies(), table());
     assert!(found.len() > 100, "the search misses them");
     let missing: Vec<_> = found.iter().filter(|remedy| !table.contains_key(*remedy)).collect();
@@ -534,7 +534,7 @@ fn every_remedy_is_in_the_table_and_nothing_else() {
 }
 
 #[test]
-fn the_tests_in_the_table_are_there() {
+fn tests_named_in_the_table_exist() {
     for (remedy, tests) in table() {
         if let Some(why) = tests.strip_prefix("- ") {
             assert!(why.len() > 10, "{remedy}: no reason");

@@ -169,7 +169,7 @@ fn conforms<B: Bench>(bench: &B) {
 }
 
 #[test]
-fn memory_conforms() {
+fn the_store_in_memory_conforms() {
     conforms(&MemoryBench::default());
 }
 
@@ -180,7 +180,7 @@ fn the_tpm_conforms() {
 
 /// Whatever was read: a lock that fails yields no value and its own status.
 #[test]
-fn a_lock_that_fails_is_what_counts() {
+fn a_failed_lock_yields_no_value_and_its_own_status() {
     for allowed in [true, false] {
         let mut store = Memory { contents: Some(40), allowed, locked: Rc::default(), lock_fails: true };
         let error = read_then_lock(&mut store, OnLockFailure::Exit, read_all).err().expect("no success");

@@ -175,7 +175,7 @@ fn nothing_is_left(report: &Report, moment: &str) {
 }
 
 #[test]
-fn a_disk_opens_in_its_own_machine_and_no_other_takes_its_place() {
+fn a_disk_opens_only_in_its_own_machine_and_cannot_be_replaced() {
     let fleet = Fleet::new();
     let root = format!("{CMDLINE} root=/dev/mapper/root");
     // The kernel hands `stranger` on, before what follows `--`.

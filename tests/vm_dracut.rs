@@ -303,22 +303,22 @@ fn starts_or_gives_a_shell(suite: &'static str, options: &[&str]) {
 const WITHOUT_SYSTEMD: [&str; 2] = ["--omit", "systemd systemd-initrd dracut-systemd"];
 
 #[test]
-fn dracut_059_with_systemd() {
+fn an_image_of_dracut_059_with_systemd_boots_and_restarts_after_failures() {
     starts_and_starts_over("bookworm", &[]);
 }
 
 #[test]
-fn dracut_059_without_systemd() {
+fn an_image_of_dracut_059_without_systemd_boots_and_restarts_after_failures() {
     starts_or_gives_a_shell("bookworm", &WITHOUT_SYSTEMD);
 }
 
 #[test]
-fn dracut_106_with_systemd() {
+fn an_image_of_dracut_106_with_systemd_boots_and_restarts_after_failures() {
     starts_or_gives_a_shell("trixie", &[]);
 }
 
 #[test]
-fn dracut_106_without_systemd() {
+fn an_image_of_dracut_106_without_systemd_boots_and_restarts_after_failures() {
     starts_and_starts_over("trixie", &WITHOUT_SYSTEMD);
 }
 
@@ -354,7 +354,7 @@ fn assert_measured(report: &Report, events: &[&str]) {
 
 /// systemd 262, which extends PCR 7 by itself: not before it is locked, and not while it is.
 #[test]
-fn systemd_cryptsetup_opens_the_disk_and_asks_once_nothing_is_published() {
+fn systemd_cryptsetup_opens_the_disk_and_prompts_only_without_secrets() {
     let machine = Installed::get();
     let configuration = "trust_crypt=yes\ntrust_setup_options='--also-as cryptsetup'\ntrust_prompt=yes\n";
     let cmdline = format!("rd.luks.name={UUID}=root");
@@ -369,7 +369,7 @@ fn systemd_cryptsetup_opens_the_disk_and_asks_once_nothing_is_published() {
 
 /// As it would be without our order.
 #[test]
-fn a_separator_of_systemd_262_before_setup_is_told() {
+fn a_separator_of_systemd_262_before_setup_is_named() {
     let unit = fs::read_to_string(workspace().join("initrd/systemd/trust-setup.service")).unwrap();
     let reversed = unit.replace("Before=systemd-pcrosseparator", "After=systemd-pcrosseparator");
     assert_ne!(unit, reversed);
@@ -391,7 +391,7 @@ fn a_separator_of_systemd_262_before_setup_is_told() {
 /// What reads from a terminal in an initrd of systemd gets nothing: by way of `trust-withdraw.service`, and of
 /// `trust-close.service`, or not at all.
 #[test]
-fn every_shell_and_every_prompt_of_systemd_262_is_known() {
+fn every_shell_and_prompt_of_systemd_262_is_behind_withdraw() {
     // Not in initrds, but by a target that the signed command line names.
     const ELSEWHERE: [&str; 6] = ["getty", "firstboot", "sysinstall", "storagetm", "checkisomd5", "cmdline-ask"];
     let root = workspace();
@@ -421,7 +421,7 @@ fn every_shell_and_every_prompt_of_systemd_262_is_known() {
 }
 
 #[test]
-fn crypt_of_dracut_opens_the_disk_by_its_token_and_asks_nobody() {
+fn crypt_of_dracut_opens_the_disk_by_its_token_unattended() {
     let machine = Installed::get();
     let cmdline = format!("rd.luks.uuid={UUID} rd.luks.name={UUID}=root");
     let image = machine.image("crypt", "bookworm", "trust_crypt=yes\n", &cmdline, &WITHOUT_SYSTEMD);

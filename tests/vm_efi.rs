@@ -89,7 +89,7 @@ impl Kit {
 }
 
 #[test]
-fn signatures_of_several_and_with_sha384() {
+fn firmware_accepts_any_of_several_signatures_and_sha384() {
     let kit = Kit::get();
     let file = kit.file("several.efi");
     kit.sign("uki-tpm", &kit.file("unsigned.efi"), &file, &[]);
@@ -100,7 +100,7 @@ fn signatures_of_several_and_with_sha384() {
 
 /// What follows the last section is signed as well, after padding.
 #[test]
-fn odd_lengths() {
+fn firmware_and_verify_cover_data_behind_the_last_section() {
     let kit = Kit::get();
     let (odd, file) = (kit.file("odd"), kit.file("odd.efi"));
     fs::write(&odd, [fs::read(kit.file("unsigned.efi")).unwrap(), b"trail".to_vec()].concat()).unwrap();
@@ -116,7 +116,7 @@ fn odd_lengths() {
 }
 
 #[test]
-fn intermediates() {
+fn firmware_and_verify_agree_on_intermediates() {
     let kit = Kit::get();
     let config = "[req]\ndistinguished_name=dn\n[dn]\n[ca]\nbasicConstraints=critical,CA:TRUE\n[leaf]\nkeyUsage=digitalSignature\n";
     fs::write(kit.file("cnf"), config).unwrap();
@@ -150,7 +150,7 @@ fn intermediates() {
 /// The premises of what is noted, and of what is refused: firmware does not look at the checksum, but wants the
 /// certificate table to be full, and the file to end with it.
 #[test]
-fn checksums_and_entries_of_nothing() {
+fn firmware_ignores_checksums_and_refuses_a_padded_certificate_table() {
     let kit = Kit::get();
     let (unsigned, file) = (kit.file("unsigned.efi"), kit.file("table.efi"));
     kit.sign("uefi-db", &unsigned, &file, &[]);
@@ -174,7 +174,7 @@ fn checksums_and_entries_of_nothing() {
 
 /// The premise of two rules: how firmware counts past a gap, and that it does not look into it.
 #[test]
-fn gaps() {
+fn firmware_accepts_changed_gaps_and_verify_refuses_them() {
     let kit = Kit::get();
     let mut bytes = fs::read(kit.file("unsigned.efi")).unwrap();
     let image = trust::host::image::pe::Image::parse(&bytes).unwrap();

@@ -77,7 +77,7 @@ fn pcr7(report: &Report) -> String {
 }
 
 #[test]
-fn signed_files_and_variable_stores_on_ovmf() {
+fn ovmf_accepts_our_updates_and_variable_stores() {
     let home = Home::with_keyset();
     let vm = Vm::new(&vm::empty_variables());
     vm.set_boot_disk(&[("EFI/BOOT/BOOTX64.EFI", &prepare(&home))]);

@@ -167,7 +167,7 @@ fn kernel(fleet: &Fleet, image: &Path) -> PathBuf {
 }
 
 #[test]
-fn an_image_of_mkosi_starts_with_nobody_there_and_minds_nothing_unsigned() {
+fn an_image_of_mkosi_boots_unattended_and_ignores_unsigned_input() {
     let fleet = Fleet::new();
     let project = Project::new(&fleet);
     let image = project.build();

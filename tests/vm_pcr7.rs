@@ -83,31 +83,31 @@ fn check(chain: Chain, name: &str) {
 }
 
 #[test]
-fn a_production_image_started_by_the_firmware() {
+fn a_production_image_started_by_the_firmware_has_the_predicted_pcr_7() {
     check(Chain::Direct, "production");
 }
 
 #[test]
-fn a_limited_image_started_by_the_firmware() {
+fn a_limited_image_started_by_the_firmware_has_the_predicted_pcr_7() {
     check(Chain::Direct, "limited");
 }
 
 #[test]
-fn a_tpm_image_started_by_the_firmware() {
+fn a_tpm_image_started_by_the_firmware_has_the_predicted_pcr_7() {
     check(Chain::Direct, "tpm");
 }
 
 #[test]
-fn a_production_image_started_by_shim() {
+fn a_production_image_started_by_shim_has_the_predicted_pcr_7() {
     check(Chain::Shim, "production");
 }
 
 #[test]
-fn a_limited_image_started_by_shim() {
+fn a_limited_image_started_by_shim_has_the_predicted_pcr_7() {
     check(Chain::Shim, "limited");
 }
 
 #[test]
-fn a_tpm_image_started_by_shim() {
+fn a_tpm_image_started_by_shim_has_the_predicted_pcr_7() {
     check(Chain::Shim, "tpm");
 }

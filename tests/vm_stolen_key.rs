@@ -44,7 +44,7 @@ fn renew(fleet: &Fleet) -> PathBuf {
 }
 
 #[test]
-fn a_stolen_image_key_opens_nothing_once_it_has_been_replaced() {
+fn a_stolen_image_key_opens_nothing_once_replaced() {
     let fleet = Fleet::new();
     let old = fleet.variables(Chain::Direct, &[], "old.fd");
     let build = |name: &str, kind: &str, initrd: &Initrd, options: &[&str]| {

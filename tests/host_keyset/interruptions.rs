@@ -40,7 +40,7 @@ fn an_interrupted_command_leaves_nothing() {
 }
 
 #[test]
-fn what_a_killed_command_left_is_invisible_and_goes_with_the_next() {
+fn leftovers_of_a_killed_command_are_hidden_and_removed_by_the_next() {
     let home = Home::new();
     let mut child = unfinished(&home);
     kill(&child, "-KILL");
@@ -55,7 +55,7 @@ fn what_a_killed_command_left_is_invisible_and_goes_with_the_next() {
 }
 
 #[test]
-fn two_at_once_leave_each_other_alone() {
+fn two_commands_at_once_do_not_disturb_each_other() {
     let home = Home::new();
     let children = ["k", "k", "other"].map(|name| home.command(&["keyset", "add", name]).spawn().unwrap());
     let codes = children.map(|child| child.wait_with_output().unwrap().status.code().unwrap());

@@ -123,7 +123,7 @@ fn a_keyset_has_its_files_with_their_modes_and_nothing_else() {
 
 /// Who opens a file before its mode is set keeps it open: no mode is set, all are those that files are made with.
 #[test]
-fn modes_are_there_from_the_first_instant() {
+fn files_are_created_with_their_modes() {
     let home = Home::new();
     let calls = home.path().join("calls");
     let script = "umask 0; exec strace -f -qq -o \"$0\" -e trace=/chmod,rename -e inject=/chmod:error=EPERM \"$@\"";
@@ -140,7 +140,7 @@ fn modes_are_there_from_the_first_instant() {
 }
 
 #[test]
-fn keys_are_sound_and_all_different_and_belong_to_their_certificates() {
+fn keys_are_sound_unique_and_match_their_certificates() {
     let (_, keyset) = sample();
     let mut keys = BTreeSet::new();
     for dir in ROLES.into_iter().chain(["manifest/default", "manifest/default/sudi/SN_0042"]) {
@@ -161,7 +161,7 @@ fn keys_are_sound_and_all_different_and_belong_to_their_certificates() {
 }
 
 #[test]
-fn chains_lead_where_they_should_and_nowhere_else() {
+fn every_certificate_verifies_against_its_own_authority_only() {
     let (_, keyset) = sample();
     let (manifest_ca, sudi_ca, pk) = (keyset.join("manifest-ca"), keyset.join("sudi-ca"), keyset.join("uefi-pk"));
     let (manifest, kek) = (keyset.join("manifest/default"), keyset.join("uefi-kek"));
@@ -178,7 +178,7 @@ fn chains_lead_where_they_should_and_nowhere_else() {
 }
 
 #[test]
-fn authorities_and_signers_say_what_they_are() {
+fn certificates_have_the_extensions_of_their_roles() {
     let (_, keyset) = sample();
     let year = this_year();
     let owner = "OU=Trust keyset acme,O=Zoé & Söhne,O=Acme Ltd";
@@ -248,7 +248,7 @@ fn a_machine_certificate_names_product_and_machine() {
 }
 
 #[test]
-fn guids_are_random_and_different() {
+fn guids_are_random_and_unique() {
     let (_, keyset) = sample();
     let owners = ROLES.iter().map(|role| keyset.join(role).join("guid")).filter(|path| path.exists());
     let guids: Vec<_> = owners.map(|path| fs::read_to_string(path).unwrap()).collect();
@@ -257,7 +257,7 @@ fn guids_are_random_and_different() {
 }
 
 #[test]
-fn a_taken_name_is_refused_and_what_is_there_stays() {
+fn a_taken_name_is_refused_and_changes_nothing() {
     let (home, keyset) = sample();
     let before = fs::read(keyset.join("uefi-pk/privkey.pem")).unwrap();
     let complaint = home.refuses(&["initkeyset", "--keysetname", "acme"]);
@@ -276,7 +276,7 @@ fn a_taken_name_is_refused_and_what_is_there_stays() {
 }
 
 #[test]
-fn names_that_lead_elsewhere_are_refused() {
+fn names_that_are_paths_are_refused() {
     let home = Home::with_keyset();
     let before = tree(home.path());
     let long = "x".repeat(101);
@@ -325,7 +325,7 @@ fn machines_and_projects_are_added_and_listed() {
 }
 
 #[test]
-fn machines_of_an_old_keyset() {
+fn machines_are_added_to_a_keyset_of_the_old_tool() {
     // The old tool wrote its files with other modes, keys in PKCS#1 once, and no sudi directory.
     let home = Home::with_keyset();
     let keyset = home.keys().join("k");
@@ -342,7 +342,7 @@ fn machines_of_an_old_keyset() {
 }
 
 #[test]
-fn an_authority_made_by_openssl_serves() {
+fn an_authority_made_by_openssl_is_accepted() {
     let home = Home::with_keyset();
     let ca = home.keys().join("k/sudi-ca");
     let (key, cert) = (ca.join("privkey.pem"), ca.join("cert.pem"));
@@ -404,7 +404,7 @@ fn a_damaged_keyset_is_named_and_nothing_is_written() {
 }
 
 #[test]
-fn keysets_lie_where_the_desktop_specification_says() {
+fn keysets_are_in_the_xdg_data_directory() {
     let home = Home::new();
     let data = TempDir::new().unwrap();
     let list = |home_dir: Option<&Path>, data_dir: Option<&Path>| {
@@ -439,7 +439,7 @@ fn no_private_key_is_printed() {
 }
 
 #[test]
-fn what_scripts_for_the_old_tool_say_is_understood() {
+fn command_lines_of_the_old_tool_are_accepted() {
     let home = Home::new();
     let add =
         ["--debug", "keyset", "add", "--Org", "Acme", "--bootkit-version", "0.0.17", "--key-type", "ec-p256", "k"];

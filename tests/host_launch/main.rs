@@ -1,4 +1,4 @@
-//! What `trust launch` says and how it ends, with a QEMU that plays a part; `vm_life` has a real one.
+//! What `trust launch` says and how it ends, with a QEMU that plays a part; `vm_lifecycle` has a real one.
 
 use harness::{Home, assets, vm};
 use nix::{
@@ -112,7 +112,7 @@ fn told(printed: &str) -> Vec<&str> {
 }
 
 #[test]
-fn everything_that_is_missing_is_said_at_once() {
+fn everything_missing_is_named_at_once() {
     let world = World::new();
     let args = ["launch", "m", "--project", "k:router", "--images", "images"];
     let mut command = Command::new(harness::trust_host());
@@ -134,7 +134,7 @@ fn everything_that_is_missing_is_said_at_once() {
 }
 
 #[test]
-fn what_failed_is_quoted_and_the_same_command_goes_on() {
+fn a_failure_is_quoted_and_the_same_command_continues() {
     let world = World::new();
     let (printed, complaint) = ended(&world.first(FAILS, &[]), 20);
     assert_eq!(told(&printed), ["made", "identity"], "{printed}");
@@ -198,7 +198,7 @@ fn a_machine_that_starts_over_again_and_again_is_stopped() {
 }
 
 #[test]
-fn whoever_interrupts_it_ends_it_by_that_signal() {
+fn an_interrupted_launch_ends_by_the_same_signal() {
     let world = World::new();
     ended(&world.first("reset", &["--accelerator", "tcg"]), 20);
     let command = ["launch", "m", "--again", "--accelerator", "tcg"];

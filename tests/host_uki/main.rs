@@ -34,7 +34,7 @@ fn pipe(input: &[u8], program: &str, args: &[&str], dir: &Path) -> String {
 }
 
 #[test]
-fn ukify_and_objdump_find_what_was_put_in() {
+fn ukify_and_objdump_find_every_section() {
     let (kitchen, _) = sample();
     let image = kitchen.path("sample.efi");
     let output = assets::program("ukify").args(["inspect", text(&image), "--json=short"]).output().unwrap();
@@ -61,7 +61,7 @@ fn ukify_and_objdump_find_what_was_put_in() {
 
 /// From 254 on it would append to the command line what an OEM string says. `vm_refusals` boots it.
 #[test]
-fn the_stub_is_given_no_strings_of_the_firmware() {
+fn the_stub_finds_no_firmware_strings() {
     let (kitchen, _) = sample();
     let (before, after) = (fs::read(stub()).unwrap(), fs::read(kitchen.path("sample.efi")).unwrap());
     // The GUIDs of the SMBIOS tables, the beginnings of which are operands of instructions.
@@ -236,7 +236,7 @@ fn the_keyset_goes_into_the_initrd_as_cpio_and_bsdtar_unpack_it() {
 }
 
 #[test]
-fn policies_in_the_initrd_are_told_by_their_boots() {
+fn policies_in_the_initrd_are_listed_by_boot() {
     let kitchen = Kitchen::new();
     let values = kitchen.0.ok(&["computePCR7", "k", "--output", "values"]);
     let file = |name: &str| kitchen.path("values").join(name);
@@ -281,7 +281,7 @@ fn policies_in_the_initrd_are_told_by_their_boots() {
 }
 
 #[test]
-fn systemd_measure_comes_to_the_same_for_stubs_of_each_version() {
+fn measurements_equal_systemd_measures_for_stubs_of_each_version() {
     let (kitchen, said) = sample();
     let banks = ["sha1", "sha256", "sha384", "sha512"];
     let banks_given = banks.map(|bank| format!("--bank={bank}"));
@@ -304,7 +304,7 @@ fn systemd_measure_comes_to_the_same_for_stubs_of_each_version() {
 }
 
 #[test]
-fn images_of_ukify_with_profiles_are_measured_as_systemd_measure_does() {
+fn measurements_of_profiles_equal_systemd_measures() {
     let kitchen = Kitchen::new();
     let (kernel, stub) = (kernel(), stub());
     let ukify = |args: &[&str]| {
@@ -350,7 +350,7 @@ fn images_of_ukify_with_profiles_are_measured_as_systemd_measure_does() {
 }
 
 #[test]
-fn the_stub_of_debian_12_and_every_compression_do() {
+fn the_stub_of_debian_12_and_every_compression_are_supported() {
     let kitchen = Kitchen::new();
     let stub = assets::bookworm("usr/lib/systemd/boot/efi/linuxx64.efi.stub");
     for (program, suffix, args) in [("xz", "xz", &["--check=crc32"][..]), ("zstd", "zst", &["-q"])] {
@@ -376,7 +376,7 @@ fn the_stub_of_debian_12_and_every_compression_do() {
 
 /// Debian 12's stub has other sections right behind its revocation levels; that of Debian 13 has room for a few more.
 #[test]
-fn revocation_levels_of_a_kernel_find_a_place_on_every_stub() {
+fn revocation_levels_of_a_kernel_are_merged_on_every_stub() {
     let kitchen = Kitchen::new();
     let name = "usr/lib/systemd/boot/efi/linuxx64.efi.stub";
     for (suite, stub) in [("bookworm", assets::bookworm(name)), ("trixie", assets::path(name))] {
@@ -444,7 +444,7 @@ fn the_same_input_gives_the_same_image() {
 }
 
 #[test]
-fn the_command_line_may_come_from_a_file() {
+fn the_command_line_is_read_from_a_file() {
     let kitchen = Kitchen::new();
     kitchen.write("bare.img", &archive(&[("init", "#!/bin/sh\n")]));
     kitchen.write("cmdline", b"  quiet\nro \n\nroot=LABEL=x\n");
@@ -458,7 +458,7 @@ fn the_command_line_may_come_from_a_file() {
 }
 
 #[test]
-fn the_program_is_looked_for_beside_this_one() {
+fn the_initrd_program_is_found_beside_this_one() {
     let kitchen = Kitchen::new();
     let alone = kitchen.path("alone/trust");
     fs::create_dir(kitchen.path("alone")).unwrap();

@@ -33,7 +33,7 @@ fn refused(kitchen: &Kitchen, what: &str, value: &str) -> String {
 }
 
 #[test]
-fn what_no_boot_could_use_is_refused() {
+fn inputs_that_no_boot_could_use_are_refused() {
     let kitchen = Kitchen::new();
     let image = |path: &Path, change: &dyn Fn(&mut Vec<u8>)| {
         let mut bytes = fs::read(path).unwrap();
@@ -194,7 +194,7 @@ fn a_full_disk_keeps_the_old_image() {
 }
 
 #[test]
-fn whatever_is_no_image_is_said_to_be_none() {
+fn files_other_than_images_are_refused() {
     let kitchen = Kitchen::new();
     kitchen.write("three", b"MZ\0");
     for command in ["measure", "inspect"] {

@@ -359,31 +359,31 @@ fn matrix(command: Command) {
 }
 
 #[test]
-fn setup() {
+fn setup_withstands_a_hostile_tpm() {
     matrix(Command::Setup);
 }
 
 #[test]
-fn preinit() {
+fn preinit_withstands_a_hostile_tpm() {
     matrix(Command::Preinit);
 }
 
 #[test]
-fn provision() {
+fn provision_withstands_a_hostile_tpm() {
     matrix(Command::Provision);
 }
 
 #[test]
-fn lock() {
+fn lock_withstands_a_hostile_tpm() {
     matrix(Command::Lock);
 }
 
 #[test]
-fn finish() {
+fn finish_withstands_a_hostile_tpm() {
     matrix(Command::Finish);
 }
 
 #[test]
-fn raise() {
+fn raise_withstands_a_hostile_tpm() {
     matrix(Command::Raise);
 }

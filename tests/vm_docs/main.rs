@@ -103,7 +103,7 @@ fn docs() -> (Vec<String>, String) {
 
 /// Boots of such images are vm_dracut's.
 #[test]
-fn the_images_of_the_book_are_built_on_debian_12() {
+fn the_documented_images_are_built_on_debian_12() {
     let user = User::new("bookworm");
     user.types(&docs().0);
     let cert = |role: &str| user.path("home/.local/share/machine/trust/keys/acme").join(role).join("cert.pem");
@@ -117,7 +117,7 @@ fn the_images_of_the_book_are_built_on_debian_12() {
 
 /// With all drivers, and what the text says that is said.
 #[test]
-fn the_images_of_the_book_are_built_and_boot_on_debian_13() {
+fn the_documented_images_are_built_and_boot_on_debian_13() {
     let (images, launch) = docs();
     let user = User::new("trixie");
     user.types(&images);
@@ -131,7 +131,7 @@ fn the_images_of_the_book_are_built_and_boot_on_debian_13() {
 
 /// What the README says of dracut is what docs/images.md says.
 #[test]
-fn the_readme_says_nothing_else() {
+fn commands_of_the_readme_are_those_of_images_md() {
     let (followed, _) = docs();
     let readme = read("README.md");
     let (dracut, _) = section(&readme, "Your own image").split_once("With **mkosi**").unwrap();
@@ -144,7 +144,7 @@ fn the_readme_says_nothing_else() {
 
 /// No command line in what people read is without consoles.
 #[test]
-fn every_command_line_of_the_book_has_its_consoles() {
+fn every_documented_command_line_names_its_consoles() {
     let mut files = vec!["README.md".to_owned(), "dracut-module/trust.conf".into(), "src/host/cli/uki/build.rs".into()];
     let docs = fs::read_dir(workspace().join("docs")).unwrap();
     files.extend(docs.map(|entry| format!("docs/{}", entry.unwrap().file_name().into_string().unwrap())));

@@ -24,17 +24,17 @@ fn a_limited_image_gets_nothing() {
 }
 
 #[test]
-fn firmware_starts_no_image_that_nobody_signed() {
+fn firmware_refuses_an_unsigned_image() {
     world().machine(Chain::Direct, &world().image("unsigned")).boot().refused("Access Denied");
 }
 
 #[test]
-fn firmware_starts_no_image_that_a_stranger_signed() {
+fn firmware_refuses_an_image_signed_by_a_stranger() {
     world().machine(Chain::Direct, &world().image("strange")).boot().refused("Access Denied");
 }
 
 #[test]
-fn firmware_starts_no_image_with_one_byte_changed() {
+fn firmware_refuses_an_image_with_one_byte_changed() {
     // Of the command line, the initrd and the kernel: of each section the byte in the middle.
     for section in [".cmdline", ".initrd", ".linux"] {
         let mut image = fs::read(world().image("production")).unwrap();
@@ -47,14 +47,14 @@ fn firmware_starts_no_image_with_one_byte_changed() {
 }
 
 #[test]
-fn shim_starts_no_image_that_nobody_or_a_stranger_signed() {
+fn shim_refuses_unsigned_and_foreign_images() {
     for name in ["unsigned", "strange"] {
         world().machine(Chain::Shim, &world().image(name)).boot().refused("Security Violation");
     }
 }
 
 #[test]
-fn without_secure_boot_nothing_is_given() {
+fn without_secure_boot_no_secrets_are_given() {
     let unprotected = world().machine(Chain::Direct, &world().image("unsigned"));
     unprotected.set_variables(&harness::vm::empty_variables());
     gets_nothing(&unprotected.boot(), REFUSED);
@@ -73,7 +73,7 @@ fn without_secure_boot_nothing_is_given() {
 }
 
 #[test]
-fn with_another_db_nothing_is_given() {
+fn with_another_db_no_secrets_are_given() {
     let stranger = world().fleet.file("stranger.pem");
     let variables = world().fleet.variables(Chain::Direct, &["--db", stranger.to_str().unwrap()], "another-db.fd");
     for image in ["production", "strange"] {
@@ -86,7 +86,7 @@ fn with_another_db_nothing_is_given() {
 }
 
 #[test]
-fn another_machine_has_nothing_to_give() {
+fn another_machine_yields_no_secrets() {
     let vm = Vm::new(&world().fleet.file("Direct.fd"));
     world().fleet.install(&vm, Chain::Direct, &world().image("production"));
     gets_nothing(&vm.boot(), NOT_PROVISIONED);

@@ -7,7 +7,7 @@ use std::{fs, path::PathBuf, process::Command};
 const IMAGE: &str = "EFI/BOOT/BOOTX64.EFI";
 
 #[test]
-fn what_nobody_signed_does_not_reach_the_initrd_or_lies_there_unused() {
+fn unsigned_files_do_not_reach_the_initrd_or_are_unused() {
     let fleet = &world().fleet;
     let variables = fleet.file("menu.fd");
     let json = fleet.file("menu.json");

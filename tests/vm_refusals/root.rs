@@ -8,7 +8,7 @@ use std::{
 };
 
 #[test]
-fn root_asks_again_and_gets_nothing() {
+fn root_asking_again_gets_nothing() {
     let image = world().fleet.file("root.efi");
     world().fleet.build("production", &with_tools(include_str!("root.sh")), &[], &image);
     let report = world().machine(Chain::Direct, &image).boot();
@@ -44,7 +44,7 @@ fn root_asks_again_and_gets_nothing() {
 
 /// The kernel kills no TPM session and locks nothing: whoever starts `trust setup` must lock when it fails.
 #[test]
-fn setup_that_is_killed_publishes_nothing_and_leaves_the_lock_to_whoever_started_it() {
+fn a_killed_setup_publishes_nothing_and_leaves_the_lock_to_its_caller() {
     let image = world().fleet.file("killed.efi");
     world().fleet.build("production", &with_tools(include_str!("killed.sh")), &[], &image);
     let vm = world().machine(Chain::Direct, &image);

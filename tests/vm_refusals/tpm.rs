@@ -18,7 +18,7 @@ fn machine(name: &str, script: &str) -> Vm {
 }
 
 #[test]
-fn the_secrets_are_given_while_ima_extends_a_pcr_and_without_the_time_and_then_forgotten() {
+fn secrets_are_given_while_ima_extends_a_pcr_and_wiped_afterwards() {
     let vm = machine("busy.efi", include_str!("busy.sh"));
     let kept = memory::keep(&vm, "memory-after-finish", &["-rtc", "base=2000-01-01"]);
     let (report, tpm) = vm.boot_interposed(|_| {});
@@ -35,7 +35,7 @@ fn the_secrets_are_given_while_ima_extends_a_pcr_and_without_the_time_and_then_f
 
 /// For most commands the kernel would wait two minutes, and two more for each that cleans up.
 #[test]
-fn a_slow_tpm_is_waited_for_and_a_silent_one_switches_the_machine_off() {
+fn a_slow_tpm_is_waited_for_and_a_silent_one_powers_off() {
     let vm = machine("off.efi", "status=0; trust setup || status=$?; say setup $status\n");
     let said = vm.ear();
     let (mut slow, mut reads) = (false, 0);

@@ -4,7 +4,7 @@ use super::{REFUSED, SETUP, gets_nothing, gets_the_secrets, with_tools, world};
 use harness::vm::Chain;
 
 #[test]
-fn a_tpm_image_gets_the_admin_password_alone_and_with_it_the_owner_withdraws_older_images() {
+fn a_tpm_image_gets_only_the_admin_password_and_can_revoke_older_images() {
     let fleet = &world().fleet;
     let raise = fleet.file("raise.efi");
     fleet.build("tpm", &with_tools(&format!("{}{SETUP}", include_str!("raise.sh"))), &[], &raise);

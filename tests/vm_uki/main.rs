@@ -108,7 +108,7 @@ fn stub() -> PathBuf {
 }
 
 #[test]
-fn a_production_image_on_the_stub_of_debian_13() {
+fn a_production_image_on_the_stub_of_debian_13_boots_as_predicted() {
     let (kit, initrd) = (Kit::new(), Initrd::new(SCRIPT));
     let said = kit.build(&stub(), &[&initrd.pack()], &["--kind", "production"]);
     let machine = kit.machine(&[]);
@@ -121,7 +121,7 @@ fn a_production_image_on_the_stub_of_debian_13() {
 }
 
 #[test]
-fn a_limited_image_on_the_stub_of_debian_12() {
+fn a_limited_image_on_the_stub_of_debian_12_boots_as_predicted() {
     let (kit, initrd) = (Kit::new(), Initrd::new(SCRIPT));
     let stub = assets::bookworm("usr/lib/systemd/boot/efi/linuxx64.efi.stub");
     // Whose own revocation levels stand where those of a kernel have no room: they are laid out anew.
@@ -135,7 +135,7 @@ fn a_limited_image_on_the_stub_of_debian_12() {
 }
 
 #[test]
-fn a_tpm_image_started_by_shim() {
+fn a_tpm_image_started_by_shim_boots_as_predicted() {
     let (kit, initrd) = (Kit::new(), Initrd::new(SCRIPT));
     kit.0.ok(&["enroll", "auth", "k", "enroll", "--chain", "shim"]);
     fs::write(kit.path("unsigned.efi"), vm::shim_with(&fs::read(kit.path("enroll/vendor_db.esl")).unwrap())).unwrap();
@@ -161,7 +161,7 @@ say archives $(list | base64 -w 0)
 
 /// Parts behind every compression, and hundreds of archives as the grammar permits them, some of them damaged.
 #[test]
-fn the_kernel_unpacks_what_we_have_found_in_an_initrd() {
+fn the_kernel_unpacks_what_inspect_lists() {
     let (kit, initrd) = (Kit::new(), Initrd::new(&format!("{SCRIPT}{LIST}")));
     let (odd, files) = archives::archives();
     fs::write(kit.path("odd.img"), odd).unwrap();

@@ -248,7 +248,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_the_umask_everybody_reads_it() {
+    fn it_is_readable_by_all_whatever_the_umask() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         fs::create_dir(path("man")).unwrap();

@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bill_that_is_not_what_the_program_is_made_of_is_noticed() {
+    fn a_bill_of_materials_that_does_not_match_is_an_error() {
         assert_eq!(said(|_| ()), None);
         let differs = "the bill of materials of trust-initrd is not tests/data/initrd-dependencies.txt, tpm2-tss and \
                        what Rust brings";

@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_installed_is_for_all_and_all_of_it_goes_again() {
+    fn installed_files_are_readable_by_all_and_all_are_removed() {
         let dir = tempfile::tempdir().unwrap();
         let (dist, destdir) = (dist(dir.path()), dir.path().join("system"));
         // What others have there stays.
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_have_installed_is_left_alone() {
+    fn files_of_others_are_not_removed() {
         let dir = tempfile::tempdir().unwrap();
         let (dist, destdir) = (dist(dir.path()), dir.path().join("system"));
         fs::create_dir_all(destdir.join("usr/bin")).unwrap();

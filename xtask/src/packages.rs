@@ -201,7 +201,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn what_forbids_namespaces_is_named_with_its_remedy() {
+    fn a_setting_that_forbids_namespaces_is_named_with_its_remedy() {
         let dir = tempfile::tempdir().unwrap();
         for name in ["user", "kernel"] {
             fs::create_dir(dir.path().join(name)).unwrap();

@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cargo_says_is_counted() {
+    fn messages_of_cargo_are_counted() {
         let progress = Progress::default();
         // What was there already does not count; the end of the pipe is the end of the program.
         let script = r#"echo '{"reason":"compiler-artifact","target":{"name":"old"},"fresh":true}'

@@ -22,7 +22,7 @@ fn said(output: &Output) -> String {
 }
 
 #[test]
-fn a_subcommand_with_a_typo_is_named_with_what_was_meant() {
+fn a_misspelled_subcommand_is_answered_with_the_nearest() {
     for (typo, meant) in [("dmo", "demo"), ("tset", "test"), ("instal", "install"), ("dsit", "dist")] {
         let output = xtask(&[typo]).output().unwrap();
         assert_eq!(output.status.code(), Some(2));
@@ -34,7 +34,7 @@ fn a_subcommand_with_a_typo_is_named_with_what_was_meant() {
 
 /// Not the compiler alone: whoever has installed that would be told of the next.
 #[test]
-fn without_a_c_compiler_all_that_is_missing_is_said_at_once() {
+fn without_a_c_compiler_everything_missing_is_named_at_once() {
     let dir = tempfile::tempdir().unwrap();
     for name in ["id", "sed", "sort", "tr"] {
         let place = ["/usr/bin", "/bin"].map(|dir| Path::new(dir).join(name));

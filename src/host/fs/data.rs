@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_out_of_a_pipe_is_read_as_a_file_is() {
+    fn a_pipe_is_read_as_a_file_is() {
         let open = |bytes: &'static [u8], most| {
             let (reader, mut writer) = io::pipe().unwrap();
             writer.write_all(bytes).unwrap();

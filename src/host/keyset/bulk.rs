@@ -199,14 +199,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_as_people_have_them() {
+    fn lists_with_bom_and_cr_lf_are_read() {
         let list = "\u{feff}SN1\r\n\r\n  \nSN 2\nß3".as_bytes();
         assert_eq!(parse_list(list).unwrap(), ["SN1", "SN 2", "ß3"]);
         assert_eq!(parse_list(b"").unwrap(), Vec::<String>::new());
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_its_line() {
+    fn errors_are_named_with_their_line() {
         let long = "x".repeat(65);
         let list = ["a", "a/b", "a", "..", " b", "b ", "\u{7}", &long, "-rf"].join("\n");
         let complaints = parse_list(list.as_bytes()).unwrap_err();

@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slips_are_near_and_other_names_are_not() {
+    fn only_misspellings_are_near() {
         let names = ["acme", "acme-test", "router"].map(String::from);
         for (name, meant) in [
             ("acmee", Some("acme")),

@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_places() {
+    fn valid_names_of_places_are_parsed_and_others_refused() {
         let project = || Place::Project("a:b".into());
         for (text, place) in [
             ("uefi-db", Place::Role(Role::UefiDb)),
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_items() {
+    fn names_of_items_are_parsed() {
         for (text, item) in [("cert", Item::Certificate), ("privkey.pem", Item::PrivateKey), ("guid", Item::Guid)] {
             assert_eq!(Item::parse(text).unwrap(), item);
         }

@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn years_are_those_of_the_calendar() {
+    fn validity_in_years_ends_on_the_same_date() {
         assert_eq!(years_after(date("2026-11-22T10:11:12Z"), 25).unwrap(), date("2051-11-22T10:11:12Z"));
         assert_eq!(years_after(date("2028-02-29T23:59:59Z"), 20).unwrap(), date("2048-02-29T23:59:59Z"));
         assert_eq!(years_after(date("2028-02-29T23:59:59Z"), 25).unwrap(), date("2053-02-28T23:59:59Z"));

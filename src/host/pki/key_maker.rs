@@ -103,14 +103,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_come_in_the_order_asked_for() {
+    fn keys_are_made_in_the_requested_order() {
         let kinds = [KeyType::Rsa3072, KeyType::EcP256, KeyType::Rsa2048, KeyType::EcP256, KeyType::EcP256];
         let bits: Vec<_> = make(&kinds).unwrap().iter().map(|key| key.public().bits()).collect();
         assert_eq!(bits, [3072, 256, 2048, 256, 256]);
     }
 
     #[test]
-    fn a_stream_has_so_many_different_keys_and_can_be_left() {
+    fn a_stream_yields_different_keys_and_can_be_dropped() {
         let keys: Vec<_> = stream(KeyType::EcP256, 50).map(|key| key.unwrap().public().as_der().to_vec()).collect();
         assert_eq!(std::collections::BTreeSet::from_iter(&keys).len(), 50);
         assert_eq!(stream(KeyType::EcP256, 0).count(), 0);

@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_uri_is_refused() {
+    fn malformed_uris_are_refused() {
         for text in [
             "",
             "pkcs1",
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn sources_of_a_pin_are_files() {
+    fn a_pin_source_is_read_as_a_file_name() {
         for text in ["/run/pin", "file:/run/pin", "file:///run/pin", "FILE://localhost/run/pin"] {
             let uri = Uri::parse(&format!("pkcs11:?pin-source={text}")).unwrap();
             assert!(matches!(&uri.pin, Pin::File(name) if name == "/run/pin"), "{text}");
@@ -429,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_gets_another_name() {
+    fn a_module_path_is_replaced() {
         for (text, expected) in [
             ("pkcs11:object=a", "pkcs11:object=a?module-name=m"),
             ("pkcs11:object=module-path=?pin-value=1", "pkcs11:object=module-path=?module-name=m&pin-value=1"),
@@ -440,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_shown_a_pin() {
+    fn a_pin_is_not_printed() {
         for (text, shown) in [
             ("pkcs11:object=a?pin-value=12345", "pkcs11:object=a?pin-value=…"),
             ("pkcs11:?pin-value=123?45/|&module-name=m", "pkcs11:?pin-value=…&module-name=m"),
@@ -464,7 +464,7 @@ mod tests {
     }
 
     #[test]
-    fn every_truncation_and_every_damage_is_an_answer() {
+    fn truncated_and_damaged_uris_do_not_panic() {
         let text =
             "pkcs11:token=My%20token;id=%01%ff;slot-id=12;library-version=1.2?module-name=x&pin-source=file:///a";
         for at in 0..text.len() {

@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_encoded_is_decoded() {
+    fn an_encoded_uri_is_decoded() {
         let long = "x".repeat(5000);
         for uri in ["", "pkcs11:object=ä", &long] {
             assert_eq!(decode(&encode(uri).unwrap()).unwrap(), uri);
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_refused() {
+    fn malformed_files_are_refused() {
         let good = encode("pkcs11:object=a").unwrap();
         for at in 0..good.len() {
             assert!(decode(&good[..at]).is_err(), "{at}");

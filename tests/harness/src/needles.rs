@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_found_in_every_form() {
+    fn a_secret_is_found_in_every_encoding() {
         assert_eq!(base64(b"any carnal pleas"), b"YW55IGNhcm5hbCBwbGVhc");
         for before in 0..7 {
             let text = [&vec![b'x'; before][..], SECRET, b"yyy"].concat();

@@ -30,7 +30,7 @@ fn a_script_has_capabilities_mounts_and_a_keyring_of_its_own() {
 }
 
 #[test]
-fn silence_is_no_success() {
+fn a_script_that_announces_no_end_is_no_success() {
     let cell = Cell::new();
     assert!(!cell.run("exit 0").announced);
     assert_eq!(cell.run("exit 7").end, End::Exit(7));

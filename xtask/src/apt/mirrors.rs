@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn deb822_stanzas_of_debian_only() {
+    fn only_debian_is_read_from_deb822_stanzas() {
         let text = "\
 Types: deb
 # a comment
@@ -158,7 +158,7 @@ signed-by:
     }
 
     #[test]
-    fn one_line_entries_of_debian_only() {
+    fn only_debian_is_read_from_one_line_entries() {
         let text = "\
 # deb http://commented.example/debian bookworm main
 deb cdrom:[Debian GNU/Linux 12]/ bookworm main

@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_brings_its_libraries() {
+    fn libraries_count_towards_a_programs_footprint() {
         let shell = BTreeSet::from(["/bin/sh".to_owned()]);
         let alone = fs::metadata("/bin/sh").unwrap().len();
         // Its C library is larger than a megabyte.

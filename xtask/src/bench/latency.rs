@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_one() {
+    fn the_latency_table_is_valid() {
         let models = Models::read().unwrap();
         assert_eq!(models.iter().count(), 2);
         for model in models.iter() {
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn an_estimate() {
+    fn an_estimate_is_the_sum_of_its_commands() {
         let commands = BTreeMap::from([("0x131".to_owned(), 200.0)]);
         let model = Model { name: String::new(), per_kib: 2.0, default: 5.0, commands };
         // 10 and 1014 bytes.
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn which_key() {
+    fn commands_are_classed_by_their_kind_of_key() {
         let session = |salt: usize| {
             let size = u16::try_from(salt).unwrap().to_be_bytes();
             let body = [&[0; 8][..], &[0, 2, 1, 2], &size, &vec![0; salt], &[0; 9]].concat();

@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_trace() {
+    fn a_trace_is_counted() {
         let log = "\
 7 execve(\"/bin/sh\", [\"sh\"], 0x7f /* 3 vars */) = 0
 7 openat(AT_FDCWD, \"/lib/libc.so.6\", O_RDONLY) = 3

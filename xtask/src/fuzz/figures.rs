@@ -97,7 +97,7 @@ mod tests {
     const ONCE: Figures = Figures { cpu: 10, executions: 2000, edges: 30 };
 
     #[test]
-    fn figures_are_what_libfuzzer_and_the_kernel_say() {
+    fn figures_are_read_from_libfuzzer_and_the_kernel() {
         let said = "#2\tINITED cov: 12 ft: 13\n#9\tREDUCE cov: 30 ft: 31 corp: 3/9b\nDone 2000 runs in 11 second(s)\n\
                     stat::number_of_executed_units: 2000\nstat::average_exec_per_sec:     181\n";
         let statistics = "42 (cargo (fuzz)) Z 1 42 42 0 -1 4 1 2 3 4 5 6 900 100 20 0 1 0\n";

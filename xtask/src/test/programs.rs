@@ -195,7 +195,7 @@ mod tests {
             let directory = PathBuf::from("/");
             Program { name: name.into(), file: PathBuf::new(), directory, filter: Vec::new() }
         };
-        let programs = ["boot_usage", "vm_disk", "vm_life", "vm_dracut"].map(program).into();
+        let programs = ["boot_usage", "vm_disk", "vm_lifecycle", "vm_dracut"].map(program).into();
         let options = Options { fast, filter: filter.iter().map(ToString::to_string).collect() };
         let chosen = choose(programs, &options);
         let text = chosen.iter().map(|program| [&[program.name.clone()][..], &program.filter].concat().join(" "));
@@ -204,10 +204,10 @@ mod tests {
 
     #[test]
     fn programs_are_chosen_as_a_whole_or_by_their_tests() {
-        assert_eq!(chosen(false, &[]), "vm_dracut, vm_disk, vm_life, boot_usage");
+        assert_eq!(chosen(false, &[]), "vm_dracut, vm_disk, vm_lifecycle, boot_usage");
         assert_eq!(chosen(true, &[]), "boot_usage");
-        assert_eq!(chosen(false, &["vm_"]), "vm_dracut, vm_disk, vm_life");
-        assert_eq!(chosen(false, &["opens"]), "vm_dracut opens, vm_disk opens, vm_life opens, boot_usage opens");
-        assert_eq!(chosen(false, &["life", "opens"]), "vm_dracut opens, vm_disk opens, vm_life, boot_usage opens");
+        assert_eq!(chosen(false, &["vm_"]), "vm_dracut, vm_disk, vm_lifecycle");
+        assert_eq!(chosen(false, &["opens"]), "vm_dracut opens, vm_disk opens, vm_lifecycle opens, boot_usage opens");
+        assert_eq!(chosen(false, &["life", "opens"]), "vm_dracut opens, vm_disk opens, vm_lifecycle, boot_usage opens");
     }
 }

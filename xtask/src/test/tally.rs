@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_of_a_test_program() {
+    fn counts_of_a_test_program_are_read() {
         let counts = |passed, failed, ignored| Some(Counts { passed, failed, ignored });
         let ok = "test result: ok. 12 passed; 0 failed; 3 ignored; 0 measured; 4 filtered out; finished in 0.02s";
         assert_eq!(Counts::of(ok), counts(12, 0, 3));
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_is_counted_by_its_last_word() {
+    fn the_last_result_of_a_program_counts() {
         let mut tally = Tally::default();
         let end = "test result: FAILED. 1 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out; finished in 9.00s";
         let said = format!("test a ... ok\ntest b ... FAILED\ntest c ... ignored, no root\n\n{end}\n");

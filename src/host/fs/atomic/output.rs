@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read_and_appears_at_the_end() {
+    fn output_can_be_read_back_and_appears_when_finished() {
         let dir = tempfile::tempdir().unwrap();
         let (from, to) = (dir.path().join("from"), dir.path().join("to"));
         std::fs::write(&from, b"from a file").unwrap();
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_finished_leaves_nothing() {
+    fn unfinished_output_leaves_no_file() {
         let dir = tempfile::tempdir().unwrap();
         let to = dir.path().join("to");
         let mut output = Output::begin(&to, 0o600).unwrap();

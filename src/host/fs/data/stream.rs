@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn one_byte_after_the_other() {
+    fn bytes_are_read_in_order() {
         let bytes = [&[0; 200_000][..], b"abc", &[1; 200_000], b"xyz\0"].concat();
         walk(Stream::of((&bytes).into(), 0));
         walk(Stream::new(Trickle(&bytes)));

@@ -260,7 +260,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_of_a_keyset() {
+    fn paths_of_a_keyset_are_known() {
         let value = "0".repeat(62);
         for (path, what) in [
             ("uefi-db", Expected::Directory),
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_for_a_shell() {
+    fn paths_are_quoted_for_a_shell() {
         assert_eq!(quoted(Path::new("/a/b-c")), "/a/b-c");
         assert_eq!(quoted(Path::new("/a b/it's")), r"'/a b/it'\''s'");
     }

@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_of_qemu() {
+    fn versions_of_qemu_are_parsed() {
         assert_eq!(major("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)\nCopyright"), Some(7));
         assert_eq!(major("QEMU emulator version 10.0.3"), Some(10));
         assert_eq!(major("something else"), None);

@@ -180,7 +180,7 @@ mod tests {
     use tempfile::TempDir;
 
     #[test]
-    fn what_is_said_is_understood_once_and_only_of_the_firmware() {
+    fn messages_are_recognised_once_and_only_from_the_firmware() {
         let dir = TempDir::new().unwrap();
         clear(dir.path()).unwrap();
         let mut file = OpenOptions::new().append(true).open(dir.path().join(FILE)).unwrap();
@@ -210,7 +210,7 @@ mod tests {
     }
     /// What somebody wants to know is not the last that is said.
     #[test]
-    fn what_failed_is_quoted_without_what_comes_around_it() {
+    fn a_failure_is_quoted_without_surrounding_output() {
         let dir = TempDir::new().unwrap();
         let said = |text: &str| {
             clear(dir.path()).unwrap();

@@ -142,7 +142,7 @@ mod tests {
     use tempfile::TempDir;
 
     #[test]
-    fn a_volume_is_found_wherever_a_partition_may_begin() {
+    fn a_volume_is_found_at_any_partition_offset() {
         let dir = TempDir::new().unwrap();
         let disk = dir.path().join("disk");
         empty(&disk, 3 * ALIGNMENT + 4).unwrap();
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn an_identity_leaves_nothing_behind() {
+    fn a_removed_identity_leaves_no_bytes_on_the_disk() {
         let dir = TempDir::new().unwrap();
         for name in ["cert.pem", "privkey.pem"] {
             fs::write(dir.path().join(name), format!("this is {name}")).unwrap();

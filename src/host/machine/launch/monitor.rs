@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn news_come_line_by_line_and_the_rest_is_passed_over() {
+    fn events_are_read_line_by_line_and_others_skipped() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let mut monitor = Monitor::new(ours).unwrap();
         let mut said = [0; 64];

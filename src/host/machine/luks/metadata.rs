@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cryptsetup_makes_by_itself_is_fine() {
+    fn defaults_of_cryptsetup_are_accepted() {
         let facts = check(&usual()).unwrap();
         assert_eq!((facts.cipher.as_str(), facts.key_bits), ("aes-xts-plain64", 512));
         assert_eq!(facts.tokens, BTreeMap::from([("0".into(), BTreeSet::from(["0".into()]))]));
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_encrypt_is_refused() {
+    fn ciphers_that_do_not_encrypt_are_refused() {
         let integrity = |kind: &str| json!({"type": kind, "journal_encryption": "none", "journal_integrity": "none"});
         for (path, value, why) in [
             ("/segments/0/encryption", json!("cipher_null-ecb"), "cipher_null-ecb"),
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn the_seal_has_its_place() {
+    fn the_seal_is_read_from_its_token() {
         let seal = |tokens: Value| {
             let metadata = Metadata::parse(with("/tokens", tokens).to_string().as_bytes()).unwrap();
             (metadata.seals(), metadata.free_token())

@@ -39,7 +39,7 @@ mod tests {
     }
 
     #[test]
-    fn detached_as_firmware_reads_it() {
+    fn detached_signatures_have_the_form_that_firmware_reads() {
         let (key, certificate) = credentials(KeyType::Rsa2048);
         let der = sign_detached(b"content", &key, &certificate, Hash::Sha256).unwrap();
         assert_eq!(der, sign_detached(b"content", &key, &certificate, Hash::Sha256).unwrap(), "no time in it");
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn no_byte_can_change() {
+    fn a_change_of_any_byte_is_refused() {
         let (key, certificate) = credentials(KeyType::EcP256);
         let content = Attributed { kind: ID_DATA, der: b"\x04\x07content" };
         let der = sign_attributed(content, &key, &certificate, &[], Hash::Sha256).unwrap();

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_nobody_should_trust_are_refused() {
+    fn weak_keys_are_refused() {
         for bits in [8, 512, 1024, 2040, 8200, 16384] {
             let error = PublicKey::from_info(&rsa(&number(bits), &[1, 0, 1])).unwrap_err();
             assert!(error.to_string().contains(&format!("{bits} bits")), "{error}");
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn points_beside_the_curve_are_refused() {
+    fn points_off_the_curve_are_refused() {
         let good = PrivateKey::generate(KeyType::EcP256).unwrap().public().to_info().unwrap();
         let point = good.subject_public_key.as_bytes().unwrap().to_vec();
         let mut beside = point.clone();
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_keys_are_errors_wherever_the_damage_is() {
+    fn damaged_keys_are_refused_wherever_the_damage_is() {
         for kind in [KeyType::Rsa2048, KeyType::EcP256] {
             let key = PrivateKey::generate(kind).unwrap();
             let signature = key.sign(Hash::Sha256, b"message").unwrap();
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_is_for_one_message_hash_and_key() {
+    fn a_signature_verifies_for_one_message_hash_and_key() {
         for kind in [KeyType::Rsa2048, KeyType::Rsa3072, KeyType::EcP256] {
             let (key, other) = (PrivateKey::generate(kind).unwrap(), PrivateKey::generate(kind).unwrap());
             let signature = key.sign(Hash::Sha256, b"message").unwrap();

@@ -245,14 +245,14 @@ mod tests {
         CPUUsageNSec=250000000\nannounced\n";
 
     #[test]
-    fn what_a_guest_says() {
+    fn a_guests_report_is_read_as_a_timeline() {
         let units = HashMap::from([("a.service".to_owned(), Unit { start: 5.0, end: 5.5, cpu: 0.25 })]);
         let expected = Said { log_now: 9.3, uptime: 9.31, log_userspace: 2.25, processes: 120, cpu: 0.0, units };
         assert_eq!(Said::of(SAID).unwrap(), expected);
     }
 
     #[test]
-    fn a_clock_that_is_missing_is_noticed() {
+    fn a_missing_clock_is_an_error() {
         for part in ["uptime 9.31\n", "kernel [    9.300000] bench: now\n", "kernel [    2.250000] Run"] {
             assert!(Said::of(&SAID.replace(part, "")).is_err(), "{part}");
         }
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_measures_is_not_the_unlockers() {
+    fn measurements_by_the_kernel_are_not_counted_as_unlocking() {
         let extend = |pcr: u8| {
             let bytes = [&[0x80, 0x02, 0, 0, 0, 14][..], &cc::PCR_EXTEND.to_be_bytes(), &[0, 0, 0, pcr]].concat();
             is_kernels(&Command { bytes, sender: None })

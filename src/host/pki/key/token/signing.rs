@@ -97,14 +97,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn r_and_s_become_der() {
+    fn r_and_s_are_encoded_in_der() {
         assert_eq!(ecdsa_to_der(&[0, 1, 0x80, 0]).unwrap(), [0x30, 8, 2, 1, 1, 2, 3, 0, 0x80, 0]);
         assert!(ecdsa_to_der(&[]).is_err() && ecdsa_to_der(&[1; 63]).is_err());
     }
 
     /// RFC 8017, section 9.2, note 1.
     #[test]
-    fn digest_infos_are_those_of_the_standard() {
+    fn digest_infos_equal_those_of_the_standard() {
         let sha256 = [
             &b"\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20"[..],
             &Hash::Sha256.digest(b"m"),

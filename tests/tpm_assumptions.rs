@@ -12,7 +12,7 @@ const POLICY_VERSION_NAME: &str = "000b9a2a448f2272a89720c1f37eef785dea317a40ef9
 const PCR_7: &str = "sha256:7";
 
 fn provisioned(layout: &Layout) -> (Swtpm, Keyset, Identity) {
-    let (tpm, keyset, identity) = (Swtpm::new(), Keyset::new("premises"), Identity::ec("P-256"));
+    let (tpm, keyset, identity) = (Swtpm::new(), Keyset::new("assumptions"), Identity::ec("P-256"));
     provision_with_tools(&tpm, &keyset, &identity, layout);
     tpm.reboot();
     (tpm, keyset, identity)
@@ -41,7 +41,7 @@ fn an_event_extends_every_bank_with_its_own_hash_of_the_data() {
 }
 
 #[test]
-fn the_old_lock_is_the_hash_of_the_same_bytes() {
+fn the_old_tools_lock_hashes_the_same_bytes() {
     let digest = hex(&harness::sha256(&[b"atomix\n"]));
     assert_eq!(digest, "b7135cbb321a66fa848b07288bd008b89bd5b7496c4569c5e1a4efd5f7c8e0a7");
 }
@@ -72,8 +72,8 @@ fn policy_digests_are_those_of_trial_sessions() {
 /// The exponent enters the Name as it is written: 65537 and "the default, 0" are two keys with two policies.
 #[test]
 fn a_policy_key_is_loaded_with_its_exponent_spelled_out() {
-    let (tpm, keyset) = (Swtpm::new(), Keyset::new("premises"));
-    let public = keyset.pubkeys().join("luks-premises.pem");
+    let (tpm, keyset) = (Swtpm::new(), Keyset::new("assumptions"));
+    let public = keyset.pubkeys().join("luks-assumptions.pem");
     tpm.tools()
         .ok("loadexternal", &["-C", "o", "-G", "rsa", "-u", public.to_str().expect("text"), "-c", "k", "-n", "name"]);
     let modulus = harness::openssl(&["rsa", "-pubin", "-in", public.to_str().expect("text"), "-noout", "-modulus"]);
@@ -126,7 +126,7 @@ fn failed_tries_after(what: impl Fn(&Tools)) -> u32 {
 /// an authorization was used since it started (part 1, section 19.8.6): so does every
 /// boot that ends without an orderly shutdown.
 #[test]
-fn a_power_cut_after_reading_the_policy_version_counts_as_a_failed_try() {
+fn a_power_cut_after_reading_the_policy_version_counts_as_a_failed_attempt() {
     let policy = |tools: &Tools| policy_session(tools, false);
     let read = |tools: &Tools| drop(tools.ok("nvread", &["0x1500020", "-C", "0x1500020", "-s", "4"]));
     let shutdown = |tools: &Tools| drop(tools.ok("shutdown", &["-c"]));

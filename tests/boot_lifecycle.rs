@@ -17,7 +17,7 @@ fn passphrase_by_tools(machine: &Machine) -> Vec<u8> {
 }
 
 #[test]
-fn a_machine_from_provisioning_to_its_boots() {
+fn a_provisioned_machine_is_installed_and_boots() {
     let machine = Machine::provisioned();
     let first = passphrase_by_tools(&machine);
     assert!(is_passphrase(&first));
@@ -49,7 +49,7 @@ fn a_machine_from_provisioning_to_its_boots() {
 }
 
 #[test]
-fn a_boot_reads_its_secrets_once() {
+fn a_boot_can_read_its_secrets_only_once() {
     let machine = Machine::provisioned();
     let run = machine.boot(
         Boot::Production,
@@ -68,7 +68,7 @@ fn a_boot_reads_its_secrets_once() {
 }
 
 #[test]
-fn lock_shuts_the_door_alone() {
+fn lock_alone_refuses_a_later_setup() {
     let machine = Machine::provisioned();
     let before = Boot::Production.pcr7();
     let run = machine.boot(Boot::Production, "trust lock\npublished\ntry status trust setup");

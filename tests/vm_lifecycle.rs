@@ -213,7 +213,7 @@ fn wait_until(what: &str, so: impl Fn() -> bool) {
 }
 
 #[test]
-fn a_machine_is_provisioned_installed_updated_and_installed_anew() {
+fn a_machine_is_provisioned_installed_updated_and_reinstalled() {
     let world = world();
     let file = |name| world.0.file(name);
     let images = file("provision.efi").parent().unwrap().to_owned();
@@ -272,7 +272,7 @@ fn a_machine_is_provisioned_installed_updated_and_installed_anew() {
 }
 
 #[test]
-fn a_machine_behind_shim_goes_on_where_it_stopped_and_ends_with_its_command() {
+fn a_machine_behind_shim_resumes_where_it_stopped_and_ends_with_its_command() {
     let world = world();
     let file = |name| world.0.file(name);
     let shim = world.0.chain(Chain::Shim);

@@ -1,6 +1,6 @@
 //! The crypto backend of ESYS, called as C calls it: with pointers, some of them null, in every order that C may have.
 //!
-//! Miri runs it too: `cargo +nightly miri test --test unsafe_parts`. What lies behind C it cannot see.
+//! Miri runs it too: `cargo +nightly miri test --test esys_crypto`. What lies behind C it cannot see.
 
 #![allow(unsafe_code, reason = "calls what is there for C to call")]
 
@@ -74,7 +74,7 @@ fn abc() -> Running {
 }
 
 #[test]
-fn a_hash_ends_once() {
+fn a_finished_hash_cannot_be_finished_again() {
     let mut hash = abc();
     // Larger than needed, and not initialized: it is only written.
     let mut digest = MaybeUninit::<[u8; 64]>::uninit();
@@ -94,7 +94,7 @@ fn a_hash_ends_once() {
 }
 
 #[test]
-fn nothing_is_written_where_there_is_no_room() {
+fn a_short_buffer_is_refused_and_left_unwritten() {
     for (room, to_null) in [(31, false), (0, false), (64, true)] {
         let mut hash = abc();
         let mut buffer = [0xa5; 64];
@@ -108,7 +108,7 @@ fn nothing_is_written_where_there_is_no_room() {
 }
 
 #[test]
-fn what_is_aborted_is_freed() {
+fn an_aborted_hash_is_freed() {
     let mut hash = abc();
     let mut hmac = NONE;
     // SAFETY: as above.
@@ -125,7 +125,7 @@ fn what_is_aborted_is_freed() {
 
 /// RFC 4231, section 4.3; and a key that is empty, by null.
 #[test]
-fn hmacs() {
+fn hmacs_equal_rfc_4231() {
     for (key, data, expected) in [
         (
             &b"Jefe"[..],
@@ -148,7 +148,7 @@ fn hmacs() {
 
 /// NIST SP 800-38A, section F.3.13, its first block; then the whole again, in place, of any size.
 #[test]
-fn aes_in_place() {
+fn aes_cfb_in_place_equals_sp_800_38a() {
     let mut key: Vec<u8> =
         vec![0x2b, 0x7e, 0x15, 0x16, 0x28, 0xae, 0xd2, 0xa6, 0xab, 0xf7, 0x15, 0x88, 9, 0xcf, 0x4f, 0x3c];
     let mut iv: Vec<u8> = (0..16).collect();
@@ -168,7 +168,7 @@ fn aes_in_place() {
 }
 
 #[test]
-fn a_nonce_fits_its_buffer() {
+fn a_nonce_larger_than_its_buffer_is_refused() {
     let mut nonce = TPM2B_NONCE { size: 0, buffer: [0; 64] };
     // SAFETY: a variable of this function, or null.
     unsafe {

@@ -40,7 +40,7 @@ fn refuse(machine: &Machine, which: u32, code: u32) {
 
 /// No TPM of this kind can vouch for the lock; it is locked, though.
 #[test]
-fn without_elliptic_curves_or_without_encryption() {
+fn a_tpm_without_curves_or_encryption_is_refused_and_locked() {
     // TPM_RC_TYPE and TPM_RC_CURVE of the template; TPM_RC_SYMMETRIC and TPM_RC_MODE of the session's algorithm.
     let lacks = [
         (cc::CREATE_PRIMARY, 0x2ca),
@@ -61,7 +61,7 @@ fn without_elliptic_curves_or_without_encryption() {
 }
 
 #[test]
-fn with_an_owner() {
+fn a_tpm_with_an_owner_is_refused() {
     let machine = new_machine();
     let new = machine.tpm.state();
     for who in ["owner", "endorsement", "lockout"] {
@@ -78,7 +78,7 @@ fn with_an_owner() {
 
 /// An index at the place of the admin password holds something, which is not the password that is set.
 #[test]
-fn with_a_lockout_password_that_is_not_the_one_that_it_holds() {
+fn an_unknown_lockout_password_is_refused_without_trying_it() {
     let machine = new_machine();
     let tools = machine.tpm.tools();
     fs::write(tools.dir().join("contents"), [b'7'; 32]).expect("writable");
@@ -95,7 +95,7 @@ fn with_a_lockout_password_that_is_not_the_one_that_it_holds() {
 
 /// Who has changed the owner's password since: no boot needs it.
 #[test]
-fn with_another_owner_than_it_was_provisioned_for() {
+fn a_changed_owner_password_affects_no_command() {
     let machine = new_machine();
     machine.provision();
     machine.tpm.reboot();
@@ -110,7 +110,7 @@ fn with_another_owner_than_it_was_provisioned_for() {
 
 /// What belongs to a hierarchy seems to be gone when that is switched off. Who then provisioned anew would lose it.
 #[test]
-fn with_a_hierarchy_that_the_firmware_has_switched_off() {
+fn a_disabled_hierarchy_is_refused_and_named() {
     let (new, provisioned) = (new_machine(), new_machine());
     provisioned.provision();
     let attempt = |machine: &Machine, flag: &str, (boot, command): (Boot, &str)| {
@@ -133,7 +133,7 @@ fn with_a_hierarchy_that_the_firmware_has_switched_off() {
 }
 
 #[test]
-fn in_lockout() {
+fn a_tpm_in_lockout_is_refused_with_a_remedy() {
     let machine = new_machine();
     let tools = machine.tpm.tools();
     tools.ok("nvdefine", &["0x1800000", "-C", "o", "-s", "4", "-p", "right", "-a", "authread|authwrite"]);
@@ -154,7 +154,7 @@ fn in_lockout() {
 
 /// What others leave at the handle of the storage root key: salted to where that is safe, left alone where it is not.
 #[test]
-fn with_a_storage_root_key_of_somebody_elses() {
+fn a_foreign_storage_root_key_is_used_only_if_safe() {
     let storage = "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|restricted|decrypt";
     let no_da = format!("{storage}|noda");
     let machine = new_machine();
@@ -189,7 +189,7 @@ fn with_a_storage_root_key_of_somebody_elses() {
 
 /// Three seconds for each command are as much of the usual `--wait` as this is of one second.
 #[test]
-fn that_takes_its_time_for_every_command() {
+fn a_slow_tpm_is_waited_for() {
     let machine = new_machine();
     machine.provision();
     machine.wire.on_command(|_| {
@@ -202,7 +202,7 @@ fn that_takes_its_time_for_every_command() {
 
 /// Somebody extends PCRs all the time. That is waited for, six times `--wait`, but not for ever.
 #[test]
-fn whose_pcrs_never_stop_changing() {
+fn pcrs_that_never_stop_changing_are_refused_in_bounded_time() {
     let machine = new_machine();
     machine.provision();
     for (command, access) in [("preinit", cc::NV_WRITE), ("setup", cc::NV_READ)] {

@@ -36,7 +36,7 @@ fn is_installed(machine: &Machine, what: &str) {
 }
 
 #[test]
-fn the_next_installer_comes_to_a_good_end() {
+fn an_interrupted_installation_is_completed_by_the_next() {
     let machine = Machine::with(Swtpm::new(), Identity::ec("P-256"));
     machine.provision();
     let volume = machine.cell.dir().join("volume");

@@ -157,14 +157,14 @@ fn replaced(at: usize, bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn an_honest_answer_is_understood() {
+fn a_genuine_response_is_parsed() {
     let out = nv_read(&honest()).unwrap();
     let data = b"trust-0123456789abcdef0123456789abcdef01".to_vec();
     assert_eq!(out, [sized(&data), data.clone(), data, vec![0x11; 32], vec![0x22; 32]]);
 }
 
 #[test]
-fn a_response_is_as_long_as_its_header_says() {
+fn a_wrong_response_size_is_malformed() {
     let len = u32::try_from(honest().len()).unwrap();
     for size in [0, 9, 10, len - 1, len + 1, u32::try_from(ROOM).unwrap(), u32::MAX] {
         let outcome = nv_read(&replaced(2, &size.to_be_bytes()));
@@ -173,7 +173,7 @@ fn a_response_is_as_long_as_its_header_says() {
 }
 
 #[test]
-fn parameters_end_in_the_response() {
+fn parameters_beyond_the_response_are_malformed() {
     let len = u32::try_from(honest().len()).unwrap();
     for size in [len - 13, len, 0x8000_0000, u32::MAX - 13, u32::MAX] {
         assert_eq!(nv_read(&replaced(10, &size.to_be_bytes())), Err(MALFORMED_RESPONSE), "{size}");
@@ -181,20 +181,20 @@ fn parameters_end_in_the_response() {
 }
 
 #[test]
-fn the_first_parameter_ends_with_the_parameters() {
+fn a_first_parameter_beyond_the_parameters_is_malformed() {
     for size in [41u16, 43, 110, 512, u16::MAX] {
         assert_eq!(nv_read(&replaced(14, &size.to_be_bytes())), Err(MALFORMED_RESPONSE), "{size}");
     }
 }
 
 #[test]
-fn an_error_is_a_header() {
+fn an_error_with_more_than_a_header_is_malformed() {
     assert_eq!(nv_read(&response(NO_SESSIONS, RETRY, &[])), Err(RETRY));
     assert_eq!(nv_read(&response(NO_SESSIONS, RETRY, &[&[0x33; 64]])), Err(MALFORMED_RESPONSE));
 }
 
 #[test]
-fn a_handle_that_was_not_sent_is_not_there() {
+fn a_missing_handle_is_malformed() {
     let load = |answer: &[u8]| {
         let mut sys = Sys::new(answer);
         let raw = sys.raw();
@@ -216,7 +216,7 @@ fn a_handle_that_was_not_sent_is_not_there() {
 
 /// Cut anywhere, and with any number made anything: nothing comes out that was not received.
 #[test]
-fn no_lie_is_answered_with_old_memory() {
+fn false_sizes_yield_no_uninitialized_memory() {
     let honest = honest();
     let mut lies: Vec<Vec<u8>> = (0..honest.len()).map(|end| honest[..end].to_vec()).collect();
     for mut cut in lies.clone().into_iter().filter(|cut| cut.len() >= 10) {
@@ -237,7 +237,7 @@ fn no_lie_is_answered_with_old_memory() {
 }
 
 #[test]
-fn a_tpm2b_is_what_is_in_it() {
+fn a_tpm2b_with_a_wrong_size_is_refused() {
     let unmarshal = |bytes: &[u8]| {
         let (mut point, mut offset) = (TPM2B_ECC_POINT::default(), 0);
         // SAFETY: as many bytes as are said, and places of the right types.
@@ -259,7 +259,7 @@ fn a_tpm2b_is_what_is_in_it() {
 }
 
 #[test]
-fn a_saved_session_has_no_more_value_than_there_is_room_for() {
+fn a_saved_session_that_exceeds_its_buffer_is_refused() {
     unsafe extern "C" {
         /// Declared in tpm2-tss' own esys_mu.h; `session` is an `IESYS_SESSION`.
         fn iesys_MU_IESYS_SESSION_Unmarshal(

@@ -135,7 +135,7 @@ fn address_space(home: &Home) -> u64 {
 }
 
 #[test]
-fn signing_and_verifying_takes_no_more_memory_than_a_small_program_does() {
+fn signing_and_verifying_a_large_program_takes_no_more_memory() {
     let yard = Yard::new();
     yard.program("large.efi", IMAGE);
     let sign = yard.sign("large.efi", "signed.efi");
@@ -150,7 +150,7 @@ fn signing_and_verifying_takes_no_more_memory_than_a_small_program_does() {
 }
 
 #[test]
-fn building_and_looking_into_an_image_takes_no_more_memory_than_a_small_one_does() {
+fn building_and_inspecting_a_large_image_takes_no_more_memory() {
     let yard = Yard::new();
     yard.initrd("initrd.img", INITRD);
     // As well compressed, the zeros of which take no room: these are unpacked to be looked into.
@@ -180,7 +180,7 @@ fn building_and_looking_into_an_image_takes_no_more_memory_than_a_small_one_does
 }
 
 #[test]
-fn memory_that_is_too_short_is_said_to_be() {
+fn a_lack_of_memory_is_reported() {
     let yard = Yard::new();
     yard.program("large.efi", IMAGE);
     let (least, sign) = (address_space(&yard.home), yard.sign("large.efi", "signed.efi"));
@@ -197,7 +197,7 @@ fn memory_that_is_too_short_is_said_to_be() {
 }
 
 #[test]
-fn a_limit_of_the_size_of_files_ends_in_a_message() {
+fn a_file_size_limit_is_reported() {
     let yard = Yard::new();
     yard.program("large.efi", IMAGE);
     yard.initrd("initrd.img", IMAGE);
@@ -226,7 +226,7 @@ fn a_full_disk_keeps_the_old_program() {
 }
 
 #[test]
-fn what_the_format_cannot_hold_is_refused_at_once() {
+fn a_program_too_large_for_its_format_is_refused_at_once() {
     let yard = Yard::new();
     let everything = "--fsize=unlimited";
     let args = |args: &[&str]| args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>();
