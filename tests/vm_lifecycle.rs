@@ -313,7 +313,7 @@ fn a_machine_behind_shim_resumes_where_it_stopped_and_ends_with_its_command() {
     let running = world.0.home().command(&["launch", "m2", "--again"]).spawn().unwrap();
     wait_until("the machine is on", || processes_in(&dir).len() == 2 && !world.console("m2").is_empty());
     let twice = world.fails("m2", &world.0.home().output(&["launch", "m2", "--again"]), 2);
-    assert!(twice.contains("it is on already"), "{twice}");
+    assert!(twice.contains("it is running already"), "{twice}");
     let mut names = processes_in(&dir);
     names.sort();
     assert_eq!(names.concat(), "qemu-system-x86\nswtpm\n");

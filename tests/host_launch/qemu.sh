@@ -20,7 +20,7 @@ while read -r verb text || [ "$verb" ]; do
             event RESET reset
             # It says nothing more before that is told.
             restarts=$((restarts + 1))
-            until [ "$(grep -c -e 'starts over' -e '"restarted"' "$TOLD")" -ge $restarts ]; do sleep 0.05; done
+            until [ "$(grep -c -e 'restarts' -e '"restarted"' "$TOLD")" -ge $restarts ]; do sleep 0.05; done
             ;;
         off) event SHUTDOWN shutdown; exit ;;
         wait) while read -r line <&"$fd"; do case $line in *system_powerdown*) break ;; esac; done ;;

@@ -8,10 +8,10 @@ use crate::{
         keyset::{Keyset, check_name, project},
         machine::launch::{
             accelerator::Accelerator,
-            boot::Sign,
+            boot::GuestEvent,
             facts::Images,
             firmware::Firmware,
-            story::{self, New, Step, Told, Wish},
+            lifecycle::{self, New, Progress, Request, Step},
         },
         predict::databases::Chain,
         say::{
@@ -43,7 +43,7 @@ to console.log in its directory, $XDG_DATA_HOME/machine/trust/vms/NAME. Images w
 say nothing there. With --console, Ctrl-A X switches it off and Ctrl-A H shows what else there is. It never outlives
 this command. Its directory stays: to remove the machine, remove that.
 
-Exit status: 20 when the guest has not done what it was to do, or starts over and over; 12 when the firmware does not
+Exit status: 20 when the guest has not done what it was to do, or restarts again and again; 12 when the firmware does not
 start an image; 2 for what was asked, 15 for the system; 130 after Ctrl-C.
 
 Examples:
@@ -126,7 +126,7 @@ pub struct Launch {
 
 impl Launch {
     pub(super) fn run(self) -> Result<()> {
-        let wish = Wish {
+        let request = Request {
             name: self.name.clone(),
             images: self.images()?,
             directory: self.images.clone(),
@@ -137,14 +137,14 @@ impl Launch {
             accelerator: self.accelerator,
             terminal: self.console,
             until: self.until.clone().filter(|text| !text.is_empty()),
-            patience: self.timeout.map(|seconds| Duration::from_secs(seconds.into())),
+            timeout: self.timeout.map(|seconds| Duration::from_secs(seconds.into())),
             more: self.more.clone(),
         };
-        let mut teller = Teller { json: self.json, terminal: self.console, start: Instant::now(), step: None };
-        let mut tell = |told: Told<'_>| teller.tell(told);
+        let mut printer = Printer { json: self.json, terminal: self.console, start: Instant::now(), step: None };
+        let mut report = |progress: Progress<'_>| printer.print(progress);
         match &self.project {
-            Some(project) => story::first(&self.new_machine(project)?, &wish, &mut tell)?,
-            None => story::again(&wish, &mut tell)?,
+            Some(project) => lifecycle::first(&self.new_machine(project)?, &request, &mut report)?,
+            None => lifecycle::again(&request, &mut report)?,
         }
         // Whoever has switched it off has ended this command, too: a script stops there.
         if let Some(signal) = interrupt::pending() {
@@ -215,32 +215,32 @@ fn there(path: &Path) -> Result<PathBuf> {
     path.canonicalize().map_err(|e| crate::host::fs::atomic::cannot("use", path, &e))
 }
 
-/// Tells whoever looks, or a program, how it goes.
-struct Teller {
+/// Prints the progress, for a person or a program.
+struct Printer {
     json: bool,
     terminal: bool,
     start: Instant,
-    /// What is being done, and what is to be looked at meanwhile.
+    /// The current step, and the progress indicator while it is waited for.
     step: Option<(Step, String, Option<Waiting>)>,
 }
 
-impl Teller {
-    fn tell(&mut self, told: Told<'_>) -> Result<()> {
-        match told {
-            Told::Begun(step, what) => self.begun(step, what),
-            Told::Done(step) => self.done(step),
-            Told::Emulated(why) if self.json => output::line(json!({"state": "emulated", "why": why})),
-            Told::Emulated(why) => self.line(None, "emulated", &format!("{why}; it takes about ten times as long")),
-            Told::Sign(Sign::On) => {
+impl Printer {
+    fn print(&mut self, progress: Progress<'_>) -> Result<()> {
+        match progress {
+            Progress::Begun(step, what) => self.begun(step, what),
+            Progress::Done(step) => self.done(step),
+            Progress::Emulated(why) if self.json => output::line(json!({"state": "emulated", "why": why})),
+            Progress::Emulated(why) => self.line(None, "emulated", &format!("{why}; it takes about ten times as long")),
+            Progress::Guest(GuestEvent::Running) => {
                 if let Some((_, _, Some(waiting))) = &mut self.step {
                     waiting.show();
                 }
                 Ok(())
             }
-            Told::Sign(Sign::Started) => self.started(),
-            Told::Sign(Sign::Restarted(_)) if self.json => self.event("restarted"),
-            Told::Sign(Sign::Restarted(_)) if self.terminal => Ok(()),
-            Told::Sign(Sign::Restarted(why)) => self.line(None, "starts over", why),
+            Progress::Guest(GuestEvent::Started) => self.started(),
+            Progress::Guest(GuestEvent::Restarted(_)) if self.json => self.event("restarted"),
+            Progress::Guest(GuestEvent::Restarted(_)) if self.terminal => Ok(()),
+            Progress::Guest(GuestEvent::Restarted(why)) => self.line(None, "restarts", why),
         }
     }
 

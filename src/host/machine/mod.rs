@@ -1,8 +1,8 @@
 //! One machine at a time.
 //!
-//! - [`launch`]: virtual machines that live a machine's life;
-//! - [`enroll`]: how a firmware gets the keys of a keyset;
-//! - [`luks`]: the header of its disk, sealed.
+//! - [`launch`]: virtual machines with the lifecycle of a device;
+//! - [`enroll`]: putting the keys of a keyset into a firmware;
+//! - [`luks`]: sealing the header of its disk.
 
 pub mod enroll;
 pub mod launch;

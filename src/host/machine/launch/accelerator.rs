@@ -1,4 +1,4 @@
-//! What runs a guest's instructions.
+//! KVM or emulation.
 
 use super::{
     monitor::Monitor,
@@ -19,9 +19,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A firmware on a processor is there in a second.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// What the probe leaves behind, until it is over.
+/// How long a firmware may take to answer; with KVM it takes a second.
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// Temporary files of the probe.
 const VARIABLES: &str = "probe.fd";
 const CONSOLE: &str = "probe.log";
 
@@ -35,17 +35,17 @@ pub enum Accelerator {
 }
 
 impl Accelerator {
-    /// The fastest one with which a guest answers, on this host, with this firmware, and why it is none faster. `dir` is
-    /// the machine's.
+    /// The fastest accelerator with which this firmware starts on this host, and why it is not a faster one. `dir` is the
+    /// machine's.
     ///
     /// # Errors
     /// Those of starting QEMU, and of an interruption.
     pub(super) fn find(dir: &Path, firmware: &Path) -> Result<(Self, Option<String>)> {
-        // That there is a /dev/kvm says little: in machines that are virtual themselves it often does not do.
+        // A /dev/kvm alone proves little: in nested virtual machines it often does not work.
         if let Err(e) = access("/dev/kvm", Access::READ_OK | Access::WRITE_OK) {
             let why = match e {
                 Errno::NOENT => "there is no /dev/kvm".to_owned(),
-                Errno::ACCESS => "/dev/kvm is for others: become a member of the group kvm".to_owned(),
+                Errno::ACCESS => "/dev/kvm is not accessible: become a member of the group kvm".to_owned(),
                 e => format!("/dev/kvm: {e}"),
             };
             return Ok((Self::Tcg, Some(why)));
@@ -71,7 +71,7 @@ impl Accelerator {
     /// As QEMU's `-cpu` has it.
     pub(super) fn processor(self) -> Result<&'static str> {
         // QEMU before 8.0 emulates cmpxchg16b with wrong flags when an interrupt follows it at once: kernels, which
-        // use it wherever they allocate memory, crash now and then. Without the instruction they do without.
+        // use it wherever they allocate memory, crash now and then. Without it they use another instruction.
         let flawed = self == Self::Tcg && major(&QEMU.output(&["--version".as_ref()])?).is_some_and(|major| major < 8);
         Ok(if flawed { "max,-cx16" } else { "max" })
     }
@@ -82,7 +82,7 @@ fn major(text: &str) -> Option<u32> {
     text.split_once("version ")?.1.split('.').next()?.parse().ok()
 }
 
-/// Why no firmware gets to the point where it looks for something to start, if none does.
+/// Why the firmware does not reach the point where it looks for something to boot, if it does not.
 fn answers(dir: &Path, firmware: &Path) -> Result<Option<String>> {
     let (ours, theirs, number) = socket()?;
     let mut command = QEMU.command(dir, qemu::LOG)?;
@@ -100,11 +100,11 @@ fn answers(dir: &Path, firmware: &Path) -> Result<Option<String>> {
         if process.ended()?.is_some() {
             return Ok(Some(format!("QEMU ends with it: {}", qemu::complaint(dir))));
         }
-        if start.elapsed() > PATIENCE {
-            return Ok(Some(format!("no firmware answers with it in {} s", PATIENCE.as_secs())));
+        if start.elapsed() > TIMEOUT {
+            return Ok(Some(format!("no firmware starts with it within {} s", TIMEOUT.as_secs())));
         }
         interrupt::check()?;
-        monitor.news();
+        monitor.events();
     }
 }
 

@@ -1,10 +1,10 @@
-//! One boot: from switching a machine on to its end.
+//! One boot: from power-on to power-off.
 
 use super::{
     accelerator::Accelerator,
     console::Console,
     facts::Hardware,
-    monitor::{Monitor, News},
+    monitor::{Event, Monitor},
     process::{Process, QEMU, socket},
     qemu::{self, Setup},
     tpm,
@@ -24,82 +24,82 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a guest may take to go off once it has been asked to.
-const FAREWELL: Duration = Duration::from_secs(10);
-/// After so many boots in a row that say that they have failed, the next one would say so, too.
+/// How long a guest may take to power off once it has been asked to.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+/// So many failed boots in a row: the next one would fail, too.
 const FAILURES: u32 = 2;
-/// A guest may start over before it says what it is to say, but not for ever.
+/// So many restarts are allowed before the expected output.
 const RESTARTS: u32 = 3;
 
-/// A boot that is wanted.
+/// The parameters of a boot.
 pub(super) struct Boot<'a> {
     pub dir: &'a Path,
     pub hardware: &'a Hardware,
     pub accelerator: Accelerator,
-    /// Whether it starts from a medium, and not from its own disk.
+    /// Whether it boots from a medium, and not from its own disk.
     pub medium: bool,
-    /// Whether the disk with its identity is there.
+    /// Whether the disk with its identity is attached.
     pub identity: bool,
-    /// Whether it runs until somebody ends it, or is to do one thing and go off.
+    /// Whether it runs until it is stopped; otherwise it does one job and powers off.
     pub stays: bool,
     /// Whether its console is our terminal.
     pub terminal: bool,
-    /// How long it may take, if not as long as it likes.
-    pub patience: Option<Duration>,
-    /// What it says when all is well, if it is not to go on then.
+    /// How long it may take, if that is limited.
+    pub timeout: Option<Duration>,
+    /// The console output after which it is powered off.
     pub until: Option<&'a str>,
     /// Further options of QEMU.
     pub more: &'a [OsString],
 }
 
-/// What is told of a machine that is on.
+/// What a running machine does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sign<'a> {
-    /// It is still on.
-    On,
+pub enum GuestEvent<'a> {
+    /// It is still running.
+    Running,
     /// The firmware has started the image.
     Started,
-    /// It has started over, having said this last.
+    /// It has restarted; this was its last output.
     Restarted(&'a str),
 }
 
 impl Boot<'_> {
-    /// Switches the machine on, and returns when it is off again: because the guest has switched it off, or, where it
-    /// stays on, because somebody has asked for it.
+    /// Powers the machine on, and returns when it is off again: because the guest has powered it off, or, where it `stays`
+    /// on, because a signal asked for it.
     ///
     /// # Errors
-    /// `what` continues "cannot …". [`Kind::Refused`]: firmware or shim do not start the image; [`Kind::Guest`]: the guest
-    /// has not done what it was to do; [`Kind::System`]: QEMU has not, or we were interrupted.
-    pub(super) fn run(&self, what: &str, tell: &mut dyn FnMut(Sign<'_>) -> Result<()>) -> Result<()> {
+    /// `what` continues "cannot …". [`Kind::Refused`]: firmware or shim refuse the image; [`Kind::Guest`]: the guest
+    /// has not done its job; [`Kind::System`]: QEMU has failed, or we were interrupted.
+    pub(super) fn run(&self, what: &str, report: &mut dyn FnMut(GuestEvent<'_>) -> Result<()>) -> Result<()> {
         let mut console = Console::open(self.dir, self.until.unwrap_or_default())?;
-        // The last is dropped first.
+        // Dropped in reverse order.
         let (_terminal, _swtpm, mut monitor, mut qemu) = self.switch_on()?;
         let start = Instant::now();
         let mut end = None;
         let mut asked: Option<Instant> = None;
         let (mut started, mut restarts, mut failures) = (false, 0, 0);
         let failed = |console: &Console, why: &str| {
-            Error::new(Kind::Guest, what.to_owned(), format!("{why}; {}", console.last_words()))
+            Error::new(Kind::Guest, what.to_owned(), format!("{why}; {}", console.last_output()))
         };
         loop {
             let status = qemu.ended()?;
-            let news = monitor.news();
+            let events = monitor.events();
             console.read();
             if !started && console.has_started() {
                 started = true;
-                tell(Sign::Started)?;
+                report(GuestEvent::Started)?;
             }
-            for news in news {
-                match news {
-                    News::Reset => {
+            for event in events {
+                match event {
+                    Event::Reset => {
                         restarts += 1;
                         failures = if console.has_failed() { failures + 1 } else { 0 };
-                        let unsaid = self.until.is_some() && !console.has_said_it();
-                        // Whoever sits at the console sees it.
-                        if !self.terminal && (failures == FAILURES || unsaid && restarts == RESTARTS) {
-                            return Err(failed(&console, "the guest starts over again and again"));
+                        let unmatched = self.until.is_some() && !console.has_matched();
+                        // At a terminal the user sees it.
+                        if !self.terminal && (failures == FAILURES || unmatched && restarts == RESTARTS) {
+                            return Err(failed(&console, "the guest restarts again and again"));
                         }
-                        tell(Sign::Restarted(&console.last_words()))?;
+                        report(GuestEvent::Restarted(&console.last_output()))?;
                         console.restart();
                         started = false;
                     }
@@ -111,36 +111,36 @@ impl Boot<'_> {
                     "give an image that is signed with a key of its keyset (trust uki build, trust verify efi)",
                 ));
             }
-            let well = asked.is_some() || console.has_said_it();
+            let succeeded = asked.is_some() || console.has_matched();
             if status.is_some() {
                 return match end {
-                    _ if well => Ok(()),
-                    Some(News::Off) if self.until.is_none() => Ok(()),
-                    // Somebody has left the console by ending QEMU.
-                    Some(News::Ended) if self.stays && self.terminal => Ok(()),
-                    Some(News::Off) => Err(failed(&console, "the guest went off before it said what it was to say")),
-                    Some(News::OffByReset) => Err(failed(&console, "the guest started over and did not go off")),
+                    _ if succeeded => Ok(()),
+                    Some(Event::Off) if self.until.is_none() => Ok(()),
+                    // The user has left the console by ending QEMU.
+                    Some(Event::Ended) if self.stays && self.terminal => Ok(()),
+                    Some(Event::Off) => Err(failed(&console, "the guest powered off before the expected output")),
+                    Some(Event::OffByReset) => Err(failed(&console, "the guest restarted instead of powering off")),
                     _ => {
-                        let why = format!("QEMU ended: {}; {}", qemu::complaint(self.dir), console.last_words());
+                        let why = format!("QEMU ended: {}; {}", qemu::complaint(self.dir), console.last_output());
                         Err(Error::new(Kind::System, what.to_owned(), why))
                     }
                 };
             }
-            if asked.is_some_and(|since| since.elapsed() > FAREWELL) {
+            if asked.is_some_and(|since| since.elapsed() > SHUTDOWN_TIMEOUT) {
                 return Ok(());
             }
             if !self.stays {
                 interrupt::check()?;
             }
-            if asked.is_none() && (well || interrupt::pending().is_some()) {
+            if asked.is_none() && (succeeded || interrupt::pending().is_some()) {
                 monitor.press_button();
                 asked = Some(Instant::now());
             }
-            if asked.is_none() && self.patience.is_some_and(|patience| start.elapsed() > patience) {
-                let why = format!("the guest is not done after {} s", start.elapsed().as_secs());
+            if asked.is_none() && self.timeout.is_some_and(|timeout| start.elapsed() > timeout) {
+                let why = format!("the guest has not finished after {} s", start.elapsed().as_secs());
                 return Err(failed(&console, &why));
             }
-            tell(Sign::On)?;
+            report(GuestEvent::Running)?;
         }
     }
 
@@ -171,14 +171,14 @@ impl Boot<'_> {
     }
 }
 
-/// How the terminal was, and will be again once this is dropped: QEMU may have no time to see to it.
+/// The state of the terminal, restored when this is dropped: QEMU may be killed before it does so.
 struct Terminal {
     modes: Termios,
     flags: OFlags,
 }
 
 impl Terminal {
-    /// None where standard input is no terminal.
+    /// None where standard input is not a terminal.
     fn keep() -> Option<Self> {
         let stdin = rustix::stdio::stdin();
         Some(Self { modes: tcgetattr(stdin).ok()?, flags: rustix::fs::fcntl_getfl(stdin).ok()? })
@@ -188,7 +188,7 @@ impl Terminal {
 impl Drop for Terminal {
     fn drop(&mut self) {
         let stdin = rustix::stdio::stdin();
-        // What cannot be restored is somebody else's by now.
+        // A terminal that cannot be restored is no longer ours.
         let _ = tcsetattr(stdin, OptionalActions::Now, &self.modes);
         let _ = rustix::fs::fcntl_setfl(stdin, self.flags);
     }

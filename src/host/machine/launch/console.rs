@@ -1,4 +1,4 @@
-//! What a machine says: firmware, boot loader, kernel, programs.
+//! The console of a machine: what firmware, boot loader, kernel and programs print.
 
 use crate::{error::Result, foreign, host::fs::atomic};
 use std::{
@@ -10,16 +10,16 @@ use std::{
 
 /// The file that QEMU writes it to.
 pub(super) const FILE: &str = "console.log";
-/// A firmware says less. What a guest says later, it may say in the firmware's words.
+/// Upper bound for the firmware's output, in bytes. Later output may imitate the firmware, and is not searched for its
+/// messages.
 const FIRMWARE: usize = 16 << 10;
-/// How a firmware says that it has found nothing wrong with an image.
+/// The firmware's message that it has accepted an image.
 const STARTING: &[u8] = b"BdsDxe: starting ";
-/// So much is kept for a message.
+/// Output kept for a message, in bytes.
 const KEPT: usize = 256 << 10;
-/// So many lines go into a message.
+/// Upper bound for the lines quoted in a message.
 const LINES: usize = 6;
-/// How a boot says that it has failed and that the machine starts over: what Trust, its units and its scripts say, and the
-/// kernel.
+/// Messages of a failed boot, after which the machine restarts: of Trust, its units and its scripts, and of the kernel.
 const FAILURES: [&str; 5] = [
     "trust: cannot ",
     "trust: this boot ends here",
@@ -28,34 +28,34 @@ const FAILURES: [&str; 5] = [
     "Kernel panic",
 ];
 
-/// How a firmware and a shim say that they start nothing, and what that means.
+/// The messages by which a firmware and a shim refuse to boot, and what they mean.
 const REFUSALS: [(&[u8], &str); 3] = [
-    (b"Access Denied", "the firmware does not start the image: nobody it trusts has signed it (Access Denied)"),
-    (b"Security Violation", "shim does not start the image: nobody it trusts has signed it (Security Violation)"),
-    (b"No bootable option or device was found", "the firmware finds nothing to start"),
+    (b"Access Denied", "the firmware does not start the image: no key that it trusts has signed it (Access Denied)"),
+    (b"Security Violation", "shim does not start the image: no key that it trusts has signed it (Security Violation)"),
+    (b"No bootable option or device was found", "the firmware has found nothing to boot"),
 ];
 
-/// Begins a new file.
+/// Begins a new log.
 pub(super) fn clear(dir: &Path) -> Result<()> {
     let path = dir.join(FILE);
     let made = OpenOptions::new().write(true).create(true).truncate(true).mode(atomic::PRIVATE).open(&path);
     made.map(|_| ()).map_err(|e| atomic::cannot("write", &path, &e))
 }
 
-/// The console of a machine that is on.
+/// The console of a running machine.
 pub(super) struct Console {
     file: File,
-    /// What came first, since it was switched on or has started over.
+    /// The first output since power-on or restart, [`FIRMWARE`] bytes of it.
     first: Vec<u8>,
-    /// What came last, since then.
+    /// The last output since then, [`KEPT`] bytes of it.
     last: Vec<u8>,
-    /// What is waited for.
+    /// The text waited for.
     wanted: Vec<u8>,
     seen: bool,
 }
 
 impl Console {
-    /// That of a machine that is about to be switched on. `wanted` is a text to look out for.
+    /// The console of a machine about to be powered on. `wanted` is the text to wait for; none where it is empty.
     pub(super) fn open(dir: &Path, wanted: &str) -> Result<Self> {
         let path = dir.join(FILE);
         let open = || {
@@ -67,10 +67,10 @@ impl Console {
         Ok(Self { file, first: Vec::new(), last: Vec::new(), wanted: wanted.into(), seen: false })
     }
 
-    /// Takes in what is new.
+    /// Reads new output.
     pub(super) fn read(&mut self) {
         let mut new = Vec::new();
-        // Where nothing can be read, nothing has been said.
+        // An unreadable log counts as no output.
         let _ = self.file.read_to_end(&mut new);
         self.first.extend(new.iter().take(FIRMWARE.saturating_sub(self.first.len())));
         let unseen = self.last.len().saturating_sub(self.wanted.len());
@@ -79,36 +79,35 @@ impl Console {
         self.last.drain(..self.last.len().saturating_sub(KEPT.max(self.wanted.len())));
     }
 
-    /// The machine has started over.
+    /// Forgets the output before a restart.
     pub(super) fn restart(&mut self) {
         self.read();
         self.first.clear();
         self.last.clear();
     }
 
-    /// Whether what is waited for has been said.
-    pub(super) const fn has_said_it(&self) -> bool {
+    /// Whether the text waited for has been printed.
+    pub(super) const fn has_matched(&self) -> bool {
         self.seen
     }
 
-    /// Whether the firmware has started something.
+    /// Whether the firmware has started an image.
     pub(super) fn has_started(&self) -> bool {
         contains(&self.first, STARTING)
     }
 
-    /// Why nothing was started, if firmware or shim have said so.
+    /// Why no image was started, if firmware or shim have refused it.
     pub(super) fn refusal(&self) -> Option<&'static str> {
         REFUSALS.iter().find(|(words, _)| contains(&self.first, words)).map(|(_, meaning)| *meaning)
     }
 
-    /// Whether it has said that this boot has failed.
+    /// Whether a message of [`FAILURES`] was printed.
     pub(super) fn has_failed(&self) -> bool {
         self.text().lines().any(|line| FAILURES.iter().any(|failure| line.contains(failure)))
     }
 
-    /// Why it has failed, in its own words, for a message: what Trust has said, and which units have failed; else the last
-    /// lines.
-    pub(super) fn last_words(&self) -> String {
+    /// The lines to quote in a message about a failure: those of Trust and of failed units; otherwise the last ones.
+    pub(super) fn last_output(&self) -> String {
         let text = self.text();
         let mut lines: Vec<&str> = Vec::new();
         let mut telling: Vec<&str> = Vec::new();
@@ -121,10 +120,10 @@ impl Console {
                 lines.push(line);
             }
         }
-        let mute = lines.iter().all(|line| line.starts_with("BdsDxe: "));
-        let (how, lines) = if telling.is_empty() { ("it said last", lines) } else { ("it said", telling) };
+        let silent = lines.iter().all(|line| line.starts_with("BdsDxe: "));
+        let (how, lines) = if telling.is_empty() { ("its last output", lines) } else { ("it said", telling) };
         match lines.get(lines.len().saturating_sub(LINES)..).unwrap_or_default() {
-            _ if mute => "it has said nothing: the image's command line may lack console=ttyS0".to_owned(),
+            _ if silent => "it printed nothing: the image's command line may lack console=ttyS0".to_owned(),
             lines => format!("{how}: {}", lines.join(" | ")),
         }
     }
@@ -137,12 +136,12 @@ impl Console {
 /// Whether a line says what has failed.
 fn tells(line: &str) -> bool {
     let unit = line.contains("Failed to start ") || line.contains(": Failed with result ");
-    // The kernel's: the initrd does not fit into the memory, or nothing comes of it.
+    // The kernel's: the initrd does not fit into memory, or cannot be used.
     let kernel = ["Initramfs unpacking failed", "Kernel panic"].iter().any(|beginning| line.starts_with(beginning));
     line.starts_with("trust: ") || unit || kernel
 }
 
-/// A line without the kernel's time, and without who has said it: `[    1.234567] trust[123]: `.
+/// A line without the kernel's timestamp and the program's name: `[    1.234567] trust[123]: `.
 fn bare(line: &str) -> &str {
     let line = line.trim();
     let time = line.strip_prefix('[').and_then(|line| line.split_once("] "));
@@ -159,7 +158,7 @@ fn contains(text: &[u8], words: &[u8]) -> bool {
     text.windows(words.len()).any(|window| window == words)
 }
 
-/// Without what moves the cursor of a terminal (ECMA-48: ESC [, parameters, a letter) and without other controls.
+/// The text without control sequences (ECMA-48: ESC [, parameters, a letter) and other control characters.
 fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text.chars().peekable();
@@ -187,20 +186,20 @@ mod tests {
         file.write_all(b"login: Access Denied\n").unwrap();
         let mut console = Console::open(dir.path(), "login:").unwrap();
         console.read();
-        assert!(!console.has_said_it() && console.refusal().is_none());
-        assert!(console.last_words().contains("console=ttyS0") && !console.has_started());
+        assert!(!console.has_matched() && console.refusal().is_none());
+        assert!(console.last_output().contains("console=ttyS0") && !console.has_started());
         file.write_all(b"\x1b[2J\x1b[01;01HBdsDxe: starting\r\n\r\n\x1b[1mgreen\x1b[0m log").unwrap();
         console.read();
-        assert!(!console.has_said_it());
+        assert!(!console.has_matched());
         file.write_all(b"in: ").unwrap();
         console.read();
-        assert!(console.has_said_it() && console.refusal().is_none());
-        assert_eq!(console.last_words(), "it said last: BdsDxe: starting | green login:");
+        assert!(console.has_matched() && console.refusal().is_none());
+        assert_eq!(console.last_output(), "its last output: BdsDxe: starting | green login:");
         file.write_all(&vec![b'x'; FIRMWARE]).unwrap();
         console.read();
         file.write_all(b"Access Denied").unwrap();
         console.read();
-        assert!(console.refusal().is_none() && console.last_words().len() < KEPT + 100);
+        assert!(console.refusal().is_none() && console.last_output().len() < KEPT + 100);
         assert!(!console.has_failed());
         console.restart();
         file.write_all(b"BdsDxe: failed to load Boot0001: Access Denied\r\n").unwrap();
@@ -208,7 +207,6 @@ mod tests {
         assert!(console.refusal().unwrap().contains("firmware does not start") && !console.has_started());
         assert!(fs::metadata(dir.path().join(FILE)).unwrap().len() > FIRMWARE as u64);
     }
-    /// What somebody wants to know is not the last that is said.
     #[test]
     fn a_failure_is_quoted_without_surrounding_output() {
         let dir = TempDir::new().unwrap();
@@ -217,7 +215,7 @@ mod tests {
             let mut console = Console::open(dir.path(), "").unwrap();
             fs::write(dir.path().join(FILE), text).unwrap();
             console.read();
-            (console.last_words(), console.has_failed(), console.has_started())
+            (console.last_output(), console.has_failed(), console.has_started())
         };
         let firmware = "BdsDxe: loading Boot0001 \"disk\"\r\nBdsDxe: starting Boot0001 \"disk\"\r\n";
         let (words, failed, started) = said(&format!(

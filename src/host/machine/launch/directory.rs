@@ -1,14 +1,14 @@
 //! Where machines are kept: `${XDG_DATA_HOME:-~/.local/share}/machine/trust/vms/NAME/`.
 //!
 //! ```text
-//! facts.json      what it is, and how far it has come
+//! facts.json      what it is, and the last step that it has completed
 //! variables.fd    its firmware's variables
-//! tpm/            what its TPM keeps
+//! tpm/            the state of its TPM
 //! disk.img        its disk, sparse
 //! boot.img        what it was last booted from
-//! trust.srk.cred  what vouches for its TPM, if its keyset asks for that
-//! trust-data.img  its identity, while it is being provisioned and no longer
-//! console.log     what firmware, kernel and programs have said since it was last launched
+//! trust.srk.cred  the authority's signature of its storage root key, if its keyset asks for that
+//! trust-data.img  its identity, only while it is being provisioned
+//! console.log     console output since it was last launched
 //! ```
 
 use super::facts::Facts;
@@ -31,7 +31,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The directory of a machine that nobody else starts meanwhile.
+/// The directory of a machine, locked against a second start.
 pub struct Directory {
     path: PathBuf,
     /// Holds the lock.
@@ -39,10 +39,10 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Makes that of a new machine, whole or not at all: `fill` writes what belongs into it.
+    /// Makes the directory of a new machine, whole or not at all: `fill` writes its contents.
     ///
     /// # Errors
-    /// [`Kind::Usage`]: the name is taken or impossible; else those of `fill` and of writing.
+    /// [`Kind::Usage`]: the name is taken or invalid; otherwise those of `fill` and of writing.
     pub(super) fn create(name: &str, fill: impl FnOnce(&Path) -> Result<Facts>) -> Result<(Self, Facts)> {
         let staging = Staging::begin(path_of(name)?)?;
         let facts = fill(staging.path())?;
@@ -50,15 +50,15 @@ impl Directory {
         Ok((Self::lock(staging.finish()?, name)?, facts))
     }
 
-    /// Whether a machine of this name was made.
+    /// Whether a machine of this name exists.
     ///
     /// # Errors
-    /// [`Kind::Usage`]: the name is impossible.
+    /// [`Kind::Usage`]: the name is invalid.
     pub(super) fn exists(name: &str) -> Result<bool> {
         Ok(path_of(name)?.symlink_metadata().is_ok())
     }
 
-    /// That a new machine cannot have the name of this one.
+    /// The error that the name of this machine is taken.
     pub(super) fn taken(&self, name: &str, why: &str) -> Error {
         Error::new(Kind::Usage, format!("launch a new machine {name:?}"), format!("there is one of this name, {why}"))
             .remedy(format!(
@@ -67,10 +67,10 @@ impl Directory {
             ))
     }
 
-    /// Finds that of a machine that is there and switched off.
+    /// Opens the directory of an existing machine that is off.
     ///
     /// # Errors
-    /// [`Kind::Usage`]: there is none of this name, or it is on; else those of reading.
+    /// [`Kind::Usage`]: there is none of this name, or it is running; otherwise those of reading.
     pub fn open(name: &str) -> Result<(Self, Facts)> {
         let path = path_of(name)?;
         if !path.is_dir() {
@@ -88,21 +88,21 @@ impl Directory {
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self { path, _lock: lock }),
             Err(Errno::WOULDBLOCK) => {
-                Err(Error::new(Kind::Usage, format!("start the machine {name:?}"), "it is on already")
+                Err(Error::new(Kind::Usage, format!("start the machine {name:?}"), "it is running already")
                     .remedy("end the `trust launch` that runs it, or wait for its end"))
             }
             Err(why) => Err(failed(why.into())),
         }
     }
 
-    /// Where it is.
+    /// Its path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 }
 
-/// Where a machine of this name is kept, or would be.
+/// The directory for a machine of this name, whether it exists or not.
 fn path_of(name: &str) -> Result<PathBuf> {
     check_name("virtual machine", name)?;
     Ok(xdg::data()?.join("machine/trust/vms").join(name))

@@ -11,54 +11,54 @@ use std::{
 
 /// The machine's own disk.
 pub(super) const DISK: &str = "disk.img";
-/// What it is booted from.
+/// Its boot medium.
 pub(super) const BOOT: &str = "boot.img";
-/// Name of what vouches for its TPM, if its keyset asks for that, in the machine's directory.
-pub(super) const VOUCHER: &str = "trust.srk.cred";
-/// Where systemd's stub takes it from (systemd-stub(7)): it puts it into /.extra/global_credentials of the initrd.
+/// The authority's signature of its storage root key, if its keyset asks for that, in the machine's directory.
+pub(super) const SRK_SIGNATURE: &str = "trust.srk.cred";
+/// Where systemd's stub finds it (systemd-stub(7)): it copies it to /.extra/global_credentials of the initrd.
 const CREDENTIAL: &str = "loader/credentials/trust.srk.cred";
-/// What brings it its identity.
+/// The disk with its identity.
 pub(super) const IDENTITY: &str = "trust-data.img";
 
-/// How provisioning images know the disk with the identity.
+/// The volume label by which provisioning images find the disk with the identity.
 const IDENTITY_LABEL: [u8; 11] = *b"trust-data ";
-/// What firmware calls a boot medium is of no meaning.
+/// The volume label of the boot medium, which has no meaning.
 const BOOT_LABEL: [u8; 11] = *b"TRUST-BOOT ";
-/// Where a firmware looks on a medium that it has no entry for (UEFI, section 3.5.1.1).
+/// The default loader on a medium without a boot entry (UEFI, section 3.5.1.1).
 const DEFAULT_LOADER: &str = "EFI/BOOT/BOOTX64.EFI";
-/// Where shim looks, beside itself.
+/// What shim starts, beside itself.
 const SECOND_STAGE: &str = "EFI/BOOT/grubx64.efi";
-/// A file system is never smaller.
+/// Lower bound for a file system, in bytes.
 const SMALLEST: u64 = 4 << 20;
-/// Partitions begin at multiples of it.
+/// Alignment of partitions, in bytes.
 const ALIGNMENT: u64 = 1 << 20;
-/// How a LUKS2 header begins: the magic number, and the version.
+/// The beginning of a LUKS2 header: magic number and version.
 const LUKS2: [u8; 8] = *b"LUKS\xba\xbe\0\x02";
 
-/// Makes an empty disk of so many bytes, none of which takes any room yet.
+/// Makes an empty sparse disk of `size` bytes.
 pub(super) fn empty(path: &Path, size: u64) -> Result<()> {
     create(path).and_then(|file| file.set_len(size)).map_err(|e| atomic::cannot("make", path, &e))
 }
 
-/// Makes the medium that a firmware starts `image` from, behind `shim` where there is one. What vouches for the machine's
-/// TPM, if it lies beside the medium, is where the image's stub takes it from.
+/// Makes the medium from which a firmware starts `image`, behind `shim` if there is one. A signature of the machine's
+/// storage root key beside the medium goes where the image's stub finds it.
 pub(super) fn bootable(path: &Path, image: &Path, shim: Option<&Path>) -> Result<()> {
     let mut files = match shim {
         Some(shim) => vec![(DEFAULT_LOADER, shim), (SECOND_STAGE, image)],
         None => vec![(DEFAULT_LOADER, image)],
     };
-    let voucher = path.with_file_name(VOUCHER);
-    if voucher.exists() {
-        files.push((CREDENTIAL, &voucher));
+    let signature = path.with_file_name(SRK_SIGNATURE);
+    if signature.exists() {
+        files.push((CREDENTIAL, &signature));
     }
     vfat(path, BOOT_LABEL, &files)
 }
 
-/// The disk that brings a machine its identity. It is there as long as this is, and wiped then.
+/// The disk with a machine's identity. It is wiped and removed when this is dropped.
 pub(super) struct Identity(PathBuf);
 
 impl Identity {
-    /// Makes it of what is in the directory of a machine of a project.
+    /// Makes it from the directory of a machine of a project.
     pub(super) fn make(path: PathBuf, credentials: &Path) -> Result<Self> {
         let [cert, key] = ["cert.pem", "privkey.pem"].map(|name| (name, credentials.join(name)));
         let disk = Self(path);
@@ -69,7 +69,7 @@ impl Identity {
 
 impl Drop for Identity {
     fn drop(&mut self) {
-        // Whoever finds the machine's files shall not find its private key. Where this fails, removing it is left.
+        // The private key must not stay among the machine's files. If wiping fails, the file is at least removed.
         let _ = wipe(&self.0);
         let _ = fs::remove_file(&self.0);
     }
@@ -130,7 +130,7 @@ fn copy(root: &Dir<'_, &File>, name: &str, from: &mut File) -> io::Result<()> {
     to.flush()
 }
 
-/// An empty file for its owner alone, in the place of one that was there.
+/// An empty file for its owner alone, replacing an existing one.
 fn create(path: &Path) -> io::Result<File> {
     let _ = fs::remove_file(path);
     OpenOptions::new().read(true).write(true).create_new(true).mode(atomic::PRIVATE).open(path)

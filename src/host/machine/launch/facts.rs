@@ -1,4 +1,4 @@
-//! What is known of a machine: `facts.json` in its directory.
+//! What is recorded of a machine: `facts.json` in its directory.
 
 use crate::{
     error::{Error, Kind, Result},
@@ -10,37 +10,37 @@ use std::path::{Path, PathBuf};
 /// Name of the file.
 const FILE: &str = "facts.json";
 
-/// What a machine is, how far it has come in its life, and what it boots.
+/// What a machine is, which step it has reached, and what it boots.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Facts {
     /// The keyset, by name or directory.
     pub keyset: String,
-    /// The product that it is one of.
+    /// The project: the product that it is a unit of.
     pub project: String,
     /// Its serial number: the name of its identity in the project.
     pub serial: String,
-    /// What it was last given to boot.
+    /// The images last given.
     pub images: Images,
-    /// What it is made of.
+    /// Its hardware.
     pub hardware: Hardware,
-    /// How far it has come.
+    /// The last step that it has completed.
     pub reached: Reached,
 }
 
-/// What a machine boots.
+/// The images of a machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Images {
-    /// What stores its identity in the TPM.
+    /// Stores its identity in the TPM.
     pub provision: Option<PathBuf>,
-    /// What makes its disk.
+    /// Installs its disk.
     pub install: Option<PathBuf>,
-    /// What it boots from then on; its own disk where there is none.
+    /// Booted from then on; without one it boots from its own disk.
     pub production: Option<PathBuf>,
-    /// What the firmware starts before each of them, if it does not check them itself.
+    /// The shim that the firmware starts before each of them, if there is one.
     pub shim: Option<PathBuf>,
 }
 
-/// What a machine is made of.
+/// The hardware of a machine.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Hardware {
     /// The code of its firmware.
@@ -51,22 +51,22 @@ pub struct Hardware {
     pub processors: u32,
 }
 
-/// How far a machine has come.
+/// The last completed step of a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reached {
-    /// It is there, and its firmware knows the keys of its keyset.
+    /// It exists, and its firmware holds the keys of its keyset.
     Made,
     /// Its TPM holds its identity.
     Provisioned,
-    /// Its disk is as it will be, or nobody wants one.
+    /// Its disk is installed, or installation is skipped.
     Installed,
-    /// It has run, and was switched off.
+    /// It has run, and was powered off.
     Ran,
 }
 
 impl Facts {
-    /// Reads those of the machine in this directory.
+    /// Reads the facts in a machine's directory.
     pub(super) fn read(dir: &Path) -> Result<Self> {
         let path = dir.join(FILE);
         serde_json::from_slice(&atomic::read(&path)?).map_err(|e| {
@@ -75,7 +75,7 @@ impl Facts {
         })
     }
 
-    /// Writes them down, in the place of what was known before.
+    /// Writes them, replacing those of before.
     pub(super) fn write(&self, dir: &Path) -> Result<()> {
         let mut text = serde_json::to_vec_pretty(self).map_err(|e| Error::system("write JSON", e))?;
         text.push(b'\n');

@@ -7,7 +7,7 @@ const KNOWN: [(&str, &str); 5] = [
     // Debian, Ubuntu.
     ("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
     ("/usr/share/OVMF/OVMF_CODE.secboot.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
-    // Fedora and its kin.
+    // Fedora and its derivatives.
     ("/usr/share/edk2/ovmf/OVMF_CODE.secboot.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"),
     // Arch.
     ("/usr/share/edk2/x64/OVMF_CODE.secboot.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"),
@@ -20,12 +20,12 @@ const KNOWN: [(&str, &str); 5] = [
 pub struct Firmware {
     /// The code.
     pub code: PathBuf,
-    /// Its variables as they are at first: no keys, Secure Boot off.
+    /// Its initial variables: no keys, Secure Boot off.
     pub variables: PathBuf,
 }
 
 impl Firmware {
-    /// That of this system, if there is one that is known.
+    /// The firmware installed on this system, if it is a known one.
     pub(super) fn installed() -> Option<Self> {
         let there = KNOWN.iter().find(|(code, variables)| Path::new(code).is_file() && Path::new(variables).is_file());
         there.map(|(code, variables)| Self { code: code.into(), variables: variables.into() })

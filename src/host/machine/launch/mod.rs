@@ -1,11 +1,11 @@
-//! Virtual machines that live a machine's life: QEMU, a firmware that checks signatures, a TPM of software.
+//! Virtual machines with the lifecycle of a device: QEMU, a firmware with Secure Boot, a software TPM.
 //!
-//! - [`story`]: what happens in which order, and what of it has happened already;
-//! - [`directory`], [`facts`]: where a machine is kept between its boots, and what is known of it;
-//! - [`disks`]: what it boots from, what carries its identity to it, and what it keeps;
-//! - [`firmware`], [`accelerator`]: what of the host it runs on;
-//! - [`tpm`], [`qemu`], [`process`]: the processes of a machine that is on, none of which outlives this one;
-//! - [`boot`], [`monitor`], [`console`]: one boot, from switching it on to its end, and how that is told.
+//! - [`lifecycle`]: the steps from making a machine to running it, and which of them are done;
+//! - [`directory`], [`facts`]: where a machine is kept between its boots, and what is recorded of it;
+//! - [`disks`]: its boot medium, the disk with its identity, and its own disk;
+//! - [`firmware`], [`accelerator`]: what it uses of the host;
+//! - [`tpm`], [`qemu`], [`process`]: the processes of a running machine, none of which outlives this one;
+//! - [`boot`], [`monitor`], [`console`]: one boot, from power-on to power-off, and how it is observed.
 
 pub mod accelerator;
 pub mod boot;
@@ -14,8 +14,8 @@ pub mod directory;
 mod disks;
 pub mod facts;
 pub mod firmware;
+pub mod lifecycle;
 mod monitor;
 mod process;
 mod qemu;
-pub mod story;
 mod tpm;

@@ -1,4 +1,4 @@
-//! QEMU's monitor: how a machine ends, and the button that switches it off (QMP, one JSON object a line).
+//! QEMU's monitor: the events of a machine, and its power button (QMP, one JSON object a line).
 
 use crate::error::{Error, Result};
 use serde_json::Value;
@@ -8,25 +8,25 @@ use std::{
     time::Duration,
 };
 
-/// How long is waited for news.
+/// How long to wait for events.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// A connection to it.
 pub(super) struct Monitor {
     socket: UnixStream,
-    /// The beginning of a line.
+    /// The beginning of an incomplete line.
     rest: Vec<u8>,
     closed: bool,
 }
 
 /// What a machine has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum News {
-    /// It has started over.
+pub(super) enum Event {
+    /// It has restarted.
     Reset,
-    /// The guest has switched it off.
+    /// The guest has powered it off.
     Off,
-    /// The guest has started over a machine that does not.
+    /// The guest has restarted, and QEMU ends instead (`-no-reboot`).
     OffByReset,
     /// QEMU was told to end.
     Ended,
@@ -36,23 +36,23 @@ impl Monitor {
     pub(super) fn new(socket: UnixStream) -> Result<Self> {
         socket.set_read_timeout(Some(PAUSE)).map_err(|e| Error::system("speak to QEMU", e))?;
         let monitor = Self { socket, rest: Vec::new(), closed: false };
-        // Until it is told so, it says nothing. Where it has ended already, its end tells why.
-        let _ = monitor.tell("qmp_capabilities");
+        // It sends no events before this command. If it has ended already, its exit status tells why.
+        let _ = monitor.send("qmp_capabilities");
         Ok(monitor)
     }
 
-    fn tell(&self, command: &str) -> std::io::Result<()> {
+    fn send(&self, command: &str) -> std::io::Result<()> {
         (&self.socket).write_all(format!("{{\"execute\": \"{command}\"}}\n").as_bytes())
     }
 
-    /// Presses the button. What comes of it is up to the guest.
+    /// Presses the power button. The guest decides what follows.
     pub(super) fn press_button(&self) {
-        // Where it has ended meanwhile, that is as well.
-        let _ = self.tell("system_powerdown");
+        // QEMU may have ended meanwhile.
+        let _ = self.send("system_powerdown");
     }
 
-    /// What has happened since it was last asked; waits a moment where nothing has.
-    pub(super) fn news(&mut self) -> Vec<News> {
+    /// The events since the last call; waits up to [`PAUSE`] for one.
+    pub(super) fn events(&mut self) -> Vec<Event> {
         let mut buffer = [0; 4096];
         if self.closed {
             std::thread::sleep(PAUSE);
@@ -64,24 +64,24 @@ impl Monitor {
             Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {}
             Err(_) => self.closed = true,
         }
-        let mut news = Vec::new();
+        let mut events = Vec::new();
         while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.rest.drain(..=end).collect();
-            news.extend(serde_json::from_slice(&line).ok().as_ref().and_then(understand));
+            events.extend(serde_json::from_slice(&line).ok().as_ref().and_then(understand));
         }
-        news
+        events
     }
 }
 
-/// What an event means, if it is one that matters.
-fn understand(line: &Value) -> Option<News> {
+/// The meaning of an event, if it matters.
+fn understand(line: &Value) -> Option<Event> {
     let reason = line.pointer("/data/reason").and_then(Value::as_str).unwrap_or_default();
     match (line.get("event")?.as_str()?, reason) {
         // QEMU resets it once itself, before it starts.
-        ("RESET", "guest-reset") => Some(News::Reset),
-        ("SHUTDOWN", "guest-shutdown") => Some(News::Off),
-        ("SHUTDOWN", "guest-reset" | "guest-panic") => Some(News::OffByReset),
-        ("SHUTDOWN", _) => Some(News::Ended),
+        ("RESET", "guest-reset") => Some(Event::Reset),
+        ("SHUTDOWN", "guest-shutdown") => Some(Event::Off),
+        ("SHUTDOWN", "guest-reset" | "guest-panic") => Some(Event::OffByReset),
+        ("SHUTDOWN", _) => Some(Event::Ended),
         _ => None,
     }
 }
@@ -98,18 +98,18 @@ mod tests {
         let size = (&theirs).read(&mut said).unwrap();
         assert_eq!(&said[..size], b"{\"execute\": \"qmp_capabilities\"}\n");
         (&theirs).write_all(b"{\"QMP\": {}}\r\n{\"return\": {}}\r\nno JSON\r\n{\"event\": \"RESET\", \"da").unwrap();
-        assert_eq!(monitor.news(), []);
+        assert_eq!(monitor.events(), []);
         (&theirs).write_all(b"ta\": {\"guest\": true, \"reason\": \"guest-reset\"}}\r\n").unwrap();
-        assert_eq!(monitor.news(), [News::Reset]);
-        for (reason, news) in
-            [("guest-shutdown", News::Off), ("guest-reset", News::OffByReset), ("host-qmp-quit", News::Ended)]
+        assert_eq!(monitor.events(), [Event::Reset]);
+        for (reason, event) in
+            [("guest-shutdown", Event::Off), ("guest-reset", Event::OffByReset), ("host-qmp-quit", Event::Ended)]
         {
             let line = format!("{{\"event\": \"SHUTDOWN\", \"data\": {{\"reason\": \"{reason}\"}}}}\r\n");
             (&theirs).write_all(line.as_bytes()).unwrap();
-            assert_eq!(monitor.news(), [news]);
+            assert_eq!(monitor.events(), [event]);
         }
         drop(theirs);
-        assert_eq!(monitor.news(), []);
+        assert_eq!(monitor.events(), []);
         monitor.press_button();
     }
 }

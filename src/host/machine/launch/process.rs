@@ -23,19 +23,19 @@ pub(super) struct Program {
     package: &'static str,
 }
 
-/// Emulates the machine.
+/// Runs the machine.
 pub(super) const QEMU: Program = Program { name: "qemu-system-x86_64", package: "qemu-system-x86" };
 /// Is its TPM.
 pub(super) const SWTPM: Program = Program { name: "swtpm", package: "swtpm" };
 /// Makes its TPM.
 pub(super) const SWTPM_SETUP: Program = Program { name: "swtpm_setup", package: "swtpm-tools" };
-/// Has the kernel end a process with its parent.
+/// Has the kernel kill a process when its parent ends.
 const SETPRIV: Program = Program { name: "setpriv", package: "util-linux" };
 
-/// What has to be there of a firmware where none is given, as messages call it.
+/// The firmware needed where none is given, as messages call it.
 const FIRMWARE: Program = Program { name: "OVMF with Secure Boot", package: "ovmf" };
 
-/// Fails, with all their names, if any of the programs is missing, or the firmware; returns that.
+/// Fails, naming everything that is missing, if a program or the firmware is not installed; returns the firmware.
 pub(super) fn ensure_installed<T>(firmware: Option<T>) -> Result<T> {
     let programs = [QEMU, SWTPM, SWTPM_SETUP, SETPRIV].into_iter().filter(|program| !program.is_installed());
     let missing: Vec<_> = programs.chain(firmware.is_none().then_some(FIRMWARE)).collect();
@@ -55,9 +55,9 @@ impl Program {
         env::var_os("PATH").is_some_and(|path| env::split_paths(&path).any(|dir| dir.join(self.name).is_file()))
     }
 
-    /// To be run in a machine's directory, where what it writes goes into a file.
+    /// The command to run it in a machine's directory, with its output in the file `log` there.
     ///
-    /// However we end, it does too.
+    /// It is killed however this process ends.
     pub(super) fn command(self, dir: &Path, log: &str) -> Result<Command> {
         let failed = |e| atomic::cannot("write", &dir.join(log), &e);
         let mut options = OpenOptions::new();
@@ -69,7 +69,7 @@ impl Program {
         Ok(command)
     }
 
-    /// What it prints, or why it failed.
+    /// Runs it, and returns what it prints.
     pub(super) fn output(self, args: &[&OsStr]) -> Result<String> {
         let what = || format!("run {}", self.name);
         let output = Command::new(self.name).args(args).stdin(Stdio::null()).output();
@@ -79,7 +79,7 @@ impl Program {
         }
         let text = [output.stdout, output.stderr].concat();
         let why = String::from_utf8_lossy(&text).lines().last().unwrap_or("it does not say why").to_owned();
-        Err(Error::new(Kind::System, what(), why).remedy("see that it works on this system"))
+        Err(Error::new(Kind::System, what(), why).remedy("ensure that it works on this system"))
     }
 }
 
@@ -89,14 +89,14 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts it, away from our terminal: Ctrl-C is for us. It inherits these descriptors, which its arguments name
-    /// by number.
+    /// Starts it in a process group of its own, so that Ctrl-C reaches only this process. It inherits these descriptors,
+    /// which its arguments name by number.
     pub(super) fn start(mut command: Command, inherited: Vec<OwnedFd>) -> Result<Self> {
         command.process_group(0);
         Self::start_at_terminal(command, inherited)
     }
 
-    /// Starts it where it may read from our terminal.
+    /// Starts it in our process group, where it may read from the terminal.
     pub(super) fn start_at_terminal(mut command: Command, inherited: Vec<OwnedFd>) -> Result<Self> {
         for descriptor in &inherited {
             rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::empty())
@@ -104,12 +104,12 @@ impl Process {
         }
         let child = command.spawn().map_err(|e| {
             let program: OsString = command.get_program().into();
-            Error::system(format!("start {}", program.display()), e).remedy("see that it is installed")
+            Error::system(format!("start {}", program.display()), e).remedy("ensure that it is installed")
         })?;
         Ok(Self { child })
     }
 
-    /// How it has ended, if it has.
+    /// Its exit status, if it has ended.
     pub(super) fn ended(&mut self) -> Result<Option<ExitStatus>> {
         self.child.try_wait().map_err(|e| Error::system("wait for a process", e))
     }
@@ -122,7 +122,7 @@ impl Drop for Process {
     }
 }
 
-/// Two ends of a socket: ours, and one for a process, with the number that it will know it by.
+/// A pair of sockets: ours, and one for a process, with the descriptor's number there.
 pub(super) fn socket() -> Result<(UnixStream, OwnedFd, i32)> {
     let (ours, theirs) = UnixStream::pair().map_err(|e| Error::system("make a socket", e))?;
     let theirs = OwnedFd::from(theirs);

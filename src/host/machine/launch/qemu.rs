@@ -12,29 +12,29 @@ use std::{
 
 /// The firmware's variables.
 pub(super) const VARIABLES: &str = "variables.fd";
-/// What QEMU has to complain of.
+/// QEMU's error output.
 pub(super) const LOG: &str = "qemu.log";
 
-/// What differs from boot to boot.
+/// What differs between boots.
 pub(super) struct Setup<'a> {
     pub hardware: &'a Hardware,
     pub accelerator: Accelerator,
-    /// Whether it starts from [`disks::BOOT`], and not from its own disk.
+    /// Whether it boots from [`disks::BOOT`], and not from its own disk.
     pub medium: bool,
     /// Whether [`disks::IDENTITY`] is attached.
     pub identity: bool,
-    /// Whether it starts over when the guest says so, and is not switched off.
+    /// Whether the guest may restart it; otherwise QEMU ends.
     pub restarts: bool,
     /// Whether the console is the terminal.
     pub terminal: bool,
-    /// The numbers of the sockets.
+    /// The descriptors of the sockets.
     pub tpm: i32,
     pub monitor: i32,
-    /// What is not for us to understand.
+    /// Options passed on unread.
     pub more: &'a [OsString],
 }
 
-/// A machine as it is.
+/// Adds the options of a whole machine.
 pub(super) fn machine(command: &mut Command, setup: &Setup<'_>) -> Result<()> {
     let hardware = setup.hardware;
     firmware(command, setup.accelerator.name(), setup.accelerator.processor()?, &hardware.firmware, VARIABLES);
@@ -64,7 +64,7 @@ pub(super) fn machine(command: &mut Command, setup: &Setup<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A machine with this firmware and nothing else.
+/// Adds the options of a machine with this firmware and nothing else.
 pub(super) fn firmware(command: &mut Command, accelerator: &str, processor: &str, code: &Path, variables: &str) {
     command.args(["-nodefaults", "-no-user-config", "-display", "none"]);
     // The variables belong to code in system management mode: the system cannot write to them behind its back.
@@ -76,25 +76,25 @@ pub(super) fn firmware(command: &mut Command, accelerator: &str, processor: &str
     command.arg("-drive").arg(format!("if=pflash,unit=1,format=raw,file={variables}"));
 }
 
-/// A monitor at a socket.
+/// Adds a monitor at a socket.
 pub(super) fn monitor(command: &mut Command, number: i32) {
     command.arg("-chardev").arg(format!("socket,id=monitor,fd={number}"));
     command.args(["-mon", "chardev=monitor,mode=control"]);
 }
 
-/// A disk, which Linux finds as /dev/disk/by-id/virtio-NAME.
+/// Adds a disk, which Linux finds as /dev/disk/by-id/virtio-NAME.
 fn disk(command: &mut Command, name: &str, file: &str, more: &str) {
     command.arg("-drive").arg(format!("if=none,id={name},format=raw,discard=unmap,file={file}"));
     command.arg("-device").arg(format!("virtio-blk-pci,drive={name},serial={name}{more}"));
 }
 
-/// The last line of what it has to complain of.
+/// The last line of QEMU's error output.
 pub(super) fn complaint(dir: &Path) -> String {
     let text = fs::read_to_string(dir.join(LOG)).unwrap_or_default();
-    text.lines().last().unwrap_or("it does not say why").to_owned()
+    text.lines().last().unwrap_or("it gives no reason").to_owned()
 }
 
-/// A comma ends a value, and two are one.
+/// Escapes a value: a comma ends it unless doubled.
 fn escaped(value: &OsStr) -> OsString {
     let mut bytes = Vec::new();
     for byte in value.as_bytes() {

@@ -1,4 +1,4 @@
-//! The TPM of a machine: swtpm, with what it keeps in the machine's directory.
+//! The TPM of a machine: swtpm, with its state in the machine's directory.
 
 use super::process::{Process, SWTPM, SWTPM_SETUP, socket};
 use crate::{
@@ -13,15 +13,15 @@ use std::{
     time::Duration,
 };
 
-/// Where it keeps what it knows, in the machine's directory.
+/// Its state, in the machine's directory.
 const STATE: &str = "tpm";
-/// How we ask it, while the machine is off.
+/// Its socket for us, while the machine is off.
 const SOCKET: &str = "tpm.socket";
 const LOG: &str = "swtpm.log";
 /// It answers in milliseconds; the host may be busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Makes a new one, in the place of one that was there.
+/// Makes a new TPM, replacing an existing one.
 pub(super) fn make(dir: &Path) -> Result<()> {
     let state = dir.join(STATE);
     let _ = std::fs::remove_dir_all(&state);
@@ -30,7 +30,7 @@ pub(super) fn make(dir: &Path) -> Result<()> {
     SWTPM_SETUP.output(&[&args[..], &[state.as_os_str()]].concat()).map(|_| ())
 }
 
-/// Switches it on for a machine, which it goes off with. Returns the machine's end of the wire, and its number.
+/// Starts it for a machine, with which it ends. Returns the machine's end of the socket, and its descriptor's number.
 pub(super) fn start(dir: &Path) -> Result<(Process, OwnedFd, i32)> {
     // The first end is the TPM's, and only handed over.
     let (theirs, ours, number) = socket()?;
@@ -41,17 +41,17 @@ pub(super) fn start(dir: &Path) -> Result<(Process, OwnedFd, i32)> {
     Ok((Process::start(command, vec![theirs])?, ours, number))
 }
 
-/// Asks it something, while the machine is off.
+/// Runs `question` with the TPM, while the machine is off.
 pub(super) fn ask<T>(dir: &Path, question: impl FnOnce(Tpm) -> Result<T>) -> Result<T> {
     let _ = std::fs::remove_file(dir.join(SOCKET));
     let mut command = SWTPM.command(dir, LOG)?;
     command.args(["socket", "--tpm2", "--terminate", "--flags", "startup-clear", "--tpmstate"]);
     command.arg(format!("dir={STATE}")).arg("--server").arg(format!("type=unixio,path={SOCKET}"));
     let _swtpm = Process::start(command, Vec::new())?;
-    // By way of a descriptor: the path of a socket may not have more than a hundred bytes, that of a directory may.
+    // By way of a descriptor: the path of a socket is limited to about a hundred bytes, that of a directory is not.
     let here = File::open(dir).map_err(|e| atomic::cannot("open", dir, &e))?;
     let address = Address::SwtpmUnix(format!("/proc/self/fd/{}/{SOCKET}", here.as_raw_fd()).into());
-    let answer = Tpm::connect(&address, PATIENCE, false).and_then(question);
+    let answer = Tpm::connect(&address, TIMEOUT, false).and_then(question);
     let _ = std::fs::remove_file(dir.join(SOCKET));
-    answer.map_err(|e: Error| e.within("look into the machine's TPM"))
+    answer.map_err(|e: Error| e.within("read the machine's TPM"))
 }
