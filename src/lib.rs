@@ -34,6 +34,7 @@ pub mod guard;
 pub mod host;
 pub mod identity;
 pub mod luks;
+pub mod measure;
 mod measure_log;
 pub mod memory;
 mod pem;

@@ -3,8 +3,8 @@
 use std::{fs, os::unix::fs::symlink, path::Path};
 use tempfile::TempDir;
 use trust::{
-    digest,
     error::Kind,
+    measure::pcr,
     policy::{
         boot_kind::BootKind,
         pcr7data::{Info, Pcr7Data, is_keyset_name, parse_info, path_of},
@@ -167,7 +167,7 @@ fn an_unknown_boot_is_refused_and_a_locked_one_named() {
     let unknown = data.find(&[8; 32]).unwrap_err();
     assert_eq!(unknown.kind(), Kind::Refused);
     assert!(unknown.to_string().contains(&"08".repeat(32)), "{unknown}");
-    let locked = data.find(&digest::locked(&PCR7)).unwrap_err();
+    let locked = data.find(&pcr::locked(&PCR7)).unwrap_err();
     assert_eq!(locked.kind(), Kind::Refused);
     assert!(locked.to_string().contains("already been locked"), "{locked}");
 }

@@ -10,6 +10,7 @@ use std::{
 };
 use trust::{
     digest::{self, Digest},
+    measure::pcr,
     policy::{
         Assertion, Policy,
         assertion::{Comparison, Operand},
@@ -176,7 +177,7 @@ impl Tpm {
 
     fn lock(&self) {
         const PCR_EVENT: u32 = 0x13c;
-        self.ask_with_password(PCR_EVENT, &[PCR_7], &sized(digest::LOCK_EVENT));
+        self.ask_with_password(PCR_EVENT, &[PCR_7], &sized(pcr::LOCK_EVENT));
     }
 
     fn pcr7(&self) -> Digest {
@@ -358,9 +359,9 @@ fn computed_pcr_7_values_equal_the_tpms() {
     for _ in 0..ROUNDS {
         let (before, event) = (tpm.pcr7(), random.bytes());
         tpm.extend_pcr7(&event);
-        assert_eq!(digest::extend(&before, &event), tpm.pcr7(), "{} is extended", digest::hex(&before));
+        assert_eq!(pcr::extend(&before, &event), tpm.pcr7(), "{} is extended", digest::hex(&before));
         let before = tpm.pcr7();
         tpm.lock();
-        assert_eq!(digest::locked(&before), tpm.pcr7(), "{} is locked", digest::hex(&before));
+        assert_eq!(pcr::locked(&before), tpm.pcr7(), "{} is locked", digest::hex(&before));
     }
 }

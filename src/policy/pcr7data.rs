@@ -14,6 +14,7 @@ use crate::{
     digest::{self, Digest},
     error::{Error, Kind, Result},
     files,
+    measure::pcr,
 };
 use serde::Deserialize;
 use std::{
@@ -184,7 +185,7 @@ impl Pcr7Data {
     /// Why no policy fits: PCR 7 has moved on in this boot, or it is an unknown one.
     fn unknown(&self, pcr7: &Digest) -> Error {
         let what = "find a signed policy for this boot";
-        if let Some(locked) = self.values().iter().find_map(|known| digest::moved_on(known, pcr7, MOST_MOVES)) {
+        if let Some(locked) = self.values().iter().find_map(|known| pcr::moved_on(known, pcr7, MOST_MOVES)) {
             let (why, remedy) = if locked { LOCKED } else { SEPARATED };
             return Error::new(Kind::Refused, what, why).remedy(remedy);
         }

@@ -2,8 +2,8 @@
 
 use super::store::TpmStore;
 use crate::{
-    digest,
     error::{Error, Kind, Result},
+    measure::pcr,
     store::Lock,
 };
 
@@ -57,7 +57,7 @@ impl TpmStore {
         self.tpm.extend_pcr7(session, &mut self.log)?;
         // Without a SHA-256 bank no policy of ours can be satisfied: then the TPM's word is all there is to have.
         if let Some(before) = before?
-            && self.tpm.read_pcr7()? != Some(digest::locked(&before))
+            && self.tpm.read_pcr7()? != Some(pcr::locked(&before))
         {
             return Err(Error::new(Kind::LockNotProven, "see PCR 7 change", "it is not what extending it must give"));
         }

@@ -2,8 +2,9 @@
 
 use super::{connection::Tpm, response_code, session::Protect};
 use crate::{
-    digest::{Digest, LOCK_EVENT, hash},
+    digest::{Digest, hash},
     error::{Error, Kind, Result},
+    measure::pcr::LOCK_EVENT,
     measure_log::MeasureLog,
     tpm2::Selection,
 };

@@ -23,6 +23,7 @@ use crate::{
             variable::{DB, Variable},
         },
     },
+    measure::pcr,
     policy::boot_kind::BootKind,
 };
 use firmware::Place;
@@ -165,7 +166,7 @@ struct Log(Vec<Event>);
 impl Log {
     fn event(&mut self, kind: u32, name: String, data: Vec<u8>, digest: Digest) {
         let before = self.0.last().map_or([0; 32], |event| event.pcr7);
-        self.0.push(Event { kind, name, data, digest, pcr7: digest::extend(&before, &digest) });
+        self.0.push(Event { kind, name, data, digest, pcr7: pcr::extend(&before, &digest) });
     }
 
     fn variable(&mut self, kind: u32, variable: Variable<'_>, contents: &[u8]) {
