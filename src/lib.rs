@@ -25,8 +25,6 @@ pub mod console;
 pub mod digest;
 mod early;
 pub mod error;
-pub mod event_log;
-pub mod explain;
 mod files;
 mod foreign;
 pub mod guard;

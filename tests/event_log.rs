@@ -2,7 +2,11 @@
 
 use harness::{Boot, Machine, Measured, extend, firmware_log, firmware_log_with_sha1, hex};
 use std::fs;
-use trust::{event_log, explain::explain};
+use trust::measure::{
+    event::EventType,
+    explain::explain,
+    log::{Events, events_of},
+};
 
 fn log(name: &str) -> Vec<u8> {
     fs::read(harness::workspace().join("tests/data/event-logs").join(name)).unwrap()
@@ -10,8 +14,7 @@ fn log(name: &str) -> Vec<u8> {
 
 /// The events of PCR 7 of a log.
 fn measured(log: &[u8]) -> Vec<Measured> {
-    let events = event_log::parse(log).into_iter().filter(|event| event.pcr == 7);
-    events.map(|event| (event.kind, event.data.to_vec())).collect()
+    events_of(log, 7).into_iter().map(|event| (event.kind.0, event.data.into_owned())).collect()
 }
 
 /// `UEFI_VARIABLE_DATA` of one of the firmware's own variables.
@@ -19,17 +22,17 @@ fn variable(name: &str, contents: &[u8]) -> Measured {
     let name: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let sizes = [(name.len() / 2) as u64, contents.len() as u64].map(u64::to_le_bytes).concat();
     let vendor = b"\x61\xdf\xe4\x8b\xca\x93\xd2\x11\xaa\x0d\x00\xe0\x98\x03\x2b\x8c";
-    (event_log::DRIVER_CONFIG, [&vendor[..], &sizes, &name, contents].concat())
+    (EventType::EFI_VARIABLE_DRIVER_CONFIG.0, [&vendor[..], &sizes, &name, contents].concat())
 }
 
 /// The `pcr7.events` of boots like the one of this log.
 fn list(log: &[u8], signer: &str) -> String {
-    let events: Vec<_> = event_log::parse(log).into_iter().filter(|event| event.pcr == 7).collect();
+    let events = events_of(log, 7);
     let mut text = String::new();
     for (at, event) in events.iter().enumerate() {
         let name = event.name();
         let signer = if at + 1 == events.len() { format!(" {signer}") } else { String::new() };
-        text += &format!("{name} {}{signer}\n", hex(&event.digest));
+        text += &format!("{name} {}{signer}\n", hex(&event.sha256()));
     }
     text
 }
@@ -56,11 +59,13 @@ fn firmware_logs_replay_to_the_recorded_pcr_7() {
         ("shim.bin", "848f582891179bcd3582fda532eff2502b81d1b59e53c11f48c05d412395f6c7"),
     ] {
         let log = log(name);
-        let events = event_log::parse(&log);
-        let value =
-            events.iter().filter(|event| event.pcr == 7).fold([0; 32], |pcr, event| extend(&pcr, &event.digest));
+        let value = events_of(&log, 7).iter().fold([0; 32], |pcr, event| extend(&pcr, &event.sha256()));
         assert_eq!(hex(&value), pcr7, "{name}");
-        assert!(events.len() > 20 && events.iter().all(|event| event.pcr < 24), "{name}");
+        let mut events = Events::of(&log);
+        let all: Vec<_> = events.by_ref().collect();
+        assert!(all.len() > 20 && all.iter().all(|event| event.pcr < 24), "{name}");
+        assert!(all.iter().all(|event| event.digests.len() == all[0].digests.len()), "{name}");
+        assert_eq!(events.fault(), None, "{name}");
     }
 }
 
@@ -116,7 +121,7 @@ fn another_signer_is_named() {
 fn unexpected_firmware_events_are_named_with_a_remedy() {
     let good = log("direct.bin");
     let (events, list) = (measured(&good), list(&good, "\"owner\""));
-    let separator = events.iter().position(|(kind, _)| *kind == event_log::SEPARATOR).unwrap();
+    let separator = events.iter().position(|(kind, _)| *kind == EventType::SEPARATOR.0).unwrap();
     let inserted = |at: usize, event: Measured| {
         let mut all = events.clone();
         all.insert(at, event);
@@ -132,7 +137,7 @@ fn unexpected_firmware_events_are_named_with_a_remedy() {
         all.remove(at);
         all
     };
-    let action = |text: &str| (event_log::ACTION, text.as_bytes().to_vec());
+    let action = |text: &str| (EventType::EFI_ACTION.0, text.as_bytes().to_vec());
     let authority = events.last().unwrap();
     let from_log = "keyset pcr7data KEYSET --log FILE";
     for (what, log, expected) in [
@@ -144,22 +149,26 @@ fn unexpected_firmware_events_are_named_with_a_remedy() {
         (
             "another action",
             inserted(0, action("Something \u{1b}[2J")),
-            &["measures Something \u{fffd}[2J besides", from_log],
+            &["also measures Something \u{fffd}[2J", from_log],
         ),
-        ("AuditMode", inserted(1, variable("AuditMode", &[0])), &["measures AuditMode besides", from_log]),
+        ("AuditMode", inserted(1, variable("AuditMode", &[0])), &["also measures AuditMode", from_log]),
         ("audit mode", inserted(1, variable("AuditMode", &[1])), &["is in audit mode"]),
-        ("DeployedMode", inserted(1, variable("DeployedMode", &[1])), &["measures DeployedMode besides", from_log]),
-        ("dbt", inserted(separator, variable("dbt", &[])), &["measures dbt besides", from_log]),
-        ("dbr", inserted(separator, variable("dbr", b"x")), &["measures dbr besides", from_log]),
-        ("unknown", inserted(separator, (0x8000_1234, vec![7; 9])), &["an event of type 0x80001234 besides", from_log]),
+        ("DeployedMode", inserted(1, variable("DeployedMode", &[1])), &["also measures DeployedMode", from_log]),
+        ("dbt", inserted(separator, variable("dbt", &[])), &["also measures dbt", from_log]),
+        ("dbr", inserted(separator, variable("dbr", b"x")), &["also measures dbr", from_log]),
+        (
+            "unknown",
+            inserted(separator, (0x8000_1234, vec![7; 9])),
+            &["also measures an event of type 0x80001234;", from_log],
+        ),
         ("twice", inserted(events.len(), authority.clone()), &["has measured \"", "\" twice", from_log]),
         (
             "a driver",
             inserted(separator, authority.clone()),
             &["something signed by \"", "measure separator", from_log],
         ),
-        ("more", inserted(events.len(), action("x")), &["has measured x besides", from_log]),
-        ("an error", changed(separator, (event_log::SEPARATOR, vec![1, 0, 0, 0])), &["measuring has failed"]),
+        ("more", inserted(events.len(), action("x")), &["has also measured x;", from_log]),
+        ("an error", changed(separator, (EventType::SEPARATOR.0, vec![1, 0, 0, 0])), &["measuring has failed"]),
         ("no dbx", without(separator - 1), &["has no dbx", "--dbx /dev/null"]),
         ("no separator", without(separator), &["has measured no separator", from_log]),
     ] {
@@ -191,6 +200,23 @@ fn the_closest_policy_is_explained() {
     assert!(!explain(&log, &[shorter]).is_empty());
     let longer = format!("{list}vendor_db {} \"owner\"\n", "1".repeat(64));
     assert!(explain(&log, &[longer]).contains("has measured no vendor_db"));
+}
+
+#[test]
+fn a_fault_is_located_by_its_offset() {
+    let whole = log("direct.bin");
+    let ends = |log: &[u8]| {
+        let mut events = Events::of(log);
+        let count = events.by_ref().count();
+        (count, events.fault())
+    };
+    let (count, fault) = ends(&whole);
+    assert_eq!(fault, None);
+    let (short, fault) = ends(&whole[..whole.len() - 1]);
+    let last = fault.expect("the last event is cut off");
+    assert_eq!((short, ends(&whole[..last])), (count - 1, (count - 1, None)));
+    let padded = [&whole[..], &[0xff; 64]].concat();
+    assert_eq!(ends(&padded), (count, Some(whole.len())));
 }
 
 /// Nobody vouches for a log: cut anywhere, and with any byte changed, it is text or nothing.

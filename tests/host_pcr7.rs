@@ -10,8 +10,6 @@ use std::{
     path::{Path, PathBuf},
 };
 use trust::{
-    event_log,
-    explain::explain,
     host::{
         predict::shim::Shim,
         uefi::{
@@ -19,6 +17,7 @@ use trust::{
             variable::{DB, DBX, GLOBAL, KEK, PK, SECURE_BOOT, Variable},
         },
     },
+    measure::{event::EventType, explain::explain},
     policy::{boot_kind::BootKind, pcr7data::Pcr7Data},
 };
 
@@ -83,9 +82,9 @@ fn expected(log: &str) -> Vec<String> {
 /// The events of such lines.
 fn events(lines: &[String]) -> Vec<Measured> {
     let kind = |name: &str| match name {
-        "EV_SEPARATOR" => event_log::SEPARATOR,
-        "EV_EFI_VARIABLE_DRIVER_CONFIG" => event_log::DRIVER_CONFIG,
-        "EV_EFI_VARIABLE_AUTHORITY" => event_log::AUTHORITY,
+        "EV_SEPARATOR" => EventType::SEPARATOR.0,
+        "EV_EFI_VARIABLE_DRIVER_CONFIG" => EventType::EFI_VARIABLE_DRIVER_CONFIG.0,
+        "EV_EFI_VARIABLE_AUTHORITY" => EventType::EFI_VARIABLE_AUTHORITY.0,
         other => panic!("{other}"),
     };
     let fields = lines.iter().map(|line| line.split(' ').collect::<Vec<_>>()).filter(|fields| fields.len() == 3);
@@ -125,14 +124,14 @@ fn additional_firmware_events_are_taken_from_a_log() {
 fn quirks_of_a_firmware_are_predicted_from_its_log() {
     let home = Home::with_keyset();
     let usual = events(&predicted(&home, "uki-production", &[]));
-    let action = |text: &str| (event_log::ACTION, text.as_bytes().to_vec());
-    let foreign = (event_log::AUTHORITY, DB.data(b"owned by others!a driver of theirs"));
+    let action = |text: &str| (EventType::EFI_ACTION.0, text.as_bytes().to_vec());
+    let foreign = (EventType::EFI_VARIABLE_AUTHORITY.0, DB.data(b"owned by others!a driver of theirs"));
     let quirk = |change: &dyn Fn(&mut Vec<Measured>)| {
         let mut events = usual.clone();
         change(&mut events);
         events
     };
-    let mode = |name| (event_log::DRIVER_CONFIG, Variable { name, vendor: GLOBAL }.data(&[1]));
+    let mode = |name| (EventType::EFI_VARIABLE_DRIVER_CONFIG.0, Variable { name, vendor: GLOBAL }.data(&[1]));
     for (what, real, doubt) in [
         ("DMA", quirk(&|events| events.insert(5, action("DMA Protection Disabled"))), "DMA is switched off"),
         ("modes", quirk(&|events| drop(events.splice(1..1, [mode("SetupMode"), mode("DeployedMode")]))), ""),
@@ -164,7 +163,7 @@ fn quirks_of_a_firmware_are_predicted_from_its_log() {
         events.insert(5, action("Something of the firmware's own"));
         events.truncate(7);
         events.push(foreign.clone());
-        events.push((event_log::AUTHORITY, DB.data(b"owned by others!a boot loader of theirs")));
+        events.push((EventType::EFI_VARIABLE_AUTHORITY.0, DB.data(b"owned by others!a boot loader of theirs")));
     };
     let mut expected = usual.clone();
     expected.insert(5, action("Something of the firmware's own"));

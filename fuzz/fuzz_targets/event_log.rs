@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use trust::{explain::explain, host::predict::firmware::Firmware};
+use trust::{host::predict::firmware::Firmware, measure::explain::explain};
 
 fuzz_target!(|bytes: &[u8]| {
     let _ = Firmware::of_log(bytes);

@@ -15,7 +15,7 @@ mod setup;
 use crate::{
     console,
     error::{Error, Kind, Result},
-    explain, files, guard, measure_log, memory,
+    files, guard, measure, measure_log, memory,
     policy::pcr7data::Pcr7Data,
     process::{self, Before},
     seccomp::{
@@ -248,7 +248,7 @@ fn explained(outcome: Result<()>, options: &Options) -> Result<()> {
         }
         let log = files::read_to_end(&options.event_log, MAX_EVENT_LOG).unwrap_or_default();
         let lists = Pcr7Data::open(&options.pcr7data).map(|data| data.events()).unwrap_or_default();
-        error.because(&explain::explain(&log, &lists))
+        error.because(&measure::explain::explain(&log, &lists))
     })
 }
 

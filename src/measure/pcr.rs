@@ -1,5 +1,7 @@
 //! PCRs: what extending does to them (TPM 2.0 Library part 1, section 11.4.2), and which extensions of PCR 7 are known.
 
+#[cfg(feature = "host")]
+use super::event::Event;
 use crate::digest::{Digest, hash};
 
 /// What the lock extends PCR 7 with, in every bank the hash of these bytes.
@@ -12,6 +14,18 @@ pub const OS_SEPARATOR: &[u8; 12] = b"os-separator";
 #[must_use]
 pub fn extend(pcr: &Digest, digest: &Digest) -> Digest {
     hash(&[pcr, digest])
+}
+
+/// The values of a sha256 PCR after each of its events, from zeros on.
+#[cfg(feature = "host")]
+#[must_use]
+pub fn replay(events: &[Event<'_>]) -> Vec<Digest> {
+    let mut pcr = [0; 32];
+    let mut after = |event: &Event<'_>| {
+        pcr = extend(&pcr, &event.sha256());
+        pcr
+    };
+    events.iter().map(&mut after).collect()
 }
 
 /// The value of PCR 7 once it has been locked.

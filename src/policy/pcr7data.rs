@@ -43,7 +43,7 @@ const UNMEASURED: (&str, &str) = (
     "switch that bank on in the firmware setup (PCR banks, SHA-256), or update the firmware",
 );
 
-/// Beside the policy of a production boot: its events, for [`crate::explain`]. May be missing.
+/// Beside the policy of a production boot: its events, for [`crate::measure::explain`]. May be missing.
 pub const EVENTS: &str = "pcr7.events";
 
 /// Holds the certificates of authorities that must vouch for storage root keys; missing where nobody asks for it.

@@ -2,14 +2,15 @@
 
 use super::machine;
 use crate::{
-    digest::hex,
+    digest::{Digest, hex},
     error::Result,
     host::{
         fs::atomic,
         keyset::{Keyset, Role},
-        predict::{self, Event, Prediction},
+        predict::{self, Prediction},
         say::output,
     },
+    measure::{event::Event, pcr},
     policy::boot_kind::BootKind,
 };
 use clap::Args;
@@ -54,7 +55,7 @@ impl ComputePcr7 {
             (true, explain) => output::json(&to_json(&prediction, explain)),
             (false, true) => explain(&prediction),
             (false, false) => {
-                let line = |(role, events): (Role, &[Event])| format!("{}: {}", role.dir(), value(events));
+                let line = |(role, events): (Role, &[Event<'static>])| format!("{}: {}", role.dir(), value(events));
                 output::lines(kinds(&prediction).into_iter().map(line))
             }
         }
@@ -62,13 +63,18 @@ impl ComputePcr7 {
 }
 
 /// The kinds of images and the events of their boots.
-fn kinds(prediction: &Prediction) -> [(Role, &[Event]); 3] {
+fn kinds(prediction: &Prediction) -> [(Role, &[Event<'static>]); 3] {
     BootKind::ALL.map(|kind| (Role::of_images(kind), prediction.of(kind)))
 }
 
+/// Each event, and PCR 7 after it.
+fn with_pcr7<'a>(events: &'a [Event<'static>]) -> impl Iterator<Item = (&'a Event<'static>, Digest)> {
+    events.iter().zip(pcr::replay(events))
+}
+
 /// PCR 7 after these events.
-fn value(events: &[Event]) -> String {
-    events.last().map_or_else(String::new, |event| hex(&event.pcr7))
+fn value(events: &[Event<'_>]) -> String {
+    pcr::replay(events).last().map_or_else(String::new, |pcr7| hex(pcr7))
 }
 
 fn to_json(prediction: &Prediction, explain: bool) -> Value {
@@ -77,7 +83,7 @@ fn to_json(prediction: &Prediction, explain: bool) -> Value {
         kinds.iter().map(|(role, events)| (role.dir().to_owned(), value(events).into())).collect();
     if explain {
         let events = kinds.map(|(role, events)| {
-            let events: Vec<_> = events.iter().map(event_to_json).collect();
+            let events: Vec<_> = with_pcr7(events).map(event_to_json).collect();
             (role.dir().to_owned(), Value::from(events))
         });
         object.insert("events".into(), Map::from_iter(events).into());
@@ -85,30 +91,30 @@ fn to_json(prediction: &Prediction, explain: bool) -> Value {
     object.into()
 }
 
-fn event_to_json(event: &Event) -> Value {
+fn event_to_json((event, pcr7): (&Event<'_>, Digest)) -> Value {
     json!({
-        "type": predict::type_name(event.kind),
-        "variable": event.name,
+        "type": event.kind.to_string(),
+        "variable": event.name(),
         "data": hex(&event.data),
-        "digest": hex(&event.digest),
-        "pcr7": hex(&event.pcr7),
+        "digest": hex(&event.sha256()),
+        "pcr7": hex(&pcr7),
     })
 }
 
 /// Every event with what it does; those that differ for each kind of image.
 fn explain(prediction: &Prediction) -> Result<()> {
     let common = prediction.common();
-    prediction.production.iter().take(common).try_for_each(describe)?;
+    with_pcr7(&prediction.production).take(common).try_for_each(describe)?;
     for (role, events) in kinds(prediction) {
         output::line(format_args!("then, of an image signed by {}:", role.dir()))?;
-        events.iter().skip(common).try_for_each(describe)?;
+        with_pcr7(events).skip(common).try_for_each(describe)?;
         output::line(format_args!("{}: {}", role.dir(), value(events)))?;
     }
     Ok(())
 }
 
-fn describe(event: &Event) -> Result<()> {
-    output::line(format_args!("{} {}, {} bytes", predict::type_name(event.kind), event.name, event.data.len()))?;
+fn describe((event, pcr7): (&Event<'_>, Digest)) -> Result<()> {
+    output::line(format_args!("{} {}, {} bytes", event.kind, event.name(), event.data.len()))?;
     for (row, bytes) in event.data.chunks(16).take(SHOWN / 16).enumerate() {
         let text: String =
             bytes.iter().map(|byte| if byte.is_ascii_graphic() { char::from(*byte) } else { '.' }).collect();
@@ -118,6 +124,6 @@ fn describe(event: &Event) -> Result<()> {
     if event.data.len() > SHOWN {
         output::line(format_args!("    … and {} more; all of them with --json", event.data.len() - SHOWN))?;
     }
-    output::line(format_args!("    SHA-256  {}", hex(&event.digest)))?;
-    output::line(format_args!("    PCR 7    {}", hex(&event.pcr7)))
+    output::line(format_args!("    SHA-256  {}", hex(&event.sha256())))?;
+    output::line(format_args!("    PCR 7    {}", hex(&pcr7)))
 }

@@ -10,6 +10,7 @@ use crate::{
         },
         predict,
     },
+    measure::expected,
 };
 use clap::Args;
 use std::path::PathBuf;
@@ -69,7 +70,7 @@ impl Pcr7Data {
             let machine = self.machine.machine(keyset)?;
             let comment = if self.comment.is_empty() { machine.to_string() } else { self.comment.clone() };
             let prediction = predict::pcr7(keyset, &machine)?;
-            return Ok((prediction.values(), comment, Some(prediction.production_events())));
+            return Ok((prediction.values(), comment, Some(expected::write(&prediction.production))));
         };
         if self.machine.given() {
             return Err(Error::new(

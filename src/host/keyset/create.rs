@@ -17,6 +17,7 @@ use crate::{
         },
         predict::{self, databases::Chain, profile::Machine},
     },
+    measure::expected,
     policy::version,
 };
 use std::path::{Path, PathBuf};
@@ -99,7 +100,8 @@ pub fn create(owner: &Owner, keys: Keys, chains: &[Chain]) -> Result<PathBuf> {
     for chain in chains {
         let machine = Machine::new(*chain);
         let prediction = predict::pcr7(&keyset, &machine)?;
-        let (values, comment, events) = (prediction.values(), machine.to_string(), prediction.production_events());
+        let (values, comment, events) =
+            (prediction.values(), machine.to_string(), expected::write(&prediction.production));
         let note = Note { comment: &comment, events: Some(&events) };
         signed_policy::add(&keyset, &values, &Policies::of(&values, version::FIRST)?, note)?;
     }

@@ -2,10 +2,7 @@
 
 use super::databases::{self, Chain, Databases, Foreign};
 use crate::{
-    digest::Digest,
     error::{Error, Kind, Result},
-    event_log::{self, AUTHORITY, DRIVER_CONFIG, SEPARATOR},
-    explain,
     host::{
         keyset::{Keyset, Role},
         uefi::{
@@ -13,7 +10,15 @@ use crate::{
             variable::{DB, DBX, KEK, PK, SECURE_BOOT, Variable},
         },
     },
+    measure::{
+        event::{Event, EventType},
+        explain, log,
+        variable::VariableData,
+    },
 };
+
+const AUTHORITY: EventType = EventType::EFI_VARIABLE_AUTHORITY;
+const DRIVER_CONFIG: EventType = EventType::EFI_VARIABLE_DRIVER_CONFIG;
 
 /// The variables of which a keyset's machines say what is in them.
 const VARIABLES: [Variable<'_>; 5] = [SECURE_BOOT, PK, KEK, DB, DBX];
@@ -36,33 +41,15 @@ pub enum Place {
     Variable(Variable<'static>),
     /// What the image was verified with that the firmware starts.
     Image,
-    /// An event of the firmware's own, or the separator.
-    Own(Own),
-}
-
-/// An event that no keyset changes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Own {
-    /// `EV_…`.
-    pub kind: u32,
-    /// What it is about.
-    pub name: String,
-    /// What was measured.
-    pub data: Vec<u8>,
-    /// Its SHA-256 as it was logged.
-    pub digest: Digest,
+    /// An event of the firmware's own, or the separator: one that no keyset changes.
+    Own(Event<'static>),
 }
 
 impl Firmware {
     /// EDK II as it is built by default.
     #[must_use]
     pub fn edk2() -> Self {
-        let separator = Own {
-            kind: SEPARATOR,
-            name: "separator".to_owned(),
-            data: vec![0; 4],
-            digest: crate::digest::hash(&[&[0; 4]]),
-        };
+        let separator = Event::measured(7, EventType::SEPARATOR, vec![0; 4]);
         let variables = VARIABLES.into_iter().map(Place::Variable);
         Self {
             places: variables.chain([Place::Own(separator), Place::Image]).collect(),
@@ -81,14 +68,15 @@ impl Firmware {
             Error::new(Kind::Corrupt, "read the event log", why)
                 .remedy("give the machine's /sys/kernel/security/tpm0/binary_bios_measurements")
         };
-        let all: Vec<_> = event_log::parse(log).into_iter().filter(|event| event.pcr == 7).collect();
-        if !all.iter().any(|event| event_log::variable(event.data).is_some_and(|(name, _)| name == SECURE_BOOT.name)) {
+        let all = log::events_of(log, 7);
+        let variable = |event: &Event<'_>| VariableData::parse(&event.data).map(|variable| variable.name);
+        if !all.iter().any(|event| variable(event).is_some_and(|name| name == SECURE_BOOT.name)) {
             return Err(bad("it does not say what the firmware has measured into PCR 7"));
         }
         // What a shim has measured is told by its file; the firmware itself verifies with db alone.
-        let is_firmware = |event: &&event_log::Event<'_>| event.kind != AUTHORITY || event.name() == DB.name;
+        let is_firmware = |event: &&Event<'_>| event.kind != AUTHORITY || event.name() == DB.name;
         let events: Vec<_> = all.iter().take_while(is_firmware).collect();
-        let image = events.iter().rev().find(|event| event.kind == AUTHORITY).map(|event| event.digest);
+        let image = events.iter().rev().find(|event| event.kind == AUTHORITY).map(|event| event.sha256());
         let mut places: Vec<_> = events
             .iter()
             .map(|event| {
@@ -96,8 +84,8 @@ impl Firmware {
                 let variable = VARIABLES.into_iter().find(|variable| variable.name == name);
                 match variable.filter(|_| event.kind == DRIVER_CONFIG) {
                     Some(variable) => Place::Variable(variable),
-                    None if event.kind == AUTHORITY && Some(event.digest) == image => Place::Image,
-                    None => Place::Own(Own { kind: event.kind, name, data: event.data.to_vec(), digest: event.digest }),
+                    None if event.kind == AUTHORITY && Some(event.sha256()) == image => Place::Image,
+                    None => Place::Own(Event::clone(event).into_owned()),
                 }
             })
             .collect();
@@ -106,8 +94,8 @@ impl Firmware {
         }
         let contents = |variable: Variable<'_>| {
             let config = events.iter().filter(|event| event.kind == DRIVER_CONFIG);
-            let mut variables = config.filter_map(|event| event_log::variable(event.data));
-            let contents = variables.find(|(name, _)| name == variable.name).map_or(&[][..], |(_, contents)| contents);
+            let mut variables = config.filter_map(|event| VariableData::parse(&event.data));
+            let contents = variables.find(|data| data.name == variable.name).map_or(&[][..], |data| data.contents);
             signature_list::parse(contents)
                 .map_err(|e| e.within(format!("understand {} in the event log", variable.name)))
         };
@@ -141,12 +129,10 @@ impl Firmware {
     }
 }
 
-impl Own {
-    /// Whether the firmware measures it on machines with this db: not what it had verified with keys that are gone.
-    #[must_use]
-    pub fn stays(&self, db: &[SignatureList]) -> bool {
-        let entry = event_log::variable(&self.data).map(|(_, contents)| contents);
-        let mut entries = db.iter().flat_map(|list| &list.signatures);
-        self.kind != AUTHORITY || entries.any(|signature| Some(signature.to_bytes().as_slice()) == entry)
-    }
+/// Whether the firmware measures this event of its own on machines with this db: not what it had verified with keys that
+/// are gone.
+pub(super) fn stays(event: &Event<'_>, db: &[SignatureList]) -> bool {
+    let entry = VariableData::parse(&event.data).map(|variable| variable.contents);
+    let mut entries = db.iter().flat_map(|list| &list.signatures);
+    event.kind != AUTHORITY || entries.any(|signature| Some(signature.to_bytes().as_slice()) == entry)
 }

@@ -1,6 +1,6 @@
-//! UEFI variables: names, attributes, `UEFI_VARIABLE_DATA` (TCG PC Client Platform Firmware Profile, section 10.2.6).
+//! UEFI variables: names, vendors, attributes.
 
-use crate::digest::{Digest, hash};
+use crate::measure::variable::VariableData;
 use uuid::Uuid;
 
 /// `EFI_GLOBAL_VARIABLE` (UEFI Specification 2.10, section 3.3).
@@ -44,25 +44,10 @@ pub const DB: Variable<'_> = Variable { name: "db", vendor: SECURITY_DATABASE };
 pub const DBX: Variable<'_> = Variable { name: "dbx", vendor: SECURITY_DATABASE };
 
 impl Variable<'_> {
-    /// The `UEFI_VARIABLE_DATA` of this variable with these contents.
+    /// What is measured of this variable with these contents: its `UEFI_VARIABLE_DATA`.
     #[must_use]
     pub fn data(&self, contents: &[u8]) -> Vec<u8> {
-        let name: Vec<u8> = self.name.encode_utf16().flat_map(u16::to_le_bytes).collect();
-        let characters = (name.len() / 2) as u64;
-        let parts: [&[u8]; 5] = [
-            &self.vendor.to_bytes_le(),
-            &characters.to_le_bytes(),
-            &(contents.len() as u64).to_le_bytes(),
-            &name,
-            contents,
-        ];
-        parts.concat()
-    }
-
-    /// What a measurement of this variable with these contents extends a sha256 PCR with.
-    #[must_use]
-    pub fn digest(&self, contents: &[u8]) -> Digest {
-        hash(&[&self.data(contents)])
+        VariableData { vendor: self.vendor.to_bytes_le(), name: self.name.to_owned(), contents }.to_bytes()
     }
 }
 
@@ -77,6 +62,7 @@ pub(crate) const fn guid(text: &'static str) -> Uuid {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::digest::{hash, hex};
 
     #[test]
     fn guids_are_what_they_say() {
@@ -87,10 +73,7 @@ mod tests {
 
     #[test]
     fn secure_boot_on_is_what_every_machine_logs() {
-        let hex: String = SECURE_BOOT.digest(&[1]).iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, "ccfc4bb32888a345bc8aeadaba552b627d99348c767681ab3141f5b01e40a40e");
-        let bytes = SECURE_BOOT.data(&[1]);
-        assert_eq!(bytes.len(), 16 + 8 + 8 + 20 + 1);
-        assert_eq!(bytes[16..34], [10, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, b'S', 0]);
+        let digest = hex(&hash(&[&SECURE_BOOT.data(&[1])]));
+        assert_eq!(digest, "ccfc4bb32888a345bc8aeadaba552b627d99348c767681ab3141f5b01e40a40e");
     }
 }

@@ -18,7 +18,7 @@ use crate::{
                 additions,
                 build::{self, Ingredients},
                 cmdline, inspect,
-                measure::{self, Bank, Measured},
+                measure::{self, Measured},
                 text,
             },
         },
@@ -31,6 +31,7 @@ use crate::{
         predict::{self, databases::Chain},
         say::output,
     },
+    measure::bank::Bank,
     policy::boot_kind::BootKind,
 };
 use clap::Args;

@@ -7,11 +7,12 @@ use crate::{
     host::{
         image::{
             authenticode,
-            uki::measure::{self, Bank, Measured, Pcr},
+            uki::measure::{self, Measured},
         },
         pki::key::Hash,
         say::output,
     },
+    measure::bank::{Bank, Pcr},
 };
 use clap::Args;
 use serde_json::{Value, json};

@@ -7,8 +7,9 @@
 use crate::{
     error::{Error, Kind, Result},
     host::image::pe::{Image, Section},
+    measure::bank::{Bank, Pcr},
 };
-use aws_lc_rs::digest::{self, Algorithm, Context};
+use aws_lc_rs::digest::Context;
 use std::ops::Range;
 
 /// Names the stub that an image is made of.
@@ -50,75 +51,6 @@ const PROFILES_SINCE: u16 = 257;
 /// The words of systemd's boot phases, in their order.
 pub const PHASES: [&str; 4] = ["enter-initrd", "leave-initrd", "sysinit", "ready"];
 
-/// One of a TPM's banks of PCRs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Bank {
-    /// SHA-1, on TPMs that still have it.
-    Sha1,
-    /// SHA-256, what everybody uses.
-    Sha256,
-    /// SHA-384.
-    Sha384,
-    /// SHA-512.
-    Sha512,
-}
-
-impl Bank {
-    /// As TPM software spells it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Sha1 => "sha1",
-            Self::Sha256 => "sha256",
-            Self::Sha384 => "sha384",
-            Self::Sha512 => "sha512",
-        }
-    }
-
-    fn algorithm(self) -> &'static Algorithm {
-        match self {
-            Self::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
-            Self::Sha256 => &digest::SHA256,
-            Self::Sha384 => &digest::SHA384,
-            Self::Sha512 => &digest::SHA512,
-        }
-    }
-}
-
-/// A PCR, from its reset on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pcr {
-    bank: Bank,
-    value: Vec<u8>,
-}
-
-impl Pcr {
-    /// All zeros.
-    #[must_use]
-    pub fn new(bank: Bank) -> Self {
-        Self { bank, value: vec![0; bank.algorithm().output_len()] }
-    }
-
-    /// Its value, as long as the bank's digest.
-    #[must_use]
-    pub fn value(&self) -> &[u8] {
-        &self.value
-    }
-
-    /// Extends it with the digest of `bytes`.
-    pub fn measure(&mut self, bytes: &[u8]) {
-        self.extend(digest::digest(self.bank.algorithm(), bytes).as_ref());
-    }
-
-    /// Extends it with a digest.
-    pub fn extend(&mut self, digest: &[u8]) {
-        let mut context = Context::new(self.bank.algorithm());
-        context.update(&self.value);
-        context.update(digest);
-        self.value = context.finish().as_ref().to_vec();
-    }
-}
-
 /// The stub that an image is made of, as it says itself: `257.13-1`, and the number it begins with.
 ///
 /// # Errors
@@ -157,7 +89,7 @@ impl Measured {
             let why = format!("section {name} claims {size} bytes of memory, and has data for {len}");
             return Err(Error::new(Kind::Corrupt, "measure the image", why).remedy("build it again"));
         }
-        let contexts = banks.iter().map(|bank| (*bank, Context::new(bank.algorithm()))).collect();
+        let contexts = banks.iter().map(|bank| (*bank, bank.begin())).collect();
         Ok(Self { name, range: section.raw.start..section.raw.start + len, zeros, contexts })
     }
 
@@ -180,7 +112,7 @@ impl Measured {
     pub fn digest(&self, bank: Bank) -> Vec<u8> {
         const ZEROS: [u8; 4096] = [0; 4096];
         let context = self.contexts.iter().find(|(of, _)| *of == bank).map(|(_, context)| context.clone());
-        let mut context = context.unwrap_or_else(|| Context::new(bank.algorithm()));
+        let mut context = context.unwrap_or_else(|| bank.begin());
         let mut left = self.zeros;
         while let Some(chunk) = ZEROS.get(..left.min(ZEROS.len() as u64) as usize).filter(|chunk| !chunk.is_empty()) {
             context.update(chunk);
@@ -333,10 +265,11 @@ mod tests {
         image[virtual_size..virtual_size + 4].copy_from_slice(&0x300_u32.to_le_bytes());
         let parsed = Image::parse(&image).unwrap();
         let in_memory = [&data[..], &[0; 0x100]].concat();
-        let expected = digest::digest(&digest::SHA256, &in_memory);
+        let mut expected = Bank::Sha256.begin();
+        expected.update(&in_memory);
         let mut found = sections(&parsed, 257, 0, &[Bank::Sha256]).unwrap();
         image.chunks(100).zip((0..).step_by(100)).for_each(|(bytes, at)| found[0].see(at, bytes));
-        assert_eq!((found[0].size(), found[0].digest(Bank::Sha256)), (0x300, expected.as_ref().to_vec()));
+        assert_eq!((found[0].size(), found[0].digest(Bank::Sha256)), (0x300, expected.finish().as_ref().to_vec()));
 
         image[virtual_size..virtual_size + 4].copy_from_slice(&0xfff0_0000_u32.to_le_bytes());
         image[64 + 24 + 56..64 + 24 + 60].copy_from_slice(&0xffff_f000_u32.to_le_bytes());

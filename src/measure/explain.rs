@@ -1,10 +1,12 @@
 //! Why a boot is not the one that production policies expect, told from the firmware's event log.
 
-use crate::{
-    digest::hex,
-    event_log::{self, ACTION, DRIVER_CONFIG, Event, SEPARATOR},
-    x509,
+use super::{
+    event::{Event, EventType},
+    expected::{self, Expected},
+    log,
+    variable::VariableData,
 };
+use crate::digest::hex;
 
 /// The firmware's variables that say what it may start.
 const DATABASES: [&str; 4] = ["PK", "KEK", "db", "dbx"];
@@ -21,24 +23,16 @@ const ACTIONS: [(&str, &str); 2] = [
 const AS_LOGGED: &str = "have policies signed for what it measures (`trust keyset pcr7data KEYSET --log FILE`, FILE being \
     its event log)";
 
-/// One event of the boots that a policy was signed for, as a line of `pcr7.events` has it: `NAME DIGEST [SIGNER]`.
-#[derive(Clone, Copy, Debug)]
-struct Expected<'a> {
-    name: &'a str,
-    digest: &'a str,
-    signer: &'a str,
-}
-
-/// What is unusual of this boot; empty when nothing is.
+/// What is unusual about this boot; empty when nothing is.
 ///
 /// `log` is the binary event log, `lists` are the `pcr7.events` of the production policies, if they have any.
 #[must_use]
 pub fn explain(log: &[u8], lists: &[String]) -> String {
-    let events: Vec<_> = event_log::parse(log).into_iter().filter(|event| event.pcr == 7).collect();
+    let events = log::events_of(log, 7);
     if events.is_empty() {
         return String::new();
     }
-    let lists = lists.iter().map(|list| parse(list)).filter(|list| !list.is_empty());
+    let lists = lists.iter().map(|list| expected::parse(list)).filter(|list| !list.is_empty());
     // The policy that comes closest is the one that was meant.
     let closest = lists.map(|list| (alike(&events, &list), list)).max_by_key(|(alike, _)| *alike);
     match closest {
@@ -47,18 +41,9 @@ pub fn explain(log: &[u8], lists: &[String]) -> String {
     }
 }
 
-fn parse(list: &str) -> Vec<Expected<'_>> {
-    list.lines()
-        .filter_map(|line| {
-            let mut words = line.splitn(3, ' ');
-            Some(Expected { name: words.next()?, digest: words.next()?, signer: words.next().unwrap_or_default() })
-        })
-        .collect()
-}
-
 /// How many events are as expected.
 fn alike(events: &[Event<'_>], list: &[Expected<'_>]) -> usize {
-    let same = |(event, expected): &(&Event<'_>, &Expected<'_>)| hex(&event.digest) == expected.digest;
+    let same = |(event, expected): &(&Event<'_>, &Expected<'_>)| hex(&event.sha256()) == expected.digest;
     events.iter().zip(list).take_while(same).count()
 }
 
@@ -77,19 +62,25 @@ fn difference(events: &[Event<'_>], list: &[Expected<'_>], at: usize) -> String 
     if let Some(fault) = fault(event) {
         return fault;
     }
-    let (name, signer) = (event.name(), signer_of(event.data));
+    let (name, signer) = (event.name(), event.signer());
     let comes_later =
-        |expected: &Expected<'_>| events.iter().skip(at).any(|event| hex(&event.digest) == expected.digest);
+        |expected: &Expected<'_>| events.iter().skip(at).any(|event| hex(&event.sha256()) == expected.digest);
     let Some(expected) = expected else {
-        let twice =
-            at.checked_sub(1).and_then(|before| events.get(before)).is_some_and(|before| before.digest == event.digest);
-        let what = if twice { "twice" } else { "besides" };
-        return format!("the firmware has measured {} {what}; {AS_LOGGED}", signer.unwrap_or(name));
+        let twice = at
+            .checked_sub(1)
+            .and_then(|before| events.get(before))
+            .is_some_and(|before| before.sha256() == event.sha256());
+        let what = signer.unwrap_or(name);
+        return if twice {
+            format!("the firmware has measured {what} twice; {AS_LOGGED}")
+        } else {
+            format!("the firmware has also measured {what}; {AS_LOGGED}")
+        };
     };
-    if list.get(at + 1).is_some_and(|next| next.digest == hex(&event.digest)) && !comes_later(expected) {
+    if list.get(at + 1).is_some_and(|next| next.digest == hex(&event.sha256())) && !comes_later(expected) {
         return match expected.name {
             "dbx" => {
-                "the firmware has no dbx; give it one, or have policies signed for machines without (`trust keyset \
+                "the firmware has no dbx; give it one, or have policies signed for machines without one (`trust keyset \
                 pcr7data KEYSET --dbx /dev/null`)"
                     .to_owned()
             }
@@ -105,35 +96,36 @@ fn difference(events: &[Event<'_>], list: &[Expected<'_>], at: usize) -> String 
     }
     match (signer, expected.signer) {
         (Some(signer), "") => format!(
-            "the firmware has verified something signed by {signer} where it should measure {}; take away what brings it, \
+            "the firmware has verified something signed by {signer} where it should measure {}; remove what brings it, \
              or {AS_LOGGED}",
             expected.name
         ),
         (Some(signer), wanted) => format!("what booted was signed by {signer}, and not by {wanted}"),
-        (None, _) => format!("the firmware measures {name} besides; {AS_LOGGED}"),
+        (None, _) => format!("the firmware also measures {name}; {AS_LOGGED}"),
     }
 }
 
-/// What an event says that should never be, whatever is expected.
+/// What is wrong by itself with an event, whatever is expected.
 #[must_use]
 pub fn fault(event: &Event<'_>) -> Option<String> {
     let name = event.name();
-    let variable = event_log::variable(event.data).filter(|_| event.kind == DRIVER_CONFIG);
+    let driver_config = event.kind == EventType::EFI_VARIABLE_DRIVER_CONFIG;
+    let variable = VariableData::parse(&event.data).filter(|_| driver_config).map(|variable| variable.contents);
     match (event.kind, variable) {
-        (ACTION, _) => {
+        (EventType::EFI_ACTION, _) => {
             let (_, meaning) =
                 ACTIONS.iter().find(|(action, _)| name.trim_end_matches(char::REPLACEMENT_CHARACTER) == *action)?;
             Some(format!("the firmware says that {meaning}"))
         }
-        (SEPARATOR, _) if event.data.iter().any(|byte| *byte != 0) => {
+        (EventType::SEPARATOR, _) if event.data.iter().any(|byte| *byte != 0) => {
             Some("the firmware reports that measuring has failed; update it, or reset its settings".to_owned())
         }
         // Without a value it does not exist, as in the setup mode of some.
-        (_, Some((_, [] | [0]))) if name == "SecureBoot" => {
+        (_, Some([] | [0])) if name == "SecureBoot" => {
             Some("Secure Boot is switched off; switch it on in the firmware setup".to_owned())
         }
-        (_, Some((_, [1]))) if name == "AuditMode" => Some(
-            "the firmware is in audit mode, and starts whatever there is; leave that in the firmware setup".to_owned(),
+        (_, Some([1])) if name == "AuditMode" => Some(
+            "the firmware is in audit mode, and starts any program; switch that off in the firmware setup".to_owned(),
         ),
         _ => None,
     }
@@ -144,17 +136,6 @@ fn without_list(events: &[Event<'_>]) -> String {
     if let Some(fault) = events.iter().find_map(fault) {
         return fault;
     }
-    let last = events.iter().rev().find_map(|event| signer_of(event.data));
+    let last = events.iter().rev().find_map(|event| event.signer());
     last.map_or_else(String::new, |signer| format!("what booted was signed by {signer}"))
-}
-
-/// Who signed what an `EV_EFI_VARIABLE_AUTHORITY` event has let through, if it was a certificate that did.
-#[must_use]
-pub fn signer_of(event: &[u8]) -> Option<String> {
-    signer(event_log::variable(event)?.1)
-}
-
-/// The common name of the certificate in an `EFI_SIGNATURE_DATA` (UEFI Specification 2.10, section 32.4.1).
-fn signer(entry: &[u8]) -> Option<String> {
-    x509::common_name(entry.get(16..)?)
 }

@@ -1,0 +1,78 @@
+//! The banks of a TPM's PCRs, and PCRs in any of them.
+
+use aws_lc_rs::digest::{self, Algorithm, Context};
+
+/// One of a TPM's banks of PCRs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Bank {
+    /// SHA-1, on TPMs that still have it.
+    Sha1,
+    /// SHA-256, what everybody uses.
+    Sha256,
+    /// SHA-384.
+    Sha384,
+    /// SHA-512.
+    Sha512,
+}
+
+impl Bank {
+    /// As TPM software spells it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sha1 => "sha1",
+            Self::Sha256 => "sha256",
+            Self::Sha384 => "sha384",
+            Self::Sha512 => "sha512",
+        }
+    }
+
+    /// Begins a digest of its algorithm.
+    #[must_use]
+    pub fn begin(self) -> Context {
+        Context::new(self.algorithm())
+    }
+
+    fn algorithm(self) -> &'static Algorithm {
+        match self {
+            Self::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
+            Self::Sha256 => &digest::SHA256,
+            Self::Sha384 => &digest::SHA384,
+            Self::Sha512 => &digest::SHA512,
+        }
+    }
+}
+
+/// A PCR of a bank, from its reset on. The program for the initrd knows the sha256 bank alone: see [`super::pcr`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pcr {
+    bank: Bank,
+    value: Vec<u8>,
+}
+
+impl Pcr {
+    /// A PCR of zeros.
+    #[must_use]
+    pub fn new(bank: Bank) -> Self {
+        Self { bank, value: vec![0; bank.algorithm().output_len()] }
+    }
+
+    /// Its value, as long as the bank's digest.
+    #[must_use]
+    pub fn value(&self) -> &[u8] {
+        &self.value
+    }
+
+    /// Extends it with the digest of `bytes`.
+    pub fn measure(&mut self, bytes: &[u8]) {
+        self.extend(digest::digest(self.bank.algorithm(), bytes).as_ref());
+    }
+
+    /// Extends it with a digest.
+    pub fn extend(&mut self, digest: &[u8]) {
+        let mut context = self.bank.begin();
+        context.update(&self.value);
+        context.update(digest);
+        self.value = context.finish().as_ref().to_vec();
+    }
+}

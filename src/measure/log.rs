@@ -1,0 +1,94 @@
+//! The firmware's event log (TCG PC Client Platform Firmware Profile 1.06, section 10), in both of its formats: with
+//! digests of several algorithms, or with SHA-1 digests alone.
+
+use super::event::{Event, EventType, SHA256};
+use crate::bytes::Reader;
+
+/// `TPM_ALG_SHA1`.
+const SHA1: u16 = 0x0004;
+/// What the data of the first entry begins with, in a log with digests of several algorithms.
+const SPEC_ID: &[u8] = b"Spec ID Event03\0";
+/// More algorithms than TPMs have banks.
+const MAX_ALGORITHMS: u32 = 16;
+/// More events than firmware and boot loaders make in one PCR.
+const MAX_EVENTS: usize = 4096;
+
+/// An algorithm (`TPM_ALG_ID`) and the size of its digests in bytes.
+type Algorithm = (u16, usize);
+
+/// The events that have extended this PCR, in order, as far as the log can be understood.
+#[must_use]
+pub fn events_of(log: &[u8], pcr: u32) -> Vec<Event<'_>> {
+    Events::of(log).filter(|event| event.pcr == pcr && event.extends()).take(MAX_EVENTS).collect()
+}
+
+/// All events of a log, in order: those that extended nothing too, but for the header. What cannot be understood ends it.
+#[derive(Clone, Debug)]
+pub struct Events<'a> {
+    rest: Reader<'a>,
+    /// Of the digests in each entry; `None` in a log that has one SHA-1 digest in each.
+    algorithms: Option<Vec<Algorithm>>,
+}
+
+impl<'a> Events<'a> {
+    /// Those of this log.
+    #[must_use]
+    pub fn of(log: &'a [u8]) -> Self {
+        let mut rest = Reader::new(log);
+        let algorithms = header(&mut rest);
+        // Where there is no header, the first entry is one like all others.
+        Self { rest: if algorithms.is_some() { rest } else { Reader::new(log) }, algorithms }
+    }
+
+    /// The offset of the entry that cannot be understood, once that has ended the list.
+    #[cfg(feature = "host")]
+    #[must_use]
+    pub fn fault(&self) -> Option<usize> {
+        (!self.rest.is_empty()).then(|| self.rest.position())
+    }
+}
+
+impl<'a> Iterator for Events<'a> {
+    type Item = Event<'a>;
+
+    fn next(&mut self) -> Option<Event<'a>> {
+        let mut rest = self.rest.clone();
+        let event = entry(&mut rest, self.algorithms.as_deref())?;
+        self.rest = rest;
+        Some(event)
+    }
+}
+
+/// The first entry (`TCG_EfiSpecIdEvent`), which has the form of the SHA-1 format.
+fn header(fields: &mut Reader<'_>) -> Option<Vec<Algorithm>> {
+    let event = entry(fields, None)?;
+    let mut data = Reader::new(&event.data);
+    if data.take(SPEC_ID.len())? != SPEC_ID {
+        return None;
+    }
+    let (_platform, _version) = (data.le32()?, data.take(4)?);
+    let count = data.le32().filter(|count| *count <= MAX_ALGORITHMS)?;
+    (0..count).map(|_| Some((data.le16()?, usize::from(data.le16()?)))).collect()
+}
+
+/// The next entry: `TCG_PCR_EVENT2`, or `TCG_PCClientPCREvent` where there are no `algorithms`.
+fn entry<'a>(fields: &mut Reader<'a>, algorithms: Option<&[Algorithm]>) -> Option<Event<'a>> {
+    let (pcr, kind) = (fields.le32()?, EventType(fields.le32()?));
+    let digests = match algorithms {
+        Some(algorithms) => {
+            let count = fields.le32().filter(|count| *count <= MAX_ALGORITHMS)?;
+            (0..count).map(|_| digest(fields, algorithms)).collect::<Option<_>>()?
+        }
+        None => vec![(SHA1, fields.take(20)?.into())],
+    };
+    let size = fields.le32()?;
+    Some(Event { pcr, kind, digests, data: fields.take(usize::try_from(size).ok()?)?.into() })
+}
+
+/// `TPMT_HA`: an algorithm, then a digest of its size.
+fn digest<'a>(fields: &mut Reader<'a>, algorithms: &[Algorithm]) -> Option<(u16, std::borrow::Cow<'a, [u8]>)> {
+    let algorithm = fields.le16()?;
+    let (_, size) = algorithms.iter().find(|(known, _)| *known == algorithm)?;
+    let is_sound = algorithm != SHA256 || *size == 32;
+    is_sound.then_some((algorithm, fields.take(*size)?.into()))
+}
