@@ -14,7 +14,7 @@ fn log(name: &str) -> Vec<u8> {
 
 /// The events of PCR 7 of a log.
 fn measured(log: &[u8]) -> Vec<Measured> {
-    events_of(log, 7).into_iter().map(|event| (event.kind.0, event.data.into_owned())).collect()
+    events_of(log, 7).into_iter().map(|event| (event.kind.0, event.data.to_vec())).collect()
 }
 
 /// `UEFI_VARIABLE_DATA` of one of the firmware's own variables.
@@ -32,7 +32,7 @@ fn list(log: &[u8], signer: &str) -> String {
     for (at, event) in events.iter().enumerate() {
         let name = event.name();
         let signer = if at + 1 == events.len() { format!(" {signer}") } else { String::new() };
-        text += &format!("{name} {}{signer}\n", hex(&event.sha256()));
+        text += &format!("{name} {}{signer}\n", hex(&event.digest));
     }
     text
 }
@@ -59,7 +59,7 @@ fn firmware_logs_replay_to_the_recorded_pcr_7() {
         ("shim.bin", "848f582891179bcd3582fda532eff2502b81d1b59e53c11f48c05d412395f6c7"),
     ] {
         let log = log(name);
-        let value = events_of(&log, 7).iter().fold([0; 32], |pcr, event| extend(&pcr, &event.sha256()));
+        let value = events_of(&log, 7).iter().fold([0; 32], |pcr, event| extend(&pcr, &event.digest));
         assert_eq!(hex(&value), pcr7, "{name}");
         let mut events = Events::of(&log);
         let all: Vec<_> = events.by_ref().collect();
@@ -161,7 +161,7 @@ fn unexpected_firmware_events_are_named_with_a_remedy() {
             inserted(separator, (0x8000_1234, vec![7; 9])),
             &["also measures an event of type 0x80001234;", from_log],
         ),
-        ("twice", inserted(events.len(), authority.clone()), &["has measured \"", "\" twice", from_log]),
+        ("twice", inserted(events.len(), authority.clone()), &["has twice measured \"", from_log]),
         (
             "a driver",
             inserted(separator, authority.clone()),

@@ -1,16 +1,10 @@
 //! One measurement: which PCR was extended, with which digests, and what the measured bytes are about.
 
-use super::variable::VariableData;
-use crate::{
-    digest::{Digest, hash},
-    foreign, x509,
-};
-use std::borrow::Cow;
+use super::variable::{MAX_NAME, VariableData};
+use crate::{digest::Digest, foreign, x509};
 
 /// `TPM_ALG_SHA256`.
 pub const SHA256: u16 = 0x000b;
-/// Characters of a name that are shown.
-const MAX_NAME: usize = 64;
 
 /// The type of an event (TCG PC Client Platform Firmware Profile 1.06, section 10.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,41 +74,37 @@ impl std::fmt::Display for EventType {
     }
 }
 
-/// One event: out of a log, or predicted.
+/// One event: out of a log, whose bytes it borrows, or predicted, where it owns them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event<'a> {
+pub struct Event<D = Vec<u8>> {
     /// The PCR that was extended.
     pub pcr: u32,
     /// Its type.
     pub kind: EventType,
-    /// What the PCR was extended with, in each bank: `TPM_ALG_ID` and a digest of the algorithm's size.
-    pub digests: Vec<(u16, Cow<'a, [u8]>)>,
+    /// What the sha256 bank was extended with; in a log that has no such digests, that of the data, as all events of PCR 7
+    /// have it.
+    pub digest: Digest,
+    /// What each bank was extended with: `TPM_ALG_ID`, and a digest of the algorithm's size.
+    #[cfg(feature = "host")]
+    pub digests: Vec<(u16, Vec<u8>)>,
     /// What was measured, or a description.
-    pub data: Cow<'a, [u8]>,
+    pub data: D,
 }
 
-impl Event<'_> {
+impl<D: AsRef<[u8]>> Event<D> {
     /// Whether it was extended into its PCR.
     #[must_use]
     pub fn extends(&self) -> bool {
         self.kind != EventType::NO_ACTION
     }
 
-    /// Its digest in the sha256 bank; in a log that has none, that of its data, as all events of PCR 7 have it.
-    #[must_use]
-    pub fn sha256(&self) -> Digest {
-        let digest = self.digests.iter().find(|(algorithm, _)| *algorithm == SHA256);
-        let digest = digest.and_then(|(_, digest)| digest.as_ref().try_into().ok());
-        digest.unwrap_or_else(|| hash(&[&self.data]))
-    }
-
     /// What it is about, printable: a variable's name, what was done, `separator`.
     #[must_use]
     pub fn name(&self) -> String {
-        match (self.kind, VariableData::parse(&self.data)) {
+        match (self.kind, VariableData::parse(self.data.as_ref())) {
             (EventType::SEPARATOR, _) => "separator".to_owned(),
             (EventType::EFI_ACTION, _) => {
-                self.data.iter().take(MAX_NAME).map(|byte| foreign::shown(char::from(*byte))).collect()
+                self.data.as_ref().iter().take(MAX_NAME).map(|byte| foreign::shown(char::from(*byte))).collect()
             }
             (_, Some(VariableData { name, .. })) if !name.is_empty() => name,
             (EventType(kind), _) => format!("an event of type {kind:#x}"),
@@ -125,30 +115,30 @@ impl Event<'_> {
     /// name, out of an `EFI_SIGNATURE_DATA` (UEFI Specification 2.10, section 32.4.1).
     #[must_use]
     pub fn signer(&self) -> Option<String> {
-        let entry =
-            VariableData::parse(&self.data).filter(|_| self.kind == EventType::EFI_VARIABLE_AUTHORITY)?.contents;
+        let entry = VariableData::parse(self.data.as_ref())
+            .filter(|_| self.kind == EventType::EFI_VARIABLE_AUTHORITY)?
+            .contents;
         x509::common_name(entry.get(16..)?)
     }
 }
 
 #[cfg(feature = "host")]
-impl Event<'static> {
+impl Event {
     /// The event of measuring these bytes, in the sha256 bank.
     #[must_use]
     pub fn measured(pcr: u32, kind: EventType, data: Vec<u8>) -> Self {
-        let digests = vec![(SHA256, Cow::from(hash(&[&data]).to_vec()))];
-        Self { pcr, kind, digests, data: data.into() }
+        let digest = crate::digest::hash(&[&data]);
+        Self { pcr, kind, digest, digests: vec![(SHA256, digest.to_vec())], data }
     }
 }
 
 #[cfg(feature = "host")]
-impl Event<'_> {
-    /// The same event without its log.
+impl Event<&[u8]> {
+    /// The same event, without need of its log.
     #[must_use]
-    pub fn into_owned(self) -> Event<'static> {
-        let owned = |bytes: Cow<'_, [u8]>| Cow::from(bytes.into_owned());
-        let digests = self.digests.into_iter().map(|(algorithm, digest)| (algorithm, owned(digest)));
-        Event { pcr: self.pcr, kind: self.kind, digests: digests.collect(), data: owned(self.data) }
+    pub fn into_owned(self) -> Event {
+        let Self { pcr, kind, digest, digests, data } = self;
+        Event { pcr, kind, digest, digests, data: data.to_vec() }
     }
 }
 
@@ -163,14 +153,5 @@ mod tests {
         assert_eq!(EventType(0x8000_1234).to_string(), "0x80001234");
         let values: std::collections::BTreeSet<_> = NAMES.iter().map(|(kind, _)| kind.0).collect();
         assert_eq!(values.len(), NAMES.len());
-    }
-
-    #[test]
-    fn a_log_without_sha256_leaves_the_data_to_be_hashed() {
-        let measured = Event::measured(7, EventType::SEPARATOR, vec![0; 4]);
-        let other = Event { digests: vec![(4, vec![7; 20].into())], ..measured.clone() };
-        assert_eq!((measured.sha256(), other.sha256()), (hash(&[&[0; 4]]), hash(&[&[0; 4]])));
-        let logged = Event { digests: vec![(4, vec![7; 20].into()), (SHA256, vec![8; 32].into())], ..measured };
-        assert_eq!(logged.sha256(), [8; 32]);
     }
 }

@@ -6,8 +6,6 @@ use super::{
     log,
     variable::VariableData,
 };
-use crate::digest::hex;
-
 /// The firmware's variables that say what it may start.
 const DATABASES: [&str; 4] = ["PK", "KEK", "db", "dbx"];
 /// What firmware says of itself in `EV_EFI_ACTION`, what that means, and what to do.
@@ -42,13 +40,13 @@ pub fn explain(log: &[u8], lists: &[String]) -> String {
 }
 
 /// How many events are as expected.
-fn alike(events: &[Event<'_>], list: &[Expected<'_>]) -> usize {
-    let same = |(event, expected): &(&Event<'_>, &Expected<'_>)| hex(&event.sha256()) == expected.digest;
+fn alike(events: &[Event<&[u8]>], list: &[Expected<'_>]) -> usize {
+    let same = |(event, expected): &(&Event<&[u8]>, &Expected<'_>)| expected.is(event);
     events.iter().zip(list).take_while(same).count()
 }
 
 /// What the first difference means, which is at `at`.
-fn difference(events: &[Event<'_>], list: &[Expected<'_>], at: usize) -> String {
+fn difference(events: &[Event<&[u8]>], list: &[Expected<'_>], at: usize) -> String {
     let expected = list.get(at);
     let Some(event) = events.get(at) else {
         let missing = |expected: &Expected<'_>| {
@@ -63,21 +61,15 @@ fn difference(events: &[Event<'_>], list: &[Expected<'_>], at: usize) -> String 
         return fault;
     }
     let (name, signer) = (event.name(), event.signer());
-    let comes_later =
-        |expected: &Expected<'_>| events.iter().skip(at).any(|event| hex(&event.sha256()) == expected.digest);
+    let comes_later = |expected: &Expected<'_>| events.iter().skip(at).any(|event| expected.is(event));
     let Some(expected) = expected else {
-        let twice = at
-            .checked_sub(1)
-            .and_then(|before| events.get(before))
-            .is_some_and(|before| before.sha256() == event.sha256());
+        let twice =
+            at.checked_sub(1).and_then(|before| events.get(before)).is_some_and(|before| before.digest == event.digest);
         let what = signer.unwrap_or(name);
-        return if twice {
-            format!("the firmware has measured {what} twice; {AS_LOGGED}")
-        } else {
-            format!("the firmware has also measured {what}; {AS_LOGGED}")
-        };
+        let how = if twice { "twice" } else { "also" };
+        return format!("the firmware has {how} measured {what}; {AS_LOGGED}");
     };
-    if list.get(at + 1).is_some_and(|next| next.digest == hex(&event.sha256())) && !comes_later(expected) {
+    if list.get(at + 1).is_some_and(|next| next.is(event)) && !comes_later(expected) {
         return match expected.name {
             "dbx" => {
                 "the firmware has no dbx; give it one, or have policies signed for machines without one (`trust keyset \
@@ -107,10 +99,10 @@ fn difference(events: &[Event<'_>], list: &[Expected<'_>], at: usize) -> String 
 
 /// What is wrong by itself with an event, whatever is expected.
 #[must_use]
-pub fn fault(event: &Event<'_>) -> Option<String> {
+pub fn fault(event: &Event<&[u8]>) -> Option<String> {
     let name = event.name();
     let driver_config = event.kind == EventType::EFI_VARIABLE_DRIVER_CONFIG;
-    let variable = VariableData::parse(&event.data).filter(|_| driver_config).map(|variable| variable.contents);
+    let variable = VariableData::parse(event.data).filter(|_| driver_config).map(|variable| variable.contents);
     match (event.kind, variable) {
         (EventType::EFI_ACTION, _) => {
             let (_, meaning) =
@@ -132,7 +124,7 @@ pub fn fault(event: &Event<'_>) -> Option<String> {
 }
 
 /// What can be told without knowing what is expected.
-fn without_list(events: &[Event<'_>]) -> String {
+fn without_list(events: &[Event<&[u8]>]) -> String {
     if let Some(fault) = events.iter().find_map(fault) {
         return fault;
     }

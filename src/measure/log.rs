@@ -2,10 +2,13 @@
 //! digests of several algorithms, or with SHA-1 digests alone.
 
 use super::event::{Event, EventType, SHA256};
-use crate::bytes::Reader;
+use crate::{
+    bytes::Reader,
+    digest::{Digest, hash},
+};
 
-/// `TPM_ALG_SHA1`.
-const SHA1: u16 = 0x0004;
+/// `TPM_ALG_SHA1`, and the size of its digests.
+const SHA1: Algorithm = (0x0004, 20);
 /// What the data of the first entry begins with, in a log with digests of several algorithms.
 const SPEC_ID: &[u8] = b"Spec ID Event03\0";
 /// More algorithms than TPMs have banks.
@@ -18,7 +21,7 @@ type Algorithm = (u16, usize);
 
 /// The events that have extended this PCR, in order, as far as the log can be understood.
 #[must_use]
-pub fn events_of(log: &[u8], pcr: u32) -> Vec<Event<'_>> {
+pub fn events_of(log: &[u8], pcr: u32) -> Vec<Event<&[u8]>> {
     Events::of(log).filter(|event| event.pcr == pcr && event.extends()).take(MAX_EVENTS).collect()
 }
 
@@ -49,9 +52,9 @@ impl<'a> Events<'a> {
 }
 
 impl<'a> Iterator for Events<'a> {
-    type Item = Event<'a>;
+    type Item = Event<&'a [u8]>;
 
-    fn next(&mut self) -> Option<Event<'a>> {
+    fn next(&mut self) -> Option<Event<&'a [u8]>> {
         let mut rest = self.rest.clone();
         let event = entry(&mut rest, self.algorithms.as_deref())?;
         self.rest = rest;
@@ -62,7 +65,7 @@ impl<'a> Iterator for Events<'a> {
 /// The first entry (`TCG_EfiSpecIdEvent`), which has the form of the SHA-1 format.
 fn header(fields: &mut Reader<'_>) -> Option<Vec<Algorithm>> {
     let event = entry(fields, None)?;
-    let mut data = Reader::new(&event.data);
+    let mut data = Reader::new(event.data);
     if data.take(SPEC_ID.len())? != SPEC_ID {
         return None;
     }
@@ -72,23 +75,48 @@ fn header(fields: &mut Reader<'_>) -> Option<Vec<Algorithm>> {
 }
 
 /// The next entry: `TCG_PCR_EVENT2`, or `TCG_PCClientPCREvent` where there are no `algorithms`.
-fn entry<'a>(fields: &mut Reader<'a>, algorithms: Option<&[Algorithm]>) -> Option<Event<'a>> {
+fn entry<'a>(fields: &mut Reader<'a>, algorithms: Option<&[Algorithm]>) -> Option<Event<&'a [u8]>> {
     let (pcr, kind) = (fields.le32()?, EventType(fields.le32()?));
-    let digests = match algorithms {
+    let mut digests = Digests::default();
+    match algorithms {
         Some(algorithms) => {
-            let count = fields.le32().filter(|count| *count <= MAX_ALGORITHMS)?;
-            (0..count).map(|_| digest(fields, algorithms)).collect::<Option<_>>()?
+            for _ in 0..fields.le32().filter(|count| *count <= MAX_ALGORITHMS)? {
+                let algorithm = fields.le16()?;
+                digests.read(fields, *algorithms.iter().find(|(known, _)| *known == algorithm)?)?;
+            }
         }
-        None => vec![(SHA1, fields.take(20)?.into())],
-    };
+        None => digests.read(fields, SHA1)?,
+    }
     let size = fields.le32()?;
-    Some(Event { pcr, kind, digests, data: fields.take(usize::try_from(size).ok()?)?.into() })
+    let data = fields.take(usize::try_from(size).ok()?)?;
+    let digest = digests.sha256.unwrap_or_else(|| hash(&[data]));
+    Some(Event {
+        pcr,
+        kind,
+        digest,
+        #[cfg(feature = "host")]
+        digests: digests.all,
+        data,
+    })
 }
 
-/// `TPMT_HA`: an algorithm, then a digest of its size.
-fn digest<'a>(fields: &mut Reader<'a>, algorithms: &[Algorithm]) -> Option<(u16, std::borrow::Cow<'a, [u8]>)> {
-    let algorithm = fields.le16()?;
-    let (_, size) = algorithms.iter().find(|(known, _)| *known == algorithm)?;
-    let is_sound = algorithm != SHA256 || *size == 32;
-    is_sound.then_some((algorithm, fields.take(*size)?.into()))
+/// The digests of an entry.
+#[derive(Default)]
+struct Digests {
+    sha256: Option<Digest>,
+    #[cfg(feature = "host")]
+    all: Vec<(u16, Vec<u8>)>,
+}
+
+impl Digests {
+    /// Reads that of an algorithm.
+    fn read(&mut self, fields: &mut Reader<'_>, (algorithm, size): Algorithm) -> Option<()> {
+        let digest = fields.take(size)?;
+        if algorithm == SHA256 {
+            self.sha256 = Some(digest.try_into().ok()?);
+        }
+        #[cfg(feature = "host")]
+        self.all.push((algorithm, digest.to_vec()));
+        Some(())
+    }
 }

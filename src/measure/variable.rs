@@ -3,13 +3,13 @@
 use crate::{bytes::Reader, foreign};
 
 /// Characters of a name that are shown.
-const MAX_NAME: usize = 64;
+pub(super) const MAX_NAME: usize = 64;
 
 /// A measured variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VariableData<'a> {
     /// `EFI_GUID` of its vendor, as it lies in memory.
-    pub vendor: [u8; 16],
+    pub vendor: &'a [u8; 16],
     /// Its name. Of one that was parsed the first 64 characters, printable.
     pub name: String,
     /// What it held.
@@ -21,7 +21,7 @@ impl<'a> VariableData<'a> {
     #[must_use]
     pub fn parse(data: &'a [u8]) -> Option<Self> {
         let mut fields = Reader::new(data);
-        let vendor = fields.array()?;
+        let vendor = fields.take(16)?.try_into().ok()?;
         let (characters, size) = (fields.le64()?, fields.le64()?);
         let name = fields.take(usize::try_from(characters).ok()?.checked_mul(2)?)?;
         let units = name.chunks_exact(2).filter_map(|unit| unit.try_into().ok().map(u16::from_le_bytes));
@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let variable = VariableData { vendor: [9; 16], name: "dbx😀".to_owned(), contents: b"contents" };
+        let variable = VariableData { vendor: &[9; 16], name: "dbx😀".to_owned(), contents: b"contents" };
         let bytes = variable.to_bytes();
         assert_eq!(bytes[16..34], [5, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, b'd', 0]);
         assert_eq!(VariableData::parse(&bytes), Some(variable));
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn sizes_that_lie_are_refused() {
-        let bytes = VariableData { vendor: [9; 16], name: "db".to_owned(), contents: b"contents" }.to_bytes();
+        let bytes = VariableData { vendor: &[9; 16], name: "db".to_owned(), contents: b"contents" }.to_bytes();
         for (at, size) in [(16, 3), (16, u64::MAX), (16, 1 << 63), (24, 9), (24, u64::MAX)] {
             let mut lying = bytes.clone();
             lying[at..at + 8].copy_from_slice(&u64::to_le_bytes(size));

@@ -55,7 +55,7 @@ impl ComputePcr7 {
             (true, explain) => output::json(&to_json(&prediction, explain)),
             (false, true) => explain(&prediction),
             (false, false) => {
-                let line = |(role, events): (Role, &[Event<'static>])| format!("{}: {}", role.dir(), value(events));
+                let line = |(role, events): (Role, &[Event])| format!("{}: {}", role.dir(), value(events));
                 output::lines(kinds(&prediction).into_iter().map(line))
             }
         }
@@ -63,17 +63,17 @@ impl ComputePcr7 {
 }
 
 /// The kinds of images and the events of their boots.
-fn kinds(prediction: &Prediction) -> [(Role, &[Event<'static>]); 3] {
+fn kinds(prediction: &Prediction) -> [(Role, &[Event]); 3] {
     BootKind::ALL.map(|kind| (Role::of_images(kind), prediction.of(kind)))
 }
 
 /// Each event, and PCR 7 after it.
-fn with_pcr7<'a>(events: &'a [Event<'static>]) -> impl Iterator<Item = (&'a Event<'static>, Digest)> {
+fn with_pcr7<'a>(events: &'a [Event]) -> impl Iterator<Item = (&'a Event, Digest)> {
     events.iter().zip(pcr::replay(events))
 }
 
 /// PCR 7 after these events.
-fn value(events: &[Event<'_>]) -> String {
+fn value(events: &[Event]) -> String {
     pcr::replay(events).last().map_or_else(String::new, |pcr7| hex(pcr7))
 }
 
@@ -91,12 +91,12 @@ fn to_json(prediction: &Prediction, explain: bool) -> Value {
     object.into()
 }
 
-fn event_to_json((event, pcr7): (&Event<'_>, Digest)) -> Value {
+fn event_to_json((event, pcr7): (&Event, Digest)) -> Value {
     json!({
         "type": event.kind.to_string(),
         "variable": event.name(),
         "data": hex(&event.data),
-        "digest": hex(&event.sha256()),
+        "digest": hex(&event.digest),
         "pcr7": hex(&pcr7),
     })
 }
@@ -113,7 +113,7 @@ fn explain(prediction: &Prediction) -> Result<()> {
     Ok(())
 }
 
-fn describe((event, pcr7): (&Event<'_>, Digest)) -> Result<()> {
+fn describe((event, pcr7): (&Event, Digest)) -> Result<()> {
     output::line(format_args!("{} {}, {} bytes", event.kind, event.name(), event.data.len()))?;
     for (row, bytes) in event.data.chunks(16).take(SHOWN / 16).enumerate() {
         let text: String =
@@ -124,6 +124,6 @@ fn describe((event, pcr7): (&Event<'_>, Digest)) -> Result<()> {
     if event.data.len() > SHOWN {
         output::line(format_args!("    … and {} more; all of them with --json", event.data.len() - SHOWN))?;
     }
-    output::line(format_args!("    SHA-256  {}", hex(&event.sha256())))?;
+    output::line(format_args!("    SHA-256  {}", hex(&event.digest)))?;
     output::line(format_args!("    PCR 7    {}", hex(&pcr7)))
 }

@@ -42,7 +42,7 @@ pub enum Place {
     /// What the image was verified with that the firmware starts.
     Image,
     /// An event of the firmware's own, or the separator: one that no keyset changes.
-    Own(Event<'static>),
+    Own(Event),
 }
 
 impl Firmware {
@@ -69,14 +69,14 @@ impl Firmware {
                 .remedy("give the machine's /sys/kernel/security/tpm0/binary_bios_measurements")
         };
         let all = log::events_of(log, 7);
-        let variable = |event: &Event<'_>| VariableData::parse(&event.data).map(|variable| variable.name);
+        let variable = |event: &Event<&[u8]>| VariableData::parse(event.data).map(|variable| variable.name);
         if !all.iter().any(|event| variable(event).is_some_and(|name| name == SECURE_BOOT.name)) {
             return Err(bad("it does not say what the firmware has measured into PCR 7"));
         }
         // What a shim has measured is told by its file; the firmware itself verifies with db alone.
-        let is_firmware = |event: &&Event<'_>| event.kind != AUTHORITY || event.name() == DB.name;
+        let is_firmware = |event: &&Event<&[u8]>| event.kind != AUTHORITY || event.name() == DB.name;
         let events: Vec<_> = all.iter().take_while(is_firmware).collect();
-        let image = events.iter().rev().find(|event| event.kind == AUTHORITY).map(|event| event.sha256());
+        let image = events.iter().rev().find(|event| event.kind == AUTHORITY).map(|event| event.digest);
         let mut places: Vec<_> = events
             .iter()
             .map(|event| {
@@ -84,7 +84,7 @@ impl Firmware {
                 let variable = VARIABLES.into_iter().find(|variable| variable.name == name);
                 match variable.filter(|_| event.kind == DRIVER_CONFIG) {
                     Some(variable) => Place::Variable(variable),
-                    None if event.kind == AUTHORITY && Some(event.sha256()) == image => Place::Image,
+                    None if event.kind == AUTHORITY && Some(event.digest) == image => Place::Image,
                     None => Place::Own(Event::clone(event).into_owned()),
                 }
             })
@@ -94,7 +94,7 @@ impl Firmware {
         }
         let contents = |variable: Variable<'_>| {
             let config = events.iter().filter(|event| event.kind == DRIVER_CONFIG);
-            let mut variables = config.filter_map(|event| VariableData::parse(&event.data));
+            let mut variables = config.filter_map(|event| VariableData::parse(event.data));
             let contents = variables.find(|data| data.name == variable.name).map_or(&[][..], |data| data.contents);
             signature_list::parse(contents)
                 .map_err(|e| e.within(format!("understand {} in the event log", variable.name)))
@@ -131,7 +131,7 @@ impl Firmware {
 
 /// Whether the firmware measures this event of its own on machines with this db: not what it had verified with keys that
 /// are gone.
-pub(super) fn stays(event: &Event<'_>, db: &[SignatureList]) -> bool {
+pub(super) fn stays(event: &Event, db: &[SignatureList]) -> bool {
     let entry = VariableData::parse(&event.data).map(|variable| variable.contents);
     let mut entries = db.iter().flat_map(|list| &list.signatures);
     event.kind != AUTHORITY || entries.any(|signature| Some(signature.to_bytes().as_slice()) == entry)

@@ -33,17 +33,17 @@ use profile::Machine;
 #[derive(Clone, Debug)]
 pub struct Prediction {
     /// In a boot of an image signed by uki-production.
-    pub production: Vec<Event<'static>>,
+    pub production: Vec<Event>,
     /// By uki-limited.
-    pub limited: Vec<Event<'static>>,
+    pub limited: Vec<Event>,
     /// By uki-tpm.
-    pub tpm: Vec<Event<'static>>,
+    pub tpm: Vec<Event>,
 }
 
 impl Prediction {
     /// The events of a kind of boots.
     #[must_use]
-    pub fn of(&self, kind: BootKind) -> &[Event<'static>] {
+    pub fn of(&self, kind: BootKind) -> &[Event] {
         match kind {
             BootKind::Production => &self.production,
             BootKind::Limited => &self.limited,
@@ -73,7 +73,7 @@ impl Prediction {
 pub fn pcr7(keyset: &Keyset, machine: &Machine) -> Result<Prediction> {
     let databases = machine.firmware.databases(keyset, machine.chain, &machine.foreign)?;
     let shim = machine.shim_of(keyset)?;
-    let events = |kind: BootKind| -> Result<Vec<Event<'static>>> {
+    let events = |kind: BootKind| -> Result<Vec<Event>> {
         let role = Role::of_images(kind);
         let certificate = keyset.certificate_der(role)?;
         let entry = match &shim {
@@ -120,11 +120,11 @@ pub fn pcr7(keyset: &Keyset, machine: &Machine) -> Result<Prediction> {
 }
 
 /// The event of a variable that configures Secure Boot.
-fn driver_config(variable: Variable<'_>, contents: &[u8]) -> Event<'static> {
+fn driver_config(variable: Variable<'_>, contents: &[u8]) -> Event {
     Event::measured(7, EventType::EFI_VARIABLE_DRIVER_CONFIG, variable.data(contents))
 }
 
 /// The event of what an image was verified with, or of a shim's variable.
-fn authority(variable: Variable<'_>, contents: &[u8]) -> Event<'static> {
+fn authority(variable: Variable<'_>, contents: &[u8]) -> Event {
     Event::measured(7, EventType::EFI_VARIABLE_AUTHORITY, variable.data(contents))
 }

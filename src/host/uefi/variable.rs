@@ -47,7 +47,7 @@ impl Variable<'_> {
     /// What is measured of this variable with these contents: its `UEFI_VARIABLE_DATA`.
     #[must_use]
     pub fn data(&self, contents: &[u8]) -> Vec<u8> {
-        VariableData { vendor: self.vendor.to_bytes_le(), name: self.name.to_owned(), contents }.to_bytes()
+        VariableData { vendor: &self.vendor.to_bytes_le(), name: self.name.to_owned(), contents }.to_bytes()
     }
 }
 
