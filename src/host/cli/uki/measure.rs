@@ -3,13 +3,12 @@
 use super::{open, parse};
 use crate::{
     digest::hex,
-    error::{Error, Kind, Result},
+    error::Result,
     host::{
-        image::{
-            authenticode,
-            uki::measure::{self, Measured},
+        image::uki::{
+            measured::Measured,
+            pcrs::{self, Measurements},
         },
-        pki::key::Hash,
         say::output,
     },
     measure::bank::{Bank, Pcr},
@@ -45,31 +44,18 @@ impl Measure {
     pub(super) fn run(self) -> Result<()> {
         let input = open(&self.file)?;
         let image = parse(&self.file, &input)?;
-        let said = measure::stub_version(&image)?;
-        let version = self.stub_version.or_else(|| said.as_ref().map(|(_, number)| *number)).ok_or_else(|| {
-            Error::new(Kind::Usage, "predict PCR 11", "the image does not say which systemd-stub it is made of")
-                .remedy("say it: --stub-version NUMBER")
-        })?;
-        let banks = [&[Bank::Sha256][..], &self.bank].concat();
-        let mut profiles = Vec::new();
-        for profile in 0..measure::profiles(&image, version) {
-            profiles.push((profile, measure::sections(&image, version, profile, &banks)?));
-        }
-        let see = |at: usize, bytes: &[u8]| {
-            profiles.iter_mut().flat_map(|(_, sections)| sections).for_each(|section| section.see(at, bytes));
-        };
-        let digest = authenticode::digest_and(&image, Hash::Sha256, see)?;
-        let pcr4 = hex(measure::pcr4(&[digest], Bank::Sha256).value());
-        let stub = said.map_or_else(|| version.to_string(), |(text, _)| text);
+        let Measurements { stub: (stub, version), pcr4, profiles } =
+            pcrs::measure(&image, self.stub_version, &self.bank)?;
+        let pcr4 = hex(pcr4.value());
         if self.json {
             let profiles: Vec<_> =
-                profiles.iter().map(|(profile, sections)| self.to_json(*profile, sections)).collect();
+                profiles.iter().enumerate().map(|(profile, sections)| self.to_json(profile, sections)).collect();
             let pcr4 = json!([{ "bank": "sha256", "hash": pcr4 }]);
             return output::json(&json!({ "stub": stub, "stub_version": version, "pcr4": pcr4, "profiles": profiles }));
         }
         output::line(format_args!("systemd-stub {stub}"))?;
         output::line(format_args!("PCR 4: {pcr4}"))?;
-        for (profile, sections) in &profiles {
+        for (profile, sections) in profiles.iter().enumerate() {
             if profiles.len() > 1 {
                 output::line(format_args!("profile {profile}:"))?;
             }
@@ -82,9 +68,9 @@ impl Measure {
     fn pcr11(&self, sections: &[Measured]) -> Vec<(String, Bank, Pcr)> {
         let mut values = Vec::new();
         for bank in &self.bank {
-            let start = measure::pcr11(sections, *bank);
+            let start = pcrs::pcr11(sections, *bank);
             values.push((String::new(), *bank, start.clone()));
-            values.extend(measure::phases(start).into_iter().map(|(path, pcr)| (path, *bank, pcr)));
+            values.extend(pcrs::phases(start).into_iter().map(|(path, pcr)| (path, *bank, pcr)));
         }
         values
     }

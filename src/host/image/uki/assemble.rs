@@ -64,14 +64,13 @@ impl Section<'_> {
 /// The kernel's SBAT entries join those of the stub, so that either can be revoked.
 ///
 /// # Errors
-/// [`Kind::Corrupt`]: stub or kernel are none; [`Kind::Usage`]: they do not fit each other, the stub is signed or has
+/// [`Kind::Corrupt`]: the stub is none; [`Kind::Usage`]: they do not fit each other, the stub is signed or has
 /// no room, a section is there already, 4 GiB are not enough; those of reading and writing.
-pub fn assemble(stub: &[u8], kernel: Data<'_>, sections: &[Section<'_>], output: &mut Output) -> Result<()> {
+pub fn assemble(stub: &[u8], kernel: &Image<'_>, sections: &[Section<'_>], output: &mut Output) -> Result<()> {
     let image = Image::parse(stub).map_err(|e| {
         Error::new(Kind::Corrupt, "use the stub", e.cause()).remedy("give systemd's, like linuxx64.efi.stub")
     })?;
-    let inner = kernel::parse(kernel)?;
-    let (wanted, given) = (inner.headers().machine, image.headers().machine);
+    let (wanted, given) = (kernel.headers().machine, image.headers().machine);
     if wanted != given {
         let why = format!("it is for {}, and the kernel for {}", machine_name(given), machine_name(wanted));
         return Err(unfit(why).remedy("give the stub of the kernel's architecture"));
@@ -81,7 +80,7 @@ pub fn assemble(stub: &[u8], kernel: Data<'_>, sections: &[Section<'_>], output:
             unfit("it is signed, and would be so no more").remedy("give the unsigned one, which ends in .efi.stub")
         );
     }
-    let revocation_levels = match inner.section(SBAT) {
+    let revocation_levels = match kernel.section(SBAT) {
         Some(sbat) if sbat.data.len() > MAX_SBAT => return Err(kernel::unusable("its section .sbat is no list")),
         Some(sbat) => merge(&image, &sbat.data.read()?)?,
         None => None,
@@ -93,8 +92,8 @@ pub fn assemble(stub: &[u8], kernel: Data<'_>, sections: &[Section<'_>], output:
     for section in sections {
         layout.add(section, DATA)?;
     }
-    layout.add(&Section { name: LINUX, data: vec![kernel] }, CODE)?;
-    if !promises_nx(&inner) {
+    layout.add(&Section { name: LINUX, data: vec![kernel.data()] }, CODE)?;
+    if !promises_nx(kernel) {
         layout.withdraw_nx()?;
     }
     layout.write(output)?;
@@ -386,7 +385,7 @@ pub mod tests {
     fn assembled_from(stub: &[u8], kernel: &[u8], sections: &[Section<'_>]) -> Result<Vec<u8>> {
         let dir = tempfile::tempdir().unwrap();
         let mut output = Output::begin(&dir.path().join("image"), 0o600)?;
-        assemble(stub, kernel.into(), sections, &mut output)?;
+        assemble(stub, &kernel::parse(kernel)?, sections, &mut output)?;
         Ok(output.data().read()?.into_owned())
     }
 
@@ -486,7 +485,7 @@ pub mod tests {
         let large = crate::host::fs::data::Input::open(&path, u64::MAX).unwrap();
         let sections = [".a", ".b"].map(|name| Section { name, data: vec![large.data()] });
         let mut output = Output::begin(&dir.path().join("image"), 0o600).unwrap();
-        let refused = assemble(&stub(), (&kernel()).into(), &sections, &mut output).unwrap_err();
+        let refused = assemble(&stub(), &kernel::parse(&kernel()).unwrap(), &sections, &mut output).unwrap_err();
         assert!(refused.to_string().contains("larger than 4 GiB"), "{refused}");
         assert!(output.data().is_empty());
     }

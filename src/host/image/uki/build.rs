@@ -1,166 +1,219 @@
-//! A unified kernel image from files, not signed.
+//! An image is built and signed, and what its boot will measure is predicted.
 
 use super::{
-    assemble::{self, Section},
-    cmdline, initrd, kernel, stub, text,
+    additions, cmdline,
+    ingredients::{Ingredients, in_file},
+    inspect, kernel,
+    measured::{self, Measured},
+    pcrs, stub,
 };
 use crate::{
+    digest::{Digest, hex},
     error::{Error, Kind, Result},
     host::{
         fs::{
-            atomic::{self, Output},
-            data::{Data, Input},
+            atomic::Output,
+            data::{Input, MAX_IMAGE},
+            interrupt,
         },
-        image::cpio::{self, Entry},
+        image::{
+            authenticode::{self, Signer},
+            pe::Image,
+        },
+        keyset::{Keyset, Role},
+        pki::{credentials::Credentials, key::Hash},
+        predict::{self, databases::Chain, profile::Machine},
     },
+    measure::bank::Bank,
+    policy::boot_kind::BootKind,
 };
 use std::path::{Path, PathBuf};
 
-/// Where systemd's stubs are.
-const STUBS: &str = "/usr/lib/systemd/boot/efi";
+/// Everybody may read an image: all of it lies on an open partition.
+const IMAGE: u32 = 0o644;
 
-/// Where initrds have it.
-const SYSTEMD: [&str; 2] = ["usr/lib/systemd/systemd", "lib/systemd/systemd"];
+/// What is to be built, and for which machines.
+pub struct Recipe {
+    /// Whose image it is.
+    pub keyset: Keyset,
+    /// As the owner calls the keyset, for commands in messages.
+    pub keyset_name: String,
+    /// What the image may do.
+    pub kind: BootKind,
+    /// What it is made of.
+    pub ingredients: Ingredients,
+    /// Whether the program goes into the initrd, and which one if not that which came with this one.
+    pub program: Option<Option<PathBuf>>,
+    /// Who signs it.
+    pub signer: By,
+    /// What the machines of the keyset are like.
+    pub machine: Machine,
+    /// The file of their shim, if it is given.
+    pub shim: Option<PathBuf>,
+}
 
-const MAX_KERNEL: u64 = 512 << 20;
-const MAX_INITRD: u64 = 2 << 30;
-const MAX_STUB: u64 = 16 << 20;
-const MAX_SPLASH: u64 = 64 << 20;
+/// Who signs an image.
+pub enum By {
+    /// The keyset's key for images of this kind.
+    Keyset,
+    /// Another key.
+    Other(Credentials),
+    /// Nobody yet.
+    Nobody,
+}
 
-/// What an image is made of.
+/// What has been built.
 #[derive(Debug)]
-pub struct Ingredients {
-    /// The kernel; see [`open_kernel`].
-    pub kernel: Input,
-    /// Archives, compressed or not, in the order in which they are unpacked.
-    pub initrds: Vec<PathBuf>,
-    /// A further archive.
-    pub additions: Vec<u8>,
-    /// The command line; see [`text::command_line`].
-    pub cmdline: Option<String>,
-    /// os-release(5).
-    pub os_release: Option<PathBuf>,
-    /// What `uname -r` will print, if the kernel does not say it.
-    pub uname: Option<String>,
-    /// The stub, if not systemd's for the kernel's architecture.
-    pub stub: Option<PathBuf>,
-    /// A picture, BMP.
-    pub splash: Option<PathBuf>,
+pub struct Built {
+    /// In bytes.
+    pub size: usize,
+    /// PCRs that can be predicted, in the sha256 bank, in their order.
+    pub pcrs: Vec<(u32, Digest)>,
+    /// What the owner should know about it.
+    pub remarks: Vec<Remark>,
 }
 
-/// Opens a kernel and says for which architecture it is, as UEFI calls it by a number.
-///
-/// # Errors
-/// Those of reading; [`Kind::Corrupt`] when no firmware can start it.
-pub fn open_kernel(path: &Path) -> Result<(Input, u16)> {
-    let kernel = Input::open(path, MAX_KERNEL)?;
-    let machine = kernel::parse(&kernel).map_err(|e| e.within(in_file(path)))?.headers().machine;
-    Ok((kernel, machine))
+/// What an owner should know about an image, a sentence.
+#[derive(Debug)]
+pub enum Remark {
+    /// Nothing to be alarmed by.
+    Note(String),
+    /// What may turn out to be wrong.
+    Warning(String),
 }
 
-/// Writes the image: the same ingredients give the same bytes. Returns what an owner would hardly want of a production
-/// image: see [`cmdline::doubts`].
-///
-/// # Errors
-/// Those of reading, and of [`assemble::assemble`]; [`Kind::Usage`] for what no boot could use.
-pub fn build(ingredients: &Ingredients, output: &mut Output) -> Result<Vec<String>> {
-    let kernel = ingredients.kernel.data();
-    let (stub_path, stub, deaf) = read_stub(ingredients)?;
-    let os_release = ingredients.os_release.as_deref().map(text::os_release).transpose()?;
-    let uname = match &ingredients.uname {
-        None => kernel::release(kernel)?,
-        given => given.clone(),
-    };
-    let splash = ingredients.splash.as_deref().map(read_splash).transpose()?;
-    let initrds = ingredients.initrds.iter().map(|path| Input::open(path, MAX_INITRD));
-    let initrds = initrds.collect::<Result<Vec<_>>>()?;
-    let systemd = look_through(&ingredients.initrds, &initrds)?;
-    let sections = [
-        (".osrel", os_release.as_ref().map(|bytes| vec![bytes.into()])),
-        (".cmdline", ingredients.cmdline.as_ref().map(|line| vec![line.as_bytes().into()])),
-        (".uname", uname.as_ref().map(|release| vec![release.as_bytes().into()])),
-        (".splash", splash.as_ref().map(|picture| vec![picture.into()])),
-        (".initrd", Some(joined(initrds.iter().map(Input::data).chain([(&ingredients.additions).into()])))),
-    ];
-    let sections = sections.into_iter().filter_map(|(name, data)| Some(Section { name, data: data? }));
-    // What is empty says nothing.
-    let sections: Vec<_> = sections.filter(|section| section.data.iter().any(|data| !data.is_empty())).collect();
-    assemble::assemble(&stub, kernel, &sections, output)
-        .map_err(|e| e.within(format!("build on {}", stub_path.display())))?;
+impl Recipe {
+    /// Builds the image, all of it or nothing.
+    ///
+    /// # Errors
+    /// Those of the keyset, of reading and writing, and of signing; [`Kind::Usage`] for what no boot could use, and for an
+    /// image that would read secrets under a command line that nobody has signed.
+    pub fn build(&self, to: &Path) -> Result<Built> {
+        self.demand_command_line()?;
+        let keysets;
+        let signer = match &self.signer {
+            By::Nobody => None,
+            By::Other(credentials) => Some(credentials),
+            By::Keyset => {
+                keysets = self.credentials()?;
+                Some(&keysets)
+            }
+        };
+        let mut remarks = Vec::new();
+        let pcr7 = self.pcr7(signer, &mut remarks)?;
 
-    let mut doubts = cmdline::doubts(ingredients.cmdline.as_deref().unwrap_or_default(), systemd);
-    if !deaf {
-        doubts.push(format!(
-            "{} appends to the command line what the firmware's strings say (SMBIOS), which nobody signs: take one of \
-             systemd 253 or before, or see that nobody can set them",
-            stub_path.display()
-        ));
-    }
-    Ok(doubts)
-}
+        let kernel = self.ingredients.open_kernel()?;
+        let kernel = kernel::parse(&kernel).map_err(|e| e.within(in_file(&self.ingredients.kernel)))?;
+        let machine = kernel.headers().machine;
+        let program = self.program.as_ref().map(|given| additions::program(given.as_deref(), machine)).transpose()?;
+        let additions = additions::archive(&self.keyset, program)?;
+        interrupt::defer();
+        let mut output = Output::begin(to, IMAGE)?;
+        let doubts = self.ingredients.assemble(&kernel, &additions, &mut output)?;
 
-/// The stub, kept from the firmware's strings, where it is, and whether that was possible.
-fn read_stub(ingredients: &Ingredients) -> Result<(PathBuf, Vec<u8>, bool)> {
-    let path = match &ingredients.stub {
-        Some(path) => path.clone(),
-        None => default_stub(kernel::parse(&ingredients.kernel)?.headers().machine),
-    };
-    let mut stub = atomic::read_up_to(&path, MAX_STUB).map_err(|e| {
-        if ingredients.stub.is_some() { e } else { e.remedy("install systemd-boot-efi, or name a stub: --stub FILE") }
-    })?;
-    let deaf = stub::deafen(&mut stub);
-    Ok((path, stub, deaf))
-}
+        // Read once: signed, and measured meanwhile.
+        let mut measured = sections(&Image::parse(output.data())?, &mut remarks)?;
+        let see = |at: usize, bytes: &[u8]| measured.iter_mut().flatten().for_each(|section| section.see(at, bytes));
+        let digest = match signer {
+            Some(Credentials { key, certificate }) => {
+                let signer = Signer { key, certificate, intermediates: &[] };
+                authenticode::sign(&mut output, &[], signer, Hash::Sha256, see)?
+            }
+            None => authenticode::digest_and(&Image::parse(output.data())?, Hash::Sha256, see)?,
+        };
+        let pcr11 = measured.map(|sections| pcrs::pcr11(&sections, Bank::Sha256).value().to_vec());
+        let pcrs = [(4, self.pcr4(digest, &mut remarks)?), (7, pcr7.map(Vec::from)), (11, pcr11)];
 
-/// systemd's stub for an architecture.
-fn default_stub(machine: u16) -> PathBuf {
-    Path::new(STUBS).join(format!("linux{}.efi.stub", assemble::machine_name(machine)))
-}
-
-fn read_splash(path: &Path) -> Result<Vec<u8>> {
-    let bytes = atomic::read_up_to(path, MAX_SPLASH)?;
-    if bytes.starts_with(b"BM") {
-        return Ok(bytes);
-    }
-    Err(Error::new(Kind::Usage, in_file(path), "it is no BMP picture").remedy("convert it: the stub shows only those"))
-}
-
-/// Finds each of them to be an initrd, and says whether systemd is in any.
-fn look_through(paths: &[PathBuf], initrds: &[Input]) -> Result<bool> {
-    let mut systemd = false;
-    for (path, initrd) in paths.iter().zip(initrds) {
-        let mut see = |entry: &Entry<'_>| systemd |= SYSTEMD.contains(&entry.path.as_str());
-        let parts = initrd::walk(initrd, MAX_INITRD as usize, &mut see).map_err(|e| e.within(in_file(path)))?;
-        if parts.is_empty() {
-            return Err(Error::new(Kind::Usage, in_file(path), "it is empty")
-                .remedy("give an initrd as mkinitramfs, dracut or mkosi makes it"));
+        if let Some(pcr7) = &pcr7 {
+            remarks.extend(self.unknown_to_keyset(&additions, pcr7)?);
         }
+        if self.kind.reads_secrets() {
+            remarks.extend(doubts.into_iter().map(Remark::Warning));
+        } else {
+            let line = self.ingredients.cmdline.as_deref().unwrap_or_default();
+            remarks.extend(cmdline::is_mute(line).map(Remark::Warning));
+        }
+        let size = output.data().len();
+        interrupt::check()?;
+        output.finish()?;
+        let pcrs = pcrs.into_iter().filter_map(|(index, value)| Some((index, value?.try_into().ok()?)));
+        Ok(Built { size, pcrs: pcrs.collect(), remarks })
     }
-    Ok(systemd)
+
+    /// Where the image has no command line, the stub takes that of the boot menu, which nobody signs.
+    fn demand_command_line(&self) -> Result<()> {
+        if self.ingredients.cmdline.is_none() && self.kind.reads_secrets() {
+            let why = "it has no command line, and that of the boot menu, which nobody signs, would take its place";
+            return Err(Error::new(Kind::Usage, "build an image that may read secrets", why).remedy(
+                "give one, such as --cmdline 'console=tty0 console=ttyS0 root=/dev/mapper/root ro panic=30 noresume \
+                 systemd.import_credentials=no systemd.gpt_auto=0 rdinit=/usr/bin/trust -- init --end'",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The keyset's own.
+    fn credentials(&self) -> Result<Credentials> {
+        if self.keyset.has_key(Role::of_images(self.kind)) {
+            return self.keyset.credentials(Role::of_images(self.kind));
+        }
+        let (role, name) = (Role::of_images(self.kind).dir(), &self.keyset_name);
+        let why = format!("keyset {name:?} has no private key {role} here");
+        Err(Error::new(Kind::Usage, "sign the image", why).remedy(format!(
+            "build it with --unsigned, and sign it where the key is: trust sign efi IMAGE --key {role}/privkey.pem \
+             --cert {role}/cert.pem --output SIGNED; or have the keyset name a token: trust keyset use-key {name} \
+             {role} pkcs11:…"
+        )))
+    }
+
+    /// What the machines of the keyset measure, if it is its certificate that vouches for the image.
+    fn pcr7(&self, signer: Option<&Credentials>, remarks: &mut Vec<Remark>) -> Result<Option<Digest>> {
+        let prediction = predict::pcr7(&self.keyset, &self.machine)?;
+        let own = self.keyset.certificate(Role::of_images(self.kind))?;
+        if signer.is_some_and(|signer| signer.certificate != own) {
+            let why = "--cert is not the keyset's certificate: PCR 7 cannot be predicted";
+            remarks.push(Remark::Warning(why.to_owned()));
+            return Ok(None);
+        }
+        Ok(Some(prediction.values().of(self.kind)))
+    }
+
+    /// PCR 4 when an image of this digest is started.
+    fn pcr4(&self, image: Vec<u8>, remarks: &mut Vec<Remark>) -> Result<Option<Vec<u8>>> {
+        let mut started = Vec::new();
+        if self.machine.chain == Chain::Shim {
+            let Some(shim) = &self.shim else {
+                remarks.push(Remark::Note("without --shim PCR 4 cannot be predicted".to_owned()));
+                return Ok(None);
+            };
+            let shim = Input::open(shim, MAX_IMAGE)?;
+            started.push(authenticode::digest(&Image::parse(&shim)?, Hash::Sha256)?);
+        }
+        started.push(image);
+        Ok(Some(pcrs::pcr4(&started, Bank::Sha256).value().to_vec()))
+    }
+
+    /// Says so if trust on the machine would not know this boot.
+    fn unknown_to_keyset(&self, additions: &[u8], pcr7: &Digest) -> Result<Option<Remark>> {
+        let known = inspect::look_into(additions)?.policies;
+        if known.iter().any(|policy| policy.pcr7 == *pcr7 && policy.info.kind == self.kind) {
+            return Ok(None);
+        }
+        Ok(Some(Remark::Warning(format!(
+            "the keyset has no policy for PCR 7 = {}: this boot will be allowed nothing; \
+             sign one with `trust keyset pcr7data {}` and build the image again",
+            hex(pcr7),
+            self.keyset_name
+        ))))
+    }
 }
 
-/// Archives one behind the other: what the last one holds counts.
-fn joined<'a>(archives: impl Iterator<Item = Data<'a>>) -> Vec<Data<'a>> {
-    let (mut joined, mut length) = (Vec::new(), 0);
-    for archive in archives {
-        let separator = cpio::separator(length);
-        length += separator.len() + archive.len();
-        joined.extend([separator.into(), archive]);
-    }
-    joined
-}
-
-fn in_file(path: &Path) -> String {
-    format!("use {}", path.display())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn stubs_have_the_names_that_systemd_gives_them() {
-        assert_eq!(default_stub(0x8664), Path::new("/usr/lib/systemd/boot/efi/linuxx64.efi.stub"));
-        assert_eq!(default_stub(0xaa64), Path::new("/usr/lib/systemd/boot/efi/linuxaa64.efi.stub"));
-    }
+/// What PCR 11 will be made of when the kernel starts, if the stub is systemd's.
+fn sections(image: &Image<'_>, remarks: &mut Vec<Remark>) -> Result<Option<Vec<Measured>>> {
+    let Some((_, version)) = stub::version(image)? else {
+        let why = "the stub does not say that it is systemd's: PCR 11 cannot be predicted";
+        remarks.push(Remark::Note(why.to_owned()));
+        return Ok(None);
+    };
+    measured::sections(image, version, 0, &[Bank::Sha256]).map(Some)
 }

@@ -1,6 +1,6 @@
 //! What is in a unified kernel image.
 
-use super::{additions, initrd, measure};
+use super::{additions, initrd, measured, stub};
 use crate::{
     digest::Digest,
     error::Result,
@@ -103,7 +103,7 @@ pub struct Policy {
 /// # Errors
 /// Those of reading.
 pub fn inspect(image: &Image<'_>) -> Result<Contents> {
-    let stub = measure::stub_version(image)?;
+    let stub = stub::version(image)?;
     let section = |name: &str| image.section(name).map(pe::Section::contents).filter(|data| !data.is_empty());
     let text = |name: &str| -> Result<Option<String>> {
         let Some(data) = section(name) else { return Ok(None) };
@@ -111,7 +111,7 @@ pub fn inspect(image: &Image<'_>) -> Result<Contents> {
         Ok(Some(String::from_utf8_lossy(&bytes).trim_end_matches(['\0', '\n']).to_owned()))
     };
     Ok(Contents {
-        profiles: measure::profiles(image, stub.as_ref().map_or(measure::OLDEST, |(_, number)| *number)),
+        profiles: measured::profiles(image, stub.as_ref().map_or(measured::OLDEST, |(_, number)| *number)),
         stub: stub.map(|(version, _)| version),
         sections: image.sections().iter().map(Section::of).collect::<Result<_>>()?,
         cmdline: text(".cmdline")?,

@@ -1,20 +1,22 @@
 //! Unified kernel images: built, measured, looked into (UAPI.5 Unified Kernel Image).
 //!
 //! - [`assemble`]: sections put on a stub; [`kernel`]: what a kernel says of itself;
-//! - [`measure`]: what systemd-stub extends PCR 11 with, and what the firmware extends PCR 4 with;
+//! - [`measured`]: the sections that systemd-stub measures; [`pcrs`]: what PCRs 4 and 11 become;
 //! - [`text`]: the ingredients that are text, as people have them; [`cmdline`]: what a command line lets others do;
 //! - [`initrd`]: a look into archives, compressed or not; [`inspect`]: into a whole image.
 //!
-//! But for [`text`] these are bytes in, value or error out. [`build`] reads what an image is made of, and [`additions`]
-//! what a keyset adds to it.
+//! But for [`text`] these are bytes in, value or error out. [`ingredients`] reads what an image is made of, [`additions`]
+//! what a keyset adds to it, and [`build`] makes a signed image of them and predicts its PCRs.
 
 pub mod additions;
 pub mod assemble;
 pub mod build;
 pub mod cmdline;
+pub mod ingredients;
 pub mod initrd;
 pub mod inspect;
 pub mod kernel;
-pub mod measure;
-mod stub;
+pub mod measured;
+pub mod pcrs;
+pub mod stub;
 pub mod text;

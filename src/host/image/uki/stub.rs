@@ -1,11 +1,18 @@
-//! What systemd's stub takes from outside of the image, and that it takes nothing from the firmware's strings.
+//! systemd's stub: which version an image is made of, and that it takes nothing from the firmware's strings.
 //!
-//! Since version 254 it appends to the command line, signed or not, what an OEM string of the firmware's SMBIOS table
+//! Since version 254 the stub appends to the command line, signed or not, what an OEM string of the firmware's SMBIOS table
 //! says, Secure Boot or not; that is measured into PCR 12, and PCR 7 stays what it was. Such strings are for whoever has
 //! the machine and its vendor's tools, or the settings of its virtual machine: `rdinit=/bin/sh`, and a shell has a boot
 //! that the TPM gives the secrets to. No name of a string is one that nobody could write; so the stub gets another GUID to
 //! look for than that of the SMBIOS table, and finds none.
 
+use crate::{error::Result, host::image::pe::Image};
+
+/// Names the stub that an image is made of.
+const MAGIC_SECTION: &str = ".sdmagic";
+const MAGIC: &str = "#### LoaderInfo: systemd-stub ";
+/// No version is longer.
+const MAX_MAGIC: usize = 4096;
 /// The name of the string.
 const STRING: &[u8] = b"io.systemd.stub.kernel-cmdline-extra";
 /// The GUIDs of the SMBIOS tables, of version 3 and of older ones, as they lie in memory (UEFI, section 4.6).
@@ -15,6 +22,22 @@ const TABLES: [[u8; 16]; 2] = [
 ];
 /// Their first halves are operands of instructions on x86_64. No firmware has a table whose GUID begins like this.
 const NO_TABLE: &[u8; 8] = b"not SMBI";
+
+/// The stub that an image is made of, as it says itself: `257.13-1`, and the number it begins with.
+///
+/// # Errors
+/// Those of reading.
+pub fn version(image: &Image<'_>) -> Result<Option<(String, u16)>> {
+    let Some(section) = image.section(MAGIC_SECTION) else { return Ok(None) };
+    let text = section.data.first(MAX_MAGIC).read()?;
+    Ok(version_in(&String::from_utf8_lossy(&text)))
+}
+
+fn version_in(text: &str) -> Option<(String, u16)> {
+    let (version, _) = text.strip_prefix(MAGIC)?.split_once(" ####")?;
+    let digits: String = version.trim_start_matches('v').chars().take_while(char::is_ascii_digit).collect();
+    Some((version.to_owned(), digits.parse().ok()?))
+}
 
 /// Keeps the stub from the firmware's strings. Returns whether it takes no command line from them.
 pub fn deafen(stub: &mut [u8]) -> bool {
@@ -44,6 +67,7 @@ fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::image::uki::assemble::tests::program;
 
     #[test]
     fn a_stub_that_asks_the_firmware_finds_nothing_there() {
@@ -60,5 +84,19 @@ mod tests {
             let mut stub = with(unknown);
             assert!(!deafen(&mut stub) && stub == with(unknown));
         }
+    }
+
+    #[test]
+    fn the_stub_says_its_version() {
+        let found = |text: &str| {
+            let image = program(&[(".sdmagic", text.as_bytes())]);
+            version(&Image::parse(&image).unwrap()).unwrap()
+        };
+        let first = found("#### LoaderInfo: systemd-stub 257.13-1~deb13u1 ####");
+        assert_eq!(first, Some(("257.13-1~deb13u1".into(), 257)));
+        assert_eq!(found("#### LoaderInfo: systemd-stub v258~rc1 ####").unwrap().1, 258);
+        assert_eq!(found("#### LoaderInfo: systemd-boot 257 ####"), None);
+        assert_eq!(found("#### LoaderInfo: systemd-stub next ####"), None);
+        assert_eq!(found("#### LoaderInfo: systemd-stub 99999999 ####"), None);
     }
 }

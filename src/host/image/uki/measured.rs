@@ -1,22 +1,14 @@
-//! What the boot of a unified kernel image extends PCRs 4 and 11 with.
-//!
-//! systemd-stub measures the sections that it knows into PCR 11: the name with
-//! a NUL, then the contents as they lie in memory, in an order of its own.
-//! Later systemd-pcrphase measures a word for each phase of the boot.
+//! The sections of a unified kernel image that systemd-stub measures into PCR 11, in an order of its own: of each the name
+//! with a NUL, then the contents as they lie in memory.
 
 use crate::{
     error::{Error, Kind, Result},
     host::image::pe::{Image, Section},
-    measure::bank::{Bank, Pcr},
+    measure::bank::Bank,
 };
 use aws_lc_rs::digest::Context;
 use std::ops::Range;
 
-/// Names the stub that an image is made of.
-const MAGIC_SECTION: &str = ".sdmagic";
-const MAGIC: &str = "#### LoaderInfo: systemd-stub ";
-/// No version is longer.
-const MAX_MAGIC: usize = 4096;
 /// Begins the sections of a profile.
 const PROFILE: &str = ".profile";
 /// Which of these sections counts is decided by the machine.
@@ -47,25 +39,6 @@ const MEASURED: [(&str, u16); 14] = [
 pub const OLDEST: u16 = 252;
 /// The stub from which on an image may have several profiles.
 const PROFILES_SINCE: u16 = 257;
-
-/// The words of systemd's boot phases, in their order.
-pub const PHASES: [&str; 4] = ["enter-initrd", "leave-initrd", "sysinit", "ready"];
-
-/// The stub that an image is made of, as it says itself: `257.13-1`, and the number it begins with.
-///
-/// # Errors
-/// Those of reading.
-pub fn stub_version(image: &Image<'_>) -> Result<Option<(String, u16)>> {
-    let Some(section) = image.section(MAGIC_SECTION) else { return Ok(None) };
-    let text = section.data.first(MAX_MAGIC).read()?;
-    Ok(version_in(&String::from_utf8_lossy(&text)))
-}
-
-fn version_in(text: &str) -> Option<(String, u16)> {
-    let (version, _) = text.strip_prefix(MAGIC)?.split_once(" ####")?;
-    let digits: String = version.trim_start_matches('v').chars().take_while(char::is_ascii_digit).collect();
-    Some((version.to_owned(), digits.parse().ok()?))
-}
 
 /// A section as the stub finds it in memory, and its digests in the making.
 #[derive(Clone)]
@@ -164,44 +137,6 @@ pub fn sections(image: &Image<'_>, stub: u16, profile: usize, banks: &[Bank]) ->
     known.filter_map(|(name, _)| Some(Measured::new(name, find(name)?, banks))).collect()
 }
 
-/// PCR 11 when the stub starts the kernel.
-#[must_use]
-pub fn pcr11(sections: &[Measured], bank: Bank) -> Pcr {
-    let mut pcr = Pcr::new(bank);
-    for section in sections {
-        pcr.measure(&[section.name.as_bytes(), b"\0"].concat());
-        pcr.extend(&section.digest(bank));
-    }
-    pcr
-}
-
-/// PCR 11 after each boot phase, named by all phases up to it as systemd-measure does: `enter-initrd:leave-initrd`.
-#[must_use]
-pub fn phases(mut pcr: Pcr) -> Vec<(String, Pcr)> {
-    let mut path = String::new();
-    let mut after = |phase: &&str| {
-        path = if path.is_empty() { (*phase).to_owned() } else { format!("{path}:{phase}") };
-        pcr.measure(phase.as_bytes());
-        (path.clone(), pcr.clone())
-    };
-    PHASES.iter().map(&mut after).collect()
-}
-
-/// PCR 4 when the firmware has started these programs one after the other, by
-/// their Authenticode digests (TCG PC Client Platform Firmware Profile, section 3.3.4.5).
-///
-/// With Secure Boot on, the kernel within an image is not among them: up to
-/// version 257 the stub vouches for it where the firmware would measure it, and
-/// from 258 on it does not ask the firmware to load it.
-#[must_use]
-pub fn pcr4(digests: &[Vec<u8>], bank: Bank) -> Pcr {
-    let mut pcr = Pcr::new(bank);
-    pcr.measure(b"Calling EFI Application from Boot Option");
-    pcr.measure(&[0; 4]);
-    digests.iter().for_each(|digest| pcr.extend(digest));
-    pcr
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,7 +165,6 @@ mod tests {
         let image = Image::parse(&image).unwrap();
         assert!(sections(&image, 251, 0, &[]).is_err());
         assert!(sections(&image, 257, 1, &[]).is_err());
-        assert_eq!(stub_version(&image).unwrap(), None);
     }
 
     #[test]
@@ -275,19 +209,5 @@ mod tests {
         image[64 + 24 + 56..64 + 24 + 60].copy_from_slice(&0xffff_f000_u32.to_le_bytes());
         let parsed = Image::parse(&image).unwrap();
         assert!(sections(&parsed, 257, 0, &[]).is_err());
-    }
-
-    #[test]
-    fn the_stub_says_its_version() {
-        let version = |text: &str| {
-            let image = program(&[(".sdmagic", text.as_bytes())]);
-            stub_version(&Image::parse(&image).unwrap()).unwrap()
-        };
-        let found = version("#### LoaderInfo: systemd-stub 257.13-1~deb13u1 ####");
-        assert_eq!(found, Some(("257.13-1~deb13u1".into(), 257)));
-        assert_eq!(version("#### LoaderInfo: systemd-stub v258~rc1 ####").unwrap().1, 258);
-        assert_eq!(version("#### LoaderInfo: systemd-boot 257 ####"), None);
-        assert_eq!(version("#### LoaderInfo: systemd-stub next ####"), None);
-        assert_eq!(version("#### LoaderInfo: systemd-stub 99999999 ####"), None);
     }
 }
