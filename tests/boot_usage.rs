@@ -51,8 +51,14 @@ fn help_exits_with_success() {
     let help = |args: &[&str]| {
         let output = Command::new(trust_initrd()).args(args).env_clear().output().expect("it runs");
         assert!(output.status.success(), "{args:?}: {output:?}");
-        String::from_utf8(output.stdout).expect("text")
+        let text = String::from_utf8(output.stdout).expect("text");
+        let wide = text.lines().find(|line| line.chars().count() > 80);
+        assert_eq!(wide, None, "{args:?} does not fit a terminal of 80 columns");
+        text
     };
+    for command in ["finish", "init", "luks open", "luks check"] {
+        assert!(help(&[&command.split(' ').collect::<Vec<_>>()[..], &["--help"]].concat()).contains("Usage"));
+    }
     let overview = help(&["--help"]);
     for command in ["setup", "preinit", "provision", "lock", "raise"] {
         assert!(overview.contains(command), "{overview}");

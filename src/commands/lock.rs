@@ -1,14 +1,39 @@
 //! `lock`: the door alone, for boots that want nothing from the TPM.
 
-use super::{harden, open_store, options::Options};
+use super::{
+    Command, Heading, Run,
+    arguments::Arguments,
+    options::{SRK_SIGNATURE, Store},
+    phases,
+};
 use crate::{error::Result, store::read_then_lock};
 
-pub fn run(options: &Options) -> Result<()> {
-    let hardened = harden(options, &[]);
-    let mut store = open_store(options)?;
-    read_then_lock(&mut store, options.on_lock_failure, |store| {
-        hardened?;
-        store.probe()
-    })
-    .map(|_| ())
+pub const COMMAND: Command = Command {
+    name: "lock",
+    alias: Some("extend-pcr7"),
+    about: "Lock PCR 7: the TPM gives its secrets to nobody until the machine is restarted.",
+    heading: Heading::Boot,
+    calls: Some(&[phases::TPM, phases::LOCK]),
+    new: || Box::new(Lock::default()),
+};
+
+#[derive(Default)]
+struct Lock {
+    store: Store,
+}
+
+impl Run for Lock {
+    fn declare<'a>(&'a mut self, arguments: &mut Arguments<'a>) {
+        self.store.declare(arguments);
+    }
+
+    fn run(&self) -> Result<()> {
+        let hardened = COMMAND.harden(&self.store.tpm);
+        let mut store = self.store.open(SRK_SIGNATURE.default.into())?;
+        read_then_lock(&mut store, self.store.on_lock_failure, |store| {
+            hardened?;
+            store.probe()
+        })
+        .map(|_| ())
+    }
 }

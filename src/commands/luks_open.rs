@@ -1,6 +1,9 @@
 //! `luks open DEVICE NAME`: a volume with a sealed header, by way of cryptsetup.
 
-use super::options::Options;
+use super::{
+    Command, Heading, Run,
+    arguments::{Arguments, Spec},
+};
 use crate::{
     error::{Error, Kind, Result},
     files,
@@ -16,6 +19,7 @@ use std::{
     fs,
     os::{fd::AsRawFd, unix::ffi::OsStrExt},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// Where distributions have it.
@@ -24,32 +28,86 @@ const CRYPTSETUP: [&str; 3] = ["/usr/sbin/cryptsetup", "/sbin/cryptsetup", "/usr
 /// Upper bound of a device's name in sysfs, in bytes.
 const MAX_NAME: usize = 256;
 
-pub fn run(options: &Options) -> Result<()> {
-    let before = process::harden()?;
-    let [device, name, more @ ..] = options.operands.as_slice() else {
-        return Err(Error::new(Kind::Usage, "run luks open", "it needs DEVICE and NAME"));
-    };
-    let wanted = Name::parse(device).ok_or_else(|| {
-        Error::new(Kind::Usage, "run luks open", format!("{} is no way to name a device", device.display()))
-            .remedy("name it UUID=… or LABEL=…, as its LUKS2 header does, or say where it is, such as /dev/vda2")
-    })?;
-    let program = match &options.cryptsetup {
-        Some(program) => program.clone(),
-        None => installed()?,
-    };
-    // Whatever happens to the disk from here on, cryptsetup sees what was verified.
-    let volume = find::find(wanted, options.wait)?;
-    refuse_taken(name)?;
-    volume.check_way_in()?;
-    opened::record(&opened::dm_uuid(volume.uuid(), &name.to_string_lossy()))?;
-    let device = volume.path().as_os_str().to_owned();
-    let header = volume.into_memory()?;
-    let mut argv = vec![program.into_os_string()];
-    argv.extend(["open", "--type", "luks2", "--token-only", "--header"].map(OsString::from));
-    argv.push(format!("/proc/self/fd/{}", header.as_raw_fd()).into());
-    argv.extend(more.iter().cloned());
-    argv.extend(["--".into(), device, name.clone()]);
-    ended(before.run(&argv)?)
+pub const COMMAND: Command = Command {
+    name: "luks open",
+    alias: None,
+    about: "Open a LUKS2 volume with the passphrase in the keyring, if its header is the one that was sealed.",
+    heading: Heading::Boot,
+    calls: None,
+    new: || Box::new(LuksOpen::default()),
+};
+
+#[derive(Default)]
+struct LuksOpen {
+    device: OsString,
+    name: OsString,
+    more: Vec<OsString>,
+    wait: Duration,
+    cryptsetup: Option<PathBuf>,
+}
+
+impl Run for LuksOpen {
+    fn declare<'a>(&'a mut self, arguments: &mut Arguments<'a>) {
+        arguments.add(
+            &Spec {
+                name: "DEVICE",
+                value: "",
+                default: "",
+                help: "UUID=… or LABEL=…, as its header has it, or a path",
+            },
+            &mut self.device,
+        );
+        arguments
+            .add(&Spec { name: "NAME", value: "", default: "", help: "of the device in /dev/mapper" }, &mut self.name);
+        arguments.rest(
+            &Spec { name: "OPTION", value: "", default: "", help: "of cryptsetup, passed on to it" },
+            &mut self.more,
+        );
+        arguments.add(
+            &Spec {
+                name: "--wait",
+                value: "SECONDS",
+                default: "10",
+                help: "wait at most so long, 0 to 3600, for the volume to appear",
+            },
+            &mut self.wait,
+        );
+        arguments.add(
+            &Spec {
+                name: "--cryptsetup",
+                value: "FILE",
+                default: "",
+                help: "the program that opens the volume (/usr/sbin/cryptsetup, else /sbin/cryptsetup or /usr/bin/cryptsetup)",
+            },
+            &mut self.cryptsetup,
+        );
+    }
+
+    fn run(&self) -> Result<()> {
+        let before = process::harden()?;
+        let Self { device, name, more, .. } = self;
+        let wanted = Name::parse(device).ok_or_else(|| {
+            Error::new(Kind::Usage, "run luks open", format!("{} is not a device name", device.display()))
+                .remedy("name it UUID=… or LABEL=…, as its LUKS2 header does, or say where it is, such as /dev/vda2")
+        })?;
+        let program = match &self.cryptsetup {
+            Some(program) => program.clone(),
+            None => installed()?,
+        };
+        // Whatever happens to the disk from here on, cryptsetup sees what was verified.
+        let volume = find::find(wanted, self.wait)?;
+        refuse_taken(name)?;
+        volume.check_way_in()?;
+        opened::record(&opened::dm_uuid(volume.uuid(), &name.to_string_lossy()))?;
+        let device = volume.path().as_os_str().to_owned();
+        let header = volume.into_memory()?;
+        let mut argv = vec![program.into_os_string()];
+        argv.extend(["open", "--type", "luks2", "--token-only", "--header"].map(OsString::from));
+        argv.push(format!("/proc/self/fd/{}", header.as_raw_fd()).into());
+        argv.extend(more.iter().cloned());
+        argv.extend(["--".into(), device, name.clone()]);
+        ended(before.run(&argv)?)
+    }
 }
 
 /// What cryptsetup's end means: its statuses (cryptsetup(8), "RETURN CODES") are not ours.
@@ -71,7 +129,7 @@ fn ended(how: WaitStatus) -> Result<()> {
     }
 }
 
-/// A name that is taken leads to somebody else's device: udev gives it to any volume group called `mapper`.
+/// A name that is taken leads to another device: udev gives it to any volume group called `mapper`.
 fn refuse_taken(name: &OsStr) -> Result<()> {
     let taken = |by: String| {
         let what = format!("open a volume as {}", name.display());

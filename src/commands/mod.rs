@@ -1,12 +1,14 @@
-//! The commands on the target. Each is a page: what it opens, what it does
-//! inside the bracket, what it publishes.
+//! The commands of a machine. Each is a file: what it is called, what it takes, which system calls it makes, and its
+//! steps. Whoever adds one writes such a file, and a line in [`ALL`].
 
+pub mod arguments;
 mod finish;
 mod init;
 mod lock;
 mod luks_check;
 mod luks_open;
-pub mod options;
+mod options;
+mod phases;
 mod preinit;
 mod provision;
 mod raise;
@@ -15,144 +17,119 @@ mod setup;
 use crate::{
     console,
     error::{Error, Kind, Result},
-    files, guard, measure, measure_log, memory,
-    policy::pcr7data::Pcr7Data,
+    guard, memory,
     process::{self, Before},
-    seccomp::{
-        self,
-        calls::{self, Call},
-    },
-    tpm::{Tpm, TpmStore},
+    seccomp::{self, call::Call},
 };
-use options::{Options, Request};
+use arguments::Arguments;
 use std::{ffi::OsString, process::ExitCode};
 
-/// More is no event log.
-const MAX_EVENT_LOG: usize = 1 << 20;
+/// All commands, in the order of a machine's life.
+pub static ALL: [&Command; 9] = [
+    &provision::COMMAND,
+    &preinit::COMMAND,
+    &setup::COMMAND,
+    &luks_open::COMMAND,
+    &luks_check::COMMAND,
+    &finish::COMMAND,
+    &lock::COMMAND,
+    &raise::COMMAND,
+    &init::COMMAND,
+];
 
-/// A command of the target.
+/// A command.
+pub struct Command {
+    /// As argv has it.
+    pub name: &'static str,
+    /// The name that the tool before this one had for it.
+    pub alias: Option<&'static str>,
+    /// What it does, in one sentence.
+    pub about: &'static str,
+    /// Under which heading the help of `trust` lists it.
+    pub heading: Heading,
+    /// The phases whose system calls it makes, beside [`phases::PROCESS`]. `None`: it becomes or starts another program,
+    /// which a filter would bind as well.
+    pub(crate) calls: Option<&'static [&'static [Call]]>,
+    /// A run of it, without its arguments.
+    new: fn() -> Box<dyn Run>,
+}
+
+/// The headings of `trust --help`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
-    Setup,
-    Preinit,
-    Provision,
-    Lock,
-    LuksOpen,
-    LuksCheck,
-    Finish,
-    Raise,
-    Init,
+pub enum Heading {
+    /// Keysets, certificates, policies.
+    Keys,
+    /// Boot images, and the keys of firmware.
+    Images,
+    /// The steps of a boot, and what they leave.
+    Boot,
+    /// The TPM, and what it keeps.
+    Tpm,
+}
+
+/// One run of a command: its typed arguments, and its steps.
+pub trait Run {
+    /// Declares the arguments, each with its place.
+    fn declare<'a>(&'a mut self, arguments: &mut Arguments<'a>);
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// By remedy: any [`Kind`].
+    fn run(&self) -> Result<()>;
 }
 
 impl Command {
-    /// All of them, in the order of a machine's life.
-    pub const ALL: [Self; 9] = [
-        Self::Provision,
-        Self::Preinit,
-        Self::Setup,
-        Self::LuksOpen,
-        Self::LuksCheck,
-        Self::Finish,
-        Self::Lock,
-        Self::Raise,
-        Self::Init,
-    ];
-
     /// The command whose name or alias `args` begin with, and what follows it.
     #[must_use]
-    pub fn of(args: &[OsString]) -> Option<(Self, &[OsString])> {
-        Self::ALL.into_iter().find_map(|command| {
-            let mut names = std::iter::once(command.name()).chain(command.alias());
+    pub fn of(args: &[OsString]) -> Option<(&'static Self, &[OsString])> {
+        ALL.into_iter().find_map(|command| {
+            let mut names = std::iter::once(command.name).chain(command.alias);
             names.find_map(|name| after(args, name)).map(|rest| (command, rest))
         })
     }
 
-    /// As argv has it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Setup => "setup",
-            Self::Preinit => "preinit",
-            Self::Provision => "provision",
-            Self::Lock => "lock",
-            Self::LuksOpen => "luks open",
-            Self::LuksCheck => "luks check",
-            Self::Finish => "finish",
-            Self::Raise => "raise",
-            Self::Init => "init",
-        }
+    /// What follows its name in argv. `None`: it asks for help.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`].
+    pub fn parse(&self, args: &[OsString]) -> Result<Option<Box<dyn Run>>> {
+        let mut run = (self.new)();
+        let parsed = self.arguments(&mut *run).parse(self.name, args.iter().cloned())?;
+        Ok(parsed.map(|()| run))
     }
 
-    /// The name that the Go tool had for it.
-    #[must_use]
-    pub const fn alias(self) -> Option<&'static str> {
-        match self {
-            Self::Setup => Some("initrd-setup"),
-            Self::Preinit => Some("preinstall"),
-            Self::Provision | Self::LuksOpen | Self::LuksCheck | Self::Finish | Self::Raise | Self::Init => None,
-            Self::Lock => Some("extend-pcr7"),
-        }
+    /// Its arguments, which are set to their defaults.
+    fn arguments<'a>(&self, run: &'a mut dyn Run) -> Arguments<'a> {
+        let mut arguments = Arguments::default();
+        run.declare(&mut arguments);
+        arguments
     }
 
-    /// What it does, in one sentence.
-    #[must_use]
-    pub const fn about(self) -> &'static str {
-        match self {
-            Self::Setup => {
-                "Read the passphrase, certificate and key from the TPM, lock PCR 7, then publish them for this boot."
-            }
-            Self::Preinit => {
-                "Put a new passphrase for the operating system into the TPM, lock PCR 7, then publish the passphrase."
-            }
-            Self::Provision => "Take ownership of the TPM and store the machine's certificate and private key in it.",
-            Self::Lock => "Lock PCR 7: the TPM gives its secrets to nobody until the machine is restarted.",
-            Self::LuksOpen => {
-                "Open a LUKS2 volume with the passphrase in the keyring, if its header is the one that was sealed."
-            }
-            Self::LuksCheck => {
-                "Check that a device, or all that is mounted at a directory, stands on volumes that luks open has opened in this boot."
-            }
-            Self::Finish => {
-                "Withdraw what setup has published: revoke the passphrase, remove the certificate and the key."
-            }
-            Self::Init => {
-                "As the first process of all: make sure that nothing was appended to the signed command line, then become /init."
-            }
-            Self::Raise => {
-                "Raise the TPM's policy version: policies that were signed for an older one open nothing any more."
-            }
-        }
+    /// Has all its arguments looked at.
+    #[cfg(feature = "host")]
+    pub fn with_arguments<T>(&self, look: impl FnOnce(&Arguments<'_>) -> T) -> T {
+        look(&self.arguments(&mut *(self.new)()))
     }
 
-    /// What it needs beside options.
-    #[must_use]
-    pub const fn operands(self) -> &'static [&'static str] {
-        match self {
-            Self::Provision => &["CERT", "KEY"],
-            Self::LuksOpen => &["DEVICE", "NAME"],
-            Self::LuksCheck => &["PATH"],
-            Self::Raise => &["VERSION"],
-            Self::Setup | Self::Preinit | Self::Lock | Self::Finish | Self::Init => &[],
-        }
-    }
-
-    /// Whether more may follow: options for the program that it runs.
-    #[must_use]
-    pub const fn has_more_operands(self) -> bool {
-        matches!(self, Self::LuksOpen)
+    /// Its help.
+    fn help(&self, program: &str) -> String {
+        let mut text = String::new();
+        arguments::fill(&mut text, 0, self.about);
+        text + "\n" + &self.arguments(&mut *(self.new)()).help(&format!("{program} {}", self.name))
     }
 
     /// Runs it with what follows its name in argv, and says how it ended.
     #[must_use]
-    pub fn main(self, program: &str, args: &[OsString]) -> ExitCode {
+    pub fn main(&self, program: &str, args: &[OsString]) -> ExitCode {
         guard::install_panic_hook();
         let signed = if process::is_first() { init::up_to_the_end(args) } else { Ok(args) };
-        let outcome = match signed.and_then(|args| options::parse(self, args.iter().cloned())) {
-            Ok(Request::Help) => {
-                print(&options::help(program, self));
+        let outcome = match signed.and_then(|args| self.parse(args)) {
+            Ok(None) => {
+                print(&self.help(program));
                 return ExitCode::SUCCESS;
             }
-            Ok(Request::Run(options)) => self.run(&options),
+            Ok(Some(run)) => apart(&*run),
             Err(error) => Err(error),
         };
         memory::wipe_stack();
@@ -165,21 +142,26 @@ impl Command {
         }
     }
 
-    /// In a frame of its own, so that what it leaves on the stack lies below the caller's.
-    #[inline(never)]
-    fn run(self, options: &Options) -> Result<()> {
-        match self {
-            Self::Setup => explained(setup::run(options), options),
-            Self::Preinit => explained(preinit::run(options), options),
-            Self::Provision => provision::run(options),
-            Self::Lock => lock::run(options),
-            Self::LuksOpen => luks_open::run(options),
-            Self::LuksCheck => luks_check::run(options),
-            Self::Finish => finish::run(options),
-            Self::Raise => raise::run(options),
-            Self::Init => init::run(),
+    /// Confines the process to the system calls that the command declares, and to those of `more` phases.
+    fn confine(&self, more: &[&[Call]]) -> Result<()> {
+        match self.calls {
+            Some(calls) => seccomp::confine(&[&[phases::PROCESS], calls, more].concat()),
+            None => Ok(()),
         }
     }
+
+    /// Prepares for handling secrets that come from this TPM.
+    fn harden(&self, tpm: &options::Tpm) -> Result<Before> {
+        let before = process::harden()?;
+        self.confine(&[phases::link(&tpm.tcti)])?;
+        Ok(before)
+    }
+}
+
+/// In a frame of its own, so that what it leaves on the stack lies below the caller's.
+#[inline(never)]
+fn apart(run: &dyn Run) -> Result<()> {
+    run.run()
 }
 
 /// What follows `name`, word by word, in `args`.
@@ -194,7 +176,7 @@ fn after<'a>(args: &'a [OsString], name: &str) -> Option<&'a [OsString]> {
 #[must_use]
 pub fn main(program: &str, args: &[OsString]) -> ExitCode {
     // The kernel puts the words of its command line that it does not know before those after `--`.
-    let is_ours = |word: &OsString| word == "setup" || word == "init";
+    let is_ours = |word: &OsString| word == setup::COMMAND.name || word == init::COMMAND.name;
     let strange = if process::is_first() { args.iter().position(is_ours).unwrap_or(0) } else { 0 };
     let args = args.get(strange..).unwrap_or_default();
     if let Some((command, rest)) = Command::of(args) {
@@ -222,10 +204,12 @@ pub fn main(program: &str, args: &[OsString]) -> ExitCode {
 /// The help of the program.
 fn overview(program: &str) -> String {
     let mut text = format!(
-        "Carries the disk key and the machine's identity out of the TPM, and shuts the door.\n\nUsage: {program} COMMAND [OPTIONS]\n\nCommands:\n"
+        "Carries the disk key and the machine's identity out of the TPM, and locks it.\n\nUsage: {program} COMMAND [OPTIONS]\n\nCommands:\n"
     );
-    for command in Command::ALL {
-        text.push_str(&format!("  {:<10} {}\n", command.name(), command.about()));
+    for command in ALL {
+        text.push_str("  ");
+        text.push_str(command.name);
+        arguments::fill(&mut text, 13, command.about);
     }
     text.push_str("\nCOMMAND --help shows its options.\n\nExit status:\n   0  done\n");
     for kind in Kind::ALL {
@@ -240,33 +224,48 @@ fn print(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
-/// Has the firmware's event log say why this boot was refused. The store is locked by now.
-fn explained(outcome: Result<()>, options: &Options) -> Result<()> {
-    outcome.map_err(|error| {
-        if error.kind() != Kind::Refused {
-            return error;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seccomp::call::FORBIDDEN;
+
+    /// Those that need such a call, and may make it.
+    const EXCEPTIONS: [(&str, u32); 0] = [];
+
+    #[test]
+    fn no_command_declares_a_call_that_is_forbidden() {
+        let mut declared = Vec::new();
+        for command in ALL {
+            let calls = [phases::PROCESS].into_iter().chain(command.calls.into_iter().flatten().copied()).flatten();
+            let calls = calls.filter(|call| FORBIDDEN.iter().any(|forbidden| forbidden.number == call.number));
+            declared.extend(calls.map(|call| (command.name, call.number)));
         }
-        let log = files::read_to_end(&options.event_log, MAX_EVENT_LOG).unwrap_or_default();
-        let lists = Pcr7Data::open(&options.pcr7data).map(|data| data.events()).unwrap_or_default();
-        error.because(&measure::explain::explain(&log, &lists))
-    })
-}
-
-/// Prepares for handling secrets, and for the TPM: what comes after that is in `phases`.
-///
-/// What a command becomes in the end must be able to do more, so that it is not confined.
-fn harden(options: &Options, phases: &[&[Call]]) -> Result<Before> {
-    let before = process::harden()?;
-    if options.exec.is_empty() {
-        let always = [calls::PROCESS, calls::TPM, calls::link(&options.tcti), calls::LOCK];
-        seccomp::confine(&[&always, phases].concat())?;
+        assert_eq!(declared, EXCEPTIONS);
     }
-    Ok(before)
-}
 
-/// Opens the store that the options name. Sends nothing yet.
-fn open_store(options: &Options) -> Result<TpmStore> {
-    let tpm = Tpm::connect(&options.tcti, options.wait, options.verbose)?;
-    let store = TpmStore::new(tpm, options.pcr7data.clone(), options.srk_signature.clone());
-    Ok(store.recording_in(measure_log::PLACE.into()))
+    #[test]
+    fn names_are_taken_once() {
+        let mut names: Vec<_> = ALL.iter().flat_map(|command| [Some(command.name), command.alias]).flatten().collect();
+        names.sort_unstable();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    /// A default is a value that the option takes.
+    #[test]
+    fn defaults_fit() {
+        for command in ALL {
+            let mut run = (command.new)();
+            let mut words = Vec::new();
+            for argument in command.arguments(&mut *run).iter() {
+                if !argument.spec.default.is_empty() {
+                    words.extend([argument.spec.name.into(), argument.spec.default.into()]);
+                } else if !argument.spec.is_option() && !argument.is_rest() {
+                    words.push(OsString::from("0001"));
+                }
+            }
+            assert!(command.parse(&words).is_ok_and(|run| run.is_some()), "{}: {words:?}", command.name);
+        }
+    }
 }

@@ -1,60 +1,127 @@
 //! `setup`: every boot.
 
-use super::{harden, open_store, options::Options};
+use super::{
+    Command, Heading, Run,
+    arguments::{Arguments, Spec},
+    init::END,
+    options::{ALSO_AS, EventLog, KEY_TIMEOUT, SECRETS_DIR, SRK_SIGNATURE, Store},
+    phases,
+};
 use crate::{
     early,
     error::{Error, Result},
     files, memory, process,
     publish::{self, Published, keyring},
-    seccomp::calls,
     secret::Secret,
     store::{Item, Truststore, read_then_lock},
 };
 use std::{
+    ffi::OsString,
     io::{ErrorKind, Read},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
-/// More is no certificate.
+pub const COMMAND: Command = Command {
+    name: "setup",
+    alias: Some("initrd-setup"),
+    about: "Read the passphrase, certificate and key from the TPM, lock PCR 7, then publish them for this boot.",
+    heading: Heading::Boot,
+    calls: Some(&[phases::TPM, phases::LOCK, phases::CHECK_SIGNATURE, phases::ADD_KEYS, phases::ATTACH_FILES]),
+    new: || Box::new(Setup::default()),
+};
+
+/// Upper bound of a manifest CA's certificate in bytes.
 const MAX_MANIFEST_CA: usize = 64 * 1024;
 
-pub fn run(options: &Options) -> Result<()> {
-    // Whatever fails from here on, PCR 7 is locked if there is a TPM to lock.
-    let first = process::is_first() && !options.exec.is_empty();
-    let mounted = if first { early::mount_all() } else { Ok(()) };
-    let hardened = harden(options, &[calls::CHECK_SIGNATURE, calls::ADD_KEYS, calls::ATTACH_FILES]);
-    let mut store = open_store(options)?;
-    let ((before, passphrase, certificate, key, manifest_ca), locked) =
-        read_then_lock(&mut store, options.on_lock_failure, |store| {
-            mounted?;
-            let before = hardened?;
-            let manifest_ca = read_manifest_ca(&options.manifest_ca)?;
-            let passphrase = store.read(Item::OsPassphrase)?;
-            let certificate = store.read(Item::Certificate)?;
-            let key = store.read(Item::PrivateKey)?;
-            Ok((before, passphrase, certificate, key, manifest_ca))
-        })?;
-    drop(store);
-    let mut files = vec![("server.crt", &certificate), ("server.key", &key)];
-    files.extend(manifest_ca.iter().map(|ca| ("manifestCA.pem", ca)));
-    let key_options = keyring::Options { also_as: &options.also_as, timeout: options.key_timeout };
-    publish::publish(
-        &locked,
-        &Published { passphrase: &passphrase, key: key_options, files: &files, directory: &options.secrets_dir },
-    )?;
-    drop((passphrase, certificate, key));
-    if options.exec.is_empty() {
-        return Ok(());
-    }
-    // The stack goes with the process, but not before the next program has its own.
-    memory::wipe_stack();
-    let failed = before.exec(&options.exec);
-    // Nobody is there to use it, and whoever comes next has not been signed for it.
-    publish::withdraw(&key_options, Some(&options.secrets_dir))?;
-    Err(failed)
+#[derive(Default)]
+struct Setup {
+    store: Store,
+    srk_signature: PathBuf,
+    event_log: EventLog,
+    secrets_dir: PathBuf,
+    manifest_ca: PathBuf,
+    also_as: Vec<String>,
+    key_timeout: Option<u32>,
+    /// Taken out by [`super::init::up_to_the_end`].
+    end: bool,
+    /// The program to become, with its arguments.
+    exec: Vec<OsString>,
 }
 
-/// The manifest CA's certificate; it is no secret, but goes the same way. Absent is fine.
+impl Run for Setup {
+    fn declare<'a>(&'a mut self, arguments: &mut Arguments<'a>) {
+        self.store.declare(arguments);
+        arguments.add(&SRK_SIGNATURE, &mut self.srk_signature);
+        self.event_log.declare(arguments);
+        arguments.add(&SECRETS_DIR, &mut self.secrets_dir);
+        arguments.add(
+            &Spec {
+                name: "--manifest-ca",
+                value: "FILE",
+                default: "/manifestCA.pem",
+                help: "a certificate to be published beside them, if it is there",
+            },
+            &mut self.manifest_ca,
+        );
+        arguments.add(&ALSO_AS, &mut self.also_as);
+        arguments.add(&KEY_TIMEOUT, &mut self.key_timeout);
+        arguments.add(&END, &mut self.end);
+        arguments.rest(
+            &Spec {
+                name: "--exec",
+                value: "PROGRAM ARG...",
+                default: "",
+                help: "become this program when all is done; as the first process of all, first mount /dev, /proc, /sys and securityfs",
+            },
+            &mut self.exec,
+        );
+    }
+
+    fn run(&self) -> Result<()> {
+        self.event_log.explained(self.hand_over(), &self.store.tpm)
+    }
+}
+
+impl Setup {
+    fn hand_over(&self) -> Result<()> {
+        // Whatever fails from here on, PCR 7 is locked if there is a TPM to lock.
+        let becomes = !self.exec.is_empty();
+        let mounted = if process::is_first() && becomes { early::mount_all() } else { Ok(()) };
+        // The next program must be able to do more.
+        let hardened = if becomes { process::harden() } else { COMMAND.harden(&self.store.tpm) };
+        let mut store = self.store.open(self.srk_signature.clone())?;
+        let ((before, passphrase, certificate, key, manifest_ca), locked) =
+            read_then_lock(&mut store, self.store.on_lock_failure, |store| {
+                mounted?;
+                let before = hardened?;
+                let manifest_ca = read_manifest_ca(&self.manifest_ca)?;
+                let passphrase = store.read(Item::OsPassphrase)?;
+                let certificate = store.read(Item::Certificate)?;
+                let key = store.read(Item::PrivateKey)?;
+                Ok((before, passphrase, certificate, key, manifest_ca))
+            })?;
+        drop(store);
+        let mut files = vec![("server.crt", &certificate), ("server.key", &key)];
+        files.extend(manifest_ca.iter().map(|ca| ("manifestCA.pem", ca)));
+        let key_options = keyring::Options { also_as: &self.also_as, timeout: self.key_timeout };
+        publish::publish(
+            &locked,
+            &Published { passphrase: &passphrase, key: key_options, files: &files, directory: &self.secrets_dir },
+        )?;
+        drop((passphrase, certificate, key));
+        if !becomes {
+            return Ok(());
+        }
+        // The stack goes with the process, but not before the next program has its own.
+        memory::wipe_stack();
+        let failed = before.exec(&self.exec);
+        // No program is there to use it, and what is started next has not been signed for it.
+        publish::withdraw(&key_options, Some(&self.secrets_dir))?;
+        Err(failed)
+    }
+}
+
+/// The manifest CA's certificate, which is no secret, but goes the same way; `None`: there is none.
 fn read_manifest_ca(path: &Path) -> Result<Option<Secret>> {
     let what = || format!("read {}", path.display());
     let (mut file, size) = match files::open(path, MAX_MANIFEST_CA) {

@@ -1,46 +1,11 @@
-//! Which system calls the phases of a command need. Those of musl and of glibc, and on both architectures, since what a
-//! library makes of an `open` is its own affair.
+//! The phases of which commands are made, and the system calls that each needs: those of musl and of glibc, on both
+//! architectures, since which call a library makes for an `open` is up to the library.
 
-use crate::tpm::Address;
-use nix::libc::{self, c_int, c_long};
-
-/// A call that may be made.
-#[derive(Clone, Copy)]
-pub struct Call {
-    /// Its number.
-    pub number: u32,
-    /// When.
-    pub condition: Condition,
-}
-
-/// What an argument, counted from 0, must be.
-#[derive(Clone, Copy)]
-pub enum Condition {
-    /// Whatever it likes.
-    Always,
-    /// This value.
-    Is(u32, u32),
-    /// None of these bits.
-    Lacks(u32, u32),
-}
-
-const fn number(number: c_long) -> u32 {
-    number as u32
-}
-
-const fn call(call: c_long) -> Call {
-    Call { number: number(call), condition: Condition::Always }
-}
-
-impl Call {
-    const fn of(self, argument: u32, value: c_int) -> Self {
-        Self { condition: Condition::Is(argument, value as u32), ..self }
-    }
-
-    const fn without(self, argument: u32, bits: c_int) -> Self {
-        Self { condition: Condition::Lacks(argument, bits as u32), ..self }
-    }
-}
+use crate::{
+    seccomp::call::{Call, call},
+    tpm::Address,
+};
+use nix::libc::{self, c_int};
 
 /// Operations of keyctl(2).
 const GET_KEYRING_ID: c_int = 0;
@@ -50,29 +15,13 @@ const SEARCH: c_int = 10;
 const SET_TIMEOUT: c_int = 15;
 const PKEY_VERIFY: c_int = 28;
 
-/// Calls by which a process becomes another one, gets at others, or at the kernel.
-pub const NEVER: &[u32] = &[
-    number(libc::SYS_execve),
-    number(libc::SYS_execveat),
-    number(libc::SYS_ptrace),
-    number(libc::SYS_process_vm_readv),
-    number(libc::SYS_process_vm_writev),
-    number(libc::SYS_bpf),
-    number(libc::SYS_init_module),
-    number(libc::SYS_finit_module),
-    number(libc::SYS_kexec_load),
-    // libc has no name for it on every architecture.
-    #[cfg(target_arch = "x86_64")]
-    number(libc::SYS_kexec_file_load),
-];
-
 /// Every command: memory that is never executable, files, the clock, messages, the end.
 pub const PROCESS: &[Call] = &[
     call(libc::SYS_read),
     call(libc::SYS_write),
     call(libc::SYS_clock_gettime),
     call(libc::SYS_clock_nanosleep),
-    // What goes on when a stopped process is continued.
+    // Made by the kernel when a stopped process is continued.
     call(libc::SYS_restart_syscall),
     call(libc::SYS_brk),
     call(libc::SYS_mmap).without(2, libc::PROT_EXEC),
@@ -102,7 +51,7 @@ pub const PROCESS: &[Call] = &[
     call(libc::SYS_exit_group),
 ];
 
-/// A conversation with the TPM, but for how it is reached: a device is a file.
+/// A conversation with the TPM, without how it is reached ([`link`]).
 pub const TPM: &[Call] = &[
     call(libc::SYS_epoll_create1),
     call(libc::SYS_epoll_ctl),
@@ -111,8 +60,7 @@ pub const TPM: &[Call] = &[
     call(libc::SYS_getrandom),
 ];
 
-/// How the TPM is reached.
-#[must_use]
+/// How the TPM is reached: a device is a file.
 pub const fn link(address: &Address) -> &'static [Call] {
     match address {
         Address::Device(_) => &[],
@@ -128,14 +76,14 @@ const INET: &[Call] = &[
     call(libc::SYS_socket).of(0, libc::AF_INET6),
 ];
 
-/// The lock: that nobody else extends a PCR meanwhile, and the end of a machine where it cannot be proven.
+/// The lock: no other process extends a PCR meanwhile, and a machine on which it cannot be proven is switched off.
 pub const LOCK: &[Call] =
     &[call(libc::SYS_flock).of(1, libc::LOCK_EX | libc::LOCK_NB), call(libc::SYS_reboot).of(2, libc::RB_POWER_OFF)];
 
-/// The kernel's asymmetric keys, when an authority must vouch for the TPM's.
+/// The kernel's asymmetric keys, when an authority must vouch for the TPM's storage root key.
 pub const CHECK_SIGNATURE: &[Call] = &[call(libc::SYS_add_key), call(libc::SYS_keyctl).of(0, PKEY_VERIFY)];
 
-/// The keyring, when the passphrase is published, and when that fails half-way.
+/// The keyring, when the passphrase is published, and when that fails halfway.
 pub const ADD_KEYS: &[Call] = &[
     call(libc::SYS_add_key),
     call(libc::SYS_keyctl).of(0, GET_KEYRING_ID),
@@ -143,7 +91,7 @@ pub const ADD_KEYS: &[Call] = &[
     call(libc::SYS_keyctl).of(0, REVOKE),
 ];
 
-/// The keyring, when it is asked what has been opened.
+/// The keyring, when it is asked which volumes have been opened.
 pub const SEARCH_KEYS: &[Call] = &[call(libc::SYS_keyctl).of(0, GET_KEYRING_ID), call(libc::SYS_keyctl).of(0, SEARCH)];
 
 /// The keyring, when the passphrase is withdrawn.
@@ -168,7 +116,7 @@ pub const ATTACH_FILES: &[Call] = &[
     call(libc::SYS_mkdirat),
 ];
 
-/// The tmpfs, when a file of it is replaced, or all of it is withdrawn.
+/// The tmpfs, when a file in it is replaced, or all of it is withdrawn.
 pub const REMOVE_FILES: &[Call] = &[
     call(libc::SYS_statfs),
     call(libc::SYS_ftruncate),
