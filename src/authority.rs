@@ -4,26 +4,19 @@
 //! The kernel reads the certificate and checks the signature (keyctl_pkey_verify(3)), as it does for its modules: not
 //! a line of cryptography is added here for it.
 
-#![allow(unsafe_code, reason = "add_key(2) and keyctl(2) for asymmetric keys, which no library here wraps")]
-
 use crate::{
     digest::{Digest, hash},
     error::{Error, Kind, Result},
     files,
     identity::Public,
+    keyring::asymmetric::PublicKey,
     tpm2::StorageKey,
 };
-use nix::{
-    errno::Errno,
-    libc::{SYS_add_key, SYS_keyctl, c_int, syscall},
-};
-use std::{ffi::CStr, io, path::Path};
+use nix::errno::Errno;
+use std::{io, path::Path};
 
 /// More is no signature: RSA of 4096 bits has 512 bytes.
 const MAX_SIGNATURE: usize = 1024;
-/// The keyring that ends with the process.
-const KEY_SPEC_PROCESS_KEYRING: c_int = -2;
-const KEYCTL_PKEY_VERIFY: c_int = 28;
 
 /// What is being done, in messages.
 const WHAT: &str = "trust the TPM's storage root key";
@@ -74,43 +67,14 @@ fn has_signed(certificate: &[u8], digest: &Digest, signature: &[u8]) -> Result<b
         Public::Rsa { .. } => c"enc=pkcs1 hash=sha256",
         Public::Other(..) => c"enc=x962 hash=sha256",
     };
-    let key = add(&der).map_err(|errno| match errno {
+    let key = PublicKey::of_certificate(&der).map_err(|errno| match errno {
         Errno::EBADMSG | Errno::EINVAL | Errno::EKEYREJECTED => corrupt("the kernel finds it malformed"),
         other => unable(other),
     })?;
-    match verify(key, encoding, digest, signature) {
+    match key.verify(encoding, digest, signature) {
         Ok(()) => Ok(true),
         // Malformed, or another's.
         Err(Errno::EKEYREJECTED | Errno::EBADMSG | Errno::EINVAL) => Ok(false),
         Err(other) => Err(unable(other)),
     }
-}
-
-/// Gives the kernel a certificate, and returns the key's serial number. Both end with the process.
-fn add(der: &[u8]) -> nix::Result<i32> {
-    let (kind, description) = (c"asymmetric", c"trust:authority");
-    // SAFETY: two strings that end with a zero, and as many bytes as it is told; the kernel copies them all.
-    let serial = unsafe {
-        syscall(SYS_add_key, kind.as_ptr(), description.as_ptr(), der.as_ptr(), der.len(), KEY_SPEC_PROCESS_KEYRING)
-    };
-    Errno::result(serial).and_then(|serial| i32::try_from(serial).map_err(|_| Errno::EOVERFLOW))
-}
-
-/// `struct keyctl_pkey_params` (linux/keyctl.h).
-#[repr(C)]
-struct Params {
-    key: i32,
-    digest_size: u32,
-    signature_size: u32,
-    spare: [u32; 7],
-}
-
-/// Has the kernel check a signature over a digest.
-fn verify(key: i32, encoding: &CStr, digest: &Digest, signature: &[u8]) -> nix::Result<()> {
-    let size = |bytes: &[u8]| u32::try_from(bytes.len()).map_err(|_| Errno::EINVAL);
-    let params = Params { key, digest_size: size(digest)?, signature_size: size(signature)?, spare: [0; 7] };
-    let (operation, params, encoding) = (KEYCTL_PKEY_VERIFY, &raw const params, encoding.as_ptr());
-    // SAFETY: the parameters say how many bytes there are behind the two pointers; all are read alone.
-    let outcome = unsafe { syscall(SYS_keyctl, operation, params, encoding, digest.as_ptr(), signature.as_ptr()) };
-    Errno::result(outcome).map(drop)
 }

@@ -31,6 +31,7 @@ pub mod guard;
 #[cfg(feature = "host")]
 pub mod host;
 pub mod identity;
+mod keyring;
 pub mod luks;
 pub mod measure;
 mod measure_log;

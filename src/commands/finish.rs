@@ -14,7 +14,7 @@ use crate::{
     luks::backing,
     policy::pcr7data::Pcr7Data,
     process,
-    publish::{self, Withdrawn, keyring, tmpfs},
+    publish::{self, Withdrawn, passphrase, tmpfs},
     seccomp::call::Call,
     tpm2::key_file,
 };
@@ -95,7 +95,7 @@ impl Run for Finish {
         } else {
             COMMAND.confine(&[])
         };
-        let key = keyring::Options { also_as: &self.also_as, timeout: None };
+        let key = passphrase::Options { also_as: &self.also_as, timeout: None };
         let everything = || publish::withdraw(&key, Some(&self.secrets_dir));
         // Nothing is left to a root that an attacker has brought.
         if let Some(Err(error)) = self.root.as_deref().map(backing::check) {

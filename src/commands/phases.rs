@@ -2,6 +2,7 @@
 //! architectures, since which call a library makes for an `open` is up to the library.
 
 use crate::{
+    keyring::asymmetric::KEYCTL_PKEY_VERIFY,
     seccomp::call::{Call, call},
     tpm::Address,
 };
@@ -13,7 +14,6 @@ const REVOKE: c_int = 3;
 const UNLINK: c_int = 9;
 const SEARCH: c_int = 10;
 const SET_TIMEOUT: c_int = 15;
-const PKEY_VERIFY: c_int = 28;
 
 /// Every command: memory that is never executable, files, the clock, messages, the end.
 pub const PROCESS: &[Call] = &[
@@ -81,7 +81,7 @@ pub const LOCK: &[Call] =
     &[call(libc::SYS_flock).of(1, libc::LOCK_EX | libc::LOCK_NB), call(libc::SYS_reboot).of(2, libc::RB_POWER_OFF)];
 
 /// The kernel's asymmetric keys, when an authority must vouch for the TPM's storage root key.
-pub const CHECK_SIGNATURE: &[Call] = &[call(libc::SYS_add_key), call(libc::SYS_keyctl).of(0, PKEY_VERIFY)];
+pub const CHECK_SIGNATURE: &[Call] = &[call(libc::SYS_add_key), call(libc::SYS_keyctl).of(0, KEYCTL_PKEY_VERIFY)];
 
 /// The keyring, when the passphrase is published, and when that fails halfway.
 pub const ADD_KEYS: &[Call] = &[

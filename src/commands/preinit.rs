@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    publish::keyring,
+    publish::passphrase,
     store::{Truststore, read_then_lock},
 };
 use std::path::PathBuf;
@@ -54,7 +54,7 @@ impl Preinit {
             store.renew_os_passphrase()
         })?;
         drop(store);
-        let key = keyring::Options { also_as: &self.also_as, timeout: self.key_timeout };
-        keyring::add(&locked, &passphrase, &key).map(|_| ())
+        let key = passphrase::Options { also_as: &self.also_as, timeout: self.key_timeout };
+        passphrase::publish(&locked, &passphrase, &key).map(|_| ())
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     early,
     error::{Error, Result},
     files, memory, process,
-    publish::{self, Published, keyring},
+    publish::{self, Published, passphrase},
     secret::Secret,
     store::{Item, Truststore, read_then_lock},
 };
@@ -103,7 +103,7 @@ impl Setup {
         drop(store);
         let mut files = vec![("server.crt", &certificate), ("server.key", &key)];
         files.extend(manifest_ca.iter().map(|ca| ("manifestCA.pem", ca)));
-        let key_options = keyring::Options { also_as: &self.also_as, timeout: self.key_timeout };
+        let key_options = passphrase::Options { also_as: &self.also_as, timeout: self.key_timeout };
         publish::publish(
             &locked,
             &Published { passphrase: &passphrase, key: key_options, files: &files, directory: &self.secrets_dir },

@@ -4,7 +4,7 @@ use super::header::{self, Header, WayIn};
 use crate::{
     digest,
     error::{Error, Kind, Result},
-    publish::keyring,
+    publish::passphrase,
 };
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use std::{
@@ -100,7 +100,7 @@ impl Verified {
     /// # Errors
     /// [`Kind::Refused`].
     pub fn check_way_in(&self) -> Result<()> {
-        let (why, remedy) = match self.header.way_in(keyring::DESCRIPTION) {
+        let (why, remedy) = match self.header.way_in(passphrase::DESCRIPTION) {
             WayIn::Open => return Ok(()),
             WayIn::NoToken => (
                 "no token of its header leads from machine:luks to a keyslot",

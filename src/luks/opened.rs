@@ -1,7 +1,6 @@
 //! Which volumes this boot has opened: a note in root's user keyring, where no udev rule and no disk can write.
 
-use crate::error::{Error, Kind, Result};
-use linux_keyutils::{KeyError, KeyRing, KeyRingIdentifier};
+use crate::{error::Result, keyring::user::UserKeyring};
 
 /// What the device-mapper UUID of a LUKS2 volume begins with, as cryptsetup sets it.
 pub const UUID_PREFIX: &str = "CRYPT-LUKS2-";
@@ -17,28 +16,17 @@ pub fn dm_uuid(volume: &str, name: &str) -> String {
 /// Notes that the volume of this device-mapper UUID is being opened.
 ///
 /// # Errors
-/// [`Kind::System`].
+/// [`crate::error::Kind::System`].
 pub fn record(uuid: &str) -> Result<()> {
-    let added = keyring().and_then(|ring| ring.add_key(&format!("{DESCRIPTION}{uuid}"), "opened"));
-    added.map(|_| ()).map_err(|why| failed("note which volume is opened", why))
+    let ring = UserKeyring::open("note which volume is opened")?;
+    ring.add(&format!("{DESCRIPTION}{uuid}"), b"opened", None).map(|_| ())
 }
 
 /// Whether that has been noted.
 ///
 /// # Errors
-/// [`Kind::System`].
+/// [`crate::error::Kind::System`].
 pub fn is_recorded(uuid: &str) -> Result<bool> {
-    match keyring().and_then(|ring| ring.search(&format!("{DESCRIPTION}{uuid}"))) {
-        Ok(_) => Ok(true),
-        Err(KeyError::KeyDoesNotExist | KeyError::KeyExpired | KeyError::KeyRevoked) => Ok(false),
-        Err(why) => Err(failed("ask which volumes have been opened", why)),
-    }
-}
-
-fn keyring() -> std::result::Result<KeyRing, KeyError> {
-    KeyRing::from_special_id(KeyRingIdentifier::User, true)
-}
-
-fn failed(what: &'static str, why: KeyError) -> Error {
-    Error::new(Kind::System, what, why.to_string())
+    let ring = UserKeyring::open("ask which volumes have been opened")?;
+    Ok(ring.search(&format!("{DESCRIPTION}{uuid}"))?.is_some())
 }

@@ -3,7 +3,7 @@
 use super::header::Header;
 use crate::{
     error::{Error, Kind, Result},
-    publish::keyring,
+    publish::passphrase,
 };
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -21,7 +21,7 @@ impl Key {
     /// # Errors
     /// [`Kind::Refused`]: there is no passphrase; [`Kind::System`].
     pub fn from_keyring() -> Result<Self> {
-        keyring::derive(PURPOSE).map(Self)
+        passphrase::derive(PURPOSE).map(Self)
     }
 
     /// HMAC-SHA-256 over what the seal of `header` covers.

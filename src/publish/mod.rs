@@ -1,7 +1,7 @@
 //! Handing over: the kernel keyring for the passphrase, a private tmpfs for
 //! the certificate and its key. Nothing here runs before the store is locked.
 
-pub mod keyring;
+pub mod passphrase;
 pub mod tmpfs;
 
 use crate::{error::Result, secret::Secret, store::Locked};
@@ -12,7 +12,7 @@ pub struct Published<'a> {
     /// The passphrase of the operating system's LUKS volume.
     pub passphrase: &'a Secret,
     /// How it is to be found in the keyring.
-    pub key: keyring::Options<'a>,
+    pub key: passphrase::Options<'a>,
     /// The files, by name.
     pub files: &'a [(&'a str, &'a Secret)],
     /// Where they are to be found.
@@ -26,7 +26,7 @@ pub struct Published<'a> {
 /// [`crate::error::Kind::System`]; what had been published is withdrawn.
 pub fn publish(locked: &Locked, what: &Published<'_>) -> Result<()> {
     let mount = tmpfs::build(locked, what.files)?;
-    let keys = keyring::add(locked, what.passphrase, &what.key)?;
+    let keys = passphrase::publish(locked, what.passphrase, &what.key)?;
     mount.attach(what.directory).inspect_err(|_| keys.withdraw())
 }
 
@@ -45,8 +45,8 @@ pub struct Withdrawn {
 ///
 /// # Errors
 /// [`crate::error::Kind::System`]: something is still there.
-pub fn withdraw(key: &keyring::Options<'_>, directory: Option<&Path>) -> Result<Withdrawn> {
-    let keys = keyring::revoke(key);
+pub fn withdraw(key: &passphrase::Options<'_>, directory: Option<&Path>) -> Result<Withdrawn> {
+    let keys = passphrase::revoke(key);
     let mounts = directory.map_or(Ok(0), tmpfs::remove);
     Ok(Withdrawn { keys: keys?, mounts: mounts? })
 }

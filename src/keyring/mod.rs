@@ -1,0 +1,5 @@
+//! The kernel's keys (keyrings(7)): how they are added, found, used and revoked. What may be published in them, and when,
+//! is for [`crate::publish`] to say.
+
+pub mod asymmetric;
+pub mod user;
