@@ -11,16 +11,16 @@ fn a_tpm_provisioned_with_tpm2_tools_gives_its_secrets() {
         let machine = Machine::with(Swtpm::new(), Identity::rsa(2048));
         let layout = Layout { srk, ..Layout::default() };
         provision_with_tools(&machine.tpm, &machine.keyset, &machine.identity, &layout);
-        let script = "trust setup\nsecret machine:luks >/cell/passphrase
+        let script = "trust setup\nsecret machine:luks >/sandbox/passphrase
             cmp /priv/factory/secure/server.crt $CERT\ncmp /priv/factory/secure/server.key $KEY";
         machine.boot(Boot::Production, script).ok();
-        let passphrase = || fs::read_to_string(machine.cell.dir().join("passphrase")).expect("written");
+        let passphrase = || fs::read_to_string(machine.sandbox.dir().join("passphrase")).expect("written");
         assert_eq!(passphrase(), layout.os_passphrase, "srk: {srk}");
 
         // A new one can be written over it, in the size that it was defined with.
-        machine.boot(Boot::Production, "trust preinit\nsecret machine:luks >/cell/installed").ok();
+        machine.boot(Boot::Production, "trust preinit\nsecret machine:luks >/sandbox/installed").ok();
         machine.boot(Boot::Production, script).ok();
-        assert_eq!(passphrase(), fs::read_to_string(machine.cell.dir().join("installed")).expect("written"));
+        assert_eq!(passphrase(), fs::read_to_string(machine.sandbox.dir().join("installed")).expect("written"));
         assert_ne!(passphrase(), layout.os_passphrase);
     }
 }

@@ -10,11 +10,11 @@ fn finish_withdraws_every_secret() {
         r#"
         trust setup --also-as cryptsetup
         key=$(keyctl search @u user machine:luks)
-        # Somebody holds it in a keyring of his own, too.
+        # Another process holds it in its own keyring, too.
         ring=$(keyctl newring holder @s)
         keyctl link "$key" "$ring"
         env -i "$TRUST" finish --also-as cryptsetup --verbose
-        # He gets nothing for it any more.
+        # It gets nothing for it any more.
         try key keyctl pipe "$key"
         keyctl unlink "$ring" @s
         published
@@ -139,7 +139,7 @@ fn the_executed_program_inherits_no_hardening() {
 fn a_program_that_cannot_be_executed_gets_no_secrets() {
     let machine = Machine::provisioned();
     machine.boot(Boot::Production, "try status trust setup --exec /nonsense argument\npublished").refused(15);
-    // An argument of the next program is none of ours.
+    // An argument of the next program is not one of ours.
     let run = machine.boot(Boot::Production, "trust setup --exec /bin/echo --wait nonsense -- --exec");
     assert_eq!(run.ok().stdout, "--wait nonsense -- --exec\n");
     machine.boot(Boot::Production, "try status trust setup --exec\npublished").refused(2);

@@ -1,4 +1,4 @@
-//! Certificates and keys as people have them: what is stored, byte for byte, and what is refused.
+//! Certificates and keys in their common forms: what is stored, byte for byte, and what is refused.
 
 use harness::{Boot, Identity, Machine, Swtpm, openssl};
 use std::fs;

@@ -9,9 +9,9 @@ const FORMAT: &str = r#"
 format() {
     secret machine:luks >/run/passphrase
     "$@" cryptsetup luksFormat --batch-mode --type luks2 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 \
-        --key-file /run/passphrase /cell/volume
+        --key-file /run/passphrase /sandbox/volume
 }
-opens() { cryptsetup open --test-passphrase --token-only /cell/volume; }
+opens() { cryptsetup open --test-passphrase --token-only /sandbox/volume; }
 "#;
 
 /// An installer's boot, or a boot of what it has installed.
@@ -24,7 +24,7 @@ fn boot(machine: &Machine, script: &str) -> Run {
 
 /// Installs; the power fails behind it.
 fn install(machine: &Machine) {
-    let script = "trust preinit\nformat\ncryptsetup token add --key-description machine:luks /cell/volume";
+    let script = "trust preinit\nformat\ncryptsetup token add --key-description machine:luks /sandbox/volume";
     boot(machine, script).ok();
 }
 
@@ -39,7 +39,7 @@ fn is_installed(machine: &Machine, what: &str) {
 fn an_interrupted_installation_is_completed_by_the_next() {
     let machine = Machine::with(Swtpm::new(), Identity::ec("P-256"));
     machine.provision();
-    let volume = machine.cell.dir().join("volume");
+    let volume = machine.sandbox.dir().join("volume");
     fs::File::create(&volume).and_then(|file| file.set_len(32 << 20)).expect("writable");
     install(&machine);
     is_installed(&machine, "uncut");

@@ -1,7 +1,7 @@
 //! `finish --key-to-tpm`: from then on the private key is of use to this TPM alone, and OpenSSL serves TLS with it.
 
 use harness::{
-    Action, Boot, Identity, Layout, Machine, Needles, Response, Run, Swtpm, Witness, cc, find, openssl, unhex,
+    Action, Boot, Identity, Layout, Machine, MemoryProbe, Response, Run, SecretSearch, Swtpm, cc, find, openssl, unhex,
 };
 use std::{
     fs,
@@ -15,7 +15,7 @@ const FUNCTIONS: &str = include_str!("data/key_to_tpm.sh");
 fn with(tpm: Swtpm, identity: Identity) -> Machine {
     let mut machine = Machine::with(tpm, identity);
     let tools = machine.tpm.tools().tcti();
-    machine.cell.set("TOOLS", tools);
+    machine.sandbox.set("TOOLS", tools);
     machine
 }
 
@@ -30,23 +30,23 @@ fn boot(machine: &Machine, script: &str) -> Run {
 }
 
 /// What only the private key has.
-fn needles(identity: &Identity) -> Needles {
-    let mut needles = Needles::new();
+fn search(identity: &Identity) -> SecretSearch {
+    let mut search = SecretSearch::new();
     for number in identity.private_numbers() {
-        needles.add("private key", &number);
+        search.add("private key", &number);
     }
-    needles
+    search
 }
 
 /// What is in a `TSS2 PRIVATE KEY`: `TPM2B_PUBLIC` and `TPM2B_PRIVATE`, as files for tpm2-tools.
 fn unpack(machine: &Machine, file: &str) -> [PathBuf; 2] {
-    let file = machine.cell.dir().join(file);
+    let file = machine.sandbox.dir().join(file);
     let fields = openssl(&["asn1parse", "-in", file.to_str().expect("text")]);
     let strings = fields.lines().filter(|line| line.contains("OCTET STRING"));
     let bytes: Vec<_> = strings.map(|line| unhex(line.split("[HEX DUMP]:").nth(1).expect("bytes").trim())).collect();
     assert_eq!(bytes.len(), 2, "{fields}");
     ["public", "private"].map(|name| {
-        let path = machine.cell.dir().join(name);
+        let path = machine.sandbox.dir().join(name);
         fs::write(&path, &bytes[usize::from(name == "private")]).expect("a writable directory");
         path
     })
@@ -56,12 +56,12 @@ fn unpack(machine: &Machine, file: &str) -> [PathBuf; 2] {
 fn life(identity: Identity, signature: &str) {
     let machine = provisioned(identity);
     machine.wire.take();
-    let secret = needles(&machine.identity);
+    let secret = search(&machine.identity);
     let run = boot(
         &machine,
         r#"
         trust setup --also-as cryptsetup
-        # Whoever has it open keeps it, but finds nothing in it.
+        # A process that has it open keeps it, but finds nothing in it.
         exec 8<$SECURE/server.key
         finish --also-as cryptsetup
         echo "held $(wc -c <&8)"
@@ -74,10 +74,10 @@ fn life(identity: Identity, signature: &str) {
         tls 1_3 options
         tls 1_2 file
         # A second run has nothing to do, and does no harm.
-        cp $SECURE/server.key /cell/bound.key
+        cp $SECURE/server.key /sandbox/bound.key
         finish
-        cmp $SECURE/server.key /cell/bound.key
-        find /priv /run /dev/shm -type f -exec cat {} + >/cell/everything
+        cmp $SECURE/server.key /sandbox/bound.key
+        find /priv /run /dev/shm -type f -exec cat {} + >/sandbox/everything
         env -i "$TRUST" finish
         published
         "#,
@@ -92,7 +92,7 @@ fn life(identity: Identity, signature: &str) {
     let wire = machine.wire.bytes();
     assert!(wire.len() > 4000, "only {} bytes were recorded", wire.len());
     assert_eq!(secret.found(&wire), [].into(), "the key crosses the wire in clear");
-    let everything = fs::read(machine.cell.dir().join("everything")).expect("written");
+    let everything = fs::read(machine.sandbox.dir().join("everything")).expect("written");
     assert!(find(&everything, b"TSS2 PRIVATE KEY").is_some());
     assert_eq!(secret.found(&everything), [].into(), "the key is left in a file");
 
@@ -107,7 +107,7 @@ fn life(identity: Identity, signature: &str) {
     tools.flush();
 
     // It goes on to be of use after a restart, to this TPM.
-    boot(&machine, "same /cell/bound.key").ok();
+    boot(&machine, "same /sandbox/bound.key").ok();
     let [public, private] = unpack(&machine, "bound.key");
     let [public, private] = [&public, &private].map(|path| path.to_str().expect("text"));
     let load = ["-C", "0x81000001", "-u", public, "-r", private, "-c", "bound.ctx"];
@@ -158,7 +158,7 @@ fn a_p_384_key_is_moved_into_the_tpm() {
     life(Identity::ec("P-384"), "ECDSA");
 }
 
-/// Can the search for policies above fail? A key with the policy that they name does go out.
+/// The negative tests above can fail: a key with the policy that they name does leave the TPM.
 #[test]
 fn a_duplicable_key_is_duplicated_by_tpm2_tools() {
     let tpm = Swtpm::new();
@@ -182,13 +182,13 @@ fn a_duplicable_key_is_duplicated_by_tpm2_tools() {
 #[test]
 fn common_key_formats_are_moved_into_the_tpm() {
     let machine = provisioned(Identity::ec("P-256"));
-    let keys = machine.cell.dir().join("keys");
+    let keys = machine.sandbox.dir().join("keys");
     fs::create_dir(&keys).expect("a writable directory");
     // Private keys without their public half; a scalar that begins with zeros, with and without them.
     let run = boot(
         &machine,
         r#"
-        cd /cell/keys
+        cd /sandbox/keys
         make() { openssl req -new -x509 -sha256 -days 10 -subj /CN=x -key $1.key -out $1.crt 2>/dev/null; }
         ec() { openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:$1; }
         openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 2>/dev/null >pkcs8.key; make pkcs8
@@ -209,7 +209,7 @@ fn common_key_formats_are_moved_into_the_tpm() {
         openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:4096 2>/dev/null >rsa4096.key; make rsa4096
         openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_pubexp:3 2>/dev/null >e3.key; make e3
         openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_primes:3 2>/dev/null >three.key; make three
-        # Nobody can see that these do not belong together, but for the TPM.
+        # Only the TPM can tell that these do not match.
         ec P-256 >x.key; make x
         cp alone.key foreign.key; cp x.crt foreign.crt
         cp pkcs8.key other.key; cp x.crt other.crt
@@ -221,12 +221,12 @@ fn common_key_formats_are_moved_into_the_tpm() {
     let attempt = |name: &str| {
         let script = r#"
             trust setup
-            cat /cell/keys/$NAME.crt >$SECURE/server.crt
-            cat /cell/keys/$NAME.key >$SECURE/server.key
+            cat /sandbox/keys/$NAME.crt >$SECURE/server.crt
+            cat /sandbox/keys/$NAME.key >$SECURE/server.key
             try status finish
             if [ -e $SECURE/server.key ]; then
                 [ "$(kind)" = bound ]
-                CERT=/cell/keys/$NAME.crt same $SECURE/server.key
+                CERT=/sandbox/keys/$NAME.crt same $SECURE/server.key
                 env -i "$TRUST" finish
             fi
             published"#;
@@ -267,7 +267,7 @@ fn finish_without_a_published_key_is_refused() {
     let run = boot(&machine, "try status finish\npublished");
     run.refused(12);
     assert!(run.stderr.contains("trust setup"), "{run:#?}");
-    // A directory of a disk is none of ours: what is in it stays.
+    // A directory on a disk is not ours: its contents stay.
     let run = boot(
         &machine,
         r#"mkdir -p $SECURE
@@ -301,7 +301,7 @@ fn a_tpm_without_a_storage_root_key_is_refused_with_a_remedy() {
     let run = boot(
         &machine,
         &format!(
-            "export TPM2TOOLS_TCTI=$TOOLS\ncd /cell\n{remedy} >&2\ntpm2_flushcontext -t\ntrust setup\nfinish\necho kind $(kind)"
+            "export TPM2TOOLS_TCTI=$TOOLS\ncd /sandbox\n{remedy} >&2\ntpm2_flushcontext -t\ntrust setup\nfinish\necho kind $(kind)"
         ),
     );
     assert_eq!(run.ok().value("kind"), "bound", "{run:#?}");
@@ -360,18 +360,18 @@ fn finish_killed_at_any_command_leaves_one_whole_key() {
 fn nothing_secret_is_left_in_memory() {
     for identity in [Identity::rsa(2048), Identity::ec("P-256")] {
         let machine = provisioned(identity);
-        let secret = needles(&machine.identity);
-        let witness = Arc::new(Mutex::new(None));
-        let hook = witness.clone();
+        let secret = search(&machine.identity);
+        let memory_probe = Arc::new(Mutex::new(None));
+        let hook = memory_probe.clone();
         machine.wire.on_command(move |command| {
             if command.code() == cc::IMPORT {
-                *hook.lock().expect("no panic") = Some(Witness::attach(command.sender.expect("a unix socket")));
+                *hook.lock().expect("no panic") = Some(MemoryProbe::attach(command.sender.expect("a unix socket")));
             }
             Action::Forward
         });
         boot(&machine, "trust setup\nfinish").ok();
         machine.wire.be_honest();
-        let remains = witness.lock().expect("no panic").take().expect("it was attached to").remains();
+        let remains = memory_probe.lock().expect("no panic").take().expect("it was attached to").remains();
         let sizes: usize = remains.memory.iter().map(|(_, bytes)| bytes.len()).sum();
         assert!(sizes > 10_000, "only {sizes} bytes of memory were seen");
         for (mapping, bytes) in &remains.memory {

@@ -22,9 +22,9 @@ fn a_provisioned_machine_is_installed_and_boots() {
     let first = passphrase_by_tools(&machine);
     assert!(is_passphrase(&first));
 
-    let installer = machine.boot(Boot::Production, "trust preinit\nsecret machine:luks >/cell/installer");
+    let installer = machine.boot(Boot::Production, "trust preinit\nsecret machine:luks >/sandbox/installer");
     installer.ok();
-    let installed = fs::read(machine.cell.dir().join("installer")).expect("written");
+    let installed = fs::read(machine.sandbox.dir().join("installer")).expect("written");
     assert!(is_passphrase(&installed));
     assert_ne!(installed, first, "preinit makes a new passphrase");
 
@@ -33,13 +33,13 @@ fn a_provisioned_machine_is_installed_and_boots() {
             Boot::Production,
             r#"
             trust setup
-            secret machine:luks >/cell/passphrase
-            cp /priv/factory/secure/server.crt /priv/factory/secure/server.key /cell/
+            secret machine:luks >/sandbox/passphrase
+            cp /priv/factory/secure/server.crt /priv/factory/secure/server.key /sandbox/
             echo "found $(ls -A /priv/factory/secure | tr '\n' ' ')"
             "#,
         );
         run.ok();
-        let file = |name: &str| fs::read(machine.cell.dir().join(name)).expect("written");
+        let file = |name: &str| fs::read(machine.sandbox.dir().join(name)).expect("written");
         assert_eq!(file("passphrase"), installed, "boot {boot}");
         assert_eq!(file("server.crt"), fs::read(machine.identity.cert()).expect("made"));
         assert_eq!(file("server.key"), fs::read(machine.identity.key()).expect("made"));

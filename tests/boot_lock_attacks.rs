@@ -1,4 +1,4 @@
-//! Somebody on the wire who does not want PCR 7 to be locked.
+//! An attacker on the wire who keeps PCR 7 from being locked.
 
 use harness::{Action, Boot, Command, End, Machine, Response, cc};
 
@@ -24,7 +24,7 @@ fn with_empty_hmac() -> Vec<u8> {
     Response::with(0x8002, 0, &[&4u32.to_be_bytes()[..], &0u32.to_be_bytes(), &[0, 0, 1, 0, 0]].concat()).0
 }
 
-/// Runs both commands against somebody who answers for the TPM when PCR 7 is to be extended.
+/// Runs both commands against an attacker who answers for the TPM when PCR 7 is to be extended.
 fn attacked(what: &str, attack: impl Fn() -> Action + Clone + Send + 'static) {
     let machine = Machine::provisioned();
     for command in ["setup", "preinit", "lock"] {
@@ -175,7 +175,7 @@ fn an_extension_of_another_pcr_is_refused() {
     machine.boot(Boot::Production, "try status trust setup\npublished").refused(16);
 }
 
-/// A program that is interrupted between reading and locking has nothing to say in the matter.
+/// A program that is interrupted between reading and locking locks all the same.
 #[test]
 fn signals_do_not_prevent_the_lock() {
     let machine = Machine::provisioned();

@@ -1,7 +1,7 @@
-//! What is in the memory of a program that has read the secrets: one copy of each, locked, that nobody else may look at.
+//! The memory of a program that has read the secrets: one copy of each, locked, which no other process may read.
 #![cfg(target_arch = "x86_64")]
 
-use harness::{Action, Boot, Identity, Machine, Remains, Swtpm, Witness, cc, find, read_with_tools};
+use harness::{Action, Boot, Identity, Machine, MemoryProbe, Snapshot, Swtpm, cc, find, read_with_tools};
 use nix::libc;
 use std::{
     fs,
@@ -14,19 +14,19 @@ use std::{
 const CALLS: &[i64] = &[libc::SYS_fsopen, libc::SYS_add_key, libc::SYS_move_mount];
 
 /// A moment, and what the program was then.
-type Phase = (&'static str, Remains);
+type Phase = (&'static str, Snapshot);
 
 /// What a program is when it says these to its TPM, when it begins to publish, and at its end.
 fn phases(machine: &Machine, boot: Boot, script: &str, commands: &'static [(u32, &'static str)]) -> Vec<Phase> {
-    let (seen, witness) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(None)));
-    let (see, follow) = (seen.clone(), witness.clone());
+    let (seen, memory_probe) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(None)));
+    let (see, follow) = (seen.clone(), memory_probe.clone());
     machine.wire.on_command(move |command| {
         if let Some((code, name)) = commands.iter().find(|(code, _)| *code == command.code()) {
             let pid = command.sender.expect("a unix socket");
             // It waits for the answer, which it gets when it has been looked at.
-            see.lock().expect("no panic").push((*name, Remains::of(pid)));
+            see.lock().expect("no panic").push((*name, Snapshot::of(pid)));
             if *code == cc::PCR_EVENT {
-                *follow.lock().expect("no panic") = Some(Witness::attach_at(pid, CALLS));
+                *follow.lock().expect("no panic") = Some(MemoryProbe::attach_at(pid, CALLS));
             }
         }
         Action::Forward
@@ -34,8 +34,8 @@ fn phases(machine: &Machine, boot: Boot, script: &str, commands: &'static [(u32,
     machine.boot(boot, script).ok();
     machine.wire.be_honest();
     let mut phases: Vec<Phase> = std::mem::take(&mut *seen.lock().expect("no panic"));
-    let witness = witness.lock().expect("no panic").take().expect("PCR 7 was locked");
-    phases.extend(witness.all().into_iter().map(|(call, remains)| {
+    let memory_probe = memory_probe.lock().expect("no panic").take().expect("PCR 7 was locked");
+    phases.extend(memory_probe.all().into_iter().map(|(call, remains)| {
         let name = match call {
             Some(libc::SYS_fsopen) => "the tmpfs is made",
             Some(libc::SYS_add_key) => "the passphrase is published",
@@ -62,7 +62,7 @@ fn passphrase(machine: &Machine) -> Vec<u8> {
 }
 
 /// How often it is in there, on the stack and elsewhere.
-fn copies(remains: &Remains, secret: &[u8]) -> (usize, usize) {
+fn copies(remains: &Snapshot, secret: &[u8]) -> (usize, usize) {
     let (mut stack, mut elsewhere) = (0, 0);
     for (mapping, bytes) in &remains.memory {
         let count = if mapping.ends_with("[stack]") { &mut stack } else { &mut elsewhere };
@@ -146,13 +146,13 @@ fn provisioned_secrets_are_wiped_from_memory() {
     }
 }
 
-/// Somebody of the same uid with the same capabilities, short of those to look into whatever he likes, while
-/// the program has the secrets.
+/// A process of the same uid with the same capabilities, but those to read any process' memory, tries while the program
+/// has the secrets.
 #[test]
 fn other_processes_cannot_read_its_memory() {
     let machine = Machine::with(Swtpm::new(), Identity::ec("P-256"));
     machine.provision();
-    let (has_them, looked) = (machine.cell.dir().join("has-them"), machine.cell.dir().join("looked"));
+    let (has_them, looked) = (machine.sandbox.dir().join("has-them"), machine.sandbox.dir().join("looked"));
     machine.wire.on_command(move |command| {
         if command.code() == cc::PCR_EVENT {
             fs::write(&has_them, command.sender.expect("a unix socket").to_string()).expect("a writable directory");
@@ -175,26 +175,26 @@ fn other_processes_cannot_read_its_memory() {
             try "$1-trace" $less timeout --preserve-status 2 strace -qq -o /dev/null -e trace=none -p $2
         }
         $less sleep 60 &
-        # Until then it has what the onlooker lacks, and is closed to him as well.
+        # Until then it has what the other process lacks, and is closed to it as well.
         until [ "$(cat /proc/$!/comm)" = sleep ]; do sleep 0.1; done
         look sleep $!
         ulimit -S -c "$(ulimit -H -c)"
         $less env -i "$TRUST" preinit --tcti "$TCTI" --pcr7data "$PCR7DATA" --on-lock-failure=exit &
-        until [ -s /cell/has-them ]; do sleep 0.1; done
+        until [ -s /sandbox/has-them ]; do sleep 0.1; done
         look trust $!
         echo "core $(grep '^Max core file size' /proc/$!/limits | awk '{ print $5 }')"
-        touch /cell/looked
+        touch /sandbox/looked
         wait $!
         published
         "#,
     );
     assert_eq!(run.ok().value("published"), " keyring", "{run:#?}");
-    // Some kernels let nobody trace but the parent.
+    // Some kernels allow only the parent to trace.
     for way in ["environ", "maps"] {
         assert_eq!(run.value(&format!("sleep-{way}")), "0", "an attack that never succeeds proves nothing: {run:#?}");
     }
     for way in ["environ", "maps", "mem", "trace"] {
-        assert_ne!(run.value(&format!("trust-{way}")), "0", "somebody looks into it by its {way}: {run:#?}");
+        assert_ne!(run.value(&format!("trust-{way}")), "0", "another process reads its {way}: {run:#?}");
     }
     assert_eq!(run.value("core"), "0", "it may leave a core");
 }

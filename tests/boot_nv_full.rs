@@ -4,7 +4,7 @@ use harness::{Boot, Machine, Tools};
 
 const PROVISION: &str = "try status trust provision \"$CERT\" \"$KEY\"\npublished";
 
-/// Defines indices of somebody else's until there is no room for one of `size` bytes, and returns them.
+/// Defines foreign indices until there is no room for one of `size` bytes, and returns them.
 fn fill(tools: &Tools, first: u32, size: &str) -> Vec<String> {
     let mut indices = Vec::new();
     loop {

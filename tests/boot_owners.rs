@@ -1,4 +1,4 @@
-//! An attacker who has been at the TPM before its owner, or in its owner's place: what they left is not taken for the
+//! An attacker who had the TPM before its owner, or in its owner's place: what they left is not taken for the
 //! owner's work, and gives them nothing afterwards.
 
 use harness::{
@@ -122,7 +122,7 @@ fn keep_key(machine: &Machine, hierarchy: &str) -> String {
     name.to_owned()
 }
 
-/// The attacker knows what is public of the machine, policies and certificate, and what the TPM shows everybody.
+/// The attacker knows what is public of the machine, policies and certificate, and what the TPM shows to all.
 #[test]
 fn a_tpm_prepared_by_an_attacker_is_refused() {
     let machine = new_machine();
@@ -169,7 +169,7 @@ fn a_tpm_prepared_by_an_attacker_is_refused() {
     }
 }
 
-/// What an owner who was not at the provisioning has changed since is found out as well; and no size makes it panic.
+/// Changes by an owner who did not provision the machine are found as well; and no size makes it panic.
 #[test]
 fn a_wrong_proof_of_provisioning_is_refused() {
     let machine = new_machine();

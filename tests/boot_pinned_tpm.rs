@@ -1,4 +1,4 @@
-//! A keyset that asks its authority about the TPM: who answers in its place is noticed before anything is asked of him.
+//! A keyset that requires a signed storage root key: another TPM is noticed before any secret is asked for.
 
 use harness::{
     Action, Boot, Home, Identity, KeySwap, Layout, Machine, Response, Run, Swtpm, cc, extend, hex, openssl,
@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Where the machine of a test has its signature.
-const SIGNATURE: &str = "/cell/trust.srk.cred";
+const SIGNATURE: &str = "/sandbox/trust.srk.cred";
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
@@ -31,16 +31,16 @@ fn pinned(machine: &Machine) -> Home {
     home
 }
 
-/// A file that the scripts of a machine see in /cell.
+/// A file that the scripts of a machine see in /sandbox.
 fn file(machine: &Machine, name: &str) -> PathBuf {
-    machine.cell.dir().join(name)
+    machine.sandbox.dir().join(name)
 }
 
-/// A machine whose TPM its keyset's authority has vouched for, as people do it.
+/// A machine whose storage root key the keyset's authority has signed, with the documented commands.
 fn certified() -> Machine {
     let machine = Machine::new();
     let home = pinned(&machine);
-    machine.boot(Boot::Limited, r#"trust provision --srk-public /cell/srk.pub "$CERT" "$KEY""#).ok();
+    machine.boot(Boot::Limited, r#"trust provision --srk-public /sandbox/srk.pub "$CERT" "$KEY""#).ok();
     let (public, signature) = (file(&machine, "srk.pub"), file(&machine, "trust.srk.cred"));
     home.ok(&["sudi", "certify-tpm", "k", text(&public), "--output", text(&signature)]);
     machine
@@ -106,7 +106,7 @@ fn a_missing_or_wrong_srk_signature_is_refused() {
     }
 }
 
-/// The password of its owner is for the TPM that was seen, too.
+/// The owner's password, too, is sent only to the TPM that was provisioned.
 #[test]
 fn raise_without_an_srk_signature_is_refused() {
     let machine = certified();
@@ -124,28 +124,29 @@ fn raise_without_an_srk_signature_is_refused() {
     assert_eq!(machine.boot(Boot::Tpm, &raise).status(), 0);
 }
 
-/// The secrets of a machine are for the TPM that was seen at its provisioning, and so is a new passphrase.
+/// The secrets of a machine, and a new passphrase, are only for the TPM that was provisioned.
 #[test]
 fn another_tpm_of_the_same_keyset_is_refused() {
     let ours = certified();
-    // Somebody has put another TPM in the place of ours, and provisioned it for our keyset.
+    // Another TPM was put in the place of ours, and provisioned for our keyset.
     let mut swapped = Machine::with(Swtpm::new(), ours.identity);
     // All software TPMs of a test come out of the factory with the same seeds.
     swapped.tpm.tools().ok("clear", &["-c", "p"]);
-    swapped.cell.set("PCR7DATA", ours.keyset.pcr7data());
+    swapped.sandbox.set("PCR7DATA", ours.keyset.pcr7data());
     swapped.boot(Boot::Limited, r#"trust provision "$CERT" "$KEY""#).ok();
-    fs::copy(ours.cell.dir().join("trust.srk.cred"), file(&swapped, "trust.srk.cred")).expect("a writable directory");
+    fs::copy(ours.sandbox.dir().join("trust.srk.cred"), file(&swapped, "trust.srk.cred"))
+        .expect("a writable directory");
     for command in ["setup", "preinit"] {
         swapped.wire.take();
         refused(&swapped, &boot(&swapped, command), "is not an authority's signature of 000b");
     }
-    // Nobody asks: then it is as good as ours.
+    // Without the requirement it is as good as ours.
     fs::remove_dir_all(ours.keyset.pcr7data().join("policy-2/authorities")).expect("it is there");
     assert_eq!(boot(&swapped, "setup").status(), 0);
 }
 
-/// Who clears the TPM owns it, and can lay it out with the policies of our keyset, which are public: our image then boots
-/// with a passphrase of their choice, for a disk of theirs. Where an authority is asked, it does not.
+/// An attacker who clears the TPM owns it, and can provision it with the policies of our keyset, which are public: our
+/// image then boots with a passphrase of their choice, for a disk of theirs. Where a signature is required, it does not.
 #[test]
 fn a_tpm_provisioned_by_an_attacker_is_refused() {
     let machine = certified();
@@ -161,13 +162,13 @@ fn a_tpm_provisioned_by_an_attacker_is_refused() {
         machine.wire.take();
         refused(&machine, &boot(&machine, command), "is not an authority's signature of 000b");
     }
-    // Nobody asks: then they get that far.
+    // Without the requirement they get that far.
     fs::remove_dir_all(machine.keyset.pcr7data().join("policy-2/authorities")).expect("it is there");
     let run = machine.boot(Boot::Production, "trust setup\necho passphrase $(secret machine:luks)");
     assert_eq!(run.ok().value("passphrase"), theirs.os_passphrase, "the attack did not take place: {run:#?}");
 }
 
-/// A key that is nobody's storage root key in particular: the session is salted to one of the null hierarchy.
+/// A TPM without a storage root key: the session is salted to a key of the null hierarchy.
 #[test]
 fn a_tpm_without_a_storage_root_key_is_refused() {
     let machine = certified();
@@ -191,7 +192,7 @@ fn finish_without_an_srk_signature_wraps_no_key() {
         )
     };
     machine.wire.take();
-    let run = machine.boot(Boot::Production, &script("/cell/none"));
+    let run = machine.boot(Boot::Production, &script("/sandbox/none"));
     run.refused(12);
     assert!(run.stderr.contains("nobody vouches for"), "{run:#?}");
     assert!(machine.wire.take().iter().all(|exchange| exchange.command.code() != cc::IMPORT), "the key left");
@@ -213,7 +214,7 @@ fn unusable_authority_certificates_are_refused() {
         run.refused(14);
         assert!(run.stderr.contains("certificate of an authority"), "{run:#?}");
     }
-    // Another authority of the same name, whose signature nobody has asked for.
+    // Another authority of the same name.
     let other = Home::new();
     other.ok(&["initkeyset", "--keysetname", "k"]);
     pin(&machine, &fs::read(other.ok(&["sudi", "pin-tpm", "k"]).trim()).expect("it is there"));
@@ -255,8 +256,8 @@ fn an_ecdsa_authority_is_accepted_where_the_kernel_verifies_ecdsa() {
     }
 }
 
-/// Somebody on the wire who names a key of his own, and relays everything, reads what the program and the TPM have
-/// encrypted for each other. Where an authority is asked, he gets nothing.
+/// An attacker on the wire who presents a key of its own, and relays everything, reads what the program and the TPM have
+/// encrypted for each other. Where a signature is required, it gets nothing.
 #[test]
 fn an_interposer_with_its_own_key_is_refused() {
     let machine = certified();
@@ -282,7 +283,7 @@ fn an_interposer_with_its_own_key_is_refused() {
 /// Where another tool has made an RSA storage root key: said before anything is written, and both remedies work.
 #[test]
 fn provision_refuses_an_unsuitable_root_key_before_writing_anything() {
-    let provision = r#"provision --srk-public /cell/srk.pub "$CERT" "$KEY""#;
+    let provision = r#"provision --srk-public /sandbox/srk.pub "$CERT" "$KEY""#;
     for remedy in [&["evictcontrol", "-C", "o", "-c", "0x81000001"][..], &["clear", "-c", "p"]] {
         let machine = Machine::new();
         let tools = machine.tpm.tools();

@@ -37,14 +37,14 @@ fn cut(machine: &Machine, power: &PowerSwitch, at: usize, when: Cut) {
 /// A provisioned machine gives its secrets to the right boot.
 #[track_caller]
 fn boots(machine: &Machine, what: &str) {
-    let script = "trust setup\nsecret machine:luks >/cell/passphrase
+    let script = "trust setup\nsecret machine:luks >/sandbox/passphrase
         cmp /priv/factory/secure/server.crt $CERT\ncmp /priv/factory/secure/server.key $KEY";
     let run = machine.boot(Boot::Production, script);
     assert!(run.announced, "{what}: {run:#?}");
-    assert_eq!(fs::read(machine.cell.dir().join("passphrase")).expect("written").len(), 40, "{what}");
+    assert_eq!(fs::read(machine.sandbox.dir().join("passphrase")).expect("written").len(), 40, "{what}");
 }
 
-/// The admin password is the owner's: nobody is locked out of the TPM. Some seventy processes find that out.
+/// The admin password is the owner's: the TPM can still be administered. This takes some seventy processes.
 #[track_caller]
 fn obeys_its_owner(machine: &Machine, what: &str) {
     machine.tpm.reboot();
@@ -57,7 +57,7 @@ fn obeys_its_owner(machine: &Machine, what: &str) {
     }
 }
 
-/// No failed attempt is held against whoever comes next.
+/// No failed attempt is counted.
 #[track_caller]
 fn nothing_counted(machine: &Machine, what: &str) {
     assert_eq!(machine.tpm.failed_attempts(), 0, "{what}: the TPM has counted failed attempts");
@@ -154,7 +154,7 @@ fn hierarchy_policies_set_between_power_cuts_are_removed() {
         assert_ne!(machine.script(script).status(), 0, "{what}");
         machine.wire.be_honest();
         machine.tpm.boot();
-        // One try with a wrong password, and nobody has the lockout hierarchy's rights for a day.
+        // One attempt with a wrong password blocks the lockout hierarchy for a day.
         for hierarchy in ["o", "e", "l"].into_iter().take(if at < lockout { 3 } else { 2 }) {
             set(hierarchy);
         }
@@ -169,9 +169,9 @@ fn hierarchy_policies_set_between_power_cuts_are_removed() {
 fn preinit_cut_off_at_any_command_leaves_one_whole_passphrase() {
     let machine = Machine::provisioned();
     let passphrase = |script: &str| {
-        let run = machine.boot(Boot::Production, &format!("trust {script}\nsecret machine:luks >/cell/passphrase"));
+        let run = machine.boot(Boot::Production, &format!("trust {script}\nsecret machine:luks >/sandbox/passphrase"));
         assert!(run.announced, "{run:#?}");
-        fs::read_to_string(machine.cell.dir().join("passphrase")).expect("written")
+        fs::read_to_string(machine.sandbox.dir().join("passphrase")).expect("written")
     };
     let old = passphrase("setup");
     machine.tpm.reboot();
@@ -212,7 +212,7 @@ fn preinit_cut_off_at_any_command_leaves_one_whole_passphrase() {
 }
 
 /// The policy version is the old one until the command that writes the new one is carried out, and then the new one; and
-/// nobody who cuts the power brings the TPM nearer to its lockout.
+/// no power cut brings the TPM nearer to its lockout.
 #[test]
 fn raise_cut_off_at_any_command_leaves_one_whole_version() {
     let machine = Machine::provisioned();

@@ -6,11 +6,11 @@ use std::fs;
 #[test]
 fn the_tmpfs_is_private_and_read_only_in_effect() {
     let machine = Machine::provisioned();
-    fs::write(machine.cell.dir().join("ca.pem"), "the CA of a manifest\n").expect("writable");
+    fs::write(machine.sandbox.dir().join("ca.pem"), "the CA of a manifest\n").expect("writable");
     let run = machine.boot(
         Boot::Production,
         r#"
-        trust setup --manifest-ca /cell/ca.pem
+        trust setup --manifest-ca /sandbox/ca.pem
         cd /priv/factory/secure
         echo "names $(ls -A | sort | tr '\n' ' ')"
         echo "modes $(stat -c %a . server.crt server.key manifestCA.pem | tr '\n' ' ')"
@@ -19,7 +19,7 @@ fn the_tmpfs_is_private_and_read_only_in_effect() {
         echo "mounts $(grep -c ' /priv/factory/secure ' /proc/self/mountinfo)"
         echo "below $(grep ' /factory/secure /priv/factory/secure ' /proc/self/mountinfo)"
         echo "mount $(grep ' / /priv/factory/secure ' /proc/self/mountinfo)"
-        cmp manifestCA.pem /cell/ca.pem
+        cmp manifestCA.pem /sandbox/ca.pem
         cmp server.crt "$CERT"
         cmp server.key "$KEY"
         "#,
@@ -27,7 +27,7 @@ fn the_tmpfs_is_private_and_read_only_in_effect() {
     run.ok();
     assert_eq!(run.value("names").trim(), "manifestCA.pem server.crt server.key");
     assert_eq!(run.value("modes").trim(), "700 400 400 400");
-    assert_eq!(run.value("owner"), machine.cell.uid().to_string());
+    assert_eq!(run.value("owner"), machine.sandbox.uid().to_string());
     assert_eq!(run.value("mounts"), "2");
     for mount in [run.value("below"), run.value("mount")] {
         assert_eq!(mount.split(' ').nth(6), Some("-"), "neither shared nor a slave: {mount}");
@@ -178,24 +178,24 @@ fn a_key_timeout_is_set_in_the_kernel() {
 #[test]
 fn cryptsetup_opens_a_volume_by_its_token() {
     let machine = Machine::provisioned();
-    let volume = machine.cell.dir().join("volume");
+    let volume = machine.sandbox.dir().join("volume");
     fs::File::create(&volume).and_then(|file| file.set_len(32 << 20)).expect("writable");
     machine
         .boot(
             Boot::Production,
             r#"
             trust preinit
-            secret machine:luks | cryptsetup luksFormat --batch-mode --type luks2 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --key-file - /cell/volume
-            cryptsetup token add --key-description machine:luks /cell/volume
+            secret machine:luks | cryptsetup luksFormat --batch-mode --type luks2 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --key-file - /sandbox/volume
+            cryptsetup token add --key-description machine:luks /sandbox/volume
             "#,
         )
         .ok();
     let run = machine.boot(
         Boot::Production,
         r#"
-        try before cryptsetup open --test-passphrase --token-only /cell/volume
+        try before cryptsetup open --test-passphrase --token-only /sandbox/volume
         trust setup
-        try after cryptsetup open --test-passphrase --token-only /cell/volume
+        try after cryptsetup open --test-passphrase --token-only /sandbox/volume
         "#,
     );
     run.ok();

@@ -15,7 +15,7 @@ fn locked(machine: &Machine, boot: Boot) {
     assert_eq!(machine.tpm.pcr("sha256", 7), hex(&value), "PCR 7 is not locked");
 }
 
-/// What the TPM says, to whoever asks.
+/// What the TPM shows to every caller.
 fn version(machine: &Machine) -> String {
     machine.tpm.tools().ok("nvread", &["0x1500020", "-C", "0x1500020"])
 }
@@ -116,7 +116,7 @@ fn a_malformed_version_is_refused_and_not_printed() {
     let layout = Layout::default();
     let mut machine = Machine::with(Swtpm::new(), Identity::ec("P-256"));
     let tools = machine.tpm.tools().tcti();
-    machine.cell.set("TOOLS", tools);
+    machine.sandbox.set("TOOLS", tools);
     provision_with_tools(&machine.tpm, &machine.keyset, &machine.identity, &layout);
     fs::write(machine.tpm.tools().dir().join("version"), "9\x1b[m").expect("a writable directory");
     let owner = ["0x1500020", "-C", "o", "-P", &layout.admin_password, "-i", "version"];

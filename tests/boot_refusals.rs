@@ -42,7 +42,7 @@ fn limited_and_tpm_boots_are_refused_and_locked() {
     assert!(refused(&machine, Boot::Tpm, 12).stderr.contains("tpm"));
 }
 
-/// A boot that somebody calls a production boot, with a policy that nobody signed for it.
+/// A boot that claims to be a production boot, with a policy that was not signed for it.
 #[test]
 fn a_limited_boot_with_a_production_entry_is_refused_and_locked() {
     let machine = Machine::provisioned();
@@ -76,7 +76,7 @@ fn an_edited_signature_is_refused_and_locked() {
 fn a_foreign_keyset_is_refused_and_locked() {
     let mut machine = Machine::provisioned();
     let foreign = Keyset::foreign("snakeoil");
-    machine.cell.set("PCR7DATA", foreign.pcr7data());
+    machine.sandbox.set("PCR7DATA", foreign.pcr7data());
     refused(&machine, Boot::Production, 12);
 }
 
@@ -133,7 +133,7 @@ fn a_fifo_in_pcr7data_is_not_waited_for() {
     fs::remove_file(&info).expect("writable");
     harness::run("mkfifo", &[info.to_str().expect("text")]);
     let setup = r#"env -i "$TRUST" setup --tcti "$TCTI" --pcr7data "$PCR7DATA""#;
-    // Whoever waits for it waits for ever.
+    // Waiting for it would never end.
     let script = format!("try status timeout --signal=KILL 60 {setup}\npublished");
     machine.boot(Boot::Production, &script).refused(14);
 }

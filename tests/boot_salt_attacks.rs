@@ -1,11 +1,11 @@
-//! Somebody on the wire who wants the session to be salted to a key of his own.
+//! An attacker on the wire who wants the session to be salted to a key of their own.
 
 use harness::{Action, Boot, Machine, Response, cc, extend, hex, sha256};
 
 const SRK: u32 = 0x8100_0001;
 /// fixedTPM fixedParent sensitiveDataOrigin userWithAuth noDA restricted decrypt.
 const STORAGE_KEY: u32 = 0x0003_0472;
-/// userWithAuth noDA decrypt: a key that anybody may have loaded, and whose private part he may have.
+/// userWithAuth noDA decrypt: a key that an attacker may have loaded, and whose private part they may have.
 const LOADED_KEY: u32 = 0x0002_0440;
 
 /// A point of P-256 whose private key is not in the TPM: x and y.
@@ -37,7 +37,7 @@ fn substituted(answer: &Response, attributes: u32, point: &[u8]) -> Vec<u8> {
     Response::with(0x8001, 0, &[&size[..], &public, &name_size, &name, qualified].concat()).0
 }
 
-/// A machine on whose wire somebody names another key as the TPM's storage root key.
+/// A machine on whose wire an attacker presents another key as the TPM's storage root key.
 fn attacked(attributes: u32) -> Machine {
     let machine = Machine::provisioned();
     let point = foreign_point();
@@ -54,7 +54,7 @@ fn attacked(attributes: u32) -> Machine {
 /// The keys that sessions were salted to, since the record was last taken.
 fn salted_to(machine: &Machine) -> Vec<u32> {
     let record = machine.wire.take();
-    assert!(record.iter().any(|exchange| exchange.command.code() == cc::READ_PUBLIC), "nobody asked for the key");
+    assert!(record.iter().any(|exchange| exchange.command.code() == cc::READ_PUBLIC), "the key was not asked for");
     let starts = record.iter().filter(|exchange| exchange.command.code() == cc::START_AUTH_SESSION);
     starts.map(|exchange| exchange.command.word(0)).collect()
 }
@@ -92,7 +92,7 @@ fn a_foreign_key_with_the_right_attributes_is_refused() {
 fn finish_is_not_given_a_foreign_key() {
     for (attributes, status) in [(LOADED_KEY, 11), (STORAGE_KEY, 12)] {
         let machine = attacked(attributes);
-        // `setup` has a wire of its own, on which nobody lies.
+        // `setup` has a wire of its own, without an attacker.
         let honest = machine.tpm.tools().tcti();
         let script = format!(
             r#"
@@ -104,6 +104,6 @@ fn finish_is_not_given_a_foreign_key() {
         machine.boot(Boot::Production, &script).refused(status);
         let codes: Vec<u32> = machine.wire.take().iter().map(|exchange| exchange.command.code()).collect();
         assert!(codes.contains(&cc::READ_PUBLIC), "the attack did not take place: {codes:x?}");
-        assert!(!codes.contains(&cc::IMPORT), "the key left, wrapped for somebody else: {codes:x?}");
+        assert!(!codes.contains(&cc::IMPORT), "the key left, wrapped for another key: {codes:x?}");
     }
 }

@@ -1,12 +1,14 @@
 //! No secret where it does not belong: on the wire, in argv, in the memory of a process that ends, in a message.
 
-use harness::{Action, Boot, Identity, Machine, Needles, Remains, Swtpm, Witness, cc, find, read_with_tools, unhex};
+use harness::{
+    Action, Boot, Identity, Machine, MemoryProbe, SecretSearch, Snapshot, Swtpm, cc, find, read_with_tools, unhex,
+};
 use std::{
     fs,
     sync::{Arc, Mutex},
 };
 
-/// The secrets of a machine, by name, as needles to search for.
+/// The secrets of a machine, by name, as search to search for.
 fn secrets(machine: &Machine) -> Vec<(&'static str, Vec<u8>)> {
     let read = |boot: Boot, key: &str, index: &str| {
         machine.tpm.reboot();
@@ -26,15 +28,15 @@ fn secrets(machine: &Machine) -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// Adds a password that is hex digits, with or without the prefix that everybody knows, and the bytes that it was made from.
-fn add(needles: &mut Needles, name: &'static str, password: &[u8]) {
+/// Adds a password that is hex digits, with or without the public prefix, and the bytes that it was made from.
+fn add(search: &mut SecretSearch, name: &'static str, password: &[u8]) {
     let digits = password.strip_prefix(b"trust-").unwrap_or(password);
     assert!(digits.len() >= 32, "{} digits are a secret", digits.len());
-    needles.add(name, digits).add(name, &unhex(str::from_utf8(digits).expect("digits")));
+    search.add(name, digits).add(name, &unhex(str::from_utf8(digits).expect("digits")));
 }
 
 /// Adds what the TPM holds.
-fn add_contents(needles: &mut Needles, machine: &Machine) {
+fn add_contents(search: &mut SecretSearch, machine: &Machine) {
     for (name, boot, key, index) in [
         ("admin password", Boot::Tpm, "admin", "0x1500001"),
         ("OS passphrase", Boot::Production, "luks", "0x1500040"),
@@ -42,24 +44,24 @@ fn add_contents(needles: &mut Needles, machine: &Machine) {
     ] {
         machine.tpm.reboot();
         machine.tpm.extend_pcr7(&boot.event());
-        add(needles, name, &read_with_tools(&machine.tpm, &machine.keyset, boot, key, index));
+        add(search, name, &read_with_tools(&machine.tpm, &machine.keyset, boot, key, index));
     }
 }
 
 /// A machine that has not been provisioned, and what only its private key has.
-fn new_machine(identity: Identity) -> (Machine, Needles) {
-    let (machine, mut needles) = (Machine::with(Swtpm::new(), identity), Needles::new());
+fn new_machine(identity: Identity) -> (Machine, SecretSearch) {
+    let (machine, mut search) = (Machine::with(Swtpm::new(), identity), SecretSearch::new());
     for number in machine.identity.private_numbers() {
-        needles.add("private key", &number);
+        search.add("private key", &number);
     }
-    (machine, needles)
+    (machine, search)
 }
 
 /// A machine's life, with each secret looked for in each part of it, in pieces of eight bytes.
 #[test]
 fn nothing_secret_crosses_the_wire() {
     for identity in [Identity::rsa(2048), Identity::ec("P-256")] {
-        let (machine, mut needles) = new_machine(identity);
+        let (machine, mut search) = new_machine(identity);
         let mut heard = Vec::new();
         let mut hear = |what: &'static str, least: usize| {
             let bytes = machine.wire.bytes();
@@ -79,23 +81,23 @@ fn nothing_secret_crosses_the_wire() {
         hear("provision that is cut off", 3000);
         machine.tpm.tools().ok("nvread", &["0x1500001", "-C", "o", "-o", "password"]);
         let password = fs::read(machine.tpm.tools().dir().join("password")).expect("written");
-        add(&mut needles, "first admin password", &password);
+        add(&mut search, "first admin password", &password);
         machine.provision();
         hear("provision that goes on", 3000);
         machine.provision();
         hear("provision again", 500);
-        add_contents(&mut needles, &machine);
+        add_contents(&mut search, &machine);
         machine.boot(Boot::Production, "trust preinit").ok();
         hear("preinit", 2000);
         machine.boot(Boot::Production, "trust setup\nenv -i $TRUST finish --tcti $TCTI --key-to-tpm").ok();
         hear("setup and finish --key-to-tpm", 5000);
         // The passphrase is another one by now.
-        add_contents(&mut needles, &machine);
+        add_contents(&mut search, &machine);
         machine.wire.take();
         machine.boot(Boot::Tpm, "trust raise 0002").ok();
         hear("raise", 1500);
         for (what, bytes) in heard {
-            assert_eq!(needles.found(&bytes), [].into(), "percent of what crosses the wire in clear: {what}");
+            assert_eq!(search.found(&bytes), [].into(), "percent of what crosses the wire in clear: {what}");
         }
     }
 }
@@ -103,13 +105,13 @@ fn nothing_secret_crosses_the_wire() {
 /// The same search finds all of it when tpm2-tools read the same indices: it can find something.
 #[test]
 fn the_search_finds_secrets_in_the_traffic_of_tpm2_tools() {
-    let (machine, mut needles) = new_machine(Identity::rsa(2048));
+    let (machine, mut search) = new_machine(Identity::rsa(2048));
     machine.provision();
     machine.tpm.tools().wire().take();
-    add_contents(&mut needles, &machine);
+    add_contents(&mut search, &machine);
     read_with_tools(&machine.tpm, &machine.keyset, Boot::Production, "luks", "0x1500022");
     let bytes = machine.tpm.tools().wire().bytes();
-    let found = needles.found(&bytes);
+    let found = search.found(&bytes);
     println!("percent: {found:?}");
     for name in ["admin password", "OS passphrase", "SBS passphrase", "private key"] {
         // The ends of lines part some pieces of a key.
@@ -118,25 +120,25 @@ fn the_search_finds_secrets_in_the_traffic_of_tpm2_tools() {
 }
 
 /// What is left of the program when it ends, in the boot that `script` runs in.
-fn remains(machine: &Machine, boot: Boot, script: &str) -> Remains {
-    let witness = Arc::new(Mutex::new(None));
-    let hook = witness.clone();
+fn remains(machine: &Machine, boot: Boot, script: &str) -> Snapshot {
+    let memory_probe = Arc::new(Mutex::new(None));
+    let hook = memory_probe.clone();
     machine.wire.on_command(move |command| {
-        let mut witness = hook.lock().expect("no panic");
-        if witness.is_none() {
-            *witness = Some(Witness::attach(command.sender.expect("a unix socket")));
+        let mut memory_probe = hook.lock().expect("no panic");
+        if memory_probe.is_none() {
+            *memory_probe = Some(MemoryProbe::attach(command.sender.expect("a unix socket")));
         }
         Action::Forward
     });
-    // Where nobody wants core dumps anyway, there is nothing to switch off.
+    // Where core dumps are off anyway, there is nothing to switch off.
     let run = machine.boot(boot, &format!("ulimit -S -c \"$(ulimit -H -c)\"\n{script}"));
     machine.wire.be_honest();
     assert!(run.announced, "{run:#?}");
-    let witness = witness.lock().expect("no panic").take().expect("it was attached to");
-    witness.remains()
+    let memory_probe = memory_probe.lock().expect("no panic").take().expect("it was attached to");
+    memory_probe.remains()
 }
 
-fn clean(machine: &Machine, what: &str, remains: &Remains, secrets: &[(&str, Vec<u8>)]) {
+fn clean(machine: &Machine, what: &str, remains: &Snapshot, secrets: &[(&str, Vec<u8>)]) {
     let sizes: usize = remains.memory.iter().map(|(_, bytes)| bytes.len()).sum();
     assert!(sizes > 10_000, "{what}: only {sizes} bytes of memory were seen");
     // The search can find something: the name of the socket is in the memory of the program.
@@ -174,12 +176,12 @@ fn nothing_secret_is_left_in_memory() {
 fn nothing_secret_is_left_in_memory_after_a_failure() {
     let machine = Machine::provisioned();
     let secrets = secrets(&machine);
-    let witness = Arc::new(Mutex::new(None));
-    let hook = witness.clone();
+    let memory_probe = Arc::new(Mutex::new(None));
+    let hook = memory_probe.clone();
     machine.wire.on_command(move |command| {
-        let mut witness = hook.lock().expect("no panic");
-        if witness.is_none() {
-            *witness = Some(Witness::attach(command.sender.expect("a unix socket")));
+        let mut memory_probe = hook.lock().expect("no panic");
+        if memory_probe.is_none() {
+            *memory_probe = Some(MemoryProbe::attach(command.sender.expect("a unix socket")));
         }
         match command.code() {
             cc::PCR_EVENT | cc::PCR_EXTEND => Action::Close,
@@ -188,7 +190,7 @@ fn nothing_secret_is_left_in_memory_after_a_failure() {
     });
     machine.boot(Boot::Production, "try status trust setup\npublished").refused(16);
     machine.wire.be_honest();
-    let remains = witness.lock().expect("no panic").take().expect("it was attached to").remains();
+    let remains = memory_probe.lock().expect("no panic").take().expect("it was attached to").remains();
     clean(&machine, "setup", &remains, &secrets);
 }
 

@@ -68,8 +68,8 @@ fn an_earlier_lock_is_named_whatever_followed_it() {
     assert!(run.stderr.contains("is for PCR 7 ="), "{run:#?}");
 }
 
-/// By somebody who minds no lock of a file: what was read has been read, and PCR 7 is locked all the same. Where it does not
-/// show what it must, it is extended once more.
+/// By a process that ignores the log's lock: the secrets have been read, and PCR 7 is locked all the same. Where it does
+/// not show what it must, it is extended once more.
 #[test]
 fn a_separator_next_to_the_lock_leaves_pcr_7_locked() {
     let machine = Machine::provisioned();
@@ -144,11 +144,11 @@ fn the_lock_is_logged_with_the_digest_of_every_bank() {
     for record in &records {
         assert_eq!((&record["pcr"], &record["content"]["string"]), (&7.into(), &"atomix\n".into()), "{log}");
     }
-    // Who logs nothing gets no log.
+    // A command that logs nothing makes no log.
     machine.boot(Boot::Production, &format!("trust setup\n! test -e {LOG}")).ok();
 }
 
-/// From the first look at PCR 7 to the last one nobody has the log's lock who would extend a PCR.
+/// From the first read of PCR 7 to the last one, no process that would extend a PCR can take the log's lock.
 #[test]
 fn the_log_is_locked_while_pcr_7_must_not_change() {
     let machine = Machine::provisioned();
@@ -171,7 +171,7 @@ fn the_log_is_locked_while_pcr_7_must_not_change() {
     }
 }
 
-/// Nothing that could be in the place of the log keeps PCR 7 from being locked, nor is it followed or waited for.
+/// Whatever is in the place of the log, PCR 7 is locked, and the path is neither followed nor waited for.
 #[test]
 fn an_unusable_log_does_not_prevent_the_lock() {
     let machine = Machine::provisioned();

@@ -1,7 +1,7 @@
-//! What somebody can do who has taken the process over: no more than its command does.
+//! What an attacker can do who has taken the process over: no more than its command does.
 #![cfg(target_arch = "x86_64")]
 
-use harness::{Action, Boot, Captive, Machine, Outcome, cc, extend, hex, sha256, trust_host, trust_initrd};
+use harness::{Action, Boot, Machine, Outcome, Tracee, cc, extend, hex, sha256, trust_host, trust_initrd};
 use nix::{errno::Errno, libc, sys::signal::Signal};
 use std::{
     collections::BTreeMap,
@@ -33,7 +33,7 @@ const FINISH: &str = r#"env -i "$TRUST" finish --key-to-tpm --tcti "$TCTI""#;
 fn every_command_is_confined() {
     for program in [trust_initrd(), trust_host()] {
         let mut machine = Machine::new();
-        machine.cell.set("TRUST", &program);
+        machine.sandbox.set("TRUST", &program);
         for (boot, script, programs) in [
             (Boot::Limited, r#"trust provision "$CERT" "$KEY""#, 1),
             (Boot::Production, "trust preinit", 1),
@@ -44,7 +44,7 @@ fn every_command_is_confined() {
             let modes = of_every_program(&machine, "Seccomp:", boot, script);
             assert_eq!(modes, vec!["2"; programs], "not confined: {script}, {}", program.display());
         }
-        // Without a TPM there is nobody to look at it.
+        // Without a TPM, nothing stops it for a look.
         let run = machine.script(
             r#"
             env -i /usr/bin/strace -o /run/trace -e trace=seccomp "$TRUST" finish
@@ -90,9 +90,9 @@ fn taken_over(
     machine.wire.on_command(move |command| {
         let mut outcomes = hook.lock().expect("no panic");
         if command.code() == at && outcomes.is_empty() {
-            let mut captive = Captive::take(command.sender.expect("a unix socket"));
-            for (what, number, arguments) in calls(captive.stack()) {
-                outcomes.push((what, captive.call(number, arguments)));
+            let mut tracee = Tracee::take(command.sender.expect("a unix socket"));
+            for (what, number, arguments) in calls(tracee.stack()) {
+                outcomes.push((what, tracee.call(number, arguments)));
             }
         }
         Action::Forward
@@ -104,7 +104,8 @@ fn taken_over(
     (outcomes, run)
 }
 
-/// What a command does not need is an error, so that a program which has not been taken over locks all the same.
+/// A system call that the command does not need is an error, so that a program which has not been taken over locks all the
+/// same.
 #[test]
 fn a_process_taken_over_is_refused_other_system_calls() {
     let machine = Machine::provisioned();
@@ -124,7 +125,7 @@ fn a_process_taken_over_is_refused_other_system_calls() {
                 "find the keyring" if needs_keyring => matches!(outcome, Outcome::Returned(1..)),
                 _ => outcome == Outcome::Failed(Errno::EPERM),
             };
-            assert!(expected, "who takes {command} over can {what}: {outcome:?}");
+            assert!(expected, "a {command} taken over can {what}: {outcome:?}");
         }
         assert_eq!(run.status(), 0, "{command}: {run:#?}");
         let locked = extend(&Boot::Production.pcr7(), &sha256(&[b"atomix\n"]));
@@ -132,13 +133,13 @@ fn a_process_taken_over_is_refused_other_system_calls() {
     }
 }
 
-/// What no process like this one ever does ends it, whatever else somebody would have tried then.
+/// A system call that no such process ever makes kills it.
 #[test]
 fn a_process_taken_over_is_killed_at_forbidden_system_calls() {
     let machine = Machine::provisioned();
     for (what, number) in [("execve", libc::SYS_execve), ("ptrace", libc::SYS_ptrace), ("bpf", libc::SYS_bpf)] {
         let (outcomes, run) = taken_over(&machine, "setup", cc::NV_READ, move |_| vec![(what, number, [0; 6])]);
-        assert_eq!(outcomes, [(what, Outcome::Killed(Signal::SIGSYS))], "who takes setup over can call {what}");
+        assert_eq!(outcomes, [(what, Outcome::Killed(Signal::SIGSYS))], "a setup taken over can call {what}");
         assert_eq!((run.status(), run.value("published")), (128 + 31, "no"), "{what}: {run:#?}");
     }
 }
@@ -148,7 +149,7 @@ fn a_process_taken_over_is_killed_at_forbidden_system_calls() {
 fn no_command_needs_a_refused_system_call() {
     for program in [trust_initrd(), trust_host()] {
         let mut machine = Machine::new();
-        machine.cell.set("TRUST", &program);
+        machine.sandbox.set("TRUST", &program);
         for (boot, script) in [
             (Boot::Limited, r#"traced provision "$CERT" "$KEY""#),
             (Boot::Production, "traced preinit --verbose --also-as cryptsetup --key-timeout 60"),

@@ -1,6 +1,6 @@
 //! Kinds of TPMs and ways to reach them.
 
-use harness::{Banks, Boot, Front, Identity, Interposer, Machine, Swtpm, cc, rc};
+use harness::{Banks, Boot, Identity, Interposer, Machine, Swtpm, Transport, cc, rc};
 use std::{collections::HashSet, fs, os::unix::fs::symlink, thread, time::Duration};
 
 const WHOLE_JOB: &str =
@@ -39,28 +39,28 @@ fn every_bank_is_locked() {
 }
 
 /// A machine whose TPM is reached by another front of the interposer.
-fn by(front: Front) {
+fn by(transport: Transport) {
     let mut machine = Machine::new();
-    let wire = Interposer::with_front(&machine.tpm, front);
-    machine.cell.set("TCTI", wire.tcti());
+    let wire = Interposer::with_front(&machine.tpm, transport);
+    machine.sandbox.set("TCTI", wire.tcti());
     machine.provision();
     machine.boot(Boot::Production, WHOLE_JOB).ok();
-    assert!(wire.counts().contains_key(&cc::NV_READ), "{front:?} was not used");
+    assert!(wire.counts().contains_key(&cc::NV_READ), "{transport:?} was not used");
 }
 
 #[test]
 fn a_tpm_is_reached_by_tcp() {
-    by(Front::Tcp);
+    by(Transport::Tcp);
 }
 
 #[test]
 fn a_tpm_is_reached_by_the_simulators_protocol() {
-    by(Front::Mssim);
+    by(Transport::Mssim);
 }
 
 #[test]
 fn a_tpm_is_reached_by_a_character_device() {
-    by(Front::Device);
+    by(Transport::Device);
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn swtpm_is_reached_without_a_relay() {
     for tpm in [Swtpm::new(), Swtpm::on_tcp()] {
         let mut machine = Machine::with(tpm, Identity::ec("P-256"));
         let tcti = machine.tpm.tcti();
-        machine.cell.set("TCTI", tcti);
+        machine.sandbox.set("TCTI", tcti);
         machine.provision();
         machine.boot(Boot::Production, WHOLE_JOB).ok();
     }
@@ -77,11 +77,11 @@ fn swtpm_is_reached_without_a_relay() {
 #[test]
 fn a_tpm_that_appears_late_is_waited_for() {
     let mut machine = Machine::provisioned();
-    let late = machine.cell.dir().join("late");
-    machine.cell.set("TCTI", "swtpm:path=/cell/late");
+    let late = machine.sandbox.dir().join("late");
+    machine.sandbox.set("TCTI", "swtpm:path=/sandbox/late");
     let socket = machine.wire.tcti().trim_start_matches("swtpm:path=").to_owned();
     // The script says when the program has begun to wait; only then does the TPM appear.
-    let begun = machine.cell.dir().join("begun");
+    let begun = machine.sandbox.dir().join("begun");
     let appear = thread::spawn(move || {
         while !begun.exists() {
             thread::sleep(Duration::from_millis(10));
@@ -89,7 +89,7 @@ fn a_tpm_that_appears_late_is_waited_for() {
         thread::sleep(Duration::from_millis(300));
         symlink(socket, late).expect("writable");
     });
-    machine.boot(Boot::Production, &format!("touch /cell/begun\n{WHOLE_JOB}")).ok();
+    machine.boot(Boot::Production, &format!("touch /sandbox/begun\n{WHOLE_JOB}")).ok();
     appear.join().expect("it appeared");
 }
 
@@ -104,7 +104,7 @@ fn an_absent_tpm_is_refused_in_bounded_time() {
             run.refused(10);
         }
     }
-    // Who does not want to wait for it does not; its answers are waited for all the same.
+    // With `--wait 0` it is not waited for; its answers are all the same.
     machine.script("TCTI=device:/dev/tpm7\ntry status trust setup --wait 0\npublished").refused(10);
     machine.provision();
     assert_eq!(machine.attempt("setup --wait 0").status(), 0);
@@ -149,7 +149,7 @@ fn a_tpm_that_stays_busy_is_refused() {
     }
 }
 
-/// Somebody extends another PCR while setup runs: IMA does.
+/// Another PCR is extended while setup runs, as IMA does.
 #[test]
 fn extensions_of_pcr_10_do_not_disturb() {
     let machine = Machine::provisioned();

@@ -67,7 +67,7 @@ fn a_tpm_with_an_owner_is_refused() {
     for who in ["owner", "endorsement", "lockout"] {
         machine.tpm.restore(&new);
         machine.tpm.boot();
-        machine.tpm.tools().ok("changeauth", &["-c", who, "somebody's"]);
+        machine.tpm.tools().ok("changeauth", &["-c", who, "foreign"]);
         let run = attempt(&machine, COMMANDS[0]);
         let why = if who == "owner" { "it has an owner already" } else { "somebody has set a lockout or endorsement" };
         refused(&machine, &run, Boot::Limited, 12, &[why, "clear", "in the firmware setup", "destroys what it holds"]);
@@ -84,8 +84,8 @@ fn an_unknown_lockout_password_is_refused_without_trying_it() {
     fs::write(tools.dir().join("contents"), [b'7'; 32]).expect("writable");
     tools.ok("nvdefine", &["0x1500001", "-C", "o", "-s", "32", "-a", "ownerread|ownerwrite"]);
     tools.ok("nvwrite", &["0x1500001", "-C", "o", "-i", "contents"]);
-    tools.ok("changeauth", &["-c", "lockout", "somebody's"]);
-    // Tried once, the TPM refuses even the right password for a day: no reason to have anybody wait.
+    tools.ok("changeauth", &["-c", "lockout", "foreign"]);
+    // After one attempt the TPM would refuse even the right password for a day: none is made.
     for _ in 0..2 {
         let run = attempt(&machine, COMMANDS[0]);
         refused(&machine, &run, Boot::Limited, 12, &["somebody has set a lockout or endorsement", "clear the TPM"]);
@@ -93,7 +93,7 @@ fn an_unknown_lockout_password_is_refused_without_trying_it() {
     }
 }
 
-/// Who has changed the owner's password since: no boot needs it.
+/// The owner's password was changed since: no boot needs it.
 #[test]
 fn a_changed_owner_password_affects_no_command() {
     let machine = new_machine();
@@ -102,13 +102,13 @@ fn a_changed_owner_password_affects_no_command() {
     machine.tpm.extend_pcr7(&Boot::Tpm.event());
     let password = harness::read_with_tools(&machine.tpm, &machine.keyset, Boot::Tpm, "admin", "0x1500001");
     let password = String::from_utf8(password).expect("characters");
-    machine.tpm.tools().ok("changeauth", &["-c", "owner", "-p", &password, "somebody's"]);
+    machine.tpm.tools().ok("changeauth", &["-c", "owner", "-p", &password, "foreign"]);
     machine.boot(Boot::Production, "trust preinit").ok();
     machine.boot(Boot::Production, WHOLE_JOB).ok();
     machine.provision();
 }
 
-/// What belongs to a hierarchy seems to be gone when that is switched off. Who then provisioned anew would lose it.
+/// The objects of a disabled hierarchy seem to be gone. Provisioning again would lose them.
 #[test]
 fn a_disabled_hierarchy_is_refused_and_named() {
     let (new, provisioned) = (new_machine(), new_machine());
@@ -163,7 +163,7 @@ fn a_foreign_storage_root_key_is_used_only_if_safe() {
     for (what, algorithm, attributes, password, is_used) in [
         ("the TCG's template, as systemd makes it", "ecc256:aes128cfb", no_da.as_str(), "", true),
         ("tpm2-tools' own template", "ecc256:aes128cfb", storage, "", true),
-        ("a password", "ecc256:aes128cfb", storage, "somebody's", true),
+        ("a password", "ecc256:aes128cfb", storage, "foreign", true),
         ("RSA", "rsa2048:aes128cfb", no_da.as_str(), "", false),
         ("another curve", "ecc384:aes128cfb", no_da.as_str(), "", false),
         ("another cipher", "ecc256:aes256cfb", no_da.as_str(), "", false),
@@ -200,7 +200,7 @@ fn a_slow_tpm_is_waited_for() {
     machine.boot(Boot::Production, &script).ok();
 }
 
-/// Somebody extends PCRs all the time. That is waited for, six times `--wait`, but not for ever.
+/// PCRs are extended all the time. That is waited for, six times `--wait`, but not for ever.
 #[test]
 fn pcrs_that_never_stop_changing_are_refused_in_bounded_time() {
     let machine = new_machine();

@@ -77,18 +77,18 @@ fn the_environment_is_ignored() {
     let run = machine.boot(
         Boot::Production,
         r#"
-        export TCTI_NOT=swtpm:path=/nowhere TPM2TOOLS_TCTI=swtpm:path=/nowhere TSS2_LOG=all+TRACE TSS2_LOGFILE=/cell/log
+        export TCTI_NOT=swtpm:path=/nowhere TPM2TOOLS_TCTI=swtpm:path=/nowhere TSS2_LOG=all+TRACE TSS2_LOGFILE=/sandbox/log
         export TRUST_LOG=trace RUST_BACKTRACE=full RUST_LOG=trace TMPDIR=/nowhere HOME=/nowhere LD_PRELOAD=/nowhere.so
-        "$TRUST" setup --tcti "$TCTI" --pcr7data "$PCR7DATA" 2>/cell/stderr
-        [ ! -e /cell/log ]
-        grep -v nowhere.so /cell/stderr | sed 's/^/said /'
+        "$TRUST" setup --tcti "$TCTI" --pcr7data "$PCR7DATA" 2>/sandbox/stderr
+        [ ! -e /sandbox/log ]
+        grep -v nowhere.so /sandbox/stderr | sed 's/^/said /'
         "#,
     );
     run.ok();
     assert!(!run.stdout.contains("said "), "{run:#?}");
 }
 
-/// As the first process, or with systemd's marker, messages go where somebody sees them.
+/// As the first process, or with systemd's marker, messages go where they are seen.
 #[test]
 fn in_an_initrd_messages_reach_console_and_kernel_log() {
     let machine = Machine::new();
@@ -121,7 +121,7 @@ fn what_is_appended_to_the_signed_command_line_is_refused() {
     }
     let run = first("--end");
     assert_eq!(run.stdout, "started\n", "{run:#?}");
-    // Anybody else may say what he likes.
+    // Other programs' options are not checked.
     machine.boot(Boot::Production, "try status trust init\npublished").refused(2);
 }
 

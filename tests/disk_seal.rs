@@ -1,9 +1,9 @@
-//! A disk whose LUKS2 header nobody else can change: `luks seal`, `luks open`, and what an attacker with the disk can do.
+//! A disk whose LUKS2 header no attacker can change: `luks seal`, `luks open`, and what an attacker with the disk can do.
 //!
 //! This host's kernel need not have dm-crypt: cryptsetup opens the volume with `--test-passphrase`, by way of the very
 //! header that it would use.
 
-use harness::{Cell, Run, hex, trust_host, trust_initrd, with_json, with_null_cipher, workspace};
+use harness::{Run, Sandbox, hex, trust_host, trust_initrd, with_json, with_null_cipher, workspace};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::{
@@ -22,21 +22,21 @@ try() { local name=$1 status=0; shift; "$@" || status=$?; echo "$name $status"; 
 seal() { "$HOST" luks seal "$1"; }
 "#;
 
-/// A machine with a passphrase in its keyring, and a sealed volume `/cell/disk`.
-struct Sealed(Cell);
+/// A machine with a passphrase in its keyring, and a sealed volume `/sandbox/disk`.
+struct Sealed(Sandbox);
 
 impl Sealed {
     fn new() -> Self {
-        let mut cell = Cell::new();
-        cell.set("TRUST", trust_initrd()).set("HOST", trust_host());
-        let machine = Self(cell);
+        let mut sandbox = Sandbox::new();
+        sandbox.set("TRUST", trust_initrd()).set("HOST", trust_host());
+        let machine = Self(sandbox);
         machine
             .run(
                 r#"
-                truncate --size 32M /cell/disk
-                printf %s "the owner's" | format --uuid 6cb1e5ab-7a53-4ca1-9d0a-1d3b4ce2ae10 --key-file - /cell/disk
-                cryptsetup token add --key-description machine:luks /cell/disk
-                seal /cell/disk
+                truncate --size 32M /sandbox/disk
+                printf %s "the owner's" | format --uuid 6cb1e5ab-7a53-4ca1-9d0a-1d3b4ce2ae10 --key-file - /sandbox/disk
+                cryptsetup token add --key-description machine:luks /sandbox/disk
+                seal /sandbox/disk
                 "#,
             )
             .ok();
@@ -61,7 +61,7 @@ impl Sealed {
         let saved = self.disk().with_file_name("saved");
         fs::copy(self.disk(), &saved).expect("writable");
         change(&File::options().read(true).write(true).open(self.disk()).expect("a disk"));
-        let run = self.run("opens status /cell/disk");
+        let run = self.run("opens status /sandbox/disk");
         fs::rename(saved, self.disk()).expect("writable");
         run
     }
@@ -78,7 +78,7 @@ fn assert_refused(run: &Run) {
 #[test]
 fn a_sealed_volume_opens_unattended_and_again() {
     let machine = Sealed::new();
-    let run = machine.run("opens first /cell/disk\nopens second /cell/disk\ncryptsetup luksDump /cell/disk | grep -c trust-seal | sed 's/^/seals /'");
+    let run = machine.run("opens first /sandbox/disk\nopens second /sandbox/disk\ncryptsetup luksDump /sandbox/disk | grep -c trust-seal | sed 's/^/seals /'");
     assert_eq!((run.ok().value("first"), run.value("second"), run.value("seals")), ("0", "0", "1"));
 }
 
@@ -87,14 +87,14 @@ fn sealing_again_changes_nothing_that_matters_and_follows_wanted_changes() {
     let machine = Sealed::new();
     let run = machine.run(
         r#"
-        seal /cell/disk
-        opens again /cell/disk
-        cryptsetup config --label wanted /cell/disk
-        opens changed /cell/disk
-        cryptsetup token add --key-description another /cell/disk
-        seal /cell/disk
-        opens sealed /cell/disk
-        cryptsetup luksDump /cell/disk | grep -c trust-seal | sed 's/^/seals /'
+        seal /sandbox/disk
+        opens again /sandbox/disk
+        cryptsetup config --label wanted /sandbox/disk
+        opens changed /sandbox/disk
+        cryptsetup token add --key-description another /sandbox/disk
+        seal /sandbox/disk
+        opens sealed /sandbox/disk
+        cryptsetup luksDump /sandbox/disk | grep -c trust-seal | sed 's/^/seals /'
         "#,
     );
     run.ok();
@@ -140,30 +140,30 @@ fn a_half_written_header_is_as_good_as_its_other_copy() {
 fn a_swapped_volume_is_refused_whatever_its_header_says() {
     let machine = Sealed::new();
     let attacks = [
-        ("another passphrase", "printf %s attacker | format --uuid $UUID --key-file - /cell/evil"),
+        ("another passphrase", "printf %s attacker | format --uuid $UUID --key-file - /sandbox/evil"),
         (
-            "a keyslot of his own",
-            "cp /cell/disk /cell/evil; printf %s attacker >/cell/new; printf %s \"the owner's\" | cryptsetup luksAddKey --batch-mode --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --key-file - /cell/evil /cell/new",
+            "a keyslot of their own",
+            "cp /sandbox/disk /sandbox/evil; printf %s attacker >/sandbox/new; printf %s \"the owner's\" | cryptsetup luksAddKey --batch-mode --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --key-file - /sandbox/evil /sandbox/new",
         ),
         (
             "a copied seal",
-            "printf %s attacker | format --uuid $UUID --key-file - /cell/evil; cryptsetup token export --token-id 1 /cell/disk | cryptsetup token import --json-file - --token-id 1 /cell/evil",
+            "printf %s attacker | format --uuid $UUID --key-file - /sandbox/evil; cryptsetup token export --token-id 1 /sandbox/disk | cryptsetup token import --json-file - --token-id 1 /sandbox/evil",
         ),
         (
             "two seals",
-            "cp /cell/disk /cell/evil; cryptsetup token export --token-id 1 /cell/disk | cryptsetup token import --json-file - --token-id 7 /cell/evil",
+            "cp /sandbox/disk /sandbox/evil; cryptsetup token export --token-id 1 /sandbox/disk | cryptsetup token import --json-file - --token-id 7 /sandbox/evil",
         ),
-        ("no seal", "cp /cell/disk /cell/evil; cryptsetup token remove --token-id 1 /cell/evil"),
+        ("no seal", "cp /sandbox/disk /sandbox/evil; cryptsetup token remove --token-id 1 /sandbox/evil"),
         (
             "LUKS1",
-            "printf %s \"the owner's\" | cryptsetup luksFormat --batch-mode --type luks1 --pbkdf-force-iterations 1000 --uuid $UUID --key-file - /cell/evil",
+            "printf %s \"the owner's\" | cryptsetup luksFormat --batch-mode --type luks1 --pbkdf-force-iterations 1000 --uuid $UUID --key-file - /sandbox/evil",
         ),
-        ("a plain file system", "truncate --size 32M /cell/evil; mkfs.ext4 -q -U $UUID -L root /cell/evil"),
-        ("nothing", "truncate --size 0 /cell/evil"),
+        ("a plain file system", "truncate --size 32M /sandbox/evil; mkfs.ext4 -q -U $UUID -L root /sandbox/evil"),
+        ("nothing", "truncate --size 0 /sandbox/evil"),
     ];
     for (what, attack) in attacks {
         let run = machine.run(&format!(
-            "export UUID=6cb1e5ab-7a53-4ca1-9d0a-1d3b4ce2ae10\nrm -f /cell/evil\ntruncate --size 32M /cell/evil\n{{ {attack}; }} >/dev/null 2>&1\nopens status /cell/evil"
+            "export UUID=6cb1e5ab-7a53-4ca1-9d0a-1d3b4ce2ae10\nrm -f /sandbox/evil\ntruncate --size 32M /sandbox/evil\n{{ {attack}; }} >/dev/null 2>&1\nopens status /sandbox/evil"
         ));
         println!("{what}: {}", run.stderr);
         assert_refused(&run);
@@ -184,7 +184,7 @@ fn a_null_cipher_is_refused() {
     assert_refused(&run);
     // cryptsetup itself has nothing against it.
     fs::write(machine.disk().with_file_name("null"), &header).unwrap();
-    let dump = machine.run("truncate --size 32M /cell/null\ncryptsetup luksDump /cell/null");
+    let dump = machine.run("truncate --size 32M /sandbox/null\ncryptsetup luksDump /sandbox/null");
     assert!(dump.ok().stdout.contains("cipher: cipher_null-ecb"), "{dump:#?}");
 }
 
@@ -207,10 +207,10 @@ fn a_volume_that_does_not_encrypt_is_not_sealed() {
         fs::write(machine.disk().with_file_name("header"), &header).unwrap();
         let run = machine.run(
             r#"
-            cp /cell/disk /cell/odd
-            dd if=/cell/header of=/cell/odd conv=notrunc status=none
-            try status seal /cell/odd
-            if cmp -s /cell/header <(head --bytes 32768 /cell/odd); then echo "untouched yes"; fi
+            cp /sandbox/disk /sandbox/odd
+            dd if=/sandbox/header of=/sandbox/odd conv=notrunc status=none
+            try status seal /sandbox/odd
+            if cmp -s /sandbox/header <(head --bytes 32768 /sandbox/odd); then echo "untouched yes"; fi
             "#,
         );
         assert_eq!(run.ok().value("status"), "12", "{other}: {run:#?}");
@@ -225,20 +225,20 @@ fn a_volume_that_the_passphrase_does_not_open_is_not_sealed() {
     let machine = Sealed::new();
     let run = machine.run(
         r#"
-        truncate --size 32M /cell/other
-        printf %s another | format --key-file - /cell/other
-        try tokenless seal /cell/other
-        cryptsetup token add --key-description machine:luks /cell/other
-        cp /cell/other /cell/before
-        try foreign seal /cell/other
-        if cmp -s /cell/before /cell/other; then echo "untouched yes"; fi
+        truncate --size 32M /sandbox/other
+        printf %s another | format --key-file - /sandbox/other
+        try tokenless seal /sandbox/other
+        cryptsetup token add --key-description machine:luks /sandbox/other
+        cp /sandbox/other /sandbox/before
+        try foreign seal /sandbox/other
+        if cmp -s /sandbox/before /sandbox/other; then echo "untouched yes"; fi
         # A keyslot for it, but no token that leads there.
-        printf %s another >/cell/old; printf %s "the owner's" >/cell/new
-        cryptsetup luksAddKey --batch-mode --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --key-file /cell/old /cell/other /cell/new
-        try elsewhere seal /cell/other
-        cryptsetup token add --key-description machine:luks --key-slot 1 /cell/other
-        seal /cell/other | sed 's/^/said /'
-        opens good /cell/other
+        printf %s another >/sandbox/old; printf %s "the owner's" >/sandbox/new
+        cryptsetup luksAddKey --batch-mode --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --key-file /sandbox/old /sandbox/other /sandbox/new
+        try elsewhere seal /sandbox/other
+        cryptsetup token add --key-description machine:luks --key-slot 1 /sandbox/other
+        seal /sandbox/other | sed 's/^/said /'
+        opens good /sandbox/other
         "#,
     );
     run.ok();
@@ -248,7 +248,7 @@ fn a_volume_that_the_passphrase_does_not_open_is_not_sealed() {
     assert_eq!((run.value("untouched"), run.value("good")), ("yes", "0"), "{run:#?}");
     let said = run.value("said");
     let facts = "aes-xts-plain64, a key of 512 bits; keyslots for machine:luks: 1; for others: 0";
-    assert!(said.starts_with("/cell/other: UUID ") && said.ends_with(facts), "{run:#?}");
+    assert!(said.starts_with("/sandbox/other: UUID ") && said.ends_with(facts), "{run:#?}");
     assert!(run.stderr.contains("opens with the passphrase in the keyring"), "{run:#?}");
 }
 
@@ -256,11 +256,11 @@ fn a_volume_that_the_passphrase_does_not_open_is_not_sealed() {
 fn another_passphrase_breaks_the_seal() {
     let machine = Sealed::new();
     // What `preinit` does: the same volume, but another passphrase in the TPM.
-    let run = machine.run_with("of the next installation", "opens status /cell/disk");
+    let run = machine.run_with("of the next installation", "opens status /sandbox/disk");
     assert_refused(&run);
     // And not because cryptsetup has found no keyslot, with a header that was believed.
     assert!(run.stderr.contains("is not the one that this machine has sealed"), "the seal held: {run:#?}");
-    let run = machine.0.run(&format!("{FUNCTIONS}\nopens status /cell/disk"));
+    let run = machine.0.run(&format!("{FUNCTIONS}\nopens status /sandbox/disk"));
     assert_refused(&run);
     assert!(run.stderr.contains("trust setup"), "{run:#?}");
 }
@@ -270,17 +270,18 @@ fn another_passphrase_breaks_the_seal() {
 fn the_verified_header_is_the_one_opened() {
     let machine = Sealed::new();
     let between = machine.0.dir().join("between");
-    let swap = "#!/bin/bash\ndd if=/cell/evil of=/cell/disk bs=1M conv=notrunc status=none\nexec cryptsetup \"$@\"\n";
+    let swap =
+        "#!/bin/bash\ndd if=/sandbox/evil of=/sandbox/disk bs=1M conv=notrunc status=none\nexec cryptsetup \"$@\"\n";
     fs::write(&between, swap).unwrap();
     fs::set_permissions(&between, fs::Permissions::from_mode(0o755)).unwrap();
     let run = machine.run(
         r#"
-        truncate --size 32M /cell/evil
-        printf %s attacker | format --uuid 6cb1e5ab-7a53-4ca1-9d0a-1d3b4ce2ae10 --key-file - /cell/evil
-        opens ours /cell/disk --cryptsetup /cell/between
+        truncate --size 32M /sandbox/evil
+        printf %s attacker | format --uuid 6cb1e5ab-7a53-4ca1-9d0a-1d3b4ce2ae10 --key-file - /sandbox/evil
+        opens ours /sandbox/disk --cryptsetup /sandbox/between
         # The disk is the attacker's by now: asked itself, it does not open, or not with this passphrase.
-        opens theirs /cell/disk
-        try bare cryptsetup open --test-passphrase --token-only /cell/disk
+        opens theirs /sandbox/disk
+        try bare cryptsetup open --test-passphrase --token-only /sandbox/disk
         "#,
     );
     run.ok();
@@ -296,7 +297,7 @@ fn the_header_in_memory_cannot_be_changed() {
                   [ -r \"$header\" ] && echo \"readable yes\"\nif printf x 1<>\"$header\"; then echo spoilt; fi\nif : >\"$header\"; then echo emptied; fi\n";
     fs::write(&spoil, script).unwrap();
     fs::set_permissions(&spoil, fs::Permissions::from_mode(0o755)).unwrap();
-    let run = machine.run("opens status /cell/disk --cryptsetup /cell/spoil");
+    let run = machine.run("opens status /sandbox/disk --cryptsetup /sandbox/spoil");
     assert_eq!(run.ok().value("readable"), "yes");
     assert!(!run.stdout.contains("spoilt") && !run.stdout.contains("emptied"), "{run:#?}");
 }
@@ -305,13 +306,13 @@ fn the_header_in_memory_cannot_be_changed() {
 fn seal_needs_a_passphrase_and_a_volume() {
     let machine = Sealed::new();
     let before = fs::read(machine.disk()).unwrap();
-    let none = machine.0.run(&format!("{FUNCTIONS}\ntry status seal /cell/disk"));
+    let none = machine.0.run(&format!("{FUNCTIONS}\ntry status seal /sandbox/disk"));
     assert_eq!(none.ok().value("status"), "12");
     let run = machine.run(
         r#"
-        try missing "$HOST" luks seal /cell/nothing
-        try plain "$HOST" luks seal /cell/script
-        try program "$HOST" luks seal --cryptsetup /nonsense /cell/disk
+        try missing "$HOST" luks seal /sandbox/nothing
+        try plain "$HOST" luks seal /sandbox/script
+        try program "$HOST" luks seal --cryptsetup /nonsense /sandbox/disk
         "#,
     );
     run.ok();
@@ -329,13 +330,13 @@ fn statuses_of_cryptsetup_are_not_passed_on() {
     let run = machine.run(
         r#"
         for status in 0 1 2 3 4 5 12; do
-            printf '#!/bin/sh\nexit %s\n' "$status" >/cell/ends
-            chmod +x /cell/ends
-            opens "$status" /cell/disk --cryptsetup /cell/ends
+            printf '#!/bin/sh\nexit %s\n' "$status" >/sandbox/ends
+            chmod +x /sandbox/ends
+            opens "$status" /sandbox/disk --cryptsetup /sandbox/ends
         done
-        printf '#!/bin/sh\nkill -KILL $$\n' >/cell/ends
-        opens killed /cell/disk --cryptsetup /cell/ends
-        opens missing /cell/disk --cryptsetup /nonsense
+        printf '#!/bin/sh\nkill -KILL $$\n' >/sandbox/ends
+        opens killed /sandbox/disk --cryptsetup /sandbox/ends
+        opens missing /sandbox/disk --cryptsetup /nonsense
         "#,
     );
     let [statuses, ours] = [
@@ -374,14 +375,14 @@ fn the_reason_why_a_volume_stays_closed_is_named_and_the_remedy_works() {
             "cryptsetup luksKillSlot --batch-mode $D 0",
             "is not the one that this machine has sealed",
             "no keyslot has the key of its data; put a copy of the header back (cryptsetup luksHeaderRestore)",
-            "cryptsetup luksHeaderRestore --batch-mode $D --header-backup-file /cell/copy",
+            "cryptsetup luksHeaderRestore --batch-mode $D --header-backup-file /sandbox/copy",
         ),
         (
             "wiped",
             "dd if=/dev/zero of=$D bs=4096 seek=8 count=63 conv=notrunc status=none",
             "they are damaged; in a maintenance image, put a copy of header and keyslots back: cryptsetup luksHeaderRestore",
             "opens with the passphrase in the keyring",
-            "cryptsetup luksHeaderRestore --batch-mode $D --header-backup-file /cell/copy",
+            "cryptsetup luksHeaderRestore --batch-mode $D --header-backup-file /sandbox/copy",
         ),
         (
             "two",
@@ -399,14 +400,14 @@ fn the_reason_why_a_volume_stays_closed_is_named_and_the_remedy_works() {
         ),
         (
             "half",
-            "cryptsetup reencrypt --init-only --force-offline-reencrypt --batch-mode --key-file /cell/passphrase $D",
+            "cryptsetup reencrypt --init-only --force-offline-reencrypt --batch-mode --key-file /sandbox/passphrase $D",
             "a re-encryption is under way; remove foreign disks; if it is this machine's own, end that in a maintenance image: cryptsetup reencrypt --resume-only",
             "a re-encryption of it is under way (online-reencrypt-v2); end it first, with the passphrase: cryptsetup reencrypt --resume-only",
-            "cryptsetup reencrypt --resume-only --force-offline-reencrypt --batch-mode --key-file /cell/passphrase $D",
+            "cryptsetup reencrypt --resume-only --force-offline-reencrypt --batch-mode --key-file /sandbox/passphrase $D",
         ),
         (
             "luks1",
-            "rm $D; truncate --size 32M $D; cryptsetup luksFormat --batch-mode --type luks1 --pbkdf-force-iterations 1000 --key-file /cell/passphrase $D",
+            "rm $D; truncate --size 32M $D; cryptsetup luksFormat --batch-mode --type luks1 --pbkdf-force-iterations 1000 --key-file /sandbox/passphrase $D",
             "is a LUKS1 volume; remove foreign disks; if it is this machine's own, convert it in a maintenance image: cryptsetup convert --type luks2",
             "it is a LUKS1 volume; convert it while it is closed, and add the token: cryptsetup convert --type luks2",
             "cryptsetup convert --batch-mode --type luks2 $D; cryptsetup token add --key-description machine:luks $D",
@@ -428,14 +429,14 @@ fn the_reason_why_a_volume_stays_closed_is_named_and_the_remedy_works() {
     ] {
         let run = machine.run(&format!(
             r#"
-            D=/cell/odd
-            rm -f $D /cell/copy
-            cp /cell/disk $D
-            printf %s "the owner's" >/cell/passphrase
-            cryptsetup luksHeaderBackup $D --header-backup-file /cell/copy
+            D=/sandbox/odd
+            rm -f $D /sandbox/copy
+            cp /sandbox/disk $D
+            printf %s "the owner's" >/sandbox/passphrase
+            cryptsetup luksHeaderBackup $D --header-backup-file /sandbox/copy
             {damage}
-            opens before $D 2>/cell/at-open
-            try seal seal $D 2>/cell/at-seal
+            opens before $D 2>/sandbox/at-open
+            try seal seal $D 2>/sandbox/at-seal
             {remedy}
             seal $D
             opens after $D
@@ -460,15 +461,15 @@ fn obstacles_are_named_and_the_remedies_work() {
         r#"
         mkdir -p /dev/mapper /sys/class/block/dm-0/dm
         : >/dev/mapper/name
-        opens link /cell/disk
+        opens link /sandbox/disk
         rm /dev/mapper/name
         echo name >/sys/class/block/dm-0/dm/name
-        opens device /cell/disk
+        opens device /sandbox/disk
         rm -r /sys/class/block/dm-0
-        opens free /cell/disk
-        try options env -i "$TRUST" luks open /cell/disk name -- --test-passphrase --nonsense
-        try missing "$HOST" luks check /cell/nothing
-        try check "$HOST" luks check /cell/disk
+        opens free /sandbox/disk
+        try options env -i "$TRUST" luks open /sandbox/disk name -- --test-passphrase --nonsense
+        try missing "$HOST" luks check /sandbox/nothing
+        try check "$HOST" luks check /sandbox/disk
         "#,
     );
     run.ok();
@@ -478,27 +479,27 @@ fn obstacles_are_named_and_the_remedies_work() {
         "/dev/mapper/name has this name already; remove foreign disks, or close that device, and try again",
         "dm-0 has this name already; remove foreign disks, or close that device",
         "cryptsetup ended with status 1; see what cryptsetup says above, and check its options, behind `--`",
-        "cannot look at /cell/nothing: No such file or directory (os error 2); check the name, and that it is there",
+        "cannot look at /sandbox/nothing: No such file or directory (os error 2); check the name, and that it is there",
     ] {
         assert!(run.stderr.contains(said), "{said}: {run:#?}");
     }
 }
 
-/// Where the header lies on a device of its own, neither command says that the disk is somebody else's and no more.
+/// Where the header is on a device of its own, both commands say so, and not merely that the disk is foreign.
 #[test]
 fn a_detached_header_is_named() {
     let machine = Sealed::new();
     let run = machine.run(
         r#"
-        truncate --size 32M /cell/data /cell/header
-        printf %s "the owner's" | format --header /cell/header --key-file - /cell/data
-        cryptsetup token add --key-description machine:luks /cell/header
-        try header seal /cell/header
-        opens data /cell/data
-        printf %s "the owner's" | format --key-file - /cell/data
-        cryptsetup token add --key-description machine:luks /cell/data
-        seal /cell/data
-        opens anew /cell/data
+        truncate --size 32M /sandbox/data /sandbox/header
+        printf %s "the owner's" | format --header /sandbox/header --key-file - /sandbox/data
+        cryptsetup token add --key-description machine:luks /sandbox/header
+        try header seal /sandbox/header
+        opens data /sandbox/data
+        printf %s "the owner's" | format --key-file - /sandbox/data
+        cryptsetup token add --key-description machine:luks /sandbox/data
+        seal /sandbox/data
+        opens anew /sandbox/data
         "#,
     );
     run.ok();
@@ -512,24 +513,24 @@ fn a_detached_header_is_named() {
 fn a_header_without_a_usable_keyslot_is_named_before_cryptsetup_runs() {
     let machine = Sealed::new();
     for (change, why) in [
-        ("cryptsetup config --priority ignore --key-slot 0 /cell/old", "has the priority `ignore`"),
+        ("cryptsetup config --priority ignore --key-slot 0 /sandbox/old", "has the priority `ignore`"),
         (
-            "cryptsetup token remove --token-id 0 /cell/old",
+            "cryptsetup token remove --token-id 0 /sandbox/old",
             "no token of its header leads from machine:luks to a keyslot",
         ),
-        ("cryptsetup config --priority prefer --key-slot 0 /cell/old", ""),
+        ("cryptsetup config --priority prefer --key-slot 0 /sandbox/old", ""),
         // In another order than cryptsetup's own.
         (
-            r#"echo '{"key_description":"machine:luks","keyslots":["0"],"type":"luks2-keyring"}' | cryptsetup token import --json-file - --token-id 0 --token-replace /cell/old"#,
+            r#"echo '{"key_description":"machine:luks","keyslots":["0"],"type":"luks2-keyring"}' | cryptsetup token import --json-file - --token-id 0 --token-replace /sandbox/old"#,
             "",
         ),
     ] {
         let zeros = "0".repeat(64);
         let prepared = machine.run(&format!(
             r#"
-            cp /cell/disk /cell/old
+            cp /sandbox/disk /sandbox/old
             {change}
-            echo '{{"type":"trust-seal","keyslots":[],"mac":"{zeros}"}}' | cryptsetup token import --json-file - --token-id 1 --token-replace /cell/old
+            echo '{{"type":"trust-seal","keyslots":[],"mac":"{zeros}"}}' | cryptsetup token import --json-file - --token-id 1 --token-replace /sandbox/old
             "#
         ));
         prepared.ok();
@@ -540,7 +541,7 @@ fn a_header_without_a_usable_keyslot_is_named_before_cryptsetup_runs() {
         let key = mac(b"the owner's", b"trust: seal of a LUKS2 header, version 1");
         with_json(&mut header, "trust-seal", &zeros, &hex(&mac(&key, &sealed)));
         disk.write_all_at(&header, 0).unwrap();
-        let run = machine.run("printf '#!/bin/sh\necho ran\nexec cryptsetup \"$@\"\n' >/cell/show; chmod +x /cell/show\nopens status /cell/old --cryptsetup /cell/show");
+        let run = machine.run("printf '#!/bin/sh\necho ran\nexec cryptsetup \"$@\"\n' >/sandbox/show; chmod +x /sandbox/show\nopens status /sandbox/old --cryptsetup /sandbox/show");
         assert_eq!(run.ok().value("status"), if why.is_empty() { "0" } else { "12" }, "{change}: {run:#?}");
         assert_eq!(run.stdout.contains("ran"), why.is_empty(), "{change}: {run:#?}");
         assert!(run.stderr.contains(why), "{change}: {run:#?}");
@@ -563,8 +564,8 @@ fn the_commands_of_the_document_re_encrypt_a_sealed_volume() {
     let [backup, whole, resumed] = &blocks[..] else { panic!("other blocks than known here: {blocks:?}") };
     let here = |block: &str| {
         block
-            .replace("/dev/vda2", "/cell/disk")
-            .replace("/mnt/header", "/cell/backup")
+            .replace("/dev/vda2", "/sandbox/disk")
+            .replace("/mnt/header", "/sandbox/backup")
             .replace("trust luks", "\"$HOST\" luks")
             .replace(
                 "cryptsetup reencrypt",
@@ -573,20 +574,20 @@ fn the_commands_of_the_document_re_encrypt_a_sealed_volume() {
     };
     let (backup, whole, resumed) = (here(backup), here(whole), here(resumed));
     let started =
-        whole.replace("--batch-mode", "--batch-mode --init-only").replace("\"$HOST\" luks seal /cell/disk", "");
-    let key = "cryptsetup luksDump /cell/disk | grep -A1 'Digest:' | tail -2 | md5sum | cut -d' ' -f1";
+        whole.replace("--batch-mode", "--batch-mode --init-only").replace("\"$HOST\" luks seal /sandbox/disk", "");
+    let key = "cryptsetup luksDump /sandbox/disk | grep -A1 'Digest:' | tail -2 | md5sum | cut -d' ' -f1";
     let run = machine.run(&format!(
         r#"
         {backup}
-        [ -s /cell/backup ]
+        [ -s /sandbox/backup ]
         echo "old $({key})"
         {whole}
-        opens whole /cell/disk
+        opens whole /sandbox/disk
         echo "new $({key})"
         {started}
-        opens half /cell/disk
+        opens half /sandbox/disk
         {resumed}
-        opens resumed /cell/disk
+        opens resumed /sandbox/disk
         "#
     ));
     run.ok();
@@ -605,14 +606,14 @@ device() {
     echo 65536 >"/sys/class/block/$1/size"
 }
 foreign() {
-    truncate --size 32M /cell/foreign
-    printf %s attacker | format --uuid "$UUID" --label ours --key-file - /cell/foreign
-    cryptsetup token add --key-description machine:luks /cell/foreign
+    truncate --size 32M /sandbox/foreign
+    printf %s attacker | format --uuid "$UUID" --label ours --key-file - /sandbox/foreign
+    cryptsetup token add --key-description machine:luks /sandbox/foreign
 }
-waits() { try "$1" env -i "$TRUST" luks open --wait "$2" --cryptsetup /cell/show "$3" name -- --test-passphrase; }
+waits() { try "$1" env -i "$TRUST" luks open --wait "$2" --cryptsetup /sandbox/show "$3" name -- --test-passphrase; }
 UUID=6cb1e5ab-7a53-4ca1-9d0a-1d3b4ce2ae10
-printf '#!/bin/sh\nfor last; do before=$device device=$last; done; echo "opened $before"; exec cryptsetup "$@"\n' >/cell/show
-chmod +x /cell/show
+printf '#!/bin/sh\nfor last; do before=$device device=$last; done; echo "opened $before"; exec cryptsetup "$@"\n' >/sandbox/show
+chmod +x /sandbox/show
 "#;
 
 fn with_devices(machine: &Sealed, script: &str) -> Run {
@@ -632,29 +633,29 @@ fn a_volume_is_found_by_label_or_uuid_despite_duplicates() {
     let run = with_devices(
         &machine,
         r#"
-        cryptsetup config --label ours /cell/disk
-        seal /cell/disk
+        cryptsetup config --label ours /sandbox/disk
+        seal /sandbox/disk
         foreign
-        device sda /cell/foreign
-        : >/cell/nothing
-        device sdb /cell/nothing
-        device sdc /cell/script
-        device sdd1 /cell/disk
-        device sde /cell/foreign
+        device sda /sandbox/foreign
+        : >/sandbox/nothing
+        device sdb /sandbox/nothing
+        device sdc /sandbox/script
+        device sdd1 /sandbox/disk
+        device sde /sandbox/foreign
         # One whose node is another's, and one that has none.
-        device sdf /cell/disk; echo 8:0 >/sys/class/block/sdf/dev
-        device sdg /cell/missing
+        device sdf /sandbox/disk; echo 8:0 >/sys/class/block/sdf/dev
+        device sdg /sandbox/missing
         waits uuid 1 UUID=$UUID
         waits upper 1 UUID=${UUID^^}
         waits label 1 LABEL=ours
         # What a mirror is made of comes last, and an empty one not at all.
         mkdir /sys/class/block/sdd1/holders/md0
-        device vda /cell/disk
+        device vda /sandbox/disk
         waits whole 1 LABEL=ours
         echo 0 >/sys/class/block/vda/size
         waits part 1 LABEL=ours
         # Its first copy is broken.
-        dd if=/dev/zero of=/cell/disk bs=4096 count=1 conv=notrunc status=none
+        dd if=/dev/zero of=/sandbox/disk bs=4096 count=1 conv=notrunc status=none
         waits second 1 UUID=$UUID
         waits beginning 1 UUID=${UUID%0}
         waits none 1 LABEL=
@@ -689,17 +690,17 @@ fn a_volume_is_waited_for_and_another_one_in_its_place_refused() {
         waits nowhere 1 UUID=$UUID
         waits missing 1 /dev/sdb
         foreign
-        device sda /cell/foreign
+        device sda /sandbox/foreign
         waits stranger 1 UUID=$UUID
         # At a path there is nothing to wait for. That the disk does not appear later is what fails this test.
-        { sleep 1; rm /dev/sda; device sda /cell/disk; } & waits place 60 /dev/sda
+        { sleep 1; rm /dev/sda; device sda /sandbox/disk; } & waits place 60 /dev/sda
         wait
         rm -r /dev/sda /sys/class/block/sda
-        device sda /cell/foreign
-        { sleep 1; device sdb /cell/disk; } & waits appears 60 UUID=$UUID
+        device sda /sandbox/foreign
+        { sleep 1; device sdb /sandbox/disk; } & waits appears 60 UUID=$UUID
         wait
         rm /dev/sdb
-        { sleep 1; ln -s /cell/disk /dev/sdb; } & waits link 60 /dev/sdb
+        { sleep 1; ln -s /sandbox/disk /dev/sdb; } & waits link 60 /dev/sdb
         wait
         keyctl clear @u
         waits keyless 60 UUID=ffffffff
@@ -720,14 +721,14 @@ fn headers_of_every_size_are_sealed_and_opened() {
     let run = machine.run(
         r#"
         for size in 16k 64k 4M; do
-            rm -f /cell/other
-            truncate --size 64M /cell/other
-            printf %s "the owner's" | format --luks2-metadata-size $size --key-file - /cell/other
-            cryptsetup token add --key-description machine:luks /cell/other
-            seal /cell/other
-            opens $size /cell/other
-            dd if=/dev/zero of=/cell/other bs=4096 count=1 conv=notrunc status=none
-            opens second-$size /cell/other
+            rm -f /sandbox/other
+            truncate --size 64M /sandbox/other
+            printf %s "the owner's" | format --luks2-metadata-size $size --key-file - /sandbox/other
+            cryptsetup token add --key-description machine:luks /sandbox/other
+            seal /sandbox/other
+            opens $size /sandbox/other
+            dd if=/dev/zero of=/sandbox/other bs=4096 count=1 conv=notrunc status=none
+            opens second-$size /sandbox/other
         done
         "#,
     );

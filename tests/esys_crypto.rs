@@ -102,7 +102,7 @@ fn a_short_buffer_is_refused_and_left_unwritten() {
         let to = if to_null { ptr::null_mut() } else { buffer.as_mut_ptr() };
         // SAFETY: as above.
         let code = unsafe { iesys_cryptmbed_hash_finish(&raw mut hash, to, &raw mut size, NONE) };
-        // It is gone all the same: nobody frees it later.
+        // It is freed all the same.
         assert_eq!((code, hash, buffer), (BAD_REFERENCE, NONE, [0xa5; 64]));
     }
 }

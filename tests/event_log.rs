@@ -219,7 +219,7 @@ fn a_fault_is_located_by_its_offset() {
     assert_eq!(ends(&padded), (count, Some(whole.len())));
 }
 
-/// Nobody vouches for a log: cut anywhere, and with any byte changed, it is text or nothing.
+/// A log is not authentic: cut anywhere, and with any byte changed, the explanation is text or nothing.
 #[test]
 fn malformed_logs_yield_bounded_text_or_none() {
     let log = log("direct.bin");
@@ -249,9 +249,9 @@ fn malformed_lists_yield_bounded_text() {
 #[test]
 fn a_refused_boot_is_explained() {
     let machine = Machine::provisioned();
-    fs::copy(harness::workspace().join("tests/data/event-logs/direct.bin"), machine.cell.dir().join("log")).unwrap();
+    fs::copy(harness::workspace().join("tests/data/event-logs/direct.bin"), machine.sandbox.dir().join("log")).unwrap();
     let log = log("direct.bin");
-    let setup = "try status trust setup --event-log /cell/log\npublished";
+    let setup = "try status trust setup --event-log /sandbox/log\npublished";
     let run = machine.boot(Boot::Limited, setup);
     run.refused(12);
     assert!(run.stderr.contains(": what booted was signed by \""), "{run:#?}");
@@ -271,6 +271,6 @@ fn a_refused_boot_is_explained() {
     run.refused(12);
     assert!(run.stderr.contains("the firmware measures nothing into the SHA-256 bank"), "{run:#?}");
     // Of another kind of failure it explains nothing.
-    let run = machine.boot(Boot::Production, "try status trust setup --event-log /cell/log --exec /nonsense");
+    let run = machine.boot(Boot::Production, "try status trust setup --event-log /sandbox/log --exec /nonsense");
     assert!(!run.stderr.contains("KEK"), "{run:#?}");
 }

@@ -22,7 +22,7 @@ fn machines(home: &Home) -> PathBuf {
     home.keys().join("k/manifest/default/sudi")
 }
 
-/// What is there under a name that anybody sees.
+/// The machines with a visible name.
 fn names(dir: &Path) -> BTreeSet<String> {
     let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     names.filter(|name| !name.starts_with('.')).collect()
@@ -254,7 +254,7 @@ fn two_runs_with_one_list_make_each_machine_once() {
     sound(&home, &serials.into_iter().map(String::from).collect());
 }
 
-/// Runs a shell script as `sh` with `$0` the program and `$1` a home on a file system of its own, which nobody else sees.
+/// Runs a shell script as `sh` with `$0` the program and `$1` a home on a private file system.
 fn on_a_disk(options: &str, keyset: &Path, script: &str) -> (i32, String, String) {
     let dir = TempDir::new().unwrap();
     let prelude = "mount -t tmpfs -o mode=700,$3 tmpfs \"$1\" && cd \"$1\" && export HOME=\"$1\" && \

@@ -135,7 +135,7 @@ fn missing_files_are_errors() {
         let expected = match path.file_name().unwrap().to_str().unwrap() {
             // It may be kept elsewhere.
             "privkey.pem" => 0,
-            // Then there is no value, and whoever names it is wrong.
+            // Then there is no value, and naming it is an error.
             "info.json" if limited => 0,
             _ => 14,
         };
@@ -176,7 +176,7 @@ fn an_incomplete_keyset_is_checked_to_the_end() {
         assert_eq!(list.iter().filter(is_it).count(), 1, "{path}: {what}: {list:#?}");
     }
     assert_eq!(list.len(), 7, "{list:#?}");
-    // People are told the same, each on a line, and what to do.
+    // The text says the same, a line each, with remedies.
     let output = home.output(&["keyset", "check", "k"]);
     let lines = String::from_utf8(output.stdout).unwrap();
     assert!(lines.lines().all(|line| line.contains("; ")), "{lines}");
@@ -495,7 +495,7 @@ fn policies_that_a_target_would_refuse_are_errors() {
     }
     let list = with(&limited.join("pcr_tpm.bin"), &[1; 31]);
     assert!(list.len() == 1 && list[0][2].contains("32 bytes"), "{list:?}");
-    // The public key of somebody else.
+    // A foreign public key.
     let foreign = openssl(&["x509", "-in", text(&keyset.join("uefi-db/cert.pem")), "-noout", "-pubkey"]);
     let list = with(&data.join("pubkeys/luks-k.pem"), foreign.as_bytes());
     let whats: Vec<_> = list.iter().map(|finding| finding[2].as_str()).collect();

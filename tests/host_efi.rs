@@ -17,7 +17,7 @@ const BY_DEBIAN: [&str; 5] = [
 ];
 /// What Microsoft has signed for Debian, twice.
 const SHIM: &str = "usr/lib/shim/shimx64.efi.signed";
-/// What nobody has signed.
+/// Unsigned programs.
 const UNSIGNED: [&str; 6] = [
     "usr/lib/shim/shimx64.efi",
     "usr/lib/shim/fbx64.efi",
@@ -57,7 +57,7 @@ fn refused(home: &Home, file: &Path, anchors: &[&Path]) -> String {
     said["reason"].as_str().unwrap().to_owned()
 }
 
-/// Who signs: a key of a keyset, or one that openssl has made.
+/// A signer: a key of a keyset, or one made by openssl.
 struct Signer {
     key: PathBuf,
     cert: PathBuf,
@@ -143,7 +143,7 @@ fn programs_of_debian_are_accepted_for_its_authority_only() {
         accepted(&home, file, &[&stranger.cert, &ca]);
         let why = refused(&home, file, &[&stranger.cert]);
         assert!(why.contains("there is no certificate of CN=Debian Secure Boot CA"), "{why}");
-        // The signer himself may be trusted, and then nobody else.
+        // The signer's own certificate may be trusted, and then no other.
         let signer = embedded(&home, file, "1").remove(0);
         accepted(&home, file, &[&signer]);
     }

@@ -15,12 +15,12 @@ struct Party {
 }
 
 /// Authorities and signers, in a directory.
-struct World(Home);
+struct Fixture(Home);
 
 const CA: &[&str] = &["basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign"];
 const SIGNER: &[&str] = &["basicConstraints=critical,CA:FALSE", "keyUsage=critical,digitalSignature"];
 
-impl World {
+impl Fixture {
     fn new() -> Self {
         Self(Home::new())
     }
@@ -100,68 +100,68 @@ fn sbverify_accepts(file: &Path, anchor: &Party) -> bool {
 
 #[test]
 fn any_certificate_of_the_chain_is_accepted_as_anchor() {
-    let world = World::new();
-    let root = world.party("root", CA, None);
-    let middle = world.party("middle", CA, Some(&root));
-    let lower = world.party("lower", CA, Some(&middle));
-    let signer = world.party("signer", SIGNER, Some(&lower));
-    let file = world.signed(&signer, &[&lower, &middle]);
+    let fixture = Fixture::new();
+    let root = fixture.party("root", CA, None);
+    let middle = fixture.party("middle", CA, Some(&root));
+    let lower = fixture.party("lower", CA, Some(&middle));
+    let signer = fixture.party("signer", SIGNER, Some(&lower));
+    let file = fixture.signed(&signer, &[&lower, &middle]);
     for anchor in [&root, &middle, &lower, &signer] {
-        assert_eq!(world.accepts(&file, anchor), "[]");
+        assert_eq!(fixture.accepts(&file, anchor), "[]");
     }
     run("sbverify", &["--cert", text(&root.cert), text(&file)]);
-    let file = world.signed(&signer, &[&middle]);
-    world.accepts(&file, &lower);
-    world.refuses(&file, &root, "there is no certificate of CN=lower, which should have issued CN=signer");
-    let file = world.signed(&signer, &[&lower]);
-    world.refuses(&file, &root, "there is no certificate of CN=middle, which should have issued CN=lower");
+    let file = fixture.signed(&signer, &[&middle]);
+    fixture.accepts(&file, &lower);
+    fixture.refuses(&file, &root, "there is no certificate of CN=lower, which should have issued CN=signer");
+    let file = fixture.signed(&signer, &[&lower]);
+    fixture.refuses(&file, &root, "there is no certificate of CN=middle, which should have issued CN=lower");
 }
 
 /// The hole in sbverify 0.9.4: an embedded intermediate whose issuer is nowhere makes any certificate good.
 #[test]
 fn an_intermediate_without_its_issuer_is_refused() {
-    let world = World::new();
-    let root = world.party("root", CA, None);
-    let middle = world.party("middle", CA, Some(&root));
-    let signer = world.party("signer", SIGNER, Some(&middle));
-    let stranger = world.party("stranger", CA, None);
-    let file = world.signed(&signer, &[&middle]);
+    let fixture = Fixture::new();
+    let root = fixture.party("root", CA, None);
+    let middle = fixture.party("middle", CA, Some(&root));
+    let signer = fixture.party("signer", SIGNER, Some(&middle));
+    let stranger = fixture.party("stranger", CA, None);
+    let file = fixture.signed(&signer, &[&middle]);
     assert!(sbverify_accepts(&file, &stranger), "sbverify has learned: drop this line");
-    world.refuses(&file, &stranger, "there is no certificate of CN=root, which should have issued CN=middle");
-    world.accepts(&file, &root);
+    fixture.refuses(&file, &stranger, "there is no certificate of CN=root, which should have issued CN=middle");
+    fixture.accepts(&file, &root);
     // The whole of a chain that ends elsewhere is no better.
-    let file = world.signed(&signer, &[&middle, &root]);
-    world.refuses(&file, &stranger, "its chain ends at CN=root, which is no certificate given");
+    let file = fixture.signed(&signer, &[&middle, &root]);
+    fixture.refuses(&file, &stranger, "its chain ends at CN=root, which is no certificate given");
 }
 
 #[test]
 fn an_issuer_with_only_the_same_name_is_refused() {
-    let world = World::new();
-    let root = world.party("root", CA, None);
-    let signer = world.party("signer", SIGNER, Some(&root));
-    let double = world.party_named("double", "/CN=root", CA, None, &["-days", "30"]);
-    let file = world.signed(&signer, &[]);
-    world.accepts(&file, &root);
-    world.refuses(&file, &double, "has not issued CN=signer: it has not signed that");
-    // Nor in the middle: whom the right root has never seen, but who claims so.
-    let false_middle = world.party_named("false-middle", "/CN=middle", CA, Some(&double), &["-days", "30"]);
-    let minion = world.party("minion", SIGNER, Some(&false_middle));
-    let file = world.signed(&minion, &[&false_middle, &root]);
-    world.refuses(&file, &root, "has not issued CN=middle: it has not signed that");
+    let fixture = Fixture::new();
+    let root = fixture.party("root", CA, None);
+    let signer = fixture.party("signer", SIGNER, Some(&root));
+    let double = fixture.party_named("double", "/CN=root", CA, None, &["-days", "30"]);
+    let file = fixture.signed(&signer, &[]);
+    fixture.accepts(&file, &root);
+    fixture.refuses(&file, &double, "has not issued CN=signer: it has not signed that");
+    // Nor in the middle: an issuer that only claims to be issued by the right root.
+    let false_middle = fixture.party_named("false-middle", "/CN=middle", CA, Some(&double), &["-days", "30"]);
+    let leaf = fixture.party("leaf", SIGNER, Some(&false_middle));
+    let file = fixture.signed(&leaf, &[&false_middle, &root]);
+    fixture.refuses(&file, &root, "has not issued CN=middle: it has not signed that");
     // A twin of the signer, with the same names and serial number.
     let serial = openssl(&["x509", "-in", text(&signer.cert), "-noout", "-serial"]);
     let serial = format!("0x{}", serial.trim().trim_start_matches("serial="));
     let more = ["-days", "30", "-set_serial", serial.as_str()];
-    let twin = world.party_named("twin", "/CN=signer", SIGNER, Some(&double), &more);
-    let file = world.signed(&twin, &[&signer]);
-    world.refuses(&file, &root, "");
-    world.refuses(&file, &signer, "");
+    let twin = fixture.party_named("twin", "/CN=signer", SIGNER, Some(&double), &more);
+    let file = fixture.signed(&twin, &[&signer]);
+    fixture.refuses(&file, &root, "");
+    fixture.refuses(&file, &signer, "");
 }
 
 #[test]
 fn certificates_issued_by_no_ca_are_refused() {
-    let world = World::new();
-    let root = world.party("root", CA, None);
+    let fixture = Fixture::new();
+    let root = fixture.party("root", CA, None);
     for (name, extensions, why) in [
         ("signer-as-ca", SIGNER, "it is no CA"),
         ("nothing", &["subjectKeyIdentifier=hash"][..], "it is no CA"),
@@ -173,62 +173,62 @@ fn certificates_issued_by_no_ca_are_refused() {
         ("unknown", &[CA[0], CA[1], "1.2.3.4.5=critical,ASN1:NULL"], "critical extension of a kind that is not known"),
         ("constrained", &[CA[0], "nameConstraints=critical,permitted;dirName:dir\n[dir]\nCN=x"], "critical extension"),
     ] {
-        let middle = world.party(name, extensions, Some(&root));
-        let signer = world.party("signer", SIGNER, Some(&middle));
-        let file = world.signed(&signer, &[&middle]);
-        world.refuses(&file, &root, why);
-        world.refuses(&file, &middle, why);
+        let middle = fixture.party(name, extensions, Some(&root));
+        let signer = fixture.party("signer", SIGNER, Some(&middle));
+        let file = fixture.signed(&signer, &[&middle]);
+        fixture.refuses(&file, &root, why);
+        fixture.refuses(&file, &middle, why);
     }
-    let signer = world.party("odd-signer", &["1.2.3.4.5=critical,ASN1:NULL"], Some(&root));
-    world.refuses(&world.signed(&signer, &[]), &root, "critical extension");
+    let signer = fixture.party("odd-signer", &["1.2.3.4.5=critical,ASN1:NULL"], Some(&root));
+    fixture.refuses(&fixture.signed(&signer, &[]), &root, "critical extension");
 }
 
 #[test]
 fn chains_beyond_the_path_length_are_refused() {
-    let world = World::new();
+    let fixture = Fixture::new();
     let none_below = &["basicConstraints=critical,CA:TRUE,pathlen:0", "keyUsage=critical,keyCertSign"];
-    let root = world.party("root", none_below, None);
-    let direct = world.party("direct", SIGNER, Some(&root));
-    world.accepts(&world.signed(&direct, &[]), &root);
-    let middle = world.party("middle", CA, Some(&root));
-    let signer = world.party("signer", SIGNER, Some(&middle));
-    let file = world.signed(&signer, &[&middle]);
-    world.refuses(&file, &root, "more CAs between it and the signer than it allows");
-    world.accepts(&file, &middle);
+    let root = fixture.party("root", none_below, None);
+    let direct = fixture.party("direct", SIGNER, Some(&root));
+    fixture.accepts(&fixture.signed(&direct, &[]), &root);
+    let middle = fixture.party("middle", CA, Some(&root));
+    let signer = fixture.party("signer", SIGNER, Some(&middle));
+    let file = fixture.signed(&signer, &[&middle]);
+    fixture.refuses(&file, &root, "more CAs between it and the signer than it allows");
+    fixture.accepts(&file, &middle);
 }
 
 /// Firmware has no clock, so that what it started yesterday it starts today.
 #[test]
 fn expired_certificates_are_noted_and_accepted() {
-    let world = World::new();
-    let root = world.party("root", CA, None);
+    let fixture = Fixture::new();
+    let root = fixture.party("root", CA, None);
     let past = ["-not_before", "20200101000000Z", "-not_after", "20210101000000Z"];
     let old = if openssl(&["version"]).starts_with("OpenSSL 3.0") { vec!["-days", "-1"] } else { past.to_vec() };
-    let signer = world.party_named("signer", "/CN=signer", SIGNER, Some(&root), &old);
-    let notes = world.accepts(&world.signed(&signer, &[]), &root);
+    let signer = fixture.party_named("signer", "/CN=signer", SIGNER, Some(&root), &old);
+    let notes = fixture.accepts(&fixture.signed(&signer, &[]), &root);
     assert!(notes.contains("the certificate of CN=signer expired on 20"), "{notes}");
 }
 
 /// The same two certificates over and over: bounded work, and no loop.
 #[test]
 fn circular_chains_are_refused_in_bounded_time() {
-    let world = World::new();
-    let first = world.party("first", CA, None);
-    let second = world.party("second", CA, Some(&first));
+    let fixture = Fixture::new();
+    let first = fixture.party("first", CA, None);
+    let second = fixture.party("second", CA, Some(&first));
     // The first once more, this time issued by the second: a circle.
-    let again = Party { key: first.key.clone(), cert: world.file("again.pem") };
-    let request = world.file("again.csr");
-    let config = world.file("openssl.cnf");
+    let again = Party { key: first.key.clone(), cert: fixture.file("again.pem") };
+    let request = fixture.file("again.csr");
+    let config = fixture.file("openssl.cnf");
     fs::write(&config, ["[req]", "distinguished_name=dn", "[dn]", "[v3]", CA[0], CA[1]].join("\n")).unwrap();
     let (request, config) = (text(&request), text(&config));
     openssl(&["req", "-new", "-config", config, "-key", text(&first.key), "-subj", "/CN=first", "-out", request]);
     let issuer = ["-CA", text(&second.cert), "-CAkey", text(&second.key), "-CAcreateserial", "-extfile", config];
     let files = ["x509", "-req", "-in", request, "-out", text(&again.cert), "-extensions", "v3", "-days", "30"];
     openssl(&[&files[..], &issuer].concat());
-    let signer = world.party("signer", SIGNER, Some(&second));
-    let file = world.signed(&signer, &[&second, &again]);
-    world.accepts(&file, &first);
-    world.accepts(&file, &again);
-    let stranger = world.party("stranger", CA, None);
-    world.refuses(&file, &stranger, "");
+    let signer = fixture.party("signer", SIGNER, Some(&second));
+    let file = fixture.signed(&signer, &[&second, &again]);
+    fixture.accepts(&file, &first);
+    fixture.accepts(&file, &again);
+    let stranger = fixture.party("stranger", CA, None);
+    fixture.refuses(&file, &stranger, "");
 }

@@ -13,7 +13,7 @@ use trust::host::{
     pki::{cms::SignedData, key::Hash},
 };
 
-/// A signed program, and who may vouch for it.
+/// A signed program, and the certificate that it is verified against.
 struct Sample {
     bytes: Vec<u8>,
     anchor: Vec<u8>,
@@ -84,7 +84,7 @@ impl Sample {
         passing
     }
 
-    /// Where a part of the file lies that somebody has found by reading it.
+    /// The offset of a part of the file that was found by reading it.
     fn place(&self, part: &[u8]) -> Range<usize> {
         let start = part.as_ptr() as usize - self.bytes.as_ptr() as usize;
         assert!(start + part.len() <= self.bytes.len());

@@ -108,7 +108,7 @@ fn other_variables_stay_and_keys_are_replaced() {
     let mut command = assets::program("virt-fw-vars");
     command.arg("-i").arg(empty_store()).arg("-o").arg(&used);
     command.args(["--append-boot-filepath", "\\EFI\\other.efi", "--set-boot-uri", "http://localhost/other"]);
-    command.args(["--enroll-generate", "somebody else"]);
+    command.args(["--enroll-generate", "another owner"]);
     assert!(command.output().unwrap().status.success());
     let before = timeless(&used);
     assert!(before.contains_key("Boot0000") && before.contains_key("db"), "{before:?}");

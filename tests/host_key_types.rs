@@ -1,4 +1,4 @@
-//! Private keys of all kinds, in the files of those who made them.
+//! Private keys of all kinds, in files as other tools write them.
 
 use harness::{Home, assets, openssl};
 use std::{fs, path::Path};
@@ -208,7 +208,7 @@ fn an_encrypted_key_is_opened_with_its_passphrase() {
     let shown = harness::at_terminal(command, &line, "Passphrase of encrypted: ", "s3cret");
     assert!(!shown.contains("s3cret"), "{shown}");
 
-    // In a keyset it stays encrypted, and whoever signs is asked once.
+    // In a keyset it stays encrypted, and the passphrase is asked for once.
     home.ok(&["initkeyset", "--keysetname", "e", "--key", "uefi-db=encrypted", "--passphrase-file", "right"]);
     let kept = fs::read_to_string(home.keys().join("e/uefi-db/privkey.pem")).unwrap();
     assert!(kept.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"), "{kept}");

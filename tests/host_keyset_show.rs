@@ -256,7 +256,7 @@ fn an_exported_keyset_is_whole_and_holds_no_private_key() {
     assert_eq!(home.output(&["sudi", "add", "public", "default"]).status.code(), Some(2));
 }
 
-/// A keyset that came from elsewhere: what its links lead to, on the administrator's machine, goes to nobody.
+/// A foreign keyset: files of the administrator's machine that its links lead to are not exported.
 #[test]
 fn an_export_follows_no_link_out_of_the_keyset() {
     let (home, keyset) = home();

@@ -24,7 +24,7 @@ fn text(path: &Path) -> &str {
 }
 
 /// A keyset, and files that take no room on the disk.
-struct Yard {
+struct Fixture {
     home: Home,
     key: String,
     cert: String,
@@ -32,7 +32,7 @@ struct Yard {
     stub: String,
 }
 
-impl Yard {
+impl Fixture {
     fn new() -> Self {
         let home = Home::with_keyset();
         let dir = home.keys().join("k/uefi-db");
@@ -136,43 +136,43 @@ fn address_space(home: &Home) -> u64 {
 
 #[test]
 fn signing_and_verifying_a_large_program_takes_no_more_memory() {
-    let yard = Yard::new();
-    yard.program("large.efi", IMAGE);
-    let sign = yard.sign("large.efi", "signed.efi");
-    yard.in_little_memory(&sign.iter().map(String::as_str).collect::<Vec<_>>());
-    let said = yard.in_little_memory(&["verify", "efi", "--strict", "signed.efi", "--cert", &yard.cert]);
+    let fixture = Fixture::new();
+    fixture.program("large.efi", IMAGE);
+    let sign = fixture.sign("large.efi", "signed.efi");
+    fixture.in_little_memory(&sign.iter().map(String::as_str).collect::<Vec<_>>());
+    let said = fixture.in_little_memory(&["verify", "efi", "--strict", "signed.efi", "--cert", &fixture.cert]);
     assert!(said.contains("accepted"), "{said}");
-    run("sbverify", &["--cert", &yard.cert, text(&yard.path("signed.efi"))]);
+    run("sbverify", &["--cert", &fixture.cert, text(&fixture.path("signed.efi"))]);
     // In the place of what is signed already.
-    let again = yard.sign("signed.efi", "signed.efi");
-    yard.in_little_memory(&again.iter().map(String::as_str).chain(["--replace"]).collect::<Vec<_>>());
-    run("sbverify", &["--cert", &yard.cert, text(&yard.path("signed.efi"))]);
+    let again = fixture.sign("signed.efi", "signed.efi");
+    fixture.in_little_memory(&again.iter().map(String::as_str).chain(["--replace"]).collect::<Vec<_>>());
+    run("sbverify", &["--cert", &fixture.cert, text(&fixture.path("signed.efi"))]);
 }
 
 #[test]
 fn building_and_inspecting_a_large_image_takes_no_more_memory() {
-    let yard = Yard::new();
-    yard.initrd("initrd.img", INITRD);
+    let fixture = Fixture::new();
+    fixture.initrd("initrd.img", INITRD);
     // As well compressed, the zeros of which take no room: these are unpacked to be looked into.
-    run("sh", &["-c", "gzip -1 <\"$0\" >\"$0.gz\" && zstd -q -1 \"$0\"", text(&yard.path("initrd.img"))]);
-    let build = yard.build(&["initrd.img", "initrd.img.gz", "initrd.img.zst"]);
-    let said = yard.in_little_memory(&build.iter().map(String::as_str).collect::<Vec<_>>());
-    let cert = yard.home.keys().join("k/uki-production/cert.pem");
-    yard.in_little_memory(&["verify", "efi", "--strict", "image.efi", "--cert", text(&cert)]);
-    let measured = yard.in_little_memory(&["uki", "measure", "image.efi"]);
+    run("sh", &["-c", "gzip -1 <\"$0\" >\"$0.gz\" && zstd -q -1 \"$0\"", text(&fixture.path("initrd.img"))]);
+    let build = fixture.build(&["initrd.img", "initrd.img.gz", "initrd.img.zst"]);
+    let said = fixture.in_little_memory(&build.iter().map(String::as_str).collect::<Vec<_>>());
+    let cert = fixture.home.keys().join("k/uki-production/cert.pem");
+    fixture.in_little_memory(&["verify", "efi", "--strict", "image.efi", "--cert", text(&cert)]);
+    let measured = fixture.in_little_memory(&["uki", "measure", "image.efi"]);
     for pcr in ["PCR 4: ", "PCR 11: "] {
         let line = |text: &str| text.lines().find(|line| line.trim().starts_with(pcr)).unwrap().trim().to_owned();
         assert_eq!(line(&said), line(&measured));
     }
-    let found = yard.in_little_memory(&["uki", "inspect", "image.efi", "--files"]);
+    let found = fixture.in_little_memory(&["uki", "inspect", "image.efi", "--files"]);
     assert!(found.contains("/usr/lib/systemd/systemd") && found.contains(&INITRD.to_string()), "{found}");
     // The bytes are those of the files.
-    let mut written = File::open(yard.path("image.efi")).unwrap();
-    let bytes = trust::host::fs::data::Input::open(&yard.path("image.efi"), u64::MAX).unwrap();
+    let mut written = File::open(fixture.path("image.efi")).unwrap();
+    let bytes = trust::host::fs::data::Input::open(&fixture.path("image.efi"), u64::MAX).unwrap();
     let image = trust::host::image::pe::Image::parse(&bytes).unwrap();
     let section = image.section(".initrd").unwrap().raw.start as u64;
-    let length = fs::metadata(yard.path("initrd.img")).unwrap().len();
-    let compressed = fs::read(yard.path("initrd.img.gz")).unwrap();
+    let length = fs::metadata(fixture.path("initrd.img")).unwrap().len();
+    let compressed = fs::read(fixture.path("initrd.img.gz")).unwrap();
     written.seek(SeekFrom::Start(section + (length + 4).next_multiple_of(4))).unwrap();
     let mut copy = vec![0; compressed.len()];
     written.read_exact(&mut copy).unwrap();
@@ -181,16 +181,16 @@ fn building_and_inspecting_a_large_image_takes_no_more_memory() {
 
 #[test]
 fn a_lack_of_memory_is_reported() {
-    let yard = Yard::new();
-    yard.program("large.efi", IMAGE);
-    let (least, sign) = (address_space(&yard.home), yard.sign("large.efi", "signed.efi"));
+    let fixture = Fixture::new();
+    fixture.program("large.efi", IMAGE);
+    let (least, sign) = (address_space(&fixture.home), fixture.sign("large.efi", "signed.efi"));
     let mut refused = 0;
     for limit in (0..).map(|step| format!("--as={}", least + step * STEP)) {
-        if yard.limited(&limit, &sign).status.success() {
+        if fixture.limited(&limit, &sign).status.success() {
             break;
         }
         refused += 1;
-        let complaint = yard.fails(&limit, &sign, 15);
+        let complaint = fixture.fails(&limit, &sign, 15);
         assert!(complaint.contains("there is no memory left"), "{complaint}");
     }
     assert!(refused > 0, "it takes no memory at all");
@@ -198,26 +198,26 @@ fn a_lack_of_memory_is_reported() {
 
 #[test]
 fn a_file_size_limit_is_reported() {
-    let yard = Yard::new();
-    yard.program("large.efi", IMAGE);
-    yard.initrd("initrd.img", IMAGE);
-    for args in [yard.sign("large.efi", "signed.efi"), yard.build(&["initrd.img"])] {
-        let complaint = yard.fails(&format!("--fsize={}", 32 * MIB), &args, 15);
+    let fixture = Fixture::new();
+    fixture.program("large.efi", IMAGE);
+    fixture.initrd("initrd.img", IMAGE);
+    for args in [fixture.sign("large.efi", "signed.efi"), fixture.build(&["initrd.img"])] {
+        let complaint = fixture.fails(&format!("--fsize={}", 32 * MIB), &args, 15);
         assert!(complaint.contains("ulimit -f"), "{complaint}");
     }
 }
 
 #[test]
 fn a_full_disk_keeps_the_old_program() {
-    let yard = Yard::new();
-    yard.program("large.efi", IMAGE);
+    let fixture = Fixture::new();
+    fixture.program("large.efi", IMAGE);
     let dir = tempfile::TempDir::new().unwrap();
     let script = "mount -t tmpfs -o size=8m tmpfs \"$DIR\" && echo old > \"$DIR/signed.efi\" && \"$@\"; status=$?; \
         cat \"$DIR/signed.efi\"; ls -A \"$DIR\"; exit $status";
     let mut command = Command::new("sh");
     harness::keep_mounts_in(&mut command).args(["-c", script, "sh"]).arg(harness::trust_host());
-    command.args(yard.sign("large.efi", text(&dir.path().join("signed.efi")))).env("DIR", dir.path());
-    command.env("HOME", yard.home.path()).env_remove("XDG_DATA_HOME").current_dir(yard.home.path());
+    command.args(fixture.sign("large.efi", text(&dir.path().join("signed.efi")))).env("DIR", dir.path());
+    command.env("HOME", fixture.home.path()).env_remove("XDG_DATA_HOME").current_dir(fixture.home.path());
     let output = command.output().unwrap();
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(15), "{complaint}");
@@ -227,27 +227,27 @@ fn a_full_disk_keeps_the_old_program() {
 
 #[test]
 fn a_program_too_large_for_its_format_is_refused_at_once() {
-    let yard = Yard::new();
+    let fixture = Fixture::new();
     let everything = "--fsize=unlimited";
     let args = |args: &[&str]| args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>();
-    yard.program("large.efi", IMAGE);
-    File::options().write(true).open(yard.path("large.efi")).unwrap().set_len(5 * GIB).unwrap();
+    fixture.program("large.efi", IMAGE);
+    File::options().write(true).open(fixture.path("large.efi")).unwrap().set_len(5 * GIB).unwrap();
     for command in [
-        yard.sign("large.efi", "signed.efi"),
-        args(&["verify", "efi", "large.efi", "--cert", &yard.cert]),
+        fixture.sign("large.efi", "signed.efi"),
+        args(&["verify", "efi", "large.efi", "--cert", &fixture.cert]),
         args(&["uki", "inspect", "large.efi"]),
         args(&["uki", "measure", "large.efi"]),
     ] {
-        let complaint = yard.fails(everything, &command, 14);
+        let complaint = fixture.fails(everything, &command, 14);
         assert!(complaint.contains("larger than 4 GiB"), "{complaint}");
     }
-    yard.initrd("initrd.img", 3 * GIB);
-    let complaint = yard.fails(everything, &yard.build(&["initrd.img"]), 14);
+    fixture.initrd("initrd.img", 3 * GIB);
+    let complaint = fixture.fails(everything, &fixture.build(&["initrd.img"]), 14);
     assert!(complaint.contains("larger than 2 GiB"), "{complaint}");
     // Each of them would do; together they reach beyond what a header can say.
-    yard.initrd("initrd.img", 2 * GIB - MIB);
-    let complaint = yard.fails(everything, &yard.build(&["initrd.img"; 3]), 2);
+    fixture.initrd("initrd.img", 2 * GIB - MIB);
+    let complaint = fixture.fails(everything, &fixture.build(&["initrd.img"; 3]), 2);
     assert!(complaint.contains("larger than 4 GiB") && complaint.contains("smaller initrd"), "{complaint}");
-    yard.initrd("initrd.img", IMAGE);
-    assert!(yard.limited(everything, &yard.build(&["initrd.img"])).status.success());
+    fixture.initrd("initrd.img", IMAGE);
+    assert!(fixture.limited(everything, &fixture.build(&["initrd.img"])).status.success());
 }

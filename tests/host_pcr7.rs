@@ -523,7 +523,7 @@ fn contradicting_options_and_incomplete_keysets_are_refused() {
     fs::remove_file(&guid).unwrap();
     let complaint = home.refuses(&["computePCR7", "k"]);
     assert!(complaint.contains("uki-limited/guid"), "{complaint}");
-    // With a shim nobody needs it.
+    // With a shim it is not needed.
     home.ok(&["computePCR7", "k", "--chain", "shim"]);
     fs::write(&guid, sound).unwrap();
     home.ok(&["computePCR7", "k"]);

@@ -1,6 +1,6 @@
-//! What nobody gets from a `trust` that holds private keys: no core dump, no look into its memory, no key that it has let go.
+//! A `trust` that holds private keys leaks none: no core dump, no access to its memory, no key left behind in it.
 
-use harness::{Home, Witness, find, openssl, trust_host};
+use harness::{Home, MemoryProbe, find, openssl, trust_host};
 use std::{
     fs,
     io::Write,
@@ -23,7 +23,7 @@ fn fifo(path: &Path) -> PathBuf {
     path.to_owned()
 }
 
-/// A `trust` that waits for somebody to write into a pipe.
+/// A `trust` that waits for input from a pipe.
 fn waiting(mut command: Command, pipe: &Path) -> (Child, fs::File) {
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // Opens when the other side does.
@@ -39,7 +39,7 @@ fn no_core_is_dumped_and_other_processes_cannot_read_memory() {
     fs::copy(trust_host(), &program).unwrap();
     fs::set_permissions(&pipe, fs::Permissions::from_mode(0o666)).unwrap();
     let mine = fs::metadata("/proc/self").unwrap().uid();
-    // Root sees everything: somebody else then.
+    // Root may read everything: use another user then.
     let user = if mine == 0 { 65534 } else { mine };
     let mut command = if mine == 0 {
         let mut command = Command::new("setpriv");
@@ -55,7 +55,7 @@ fn no_core_is_dumped_and_other_processes_cannot_read_memory() {
     let limits = fs::read_to_string(proc.join("limits")).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
-    // proc(5): the files of what cannot be dumped belong to root, whoever runs it.
+    // proc(5): the files of a process that cannot be dumped belong to root, whatever its uid.
     assert_eq!(fs::metadata(&program).unwrap().uid(), mine);
     assert_eq!(fs::metadata(proc.join("task")).unwrap().uid(), user);
     assert_ne!(fs::metadata(proc.join("mem")).unwrap().uid(), user);
@@ -91,19 +91,22 @@ fn no_private_key_is_left_in_memory_at_exit() {
     for (name, byte) in [("tpm", 1), ("prod", 2)] {
         fs::write(home.path().join(name), [byte; 32]).unwrap();
     }
-    // It reads the values before the keys: attached by then, the witness sees it to its end.
+    // It reads the values before the keys: attached by then, the memory_probe sees it to its end.
     let options = ["--pcr7-tpm", "tpm", "--pcr7-prod", "prod", "--pcr7-limited", text(&pipe)];
     let mut command = Command::new(trust_host());
     command.args(["keyset", "pcr7data", "k"]).args(options).current_dir(home.path());
     command.env("HOME", home.path()).env_remove("XDG_DATA_HOME");
     let (mut child, mut writer) = waiting(command, &pipe);
-    let witness = Witness::attach(child.id() as i32);
+    let memory_probe = MemoryProbe::attach(child.id() as i32);
     writer.write_all(&[3; 32]).unwrap();
     drop(writer);
-    let remains = witness.remains();
+    let remains = memory_probe.remains();
     let _ = child.wait();
     let pipe = text(&pipe).as_bytes();
-    assert!(remains.memory.iter().any(|(_, memory)| find(memory, pipe).is_some()), "the witness has seen its memory");
+    assert!(
+        remains.memory.iter().any(|(_, memory)| find(memory, pipe).is_some()),
+        "the memory_probe has seen its memory"
+    );
     for role in ["tpmpol-luks", "tpmpol-admin"] {
         let key = home.keys().join("k").join(role).join("privkey.pem");
         let pem = fs::read_to_string(&key).unwrap();

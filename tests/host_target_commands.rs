@@ -4,7 +4,7 @@ use harness::{Boot, End, Machine, Run, extend, hex, sha256, trust_host};
 
 fn machine() -> Machine {
     let mut machine = Machine::provisioned();
-    machine.cell.set("TRUST", trust_host());
+    machine.sandbox.set("TRUST", trust_host());
     machine
 }
 

@@ -13,12 +13,12 @@ fn text(path: &Path) -> &str {
 }
 
 /// An administrator with a token.
-struct Desk {
+struct Fixture {
     home: Home,
     token: Token,
 }
 
-impl Desk {
+impl Fixture {
     fn new() -> Self {
         Self { home: Home::new(), token: Token::new() }
     }
@@ -124,27 +124,31 @@ fn strs(args: &[String]) -> Vec<&str> {
 
 #[test]
 fn a_keyset_is_made_with_keys_that_never_leave_their_token() {
-    let desk = Desk::new();
+    let fixture = Fixture::new();
     let roles = ["uefi-pk", "uefi-db", "uki-production", "tpmpol-admin", "tpmpol-luks", "manifest-ca", "sudi-ca"];
     let mut args: Vec<String> = ["initkeyset", "--keysetname", "k"].map(String::from).into();
     for (number, role) in roles.iter().enumerate() {
         let options = if role.ends_with("-ca") { EC } else { RSA };
-        desk.key(role, &format!("{number:02x}"), &options);
-        args.extend(["--key".into(), format!("{role}={}", desk.token.uri(role))]);
+        fixture.key(role, &format!("{number:02x}"), &options);
+        args.extend(["--key".into(), format!("{role}={}", fixture.token.uri(role))]);
     }
-    desk.ok(&strs(&args));
-    let keyset = desk.keyset();
+    fixture.ok(&strs(&args));
+    let keyset = fixture.keyset();
     for role in roles {
         let file = fs::read_to_string(keyset.join(role).join("privkey.pem")).unwrap();
         assert!(file.starts_with("-----BEGIN PKCS#11 PROVIDER URI-----\n"), "{file}");
-        assert_eq!(certified(&keyset.join(role)), public_of(&desk.home.path().join(format!("{role}.pem"))), "{role}");
+        assert_eq!(
+            certified(&keyset.join(role)),
+            public_of(&fixture.home.path().join(format!("{role}.pem"))),
+            "{role}"
+        );
     }
     assert!(fs::read_to_string(keyset.join("uki-limited/privkey.pem")).unwrap().contains("BEGIN PRIVATE KEY"));
 
     // Everything that signs works as with files.
-    desk.ok(&["project", "add", "k", "other"]);
-    desk.ok(&["sudi", "add", "k", "other", "SN"]);
-    desk.ok(&strs(&pcr7data(&desk.home)));
+    fixture.ok(&["project", "add", "k", "other"]);
+    fixture.ok(&["sudi", "add", "k", "other", "SN"]);
+    fixture.ok(&strs(&pcr7data(&fixture.home)));
     verifies(&keyset.join("manifest-ca"), &keyset.join("manifest/default"));
     verifies(&keyset.join("manifest-ca"), &keyset.join("manifest/other"));
     verifies(&keyset.join("sudi-ca"), &keyset.join("manifest/other/sudi/SN"));
@@ -157,9 +161,9 @@ fn a_keyset_is_made_with_keys_that_never_leave_their_token() {
     let shown = openssl(&["asn1parse", "-in", text(&keyset.join("uefi-db/privkey.pem"))]);
     assert!(shown.contains("VISIBLESTRING     :PKCS#11 Provider URI v1.0"), "{shown}");
     // What reaches the token is named, as a file may name it.
-    let uri = desk.token.uri("uefi-db").replace(&format!("module-path={}", Token::module()), "module-name=softhsm2");
+    let uri = fixture.token.uri("uefi-db").replace(&format!("module-path={}", Token::module()), "module-name=softhsm2");
     assert!(shown.contains(&format!("UTF8STRING        :{uri}")), "{shown}");
-    assert!(!desk.ok(&["keyset", "check", "k"]).contains("library"));
+    assert!(!fixture.ok(&["keyset", "check", "k"]).contains("library"));
 }
 
 /// A file that names a token, with whatever URI.
@@ -181,21 +185,21 @@ fn provider_file(uri: &str) -> String {
     format!("-----BEGIN PKCS#11 PROVIDER URI-----\n{body}-----END PKCS#11 PROVIDER URI-----\n")
 }
 
-/// A keyset is data: whoever gives it to an administrator runs no library of his on that administrator's machine.
+/// A keyset is data: a foreign one runs no library of its author's on the administrator's machine.
 #[test]
 fn a_keyset_runs_no_library_of_its_own() {
-    let desk = Desk::with_keyset();
-    let keyset = desk.keyset();
+    let fixture = Fixture::with_keyset();
+    let keyset = fixture.keyset();
     // One that would do: that it works shows that it ran.
-    let library = desk.home.path().join("softhsm2.so");
+    let library = fixture.home.path().join("softhsm2.so");
     fs::copy(Token::module(), &library).unwrap();
-    let (pin, directory) = (desk.token.pin_file(), desk.home.path());
+    let (pin, directory) = (fixture.token.pin_file(), fixture.home.path());
     let uri = |query: &str| format!("pkcs11:token=Fleet;object=key?{query}&pin-source={}", pin.display());
     let image = assets::path("usr/lib/systemd/boot/efi/linuxx64.efi.stub");
     let role = |name: &str| keyset.join(name);
     let (db, cert) = (role("uefi-db/privkey.pem"), role("uefi-db/cert.pem"));
     let sign = ["sign", "efi", text(&image), "--key", text(&db), "--cert", text(&cert), "--output", "signed.efi"];
-    let pcr7data = pcr7data(&desk.home);
+    let pcr7data = pcr7data(&fixture.home);
     let commands: [(&str, &[&str]); 6] = [
         ("uefi-db", &sign),
         ("sudi-ca", &["sudi", "add", "k", "default", "SN"]),
@@ -217,14 +221,14 @@ fn a_keyset_runs_no_library_of_its_own() {
             "module-path=softhsm2.so".into(),
         ] {
             fs::write(&file, provider_file(&uri(&query))).unwrap();
-            let desk = Desk { home: desk.home.copy(), token: Token::new() };
-            let before = tree(desk.home.path());
-            let output = desk.command(command).env(token.environment().0, token.environment().1).output().unwrap();
+            let fixture = Fixture { home: fixture.home.copy(), token: Token::new() };
+            let before = tree(fixture.home.path());
+            let output = fixture.command(command).env(token.environment().0, token.environment().1).output().unwrap();
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             assert_eq!(output.status.code(), Some(2), "{name} ran a library of the keyset's: {query}: {said}");
             assert!(said.contains("module-") && said.contains("trust keyset use-key KEYSET ROLE"), "{said}");
-            assert_eq!(tree(desk.home.path()), before, "{name}: {query}");
-            let checked = String::from_utf8(desk.output(&["keyset", "check", "k"]).stdout).unwrap();
+            assert_eq!(tree(fixture.home.path()), before, "{name}: {query}");
+            let checked = String::from_utf8(fixture.output(&["keyset", "check", "k"]).stdout).unwrap();
             let line = checked.lines().find(|line| line.contains(&format!("{name}/privkey.pem"))).unwrap();
             assert!(line.starts_with("error") && line.contains("names a library"), "{checked}");
             assert!(line.contains(&format!("trust keyset use-key k {name} ")), "{checked}");
@@ -236,51 +240,51 @@ fn a_keyset_runs_no_library_of_its_own() {
 /// Keysets from before, in which use-key wrote the path of a module of the system.
 #[test]
 fn the_path_of_a_system_module_is_accepted_with_a_warning() {
-    let desk = Desk::with_keyset();
-    let file = desk.keyset().join("sudi-ca/privkey.pem");
-    desk.token.import(&file, "ca", "01");
-    fs::write(&file, provider_file(&desk.token.uri("ca"))).unwrap();
-    desk.ok(&["sudi", "add", "k", "default", "SN"]);
-    verifies(&desk.keyset().join("sudi-ca"), &desk.keyset().join("manifest/default/sudi/SN"));
-    let checked = desk.ok(&["keyset", "check", "k"]);
+    let fixture = Fixture::with_keyset();
+    let file = fixture.keyset().join("sudi-ca/privkey.pem");
+    fixture.token.import(&file, "ca", "01");
+    fs::write(&file, provider_file(&fixture.token.uri("ca"))).unwrap();
+    fixture.ok(&["sudi", "add", "k", "default", "SN"]);
+    verifies(&fixture.keyset().join("sudi-ca"), &fixture.keyset().join("manifest/default/sudi/SN"));
+    let checked = fixture.ok(&["keyset", "check", "k"]);
     let line = checked.lines().find(|line| line.contains("sudi-ca/privkey.pem")).unwrap();
     assert!(line.starts_with("warning") && line.contains("says by its path which library"), "{checked}");
     // The remedy, as it stands there.
     let remedy = line.split_once("trust ").unwrap().1;
     let words: Vec<_> = remedy.split(' ').map(|word| word.trim_matches('\'')).collect();
-    desk.ok(&words);
-    assert!(!desk.ok(&["keyset", "check", "k"]).contains("library"));
-    desk.ok(&["sudi", "add", "k", "default", "SN2"]);
+    fixture.ok(&words);
+    assert!(!fixture.ok(&["keyset", "check", "k"]).contains("library"));
+    fixture.ok(&["sudi", "add", "k", "default", "SN2"]);
 }
 
 #[test]
 fn a_library_named_on_the_command_line_runs_but_goes_into_no_file() {
-    let desk = Desk::with_keyset();
-    let file = desk.keyset().join("uefi-db/privkey.pem");
-    desk.token.import(&file, "db", "01");
-    let library = desk.home.path().join("vendor.so");
+    let fixture = Fixture::with_keyset();
+    let file = fixture.keyset().join("uefi-db/privkey.pem");
+    fixture.token.import(&file, "db", "01");
+    let library = fixture.home.path().join("vendor.so");
     fs::copy(Token::module(), &library).unwrap();
-    let uri = desk.token.uri("db").replace(Token::module(), text(&library));
+    let uri = fixture.token.uri("db").replace(Token::module(), text(&library));
     let (image, cert) =
-        (assets::path("usr/lib/systemd/boot/efi/linuxx64.efi.stub"), desk.keyset().join("uefi-db/cert.pem"));
-    let output = desk.home.path().join("signed.efi");
-    desk.ok(&["sign", "efi", text(&image), "--key", &uri, "--cert", text(&cert), "--output", text(&output)]);
+        (assets::path("usr/lib/systemd/boot/efi/linuxx64.efi.stub"), fixture.keyset().join("uefi-db/cert.pem"));
+    let output = fixture.home.path().join("signed.efi");
+    fixture.ok(&["sign", "efi", text(&image), "--key", &uri, "--cert", text(&cert), "--output", text(&output)]);
     let choice = format!("uefi-db={uri}");
     for command in [&["keyset", "use-key", "k", "uefi-db", &uri][..], &["keyset", "add", "k2", "--key", &choice]] {
-        let complaint = desk.fails(command, 2);
+        let complaint = fixture.fails(command, 2);
         assert!(complaint.contains("a file does not say which library is to run; install the module"), "{complaint}");
     }
 }
 
 #[test]
 fn signatures_equal_those_of_the_same_key_in_a_file() {
-    let mut desk = Desk::with_keyset();
+    let mut fixture = Fixture::with_keyset();
     // One token without RSA mechanisms that hash: then it is told the hash.
     for token in [Token::new(), Token::without("CKM_SHA256_RSA_PKCS,CKM_SHA384_RSA_PKCS")] {
-        desk.token = token;
-        let with_files = desk.home.copy();
-        let with_token = Desk { home: desk.home.copy(), token: Token::new() };
-        let with_token = Desk { token: std::mem::take(&mut desk.token), ..with_token };
+        fixture.token = token;
+        let with_files = fixture.home.copy();
+        let with_token = Fixture { home: fixture.home.copy(), token: Token::new() };
+        let with_token = Fixture { token: std::mem::take(&mut fixture.token), ..with_token };
         for (number, role) in ["tpmpol-luks", "tpmpol-admin", "uefi-db", "uki-production"].into_iter().enumerate() {
             let file = with_token.keyset().join(role).join("privkey.pem");
             with_token.token.import(&file, role, &format!("{number:02x}"));
@@ -315,75 +319,75 @@ fn signatures_equal_those_of_the_same_key_in_a_file() {
 
 #[test]
 fn a_key_restricted_to_hashes_signs() {
-    let desk = Desk::with_keyset();
-    let file = desk.keyset().join("tpmpol-luks/privkey.pem");
-    let der = desk.home.path().join("key.der");
+    let fixture = Fixture::with_keyset();
+    let file = fixture.keyset().join("tpmpol-luks/privkey.pem");
+    let der = fixture.home.path().join("key.der");
     openssl(&["pkcs8", "-topk8", "-nocrypt", "-in", text(&file), "-outform", "DER", "-out", text(&der)]);
     let object = ["--write-object", text(&der), "--type", "privkey", "--label", "luks", "--id", "01", "--usage-sign"];
-    desk.token.tool(&[&object[..], &["--allowed-mechanisms", "RSA-PKCS"]].concat());
-    desk.ok(&["keyset", "use-key", "k", "tpmpol-luks", &desk.token.uri("luks")]);
-    desk.ok(&strs(&pcr7data(&desk.home)));
+    fixture.token.tool(&[&object[..], &["--allowed-mechanisms", "RSA-PKCS"]].concat());
+    fixture.ok(&["keyset", "use-key", "k", "tpmpol-luks", &fixture.token.uri("luks")]);
+    fixture.ok(&strs(&pcr7data(&fixture.home)));
 }
 
 #[test]
 fn a_key_moves_into_a_token_and_its_file_is_overwritten() {
-    let desk = Desk::with_keyset();
-    let file = desk.keyset().join("uefi-pk/privkey.pem");
-    desk.token.import(&file, "pk", "01");
-    let before = tree(&desk.keyset());
+    let fixture = Fixture::with_keyset();
+    let file = fixture.keyset().join("uefi-pk/privkey.pem");
+    fixture.token.import(&file, "pk", "01");
+    let before = tree(&fixture.keyset());
     let mut old = File::open(&file).unwrap();
-    desk.ok(&["keyset", "use-key", "k", "uefi-pk", &desk.token.uri("pk")]);
-    assert_eq!(tree(&desk.keyset()), before, "names and modes stay");
+    fixture.ok(&["keyset", "use-key", "k", "uefi-pk", &fixture.token.uri("pk")]);
+    assert_eq!(tree(&fixture.keyset()), before, "names and modes stay");
     let mut left = Vec::new();
     old.rewind().unwrap();
     old.read_to_end(&mut left).unwrap();
     assert!(left.len() > 1000 && left.iter().all(|byte| *byte == 0));
     // Again, with another way to say the same.
-    let again = format!("pkcs11:id=%01?module-name=softhsm2&pin-source={}", desk.token.pin_file().display());
-    desk.ok(&["keyset", "use-key", "k", "uefi-pk", &again]);
+    let again = format!("pkcs11:id=%01?module-name=softhsm2&pin-source={}", fixture.token.pin_file().display());
+    fixture.ok(&["keyset", "use-key", "k", "uefi-pk", &again]);
     let shown = openssl(&["asn1parse", "-in", text(&file)]);
     assert!(shown.contains(&again), "{shown}");
 }
 
 #[test]
 fn a_key_file_with_two_links_is_not_overwritten() {
-    let desk = Desk::with_keyset();
-    let (file, backup) = (desk.keyset().join("uefi-db/privkey.pem"), desk.home.path().join("backup.pem"));
-    desk.token.import(&file, "db", "01");
+    let fixture = Fixture::with_keyset();
+    let (file, backup) = (fixture.keyset().join("uefi-db/privkey.pem"), fixture.home.path().join("backup.pem"));
+    fixture.token.import(&file, "db", "01");
     fs::hard_link(&file, &backup).unwrap();
-    let output = desk.output(&["keyset", "use-key", "k", "uefi-db", &desk.token.uri("db")]);
+    let output = fixture.output(&["keyset", "use-key", "k", "uefi-db", &fixture.token.uri("db")]);
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success() && said.contains("has another name"), "{said}");
-    assert_eq!(public_of(&backup), certified(&desk.keyset().join("uefi-db")));
+    assert_eq!(public_of(&backup), certified(&fixture.keyset().join("uefi-db")));
 }
 
 #[test]
 fn a_key_that_does_not_match_the_certificate_is_refused() {
-    let desk = Desk::with_keyset();
-    desk.key("rsa", "01", &RSA);
-    desk.key("ec", "02", &EC);
-    let before = fs::read(desk.keyset().join("uefi-db/privkey.pem")).unwrap();
+    let fixture = Fixture::with_keyset();
+    fixture.key("rsa", "01", &RSA);
+    fixture.key("ec", "02", &EC);
+    let before = fs::read(fixture.keyset().join("uefi-db/privkey.pem")).unwrap();
     for key in ["rsa", "ec"] {
-        let complaint = desk.fails(&["keyset", "use-key", "k", "uefi-db", &desk.token.uri(key)], 2);
+        let complaint = fixture.fails(&["keyset", "use-key", "k", "uefi-db", &fixture.token.uri(key)], 2);
         assert!(complaint.contains("it is not the one of the certificate; import the key"), "{complaint}");
     }
-    let complaint = desk.fails(&["keyset", "use-key", "k", "uefi-dbx", &desk.token.uri("rsa")], 2);
+    let complaint = fixture.fails(&["keyset", "use-key", "k", "uefi-dbx", &fixture.token.uri("rsa")], 2);
     assert!(complaint.contains("no such role; give one of manifest-ca, "), "{complaint}");
-    assert_eq!(fs::read(desk.keyset().join("uefi-db/privkey.pem")).unwrap(), before);
-    let link = desk.keyset().join("uefi-db/privkey.pem");
-    desk.token.import(&link, "db", "03");
-    let elsewhere = desk.home.path().join("elsewhere.pem");
+    assert_eq!(fs::read(fixture.keyset().join("uefi-db/privkey.pem")).unwrap(), before);
+    let link = fixture.keyset().join("uefi-db/privkey.pem");
+    fixture.token.import(&link, "db", "03");
+    let elsewhere = fixture.home.path().join("elsewhere.pem");
     fs::rename(&link, &elsewhere).unwrap();
     std::os::unix::fs::symlink(&elsewhere, &link).unwrap();
-    desk.fails(&["keyset", "use-key", "k", "uefi-db", &desk.token.uri("db")], 15);
+    fixture.fails(&["keyset", "use-key", "k", "uefi-db", &fixture.token.uri("db")], 15);
     assert_eq!(fs::read(&elsewhere).unwrap(), before);
 }
 
 /// A private key alone, as some tokens keep it.
-fn import_private(desk: &Desk, key: &Path, label: &str) {
-    let der = desk.home.path().join("private.der");
+fn import_private(fixture: &Fixture, key: &Path, label: &str) {
+    let der = fixture.home.path().join("private.der");
     openssl(&["pkey", "-in", text(key), "-outform", "DER", "-out", text(&der)]);
-    desk.token.tool(&[
+    fixture.token.tool(&[
         "--write-object",
         text(&der),
         "--type",
@@ -398,53 +402,53 @@ fn import_private(desk: &Desk, key: &Path, label: &str) {
 
 #[test]
 fn a_token_without_the_public_key_needs_the_certificate() {
-    let desk = Desk::new();
-    desk.ok(&["initkeyset", "--keysetname", "k", "--key-type", "ec-p256"]);
-    let ca = desk.keyset().join("sudi-ca");
-    import_private(&desk, &ca.join("privkey.pem"), "ca");
-    let choice = format!("sudi-ca={}", desk.token.uri("ca"));
-    let complaint = desk.fails(&["initkeyset", "--keysetname", "k2", "--key", &choice], 2);
+    let fixture = Fixture::new();
+    fixture.ok(&["initkeyset", "--keysetname", "k", "--key-type", "ec-p256"]);
+    let ca = fixture.keyset().join("sudi-ca");
+    import_private(&fixture, &ca.join("privkey.pem"), "ca");
+    let choice = format!("sudi-ca={}", fixture.token.uri("ca"));
+    let complaint = fixture.fails(&["initkeyset", "--keysetname", "k2", "--key", &choice], 2);
     assert!(complaint.contains("cannot find its public key: the token has none"), "{complaint}");
-    desk.ok(&["keyset", "use-key", "k", "sudi-ca", &desk.token.uri("ca")]);
-    desk.ok(&["sudi", "add", "k", "default", "SN"]);
-    verifies(&ca, &desk.keyset().join("manifest/default/sudi/SN"));
+    fixture.ok(&["keyset", "use-key", "k", "sudi-ca", &fixture.token.uri("ca")]);
+    fixture.ok(&["sudi", "add", "k", "default", "SN"]);
+    verifies(&ca, &fixture.keyset().join("manifest/default/sudi/SN"));
 
     // With the certificate in the token, nothing is missing.
-    let der = desk.home.path().join("cert.der");
+    let der = fixture.home.path().join("cert.der");
     openssl(&["x509", "-in", text(&ca.join("cert.pem")), "-outform", "DER", "-out", text(&der)]);
-    desk.token.tool(&["--write-object", text(&der), "--type", "cert", "--label", "ca", "--id", "aa"]);
-    desk.ok(&["initkeyset", "--keysetname", "k2", "--key", &choice]);
-    assert_eq!(certified(&desk.home.keys().join("k2/sudi-ca")), certified(&ca));
+    fixture.token.tool(&["--write-object", text(&der), "--type", "cert", "--label", "ca", "--id", "aa"]);
+    fixture.ok(&["initkeyset", "--keysetname", "k2", "--key", &choice]);
+    assert_eq!(certified(&fixture.home.keys().join("k2/sudi-ca")), certified(&ca));
 }
 
 #[test]
 fn a_signature_made_with_another_key_is_refused() {
-    let desk = Desk::with_keyset();
-    let [mine, other] = ["mine", "other"].map(|name| desk.home.path().join(name));
+    let fixture = Fixture::with_keyset();
+    let [mine, other] = ["mine", "other"].map(|name| fixture.home.path().join(name));
     for key in [&mine, &other] {
         openssl(&[&["genpkey", "-quiet", "-out", text(key)], &EC[..]].concat());
     }
-    import_private(&desk, &mine, "ca");
-    let der = desk.home.path().join("public.der");
+    import_private(&fixture, &mine, "ca");
+    let der = fixture.home.path().join("public.der");
     openssl(&["pkey", "-in", text(&other), "-pubout", "-outform", "DER", "-out", text(&der)]);
-    desk.token.tool(&["--write-object", text(&der), "--type", "pubkey", "--label", "ca", "--id", "aa"]);
-    let choice = format!("sudi-ca={}", desk.token.uri("ca"));
-    let complaint = desk.fails(&["initkeyset", "--keysetname", "k2", "--key", &choice], 14);
+    fixture.token.tool(&["--write-object", text(&der), "--type", "pubkey", "--label", "ca", "--id", "aa"]);
+    let choice = format!("sudi-ca={}", fixture.token.uri("ca"));
+    let complaint = fixture.fails(&["initkeyset", "--keysetname", "k2", "--key", &choice], 14);
     assert!(complaint.contains("its signature is not one of its public key"), "{complaint}");
 }
 
 #[test]
 fn errors_of_tokens_name_their_remedy() {
-    let desk = Desk::with_keyset();
-    let file = desk.keyset().join("uefi-db/privkey.pem");
-    desk.token.import(&file, "db", "01");
-    desk.key("db2", "02", &RSA);
+    let fixture = Fixture::with_keyset();
+    let file = fixture.keyset().join("uefi-db/privkey.pem");
+    fixture.token.import(&file, "db", "01");
+    fixture.key("db2", "02", &RSA);
     let module = Token::module();
     let pin = format!("module-path={module}&pin-value={}", Token::PIN);
-    let source = format!("module-path={module}&pin-source={}", desk.token.pin_file().display());
-    let wrong = desk.home.path().join("wrong-pin");
+    let source = format!("module-path={module}&pin-source={}", fixture.token.pin_file().display());
+    let wrong = fixture.home.path().join("wrong-pin");
     fs::write(&wrong, "0000000").unwrap();
-    let empty = desk.home.path().join("empty-pin");
+    let empty = fixture.home.path().join("empty-pin");
     fs::write(&empty, "\n").unwrap();
     for (uri, why) in [
         (
@@ -475,31 +479,31 @@ fn errors_of_tokens_name_their_remedy() {
         (format!("pkcs11:objekt=db?{pin}"), "not known here: \"objekt\""),
         ("http://db".into(), "it does not begin with pkcs11:"),
     ] {
-        let complaint = desk.fails(&["keyset", "use-key", "k", "uefi-db", &uri], 2);
+        let complaint = fixture.fails(&["keyset", "use-key", "k", "uefi-db", &uri], 2);
         assert!(complaint.contains(why), "{uri}: {complaint}");
     }
     // Two tokens: the PIN of one is not for the other.
-    desk.token.add_token("Fleet 2");
-    let complaint = desk.fails(&["keyset", "use-key", "k", "uefi-db", &format!("pkcs11:object=db?{source}")], 2);
+    fixture.token.add_token("Fleet 2");
+    let complaint = fixture.fails(&["keyset", "use-key", "k", "uefi-db", &format!("pkcs11:object=db?{source}")], 2);
     assert!(complaint.contains("several match: token \"Fleet"), "{complaint}");
     assert!(complaint.contains("token \"Fleet 2\"") && complaint.contains("add token=LABEL"), "{complaint}");
-    desk.ok(&["keyset", "use-key", "k", "uefi-db", &format!("pkcs11:token=Fleet;object=db?{source}")]);
+    fixture.ok(&["keyset", "use-key", "k", "uefi-db", &format!("pkcs11:token=Fleet;object=db?{source}")]);
 
     // The token is gone, or its key: the keyset says so when it needs it.
-    fs::remove_file(desk.token.environment().1).unwrap();
+    fs::remove_file(fixture.token.environment().1).unwrap();
     let image = assets::path("usr/lib/systemd/boot/efi/linuxx64.efi.stub");
-    let (cert, output) = (desk.keyset().join("uefi-db/cert.pem"), desk.home.path().join("signed.efi"));
+    let (cert, output) = (fixture.keyset().join("uefi-db/cert.pem"), fixture.home.path().join("signed.efi"));
     let sign = ["sign", "efi", text(&image), "--key", text(&file), "--cert", text(&cert), "--output", text(&output)];
-    let complaint = String::from_utf8(desk.output(&sign).stderr).unwrap();
+    let complaint = String::from_utf8(fixture.output(&sign).stderr).unwrap();
     assert!(complaint.contains("uefi-db/privkey.pem") && complaint.contains("PKCS#11 module"), "{complaint}");
 }
 
 #[test]
 fn keys_that_a_role_cannot_use_are_refused_before_anything_is_made() {
-    let desk = Desk::new();
-    desk.key("ec", "01", &EC);
-    desk.key("large", "02", &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:3072"]);
-    let choice = |role: &str, key: &str| format!("{role}={}", desk.token.uri(key));
+    let fixture = Fixture::new();
+    fixture.key("ec", "01", &EC);
+    fixture.key("large", "02", &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:3072"]);
+    let choice = |role: &str, key: &str| format!("{role}={}", fixture.token.uri(key));
     for (role, key, why) in [
         ("uefi-db", "ec", "sign with uefi-db: the key is EC P-256 with 256 bits; use an RSA key"),
         ("tpmpol-luks", "ec", "sign with tpmpol-luks: the key is EC P-256"),
@@ -510,30 +514,30 @@ fn keys_that_a_role_cannot_use_are_refused_before_anything_is_made() {
         ),
         ("uki", "large", "there is no such role"),
     ] {
-        let complaint = desk.fails(&["initkeyset", "--keysetname", "k", "--key", &choice(role, key)], 2);
+        let complaint = fixture.fails(&["initkeyset", "--keysetname", "k", "--key", &choice(role, key)], 2);
         assert!(complaint.contains(why), "{complaint}");
     }
     let twice = choice("uefi-db", "large");
-    let complaint = desk.fails(&["keyset", "add", "k", "--key", &twice, "--key", &twice], 2);
+    let complaint = fixture.fails(&["keyset", "add", "k", "--key", &twice, "--key", &twice], 2);
     assert!(complaint.contains("uefi-db stands there twice"), "{complaint}");
-    let complaint = desk.fails(&["keyset", "add", "k", "--key", "uefi-db"], 2);
+    let complaint = fixture.fails(&["keyset", "add", "k", "--key", "uefi-db"], 2);
     assert!(complaint.contains("it has no `=`"), "{complaint}");
 }
 
 #[test]
 fn a_key_in_a_file_is_accepted() {
-    let desk = Desk::new();
-    let file = desk.key("key", "01", &RSA);
-    desk.ok(&["keyset", "add", "k", "--key", &format!("uki-tpm={}", text(&file))]);
-    assert_eq!(public_of(&desk.keyset().join("uki-tpm/privkey.pem")), public_of(&file));
-    assert_eq!(certified(&desk.keyset().join("uki-tpm")), public_of(&file));
+    let fixture = Fixture::new();
+    let file = fixture.key("key", "01", &RSA);
+    fixture.ok(&["keyset", "add", "k", "--key", &format!("uki-tpm={}", text(&file))]);
+    assert_eq!(public_of(&fixture.keyset().join("uki-tpm/privkey.pem")), public_of(&file));
+    assert_eq!(certified(&fixture.keyset().join("uki-tpm")), public_of(&file));
 }
 
 #[test]
 fn the_pin_is_asked_for_once() {
-    let desk = Desk::new();
+    let fixture = Fixture::new();
     for (role, id) in [("uefi-db", "01"), ("tpmpol-luks", "02")] {
-        desk.key(role, id, &RSA);
+        fixture.key(role, id, &RSA);
     }
     let uri = |object: &str| format!("pkcs11:token=Fleet;object={object}?module-path={}", Token::module());
     let trust = format!(
@@ -542,11 +546,11 @@ fn the_pin_is_asked_for_once() {
         uri("uefi-db"),
         uri("tpmpol-luks")
     );
-    let (variable, value) = desk.token.environment();
+    let (variable, value) = fixture.token.environment();
     let mut command = Command::new("script");
-    command.env("HOME", desk.home.path()).env_remove("XDG_DATA_HOME").env(variable, value);
+    command.env("HOME", fixture.home.path()).env_remove("XDG_DATA_HOME").env(variable, value);
     let shown = harness::at_terminal(command, &trust, "PIN of token \"Fleet\": ", Token::PIN);
     assert_eq!(shown.matches("PIN of token").count(), 1, "{shown}");
     assert!(!shown.contains(Token::PIN), "{shown}");
-    verifies(&desk.keyset().join("uefi-db"), &desk.keyset().join("uefi-db"));
+    verifies(&fixture.keyset().join("uefi-db"), &fixture.keyset().join("uefi-db"));
 }

@@ -1,6 +1,6 @@
 //! The shell scripts and the units that users take into their initrds.
 
-use harness::{Cell, assets, run, workspace};
+use harness::{Sandbox, assets, run, workspace};
 use std::{collections::BTreeMap, fs, path::Path};
 use tempfile::TempDir;
 
@@ -19,8 +19,8 @@ fn shellcheck_finds_nothing() {
 
 /// What `cmdline.sh` says of a kernel's command line: its status, and the console.
 fn checked(cmdline: &str, systemd: bool) -> (String, String) {
-    let mut cell = Cell::new();
-    cell.set("SCRIPT", workspace().join("initrd/cmdline.sh")).set("LINE", cmdline);
+    let mut sandbox = Sandbox::new();
+    sandbox.set("SCRIPT", workspace().join("initrd/cmdline.sh")).set("LINE", cmdline);
     let systemd = if systemd { "mkdir -p /run/systemd/system" } else { "rm -rf /run/systemd" };
     let script = format!(
         r#"
@@ -31,7 +31,7 @@ fn checked(cmdline: &str, systemd: bool) -> (String, String) {
         echo "status $status"
         "#
     );
-    let run = cell.run(&script);
+    let run = sandbox.run(&script);
     (run.ok().value("status").into(), run.console.clone())
 }
 

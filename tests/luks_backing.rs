@@ -142,7 +142,7 @@ fn an_overlay_is_trusted_with_all_its_layers() {
     let good = "rw,lowerdir=/run/rootfsbase,upperdir=/run/overlayfs,workdir=/run/ovlwork";
     assert_eq!(sysfs.verdict(&[upper, lower, overlay(good)]), Ok(()));
     assert_eq!(sysfs.verdict(&[upper, lower, overlay("ro,lowerdir+=/run/rootfsbase/a,lowerdir+=/run/b")]), Ok(()));
-    // What lies at the place of a layer is somebody else's.
+    // The file in the place of a layer is foreign.
     let foreign = ["254:32", "/run/rootfsbase", "ext4", "ro"];
     sysfs.refuses(&[upper, lower, foreign, overlay(good)], "vdc");
     sysfs.refuses(&[upper, foreign, overlay("ro,lowerdir=/run/a:/run/rootfsbase::/run/b")], "vdc");

@@ -106,7 +106,7 @@ impl Random {
         }
     }
 
-    /// The public part of a key; who would have the private one is not asked.
+    /// The public part of a key; there is no private one.
     fn key(&mut self) -> PublicKey {
         let mut modulus = if self.bytes::<1>()[0].is_multiple_of(2) {
             self.bytes::<256>().to_vec()

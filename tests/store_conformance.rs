@@ -58,7 +58,7 @@ enum State {
 }
 
 /// Something that gives a fresh boot's store in a state.
-trait Bench {
+trait Fixture {
     type Store: Truststore;
     fn boot(&self, state: State) -> Self::Store;
     /// Another program of the same boot.
@@ -66,11 +66,11 @@ trait Bench {
 }
 
 #[derive(Default)]
-struct MemoryBench {
+struct MemoryFixture {
     locked: Rc<Cell<bool>>,
 }
 
-impl MemoryBench {
+impl MemoryFixture {
     fn store(&self, state: State) -> Memory {
         Memory {
             contents: (state != State::Unprovisioned).then_some(40),
@@ -81,7 +81,7 @@ impl MemoryBench {
     }
 }
 
-impl Bench for MemoryBench {
+impl Fixture for MemoryFixture {
     type Store = Memory;
 
     fn boot(&self, state: State) -> Memory {
@@ -94,12 +94,12 @@ impl Bench for MemoryBench {
     }
 }
 
-struct TpmBench {
+struct TpmFixture {
     provisioned: Machine,
     empty: Machine,
 }
 
-impl TpmBench {
+impl TpmFixture {
     fn open(machine: &Machine) -> TpmStore {
         let address = machine.wire.tcti().parse().expect("an address");
         let tpm = Tpm::connect(&address, Duration::from_secs(5), false).expect("a TPM");
@@ -107,7 +107,7 @@ impl TpmBench {
     }
 }
 
-impl Bench for TpmBench {
+impl Fixture for TpmFixture {
     type Store = TpmStore;
 
     fn boot(&self, state: State) -> TpmStore {
@@ -134,48 +134,48 @@ fn read_all<S: Truststore>(store: &mut S) -> Result<[Secret; 3]> {
     Ok([store.read(Item::OsPassphrase)?, store.read(Item::Certificate)?, store.read(Item::PrivateKey)?])
 }
 
-fn conforms<B: Bench>(bench: &B) {
+fn conforms<B: Fixture>(fixture: &B) {
     let exit = OnLockFailure::Exit;
 
-    let mut store = bench.boot(State::Provisioned);
+    let mut store = fixture.boot(State::Provisioned);
     let (secrets, _locked) = read_then_lock(&mut store, exit, read_all).expect("a production boot reads");
     assert!(secrets.iter().all(|secret| !secret.is_empty()));
     // The same program, and the next one: the door is shut for both.
     assert_eq!(kind(store.read(Item::OsPassphrase)), Kind::Refused);
     assert_eq!(kind(store.renew_os_passphrase()), Kind::Refused);
     drop(store);
-    assert_eq!(kind(bench.again().read(Item::Certificate)), Kind::Refused);
+    assert_eq!(kind(fixture.again().read(Item::Certificate)), Kind::Refused);
 
-    let mut store = bench.boot(State::Provisioned);
+    let mut store = fixture.boot(State::Provisioned);
     let renewed = read_then_lock(&mut store, exit, Truststore::renew_os_passphrase).expect("a production boot writes");
     assert_eq!(renewed.0.len(), 40);
     drop(store);
 
     // A boot that is not allowed the secrets locks all the same, and so does one whose reading went wrong.
-    let mut store = bench.boot(State::Foreign);
+    let mut store = fixture.boot(State::Foreign);
     assert_eq!(kind(read_then_lock(&mut store, exit, read_all)), Kind::Refused);
     drop(store);
-    let mut store = bench.boot(State::Unprovisioned);
+    let mut store = fixture.boot(State::Unprovisioned);
     assert_eq!(kind(read_then_lock(&mut store, exit, read_all)), Kind::Unprovisioned);
     drop(store);
-    let mut store = bench.boot(State::Provisioned);
+    let mut store = fixture.boot(State::Provisioned);
     let failed = read_then_lock(&mut store, exit, |_| -> Result<()> { Err(Error::new(Kind::System, "x", "y")) });
     assert_eq!(kind(failed), Kind::System);
     drop(store);
-    assert_eq!(kind(bench.again().read(Item::OsPassphrase)), Kind::Refused);
+    assert_eq!(kind(fixture.again().read(Item::OsPassphrase)), Kind::Refused);
 
     // Locking what is locked is no failure.
-    assert!(read_then_lock(&mut bench.again(), exit, |_| Ok(())).is_ok());
+    assert!(read_then_lock(&mut fixture.again(), exit, |_| Ok(())).is_ok());
 }
 
 #[test]
 fn the_store_in_memory_conforms() {
-    conforms(&MemoryBench::default());
+    conforms(&MemoryFixture::default());
 }
 
 #[test]
 fn the_tpm_conforms() {
-    conforms(&TpmBench { provisioned: Machine::provisioned(), empty: Machine::new() });
+    conforms(&TpmFixture { provisioned: Machine::provisioned(), empty: Machine::new() });
 }
 
 /// Whatever was read: a lock that fails yields no value and its own status.

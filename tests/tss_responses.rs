@@ -11,7 +11,7 @@ use std::{ptr, slice};
 use trust as _;
 use tss_esapi_sys::*;
 
-/// Bytes that no answer of these tests contains: whoever hands them out has read where nothing was received.
+/// Bytes that no response of these tests contains: if they come out, uninitialized memory was read.
 const CANARY: u8 = 0xa5;
 /// Room for a command or response.
 const ROOM: usize = 1024;
@@ -25,7 +25,7 @@ const MALFORMED_RESPONSE: TSS2_RC = (8 << 16) | 17;
 
 /// A TPM that gives one answer to everything. C sees the function table in front.
 #[repr(C)]
-struct Liar {
+struct FalseTpm {
     table: TSS2_TCTI_CONTEXT_COMMON_V1,
     answer: Vec<u8>,
 }
@@ -35,9 +35,9 @@ unsafe extern "C" fn transmit(_: *mut TSS2_TCTI_CONTEXT, _: size_t, _: *const u8
 }
 
 unsafe extern "C" fn receive(context: *mut TSS2_TCTI_CONTEXT, size: *mut size_t, to: *mut u8, _: i32) -> TSS2_RC {
-    // SAFETY: the context is a `Liar`; SYS gives a valid size, and a buffer of ROOM bytes or null.
+    // SAFETY: the context is a `FalseTpm`; SYS gives a valid size, and a buffer of ROOM bytes or null.
     unsafe {
-        let answer = &(*context.cast::<Liar>()).answer;
+        let answer = &(*context.cast::<FalseTpm>()).answer;
         *size = answer.len() as size_t;
         if !to.is_null() {
             let buffer = slice::from_raw_parts_mut(to, ROOM);
@@ -48,11 +48,11 @@ unsafe extern "C" fn receive(context: *mut TSS2_TCTI_CONTEXT, size: *mut size_t,
     0
 }
 
-/// A SYS context on top of a [`Liar`].
+/// A SYS context on top of a [`FalseTpm`].
 struct Sys {
     context: Vec<u64>,
     // Its address is in the context.
-    _liar: Box<Liar>,
+    _liar: Box<FalseTpm>,
 }
 
 impl Sys {
@@ -67,7 +67,7 @@ impl Sys {
             getPollHandles: None,
             setLocality: None,
         };
-        let mut liar = Box::new(Liar { table, answer: answer.to_vec() });
+        let mut liar = Box::new(FalseTpm { table, answer: answer.to_vec() });
         // SAFETY: plain arithmetic.
         let size = unsafe { Tss2_Sys_GetContextSize(ROOM as size_t) };
         let mut context = vec![0u64; usize::try_from(size).unwrap().div_ceil(8)];

@@ -2,8 +2,8 @@
 //! `initrd/busybox`, an initrd without systemd and without udev.
 
 use harness::{
-    Cell, Identity, trust_host,
-    vm::{CMDLINE, Chain, Fleet, Initrd, Report, SIGNED, Vm, trust_data},
+    Identity, Sandbox, trust_host,
+    vm::{CMDLINE, Chain, Deployment, Initrd, Report, SIGNED, Vm, trust_data},
     with_null_cipher, workspace,
 };
 use std::{
@@ -117,7 +117,7 @@ fn starter(options: &str) -> Initrd {
 }
 
 /// What users take, and a medium with the machine's identity.
-fn provisioning(fleet: &Fleet) -> (Initrd, PathBuf) {
+fn provisioning(deployment: &Deployment) -> (Initrd, PathBuf) {
     let mut initrd = Initrd::new("");
     for module in ["fat", "vfat", "nls_cp437", "nls_ascii"] {
         initrd.module(module);
@@ -126,17 +126,17 @@ fn provisioning(fleet: &Fleet) -> (Initrd, PathBuf) {
     let announce = "begin\npoweroff() { tell announced; busybox poweroff -f; }\n";
     initrd.write("etc/trust/options", format!("TRUST_IMAGE=provisioning\n{TELL}{announce}"), 0o644);
 
-    let medium = fleet.file("trust-data");
+    let medium = deployment.file("trust-data");
     trust_data(&medium, &Identity::rsa(2048));
     (initrd, medium)
 }
 
-/// Disks of somebody who had ours in his hands for a while: of the same name, but with a passphrase that he knows, with
+/// Disks of an attacker who had ours for a while: of the same name, but with a passphrase that they know, with
 /// no encryption, or without a volume, but with a system that starts.
-fn prepared(cell: &Cell, ours: &Path) -> [PathBuf; 3] {
+fn prepared(sandbox: &Sandbox, ours: &Path) -> [PathBuf; 3] {
     let script = format!(
         r#"
-        cd /cell
+        cd /sandbox
         truncate --size 32M stranger plain
         printf attacker >passphrase
         cryptsetup luksFormat --batch-mode --type luks2 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --uuid {UUID} stranger passphrase
@@ -150,13 +150,13 @@ fn prepared(cell: &Cell, ours: &Path) -> [PathBuf; 3] {
         "#
     );
     for (name, text) in [("system", SYSTEM), ("tell", TELL)] {
-        fs::write(cell.dir().join(name), text).unwrap();
+        fs::write(sandbox.dir().join(name), text).unwrap();
     }
-    cell.run(&script).ok();
+    sandbox.run(&script).ok();
     let mut disk = fs::read(ours).unwrap();
     with_null_cipher(&mut disk[..0x8000]);
-    fs::write(cell.dir().join("null"), disk).unwrap();
-    ["stranger", "null", "plain"].map(|name| cell.dir().join(name))
+    fs::write(sandbox.dir().join("null"), disk).unwrap();
+    ["stranger", "null", "plain"].map(|name| sandbox.dir().join(name))
 }
 
 #[track_caller]
@@ -176,13 +176,13 @@ fn nothing_is_left(report: &Report, moment: &str) {
 
 #[test]
 fn a_disk_opens_only_in_its_own_machine_and_cannot_be_replaced() {
-    let fleet = Fleet::new();
+    let deployment = Deployment::new();
     let root = format!("{CMDLINE} root=/dev/mapper/root");
     // The kernel hands `stranger` on, before what follows `--`.
     let first = format!("{root} noresume rdinit=/usr/bin/trust stranger -- setup {SETUP} --exec /init --end");
     let start_cmdline = format!("{root} {SIGNED}");
     let plain = format!("{CMDLINE} root=UUID={UUID} {SIGNED}");
-    let (provision, medium) = provisioning(&fleet);
+    let (provision, medium) = provisioning(&deployment);
     let start = starter(&format!("TRUST_SETUP='{SETUP}'\nTRUST_FINISH={PLACE}\nTRUST_WITHDRAW={PLACE}"));
     let shell = starter(&format!("TRUST_SHELL=yes\nTRUST_ROOT=UUID={UUID}"));
     for (kind, initrd, cmdline, name) in [
@@ -192,16 +192,16 @@ fn a_disk_opens_only_in_its_own_machine_and_cannot_be_replaced() {
         ("production", &start, &start_cmdline, "start.efi"),
         ("production", &shell, &plain, "plain.efi"),
     ] {
-        fleet.build(kind, initrd, &["--cmdline", cmdline], &fleet.file(name));
+        deployment.build(kind, initrd, &["--cmdline", cmdline], &deployment.file(name));
     }
-    let vm = Vm::new(&fleet.variables(Chain::Direct, &[], "vars.fd"));
+    let vm = Vm::new(&deployment.variables(Chain::Direct, &[], "vars.fd"));
     let boot = |image: &str, disks: &[&Path]| {
-        fleet.install(&vm, Chain::Direct, &fleet.file(image));
+        deployment.install(&vm, Chain::Direct, &deployment.file(image));
         vm.set_disks(disks);
         vm.boot()
     };
     boot("provision.efi", &[&medium]).ok();
-    let ours = ["root", "data"].map(|name| fleet.file(name));
+    let ours = ["root", "data"].map(|name| deployment.file(name));
     let [ours, data] = ours.each_ref().map(PathBuf::as_path);
     let install = || {
         for disk in [ours, data] {
@@ -212,8 +212,8 @@ fn a_disk_opens_only_in_its_own_machine_and_cannot_be_replaced() {
     install();
 
     // Trust is the first process of all; others have disks of that name before and behind ours.
-    let cell = Cell::new();
-    let theirs = prepared(&cell, ours);
+    let sandbox = Sandbox::new();
+    let theirs = prepared(&sandbox, ours);
     let [stranger, null, file_system] = theirs.each_ref().map(PathBuf::as_path);
     let usb = format!("if=none,id=usb,format=raw,readonly=on,file={}", file_system.display());
     vm.set_options(&["-device", "qemu-xhci", "-drive", &usb, "-device", "usb-storage,drive=usb"]);
@@ -221,7 +221,7 @@ fn a_disk_opens_only_in_its_own_machine_and_cannot_be_replaced() {
     vm.set_options(&[]);
 
     // A new installation: what the old one left on a copy of the disk is lost. Here Trust is not the first process.
-    let old = fleet.file("old");
+    let old = deployment.file("old");
     fs::copy(ours, &old).unwrap();
     install();
     starts(&boot("start.efi", &[&old, ours, data]));

@@ -1,9 +1,9 @@
-//! Initramfs images of dracut, of three versions, with systemd and without: the disk opens with nobody there, a swapped
-//! one is refused, and nobody is asked or gets a shell while anything is published.
+//! Initramfs images of dracut, of three versions, with systemd and without: the disk opens unattended, a swapped one is
+//! refused, and there is no prompt and no shell while anything is published.
 
 use harness::{
     Digest, Identity, State, assets, extend, hex, physical_volume, trust_host, unhex,
-    vm::{CMDLINE, Chain, Dracut, Fleet, Initrd, Outcome, Report, SIGNED, Vm, trust_data},
+    vm::{CMDLINE, Chain, Deployment, Dracut, Initrd, Outcome, Report, SIGNED, Vm, trust_data},
     workspace,
 };
 use serde_json::Value;
@@ -33,12 +33,12 @@ chroot /installer /bin/busybox --install -s /bin
 chroot /installer /bin/sh -eu /script
 ";
 const REPORT: &str = include_str!("vm_dracut/report.sh");
-/// What nobody may see unless the administrator allows it.
+/// What must not appear unless the administrator allows it.
 const PROMPTS: [&str; 3] = ["passphrase for", "Entering emergency mode", "Dropping to debug shell"];
 
-/// A machine that is provisioned and installed, and the disk that somebody would like it to start from.
+/// A machine that is provisioned and installed, and a disk that an attacker would like it to start from.
 struct Installed {
-    fleet: Fleet,
+    deployment: Deployment,
     variables: PathBuf,
     tpm: State,
     disk: PathBuf,
@@ -58,28 +58,29 @@ impl Installed {
 
     /// By images of dracut, like everything here.
     fn new() -> Self {
-        let fleet = Fleet::new();
-        let variables = fleet.variables(Chain::Direct, &[], "vars.fd");
+        let deployment = Deployment::new();
+        let variables = deployment.variables(Chain::Direct, &[], "vars.fd");
         let [disk, group, swapped, damaged, medium] =
-            ["disk.img", "group.img", "swapped.img", "damaged.img", "trust-data.img"].map(|name| fleet.file(name));
+            ["disk.img", "group.img", "swapped.img", "damaged.img", "trust-data.img"].map(|name| deployment.file(name));
         trust_data(&medium, &Identity::rsa(2048));
         for disk in [&disk, &group] {
             File::create(disk).and_then(|file| file.set_len(SIZE)).unwrap();
         }
-        let [owners, volume, attackers] = ["owners.img", "volume.img", "attackers.img"].map(|name| fleet.file(name));
+        let [owners, volume, attackers] =
+            ["owners.img", "volume.img", "attackers.img"].map(|name| deployment.file(name));
         file_system("the owner", &owners);
         physical_volume("vg0", "root", &owners, &volume);
         file_system("an attacker", &attackers);
         let foreign = ["mapper", "vg0"].map(|name| {
-            let disk = fleet.file(&format!("foreign-{name}.img"));
+            let disk = deployment.file(&format!("foreign-{name}.img"));
             physical_volume(name, "root", &attackers, &disk);
             disk
         });
         let vm = Vm::new(&variables);
 
         let configuration = "trust_image=provisioning\n";
-        let image = build(&fleet, "provision", &dracut("bookworm", configuration), "", &WITHOUT_SYSTEMD);
-        fleet.install(&vm, Chain::Direct, &image);
+        let image = build(&deployment, "provision", &dracut("bookworm", configuration), "", &WITHOUT_SYSTEMD);
+        deployment.install(&vm, Chain::Direct, &image);
         vm.set_disks(&[&medium]);
         let report = vm.boot();
         assert!(report.console.contains("reboot: Power down"), "{}", report.console);
@@ -87,15 +88,15 @@ impl Installed {
         let installer = dracut("trixie", "trust_image=installer\ntrust_install=/install\n");
         installer.write("install", CHROOT).add_tree("installer", &installation(&volume).root());
         let options = ["--include", "/installer", "/installer", "--install", "chroot"];
-        let image = build(&fleet, "install", &installer, "", &options);
-        fleet.install(&vm, Chain::Direct, &image);
+        let image = build(&deployment, "install", &installer, "", &options);
+        deployment.install(&vm, Chain::Direct, &image);
         vm.set_disks(&[&disk, &group]);
         let report = vm.boot();
         assert!(report.ok().console.contains("reboot: Power down"), "{}", report.console);
 
         attack(&swapped);
         damage(&group, &damaged);
-        Self { variables, tpm: vm.tpm(), disk, group, foreign, swapped, damaged, fleet }
+        Self { variables, tpm: vm.tpm(), disk, group, foreign, swapped, damaged, deployment }
     }
 
     /// An image that starts the machine.
@@ -114,7 +115,7 @@ impl Installed {
         file: Option<(&str, &str)>,
     ) -> PathBuf {
         let dracut = dracut(suite, &format!("trust_luks_wait=45\n{configuration}"));
-        // Whoever gets a shell, or is asked, tells what he finds.
+        // A shell, or a prompt, reports what is published by then.
         dracut.write("report", REPORT);
         let asked = "[Service]\nExecStart=\nExecStart=/bin/sh /report\n";
         dracut.write("asked", asked);
@@ -129,12 +130,13 @@ impl Installed {
         }
         let root = if cmdline.starts_with("root=") { "" } else { "root=/dev/mapper/root" };
         let cmdline = format!("{root} ro {cmdline}");
-        build(&self.fleet, name, &dracut, &cmdline, &[&include, options].concat())
+        build(&self.deployment, name, &dracut, &cmdline, &[&include, options].concat())
     }
 
     /// PCR 7 as the firmware leaves it to production images.
     fn pcr7(&self) -> Digest {
-        let values = self.fleet.trust(&[&["computePCR7", "k"], &self.fleet.chain(Chain::Direct)[..]].concat());
+        let values =
+            self.deployment.trust(&[&["computePCR7", "k"], &self.deployment.chain(Chain::Direct)[..]].concat());
         let value = values.lines().find_map(|line| line.strip_prefix("uki-production: ")).unwrap();
         unhex(value).try_into().unwrap()
     }
@@ -155,12 +157,12 @@ impl Installed {
         let vm = Vm::new(&self.variables);
         vm.set_tpm(&self.tpm);
         fs::copy(disk, vm.data_disk()).unwrap();
-        self.fleet.install(&vm, Chain::Direct, image);
+        self.deployment.install(&vm, Chain::Direct, image);
         vm
     }
 }
 
-/// No drivers but those of a guest, as whoever knows his machines would have it: the firmware reads every byte of an image
+/// No drivers but those of a guest, as for known hardware: the firmware reads every byte of an image
 /// several times. What the module needs it brings by itself. Images with all drivers are vm_docs'.
 const FEW_DRIVERS: &str = "drivers='virtio_blk virtio_pci'\nfilesystems=ext4\n";
 
@@ -171,14 +173,14 @@ fn dracut(suite: &'static str, configuration: &str) -> Dracut {
 }
 
 /// Runs dracut, and makes an image of what it made.
-fn build(fleet: &Fleet, name: &str, dracut: &Dracut, cmdline: &str, options: &[&str]) -> PathBuf {
-    dracut.add_tree("etc/trust/pcr7data", &fleet.key("pcr7data", ""));
+fn build(deployment: &Deployment, name: &str, dracut: &Dracut, cmdline: &str, options: &[&str]) -> PathBuf {
+    dracut.add_tree("etc/trust/pcr7data", &deployment.key("pcr7data", ""));
     let initrd = dracut.build(&[&["--compress", "zstd -3"], options].concat());
-    let image = fleet.file(&format!("{name}.efi"));
-    // Who says nothing for long is taken for dead.
+    let image = deployment.file(&format!("{name}.efi"));
+    // A guest without output for long is taken for hung.
     let talkative = CMDLINE.replace("quiet ", "");
     let systemd = "systemd.import_credentials=no systemd.gpt_auto=0";
-    fleet.build_as_it_is(&initrd, &format!("{talkative} {systemd} {cmdline} {SIGNED}"), &image);
+    deployment.build_as_it_is(&initrd, &format!("{talkative} {systemd} {cmdline} {SIGNED}"), &image);
     image
 }
 
@@ -211,7 +213,7 @@ fn file_system(whose: &str, image: &Path) {
     harness::run("mkfs.ext4", &["-q", "-d", tree.path().to_str().unwrap(), image.to_str().unwrap()]);
 }
 
-/// A volume of the same UUID, with a passphrase of somebody else's.
+/// A volume of the same UUID, with a foreign passphrase.
 fn attack(disk: &Path) {
     File::create(disk).and_then(|file| file.set_len(SIZE)).unwrap();
     let key = disk.with_extension("key");
@@ -233,7 +235,7 @@ fn damage(disk: &Path, damaged: &Path) {
     fs::write(damaged, bytes).unwrap();
 }
 
-/// The system on the disk runs, nobody was asked anything, and nothing is published any more.
+/// The system on the disk runs, there was no prompt, and nothing is published any more.
 #[track_caller]
 fn assert_started(report: &Report) {
     assert_eq!((report.ok().value("whose"), report.value("root")), ("the owner", "/dev/mapper/root"));
@@ -265,7 +267,7 @@ fn assert_unattended(report: &Report) {
     assert_eq!(prompt, None, "{}", report.console);
 }
 
-/// It says why, and starts over.
+/// It says why, and restarts.
 #[track_caller]
 fn assert_refused(report: &Report) {
     assert_eq!((report.outcome, report.said.as_str()), (Outcome::Died, ""), "{}", report.console);
@@ -273,14 +275,14 @@ fn assert_refused(report: &Report) {
     assert_unattended(report);
 }
 
-/// Somebody got a shell or was about to be asked, and by then there was nothing left, in the TPM either.
+/// There was a shell or a prompt, and by then nothing was published, and the TPM was locked.
 #[track_caller]
 fn assert_withdrawn(report: &Report) {
     assert_nothing_published(report.ok());
     assert_eq!((report.value("setup"), report.value("open")), ("12", ""), "{}", report.console);
 }
 
-/// `trust luks open` by the units or the hooks; nobody is allowed a shell. A foreign disk claims the name of the root.
+/// `trust luks open` by the units or the hooks; no shell is allowed. A foreign disk claims the name of the root.
 fn starts_and_starts_over(suite: &'static str, options: &[&str]) {
     let machine = Installed::get();
     let name = format!("{suite}-{}", options.len());
@@ -289,7 +291,7 @@ fn starts_and_starts_over(suite: &'static str, options: &[&str]) {
     assert_refused(&machine.boot(&image, &machine.swapped));
 }
 
-/// The same where there is a shell for whoever is at the console, and nothing but the file system keeps from booting. The
+/// The same where there is a shell at the console, and nothing but the file system keeps from booting. The
 /// system is on a logical volume, and a foreign disk claims its name.
 fn starts_or_gives_a_shell(suite: &'static str, options: &[&str]) {
     let machine = Installed::get();
@@ -325,7 +327,7 @@ fn an_image_of_dracut_106_without_systemd_boots_and_restarts_after_failures() {
 /// What was extended into PCR 7, in that order, as systemd's own tool reads the log that systemd and trust have written.
 fn measured(report: &Report) -> Vec<(String, Digest)> {
     let machine = Installed::get();
-    let (log, tree) = (machine.fleet.file("measure.log"), assets::tree("forky"));
+    let (log, tree) = (machine.deployment.file("measure.log"), assets::tree("forky"));
     fs::write(&log, report.bytes("log")).unwrap();
     let libraries = tree.join("usr/lib/x86_64-linux-gnu");
     let mut command = Command::new(libraries.join("ld-linux-x86-64.so.2"));
@@ -414,7 +416,7 @@ fn every_shell_and_prompt_of_systemd_262_is_behind_withdraw() {
         let is_in = |list: &String| list.split_whitespace().any(|word| word == name);
         let masked = masks.contains(name);
         let elsewhere = ELSEWHERE.iter().any(|part| name.contains(part)) && !name.contains("cryptenroll");
-        assert!(is_in(&withdraw) && is_in(&close) || masked || elsewhere, "nobody minds {name}");
+        assert!(is_in(&withdraw) && is_in(&close) || masked || elsewhere, "not handled: {name}");
         known += usize::from(!elsewhere);
     }
     assert!(known >= 9, "{known}");

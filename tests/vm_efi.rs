@@ -14,21 +14,21 @@ use std::{
 const OWNER: &str = "a0baa8a3-041d-48a8-bc87-c36d121b5e3d";
 
 /// A machine's owner, whose keyset signs, and a program that says a word.
-struct Kit(Home);
+struct Fixture(Home);
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-impl Kit {
+impl Fixture {
     /// One for all tests: each writes files of its own.
     fn get() -> &'static Self {
-        static KIT: OnceLock<Kit> = OnceLock::new();
+        static KIT: OnceLock<Fixture> = OnceLock::new();
         KIT.get_or_init(|| {
-            let kit = Self(Home::with_keyset());
+            let fixture = Self(Home::with_keyset());
             let initrd = Initrd::new("say started yes\n");
-            vm::ukify(&initrd.pack(), "console=tty0 console=ttyS0 quiet panic=-1", &kit.file("unsigned.efi"));
-            kit
+            vm::ukify(&initrd.pack(), "console=tty0 console=ttyS0 quiet panic=-1", &fixture.file("unsigned.efi"));
+            fixture
         })
     }
 
@@ -90,43 +90,43 @@ impl Kit {
 
 #[test]
 fn firmware_accepts_any_of_several_signatures_and_sha384() {
-    let kit = Kit::get();
-    let file = kit.file("several.efi");
-    kit.sign("uki-tpm", &kit.file("unsigned.efi"), &file, &[]);
-    kit.both_refuse(&file, &kit.db());
-    kit.sign("uefi-db", &file, &file, &["--digest", "sha384"]);
-    kit.both_accept(&file, &kit.db());
+    let fixture = Fixture::get();
+    let file = fixture.file("several.efi");
+    fixture.sign("uki-tpm", &fixture.file("unsigned.efi"), &file, &[]);
+    fixture.both_refuse(&file, &fixture.db());
+    fixture.sign("uefi-db", &file, &file, &["--digest", "sha384"]);
+    fixture.both_accept(&file, &fixture.db());
 }
 
 /// What follows the last section is signed as well, after padding.
 #[test]
 fn firmware_and_verify_cover_data_behind_the_last_section() {
-    let kit = Kit::get();
-    let (odd, file) = (kit.file("odd"), kit.file("odd.efi"));
-    fs::write(&odd, [fs::read(kit.file("unsigned.efi")).unwrap(), b"trail".to_vec()].concat()).unwrap();
-    kit.sign("uefi-db", &odd, &file, &[]);
-    kit.both_accept(&file, &kit.db());
+    let fixture = Fixture::get();
+    let (odd, file) = (fixture.file("odd"), fixture.file("odd.efi"));
+    fs::write(&odd, [fs::read(fixture.file("unsigned.efi")).unwrap(), b"trail".to_vec()].concat()).unwrap();
+    fixture.sign("uefi-db", &odd, &file, &[]);
+    fixture.both_accept(&file, &fixture.db());
     let mut bytes = fs::read(&file).unwrap();
     let at = fs::read(&odd).unwrap().len();
     assert_eq!(&bytes[at - 5..=at], b"trail\0");
     bytes[at - 1] ^= 1;
-    let changed = kit.file("odd-changed.efi");
+    let changed = fixture.file("odd-changed.efi");
     fs::write(&changed, bytes).unwrap();
-    kit.both_refuse(&changed, &kit.db());
+    fixture.both_refuse(&changed, &fixture.db());
 }
 
 #[test]
 fn firmware_and_verify_agree_on_intermediates() {
-    let kit = Kit::get();
+    let fixture = Fixture::get();
     let config = "[req]\ndistinguished_name=dn\n[dn]\n[ca]\nbasicConstraints=critical,CA:TRUE\n[leaf]\nkeyUsage=digitalSignature\n";
-    fs::write(kit.file("cnf"), config).unwrap();
-    let config = kit.file("cnf");
+    fs::write(fixture.file("cnf"), config).unwrap();
+    let config = fixture.file("cnf");
     let party = |name: &str, section: &str, by: Option<&str>| {
-        let [key, cert] = ["key", "pem"].map(|end| kit.file(&format!("{name}.{end}")));
+        let [key, cert] = ["key", "pem"].map(|end| fixture.file(&format!("{name}.{end}")));
         let subject = format!("/CN={name}");
         let new = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-config", text(&config)];
         let what = ["-subj", &subject, "-extensions", section, "-keyout", text(&key), "-out", text(&cert)];
-        let by = by.map(|by| ["key", "pem"].map(|end| text(&kit.file(&format!("{by}.{end}"))).to_owned()));
+        let by = by.map(|by| ["key", "pem"].map(|end| text(&fixture.file(&format!("{by}.{end}"))).to_owned()));
         let issuer = by.iter().flat_map(|[key, cert]| ["-CA", cert, "-CAkey", key]).collect::<Vec<_>>();
         openssl(&[&new[..], &what, &issuer].concat());
     };
@@ -134,49 +134,49 @@ fn firmware_and_verify_agree_on_intermediates() {
     party("stranger", "ca", None);
     party("middle", "ca", Some("root"));
     party("leaf", "leaf", Some("middle"));
-    let bundle = kit.file("bundle.pem");
-    let read = |name: &str| fs::read_to_string(kit.file(name)).unwrap();
+    let bundle = fixture.file("bundle.pem");
+    let read = |name: &str| fs::read_to_string(fixture.file(name)).unwrap();
     fs::write(&bundle, read("leaf.pem") + &read("middle.pem")).unwrap();
-    let file = kit.file("leaf.efi");
-    kit.sign_with(&kit.file("leaf.key"), &bundle, &kit.file("unsigned.efi"), &file, &[]);
+    let file = fixture.file("leaf.efi");
+    fixture.sign_with(&fixture.file("leaf.key"), &bundle, &fixture.file("unsigned.efi"), &file, &[]);
     for anchor in ["root.pem", "middle.pem"] {
-        kit.both_accept(&file, &kit.file(anchor));
+        fixture.both_accept(&file, &fixture.file(anchor));
     }
-    // For whom sbverify 0.9.4 would be content with any certificate.
-    run("sbverify", &["--cert", text(&kit.file("stranger.pem")), text(&file)]);
-    kit.both_refuse(&file, &kit.file("stranger.pem"));
+    // With which sbverify 0.9.4 would accept any certificate.
+    run("sbverify", &["--cert", text(&fixture.file("stranger.pem")), text(&file)]);
+    fixture.both_refuse(&file, &fixture.file("stranger.pem"));
 }
 
-/// The premises of what is noted, and of what is refused: firmware does not look at the checksum, but wants the
+/// The tpm_assumptions of what is noted, and of what is refused: firmware does not look at the checksum, but wants the
 /// certificate table to be full, and the file to end with it.
 #[test]
 fn firmware_ignores_checksums_and_refuses_a_padded_certificate_table() {
-    let kit = Kit::get();
-    let (unsigned, file) = (kit.file("unsigned.efi"), kit.file("table.efi"));
-    kit.sign("uefi-db", &unsigned, &file, &[]);
+    let fixture = Fixture::get();
+    let (unsigned, file) = (fixture.file("unsigned.efi"), fixture.file("table.efi"));
+    fixture.sign("uefi-db", &unsigned, &file, &[]);
     let signed = fs::read(&file).unwrap();
     let image = trust::host::image::pe::Image::parse(&signed).unwrap();
     let (sum, entry) = (image.headers().check_sum_field(), image.headers().certificate_entry.clone().unwrap());
     let size = signed.len() - image.end();
 
-    let (stale, counted, padded) = (kit.file("stale.efi"), kit.file("counted.efi"), kit.file("padded.efi"));
+    let (stale, counted, padded) = (fixture.file("stale.efi"), fixture.file("counted.efi"), fixture.file("padded.efi"));
     let mut bytes = signed.clone();
     bytes[sum.start] ^= 1;
     fs::write(&stale, bytes).unwrap();
-    kit.both_accept(&stale, &kit.db());
+    fixture.both_accept(&stale, &fixture.db());
     let mut bytes = [&signed[..], &[0; 16]].concat();
     fs::write(&padded, &bytes).unwrap();
-    kit.both_refuse(&padded, &kit.db());
+    fixture.both_refuse(&padded, &fixture.db());
     bytes[entry.start + 4..entry.end].copy_from_slice(&(size as u32 + 16).to_le_bytes());
     fs::write(&counted, bytes).unwrap();
-    kit.both_refuse(&counted, &kit.db());
+    fixture.both_refuse(&counted, &fixture.db());
 }
 
 /// The premise of two rules: how firmware counts past a gap, and that it does not look into it.
 #[test]
 fn firmware_accepts_changed_gaps_and_verify_refuses_them() {
-    let kit = Kit::get();
-    let mut bytes = fs::read(kit.file("unsigned.efi")).unwrap();
+    let fixture = Fixture::get();
+    let mut bytes = fs::read(fixture.file("unsigned.efi")).unwrap();
     let image = trust::host::image::pe::Image::parse(&bytes).unwrap();
     let mut starts: Vec<_> = image.sections().iter().map(|s| s.raw.start).filter(|start| *start != 0).collect();
     starts.sort_unstable();
@@ -190,17 +190,17 @@ fn firmware_accepts_changed_gaps_and_verify_refuses_them() {
         }
     }
     bytes.splice(gap..gap, [0; 4096]);
-    let (unsigned, file) = (kit.file("gap"), kit.file("gap.efi"));
+    let (unsigned, file) = (fixture.file("gap"), fixture.file("gap.efi"));
     fs::write(&unsigned, bytes).unwrap();
-    kit.sign("uefi-db", &unsigned, &file, &[]);
-    kit.both_accept(&file, &kit.db());
+    fixture.sign("uefi-db", &unsigned, &file, &[]);
+    fixture.both_accept(&file, &fixture.db());
 
-    let smuggled = kit.file("smuggled.efi");
+    let smuggled = fixture.file("smuggled.efi");
     let mut bytes = fs::read(&file).unwrap();
     bytes[gap + 100] = 1;
-    // Nobody signs the checksum either.
+    // The checksum is not signed either.
     bytes[check_sum].fill(0);
     fs::write(&smuggled, bytes).unwrap();
-    assert!(!kit.accepts(&smuggled, &kit.db()));
-    kit.boot(&smuggled, &kit.db()).ok();
+    assert!(!fixture.accepts(&smuggled, &fixture.db()));
+    fixture.boot(&smuggled, &fixture.db()).ok();
 }

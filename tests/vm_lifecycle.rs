@@ -2,7 +2,7 @@
 
 use harness::{
     assets, hex, sha256, trust_host,
-    vm::{self, Chain, Fleet, Initrd, Slot},
+    vm::{self, Chain, Deployment, Initrd, Slot},
     workspace,
 };
 use nix::{
@@ -55,17 +55,17 @@ exec sleep 3600
 "#;
 
 /// A keyset and its images.
-struct World(Fleet);
+struct Fixture(Deployment);
 
-fn world() -> &'static World {
-    static WORLD: OnceLock<World> = OnceLock::new();
+fn fixture() -> &'static Fixture {
+    static WORLD: OnceLock<Fixture> = OnceLock::new();
     WORLD.get_or_init(|| {
-        let fleet = Fleet::new();
-        fleet.trust(&["project", "add", "k", "router"]);
-        // The images ask whether somebody vouches for the TPM, and `launch` sees to that.
-        fleet.trust(&["sudi", "pin-tpm", "k"]);
+        let deployment = Deployment::new();
+        deployment.trust(&["project", "add", "k", "router"]);
+        // The images require a signed storage root key, and `launch` has it signed.
+        deployment.trust(&["sudi", "pin-tpm", "k"]);
         let image = |kind: &str, name: &str, initrd: &Initrd, options: &[&str]| {
-            drop(fleet.build(kind, initrd, options, &fleet.file(name)));
+            drop(deployment.build(kind, initrd, options, &deployment.file(name)));
         };
         let provision = initrd("TRUST_IMAGE=provisioning", &["nls_cp437", "nls_ascii", "fat", "vfat"]);
         image("limited", "provision.efi", &provision, &[]);
@@ -93,14 +93,14 @@ fn world() -> &'static World {
         production(2, "update.efi", &[]);
         // Policies for a version that the machines' TPMs do not have yet.
         let sign = |version: &str| {
-            fleet.trust(&["keyset", "pcr7data", "k", "--chain", "direct", "--policy-version", version]);
+            deployment.trust(&["keyset", "pcr7data", "k", "--chain", "direct", "--policy-version", version]);
         };
         sign("0002");
         production(3, "renewed.efi", &[]);
         image("tpm", "raise.efi", &initrd("TRUST_IMAGE=raising\nTRUST_VERSION=0002", &[]), &["--cmdline", &signed]);
         sign("0001");
         image("production", "diskless.efi", &initrd(DISKLESS, &[]), &[]);
-        World(fleet)
+        Fixture(deployment)
     })
 }
 
@@ -127,7 +127,7 @@ fn initrd(options: &str, modules: &[&str]) -> Initrd {
     initrd
 }
 
-impl World {
+impl Fixture {
     fn directory(&self, name: &str) -> PathBuf {
         self.0.home().path().join(".local/share/machine/trust/vms").join(name)
     }
@@ -214,81 +214,81 @@ fn wait_until(what: &str, so: impl Fn() -> bool) {
 
 #[test]
 fn a_machine_is_provisioned_installed_updated_and_reinstalled() {
-    let world = world();
-    let file = |name| world.0.file(name);
+    let fixture = fixture();
+    let file = |name| fixture.0.file(name);
     let images = file("provision.efi").parent().unwrap().to_owned();
-    let first = world.first("m1", &["--images", text(&images), "--serial", "SN1"]);
-    let told = world.ok("m1", &first);
+    let first = fixture.first("m1", &["--images", text(&images), "--serial", "SN1"]);
+    let told = fixture.ok("m1", &first);
     assert_eq!(steps(&told), ["made", "identity", "provisioned", "installed", "runs", "off"], "{told}");
-    let console = world.console("m1");
+    let console = fixture.console("m1");
     assert!(console.contains("image 1") && console.contains("it is up: boot 1, 0 keys"), "{console}");
 
-    // What is kept is the machine's, and nobody else's.
-    let dir = world.directory("m1");
+    // The machine's directory is accessible to its owner only.
+    let dir = fixture.directory("m1");
     assert_eq!(fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o700);
     assert!(!dir.join("trust-data.img").exists());
     let facts: serde_json::Value = serde_json::from_slice(&fs::read(dir.join("facts.json")).unwrap()).unwrap();
     assert_eq!((&facts["keyset"], &facts["project"], &facts["serial"]), (&"k".into(), &"router".into(), &"SN1".into()));
     assert_eq!(facts["images"]["install"], text(&file("install.efi")));
-    let taken = world.fails("m1", &world.first("m1", &["--images", text(&images)]), 2);
+    let taken = fixture.fails("m1", &fixture.first("m1", &["--images", text(&images)]), 2);
     assert!(taken.contains("--again") && taken.contains(text(&dir)) && taken.contains("it has run"), "{taken}");
 
     // Another image of the same key.
-    let update = world.again("m1", &["--image", text(&file("update.efi"))]);
-    assert_eq!(steps(&world.ok("m1", &update)), ["runs", "off"]);
-    let console = world.console("m1");
+    let update = fixture.again("m1", &["--image", text(&file("update.efi"))]);
+    assert_eq!(steps(&fixture.ok("m1", &update)), ["runs", "off"]);
+    let console = fixture.console("m1");
     assert!(console.contains("image 2") && console.contains("it is up: boot 2, 0 keys"), "{console}");
 
     let until = |image: &Path, said: &str| {
-        world.ok("m1", &world.again("m1", &["--image", text(image), "--until", said]));
+        fixture.ok("m1", &fixture.again("m1", &["--image", text(image), "--until", said]));
     };
     // The volume gets another key, and its header another seal; the machine keeps its passphrase.
     until(&file("maintenance.efi"), "the maintenance is done");
-    world.ok("m1", &world.again("m1", &["--image", text(&file("update.efi"))]));
-    let console = world.console("m1");
+    fixture.ok("m1", &fixture.again("m1", &["--image", text(&file("update.efi"))]));
+    let console = fixture.console("m1");
     assert!(console.contains("it is up: boot 3, 0 keys"), "{console}");
 
     // One of no key. It is what was last given, and stays it.
     for args in [&["--image", text(&file("unsigned.efi"))][..], &[]] {
-        let refused = world.fails("m1", &world.again("m1", args), 12);
+        let refused = fixture.fails("m1", &fixture.again("m1", args), 12);
         assert!(refused.contains("Access Denied") && refused.contains("trust uki build"), "{refused}");
     }
 
     // A new installation begins anew.
-    let anew = world.again("m1", &["--reinstall", "--image", text(&file("update.efi"))]);
-    let told = world.ok("m1", &anew);
+    let anew = fixture.again("m1", &["--reinstall", "--image", text(&file("update.efi"))]);
+    let told = fixture.ok("m1", &anew);
     assert_eq!(steps(&told), ["installed", "runs", "off"], "{told}");
-    let console = world.console("m1");
+    let console = fixture.console("m1");
     assert!(console.contains("it is up: boot 1, 0 keys"), "{console}");
 
     // What was signed is withdrawn: from then on an image of the same key opens nothing that was made before.
     until(&file("raise.efi"), "images with older policies get nothing any more");
-    assert!(world.console("m1").contains("the policy version is 0002"), "{}", world.console("m1"));
+    assert!(fixture.console("m1").contains("the policy version is 0002"), "{}", fixture.console("m1"));
     until(&file("update.efi"), "its policies have been withdrawn");
-    assert!(!world.console("m1").contains("it is up"));
-    world.ok("m1", &world.again("m1", &["--image", text(&file("renewed.efi"))]));
-    let console = world.console("m1");
+    assert!(!fixture.console("m1").contains("it is up"));
+    fixture.ok("m1", &fixture.again("m1", &["--image", text(&file("renewed.efi"))]));
+    let console = fixture.console("m1");
     assert!(console.contains("image 3") && console.contains("it is up: boot 2, 0 keys"), "{console}");
 }
 
 #[test]
 fn a_machine_behind_shim_resumes_where_it_stopped_and_ends_with_its_command() {
-    let world = world();
-    let file = |name| world.0.file(name);
-    let shim = world.0.chain(Chain::Shim);
+    let fixture = fixture();
+    let file = |name| fixture.0.file(name);
+    let shim = fixture.0.chain(Chain::Shim);
     // Its first image does not do what it is for.
     let idle = ["--provision-image", text(&file("idle.efi")), "--image", text(&file("diskless.efi")), "--skip-install"]
         .map(str::to_owned);
     let idle: Vec<&str> = idle.iter().map(String::as_str).collect();
-    let lie = world.fails("m2", &world.first("m2", &[&idle[..], &shim].concat()), 20);
+    let lie = fixture.fails("m2", &fixture.first("m2", &[&idle[..], &shim].concat()), 20);
     assert!(lie.contains("does not hold the machine's certificate") && lie.contains("--again"), "{lie}");
-    assert!(!world.directory("m2").join("trust-data.img").exists());
+    assert!(!fixture.directory("m2").join("trust-data.img").exists());
 
     // The same command goes on, with the right one.
     let right = idle.iter().map(|word| word.replace("idle.efi", "provision.efi"));
     let right: Vec<String> = right.chain(["--until", "it is up", "--json"].map(str::to_owned)).collect();
     let right: Vec<&str> = right.iter().map(String::as_str).collect();
-    let told = world.ok("m2", &world.first("m2", &[&right[..], &shim].concat()));
+    let told = fixture.ok("m2", &fixture.first("m2", &[&right[..], &shim].concat()));
     let told: Vec<serde_json::Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let steps = told.iter().filter_map(|told| Some(format!("{} {}", told["step"].as_str()?, told["state"].as_str()?)));
     assert_eq!(
@@ -296,23 +296,23 @@ fn a_machine_behind_shim_resumes_where_it_stopped_and_ends_with_its_command() {
         "resume begun, resume done, identity begun, identity done, provision begun, provision done, run begun, \
          run running, run done"
     );
-    let serials = fs::read_dir(world.0.key("manifest", "router/sudi")).unwrap().flatten();
+    let serials = fs::read_dir(fixture.0.key("manifest", "router/sudi")).unwrap().flatten();
     let mut serials: Vec<_> = serials.map(|entry| entry.file_name().into_string().unwrap()).collect();
     serials.retain(|serial| serial != "SN1");
     let [serial] = serials.as_slice() else { panic!("one machine has {serials:?}") };
-    let console = world.console("m2");
-    assert!(console.contains(&world.certificate(serial)), "{console}");
+    let console = fixture.console("m2");
+    assert!(console.contains(&fixture.certificate(serial)), "{console}");
 
     // Behind shim it is shim that does not start it.
-    let refused = world.fails("m2", &world.again("m2", &["--image", text(&file("unsigned.efi"))]), 12);
+    let refused = fixture.fails("m2", &fixture.again("m2", &["--image", text(&file("unsigned.efi"))]), 12);
     assert!(refused.contains("Security Violation"), "{refused}");
 
     // While it is on it is not switched on again; and it goes with its command, however that ends.
     let _slot = Slot::wait();
-    let dir = world.directory("m2");
-    let running = world.0.home().command(&["launch", "m2", "--again"]).spawn().unwrap();
-    wait_until("the machine is on", || processes_in(&dir).len() == 2 && !world.console("m2").is_empty());
-    let twice = world.fails("m2", &world.0.home().output(&["launch", "m2", "--again"]), 2);
+    let dir = fixture.directory("m2");
+    let running = fixture.0.home().command(&["launch", "m2", "--again"]).spawn().unwrap();
+    wait_until("the machine is on", || processes_in(&dir).len() == 2 && !fixture.console("m2").is_empty());
+    let twice = fixture.fails("m2", &fixture.0.home().output(&["launch", "m2", "--again"]), 2);
     assert!(twice.contains("it is running already"), "{twice}");
     let mut names = processes_in(&dir);
     names.sort();

@@ -1,10 +1,10 @@
-//! An image that mkosi makes of an ordinary configuration and our drop-ins: it starts with nobody there, and whatever
+//! An image that mkosi makes of an ordinary configuration and our drop-ins: it starts unattended, and whatever
 //! lies beside it unsigned has no part in that.
 
 use base64ct::{Base64, Encoding};
 use harness::{
-    Identity, assets, book, mkosi, physical_volume, run, trust_host, trust_initrd,
-    vm::{Chain, Fleet, Initrd, Outcome, Vm},
+    Identity, assets, documentation, mkosi, physical_volume, run, trust_host, trust_initrd,
+    vm::{Chain, Deployment, Initrd, Outcome, Vm},
     workspace,
 };
 use std::{
@@ -70,23 +70,23 @@ const SYSTEMD: &str = "8cf2644b-4b0b-428f-9387-6d876050dc67";
 const ACTED: &str = "[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\nExecStart=/bin/touch /run/acted\n";
 const WANTS: &str = "[Unit]\nWants=acted.service\n";
 
-/// A project of mkosi's, as somebody would have it: the example, and what the README has him add.
+/// A project of mkosi: the example, and what the README adds to it.
 struct Project(TempDir);
 
 impl Project {
-    fn new(fleet: &Fleet) -> Self {
+    fn new(deployment: &Deployment) -> Self {
         let project = Self(TempDir::with_prefix("mkosi-").unwrap());
         let example = workspace().join("tests/mkosi-example");
         run("cp", &["-rT", example.to_str().unwrap(), project.path("").to_str().unwrap()]);
         let share = trust_initrd().with_file_name("share");
         assert!(share.join("mkosi.conf.d").is_dir(), "there is no {}: run `cargo xtask dist`", share.display());
         // As `cargo xtask install` has it, and the keyset that the README makes.
-        let home = fleet.home().path();
+        let home = deployment.home().path();
         symlink(share, home.join(".local/share/trust")).unwrap();
-        symlink("k", fleet.home().keys().join("acme")).unwrap();
-        let readme = book::read("README.md");
-        let (_, below) = book::section(&readme, "Your own image").split_once("With **mkosi**").unwrap();
-        let mut commands = book::commands(below);
+        symlink("k", deployment.home().keys().join("acme")).unwrap();
+        let readme = documentation::read("README.md");
+        let (_, below) = documentation::section(&readme, "Your own image").split_once("With **mkosi**").unwrap();
+        let mut commands = documentation::commands(below);
         assert_eq!(commands.pop().unwrap(), "mkosi build\n");
         for command in commands {
             let mut shell = Command::new("sh");
@@ -108,10 +108,10 @@ impl Project {
     }
 }
 
-/// What somebody lays beside the image who has the boot disk in his hands.
-fn beside(fleet: &Fleet) -> Vec<(&'static str, PathBuf)> {
+/// What an attacker with the boot disk puts beside the image.
+fn beside(deployment: &Deployment) -> Vec<(&'static str, PathBuf)> {
     let (credential, addon, extension) =
-        (fleet.file("acted.cred"), fleet.file("acted.addon.efi"), fleet.file("acted.raw"));
+        (deployment.file("acted.cred"), deployment.file("acted.addon.efi"), deployment.file("acted.raw"));
     fs::write(&credential, ACTED).unwrap();
     let mut ukify = assets::program("ukify");
     let stub = assets::path("usr/lib/systemd/boot/efi/addonx64.efi.stub");
@@ -143,7 +143,7 @@ fn beside(fleet: &Fleet) -> Vec<(&'static str, PathBuf)> {
 }
 
 /// A file system with a system of an attacker's, which says whose it is.
-fn attackers(fleet: &Fleet) -> PathBuf {
+fn attackers(deployment: &Deployment) -> PathBuf {
     let tree = TempDir::with_prefix("attackers-").unwrap();
     let path = |name: &str| tree.path().join(name);
     for name in ["bin", "dev", "etc", "proc", "run", "sbin", "sys", "usr"] {
@@ -153,33 +153,34 @@ fn attackers(fleet: &Fleet) -> PathBuf {
     fs::write(path("etc/os-release"), "ID=small\n").unwrap();
     fs::write(path("sbin/init"), ATTACKERS).unwrap();
     run("chmod", &["755", path("sbin/init").to_str().unwrap()]);
-    let image = fleet.file("attackers.img");
+    let image = deployment.file("attackers.img");
     File::create(&image).and_then(|file| file.set_len(8 << 20)).unwrap();
     run("mkfs.ext4", &["-q", "-d", tree.path().to_str().unwrap(), image.to_str().unwrap()]);
     image
 }
 
 /// The kernel in an image.
-fn kernel(fleet: &Fleet, image: &Path) -> PathBuf {
-    let kernel = fleet.file("kernel.efi");
+fn kernel(deployment: &Deployment, image: &Path) -> PathBuf {
+    let kernel = deployment.file("kernel.efi");
     run("objcopy", &["-O", "binary", "--only-section=.linux", image.to_str().unwrap(), kernel.to_str().unwrap()]);
     kernel
 }
 
 #[test]
 fn an_image_of_mkosi_boots_unattended_and_ignores_unsigned_input() {
-    let fleet = Fleet::new();
-    let project = Project::new(&fleet);
+    let deployment = Deployment::new();
+    let project = Project::new(&deployment);
     let image = project.build();
 
     // One signature, over everything: whatever else that key had signed would get the secrets, too.
-    let cert = fleet.key("uki-production", "cert.pem");
+    let cert = deployment.key("uki-production", "cert.pem");
     let cert = cert.to_str().unwrap();
-    fleet.trust(&["verify", "efi", "--cert", cert, image.to_str().unwrap()]);
-    let alone = Command::new(trust_host()).args(["verify", "efi", "--cert", cert]).arg(kernel(&fleet, &image)).status();
+    deployment.trust(&["verify", "efi", "--cert", cert, image.to_str().unwrap()]);
+    let alone =
+        Command::new(trust_host()).args(["verify", "efi", "--cert", cert]).arg(kernel(&deployment, &image)).status();
     assert_eq!(alone.unwrap().code(), Some(12));
 
-    let vm = provisioned(&fleet);
+    let vm = provisioned(&deployment);
     File::create(vm.data_disk()).and_then(|file| file.set_len(64 << 20)).unwrap();
     let mut install = Initrd::new(INSTALL);
     for module in ["dm-mod", "dm-crypt", "xts", "af_alg", "algif_skcipher"] {
@@ -189,8 +190,8 @@ fn an_image_of_mkosi_boots_unattended_and_ignores_unsigned_input() {
         install.program(Path::new(program));
     }
     install.program(&trust_host()).add("usr/sbin/trust", &trust_host(), 0o755).write("system", SYSTEM, 0o644);
-    fleet.build("production", &install, &[], &fleet.file("install.efi"));
-    fleet.install(&vm, Chain::Direct, &fleet.file("install.efi"));
+    deployment.build("production", &install, &[], &deployment.file("install.efi"));
+    deployment.install(&vm, Chain::Direct, &deployment.file("install.efi"));
     vm.boot().ok();
 
     // Variables of the firmware that have a disk resumed, and disks erased; a disk that claims the name of the root.
@@ -200,11 +201,11 @@ fn an_image_of_mkosi_boots_unattended_and_ignores_unsigned_input() {
         ("SystemdOptions", "rd.systemd.debug_shell acted"),
     ];
     vm.add_variables(SYSTEMD, &obeyed);
-    let foreign = fleet.file("foreign.img");
-    physical_volume("mapper", "root", &attackers(&fleet), &foreign);
+    let foreign = deployment.file("foreign.img");
+    physical_volume("mapper", "root", &attackers(&deployment), &foreign);
     vm.set_disks(&[&foreign]);
 
-    let beside = beside(&fleet);
+    let beside = beside(&deployment);
     let mut files: Vec<(&str, &Path)> = vec![("EFI/BOOT/BOOTX64.EFI", &image)];
     files.extend(beside.iter().map(|(name, path)| (*name, path.as_path())));
     vm.set_boot_disk(&files);
@@ -223,7 +224,7 @@ fn an_image_of_mkosi_boots_unattended_and_ignores_unsigned_input() {
     assert_eq!((report.value("acted"), report.value("credentials")), ("", ""));
     assert_eq!(report.value("extensions"), "0");
     assert!(!report.value("cmdline").contains("acted"), "{}", report.value("cmdline"));
-    let measured = fleet.trust(&["uki", "measure", "--json", image.to_str().unwrap()]);
+    let measured = deployment.trust(&["uki", "measure", "--json", image.to_str().unwrap()]);
     let pcr4 = report.value("pcr4").to_lowercase();
     assert!(measured.contains(&pcr4), "PCR 4 is {pcr4}, and was to be {measured}");
 
@@ -239,7 +240,7 @@ fn an_image_of_mkosi_boots_unattended_and_ignores_unsigned_input() {
     assert!(report.console.contains("rdinit=/bin/sh has been appended to its command line"), "{}", report.console);
     vm.set_options(&["-m", "1024"]);
 
-    // Another disk in its place: nobody is asked, nobody gets a shell, and the machine starts over.
+    // Another disk in its place: there is no prompt and no shell, and the machine restarts.
     File::create(vm.data_disk()).and_then(|file| file.set_len(64 << 20)).unwrap();
     run("mkfs.ext4", &["-q", "-L", "root", vm.data_disk().to_str().unwrap()]);
     let report = vm.boot();
@@ -252,13 +253,13 @@ fn an_image_of_mkosi_boots_unattended_and_ignores_unsigned_input() {
 }
 
 /// A machine whose TPM has an identity.
-fn provisioned(fleet: &Fleet) -> Vm {
-    let vm = Vm::new(&fleet.variables(Chain::Direct, &[], "vars.fd"));
+fn provisioned(deployment: &Deployment) -> Vm {
+    let vm = Vm::new(&deployment.variables(Chain::Direct, &[], "vars.fd"));
     let identity = Identity::rsa(2048);
     let mut provision = Initrd::new("trust provision --on-lock-failure=exit /cert.pem /privkey.pem\n");
     provision.add("cert.pem", &identity.cert(), 0o600).add("privkey.pem", &identity.key(), 0o600);
-    fleet.build("limited", &provision, &[], &fleet.file("provision.efi"));
-    fleet.install(&vm, Chain::Direct, &fleet.file("provision.efi"));
+    deployment.build("limited", &provision, &[], &deployment.file("provision.efi"));
+    deployment.install(&vm, Chain::Direct, &deployment.file("provision.efi"));
     vm.boot().ok();
     vm
 }

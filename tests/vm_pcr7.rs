@@ -2,7 +2,7 @@
 
 use harness::{
     extend, hex, sha256,
-    vm::{self, Chain, Event, Fleet, Initrd, Report, Vm},
+    vm::{self, Chain, Deployment, Event, Initrd, Report, Vm},
 };
 use serde_json::Value;
 use std::sync::OnceLock;
@@ -14,9 +14,9 @@ say log $(base64 -w 0 /sys/kernel/security/tpm0/binary_bios_measurements)
 ";
 
 /// One for all tests: they only look at it.
-fn fleet() -> &'static Fleet {
-    static FLEET: OnceLock<Fleet> = OnceLock::new();
-    FLEET.get_or_init(Fleet::new)
+fn deployment() -> &'static Deployment {
+    static FLEET: OnceLock<Deployment> = OnceLock::new();
+    FLEET.get_or_init(Deployment::new)
 }
 
 /// The events of PCR 7, which explain its value.
@@ -42,29 +42,29 @@ fn kind(event: &Event) -> &'static str {
 
 /// What `trust computePCR7` says: type and data of each event, and the value at last.
 fn predicted(chain: Chain, role: &str) -> (Vec<(String, String)>, String) {
-    let chain = fleet().chain(chain);
+    let chain = deployment().chain(chain);
     let command = ["computePCR7", "k"];
-    let printed = fleet().trust(&[&command, &["--explain", "--json"], &chain[..]].concat());
+    let printed = deployment().trust(&[&command, &["--explain", "--json"], &chain[..]].concat());
     let all: Value = serde_json::from_str(&printed).unwrap();
     let events = all["events"][role].as_array().unwrap();
     let field = |event: &Value, name: &str| event[name].as_str().unwrap().to_owned();
     let value = field(events.last().unwrap(), "pcr7");
-    // The lines for people say the same.
-    let lines = fleet().trust(&[&command, &chain[..]].concat());
+    // The text says the same.
+    let lines = deployment().trust(&[&command, &chain[..]].concat());
     assert!(lines.lines().any(|line| line == format!("{role}: {value}")), "{lines}");
     (events.iter().map(|event| (field(event, "type"), field(event, "data"))).collect(), value)
 }
 
 fn check(chain: Chain, name: &str) {
     let (expected, pcr7) = predicted(chain, &format!("uki-{name}"));
-    let image = fleet().file(&format!("{name}-{chain:?}.efi"));
-    let options = [fleet().chain(chain), vec!["--json"]].concat();
-    let built: Value = serde_json::from_str(&fleet().build(name, &Initrd::new(SCRIPT), &options, &image)).unwrap();
+    let image = deployment().file(&format!("{name}-{chain:?}.efi"));
+    let options = [deployment().chain(chain), vec!["--json"]].concat();
+    let built: Value = serde_json::from_str(&deployment().build(name, &Initrd::new(SCRIPT), &options, &image)).unwrap();
     let built = &built["pcr"]["sha256"];
     assert_eq!(built["7"], pcr7);
 
-    let vm = Vm::new(&fleet().variables(chain, &[], &format!("{name}-{chain:?}.fd")));
-    fleet().install(&vm, chain, &image);
+    let vm = Vm::new(&deployment().variables(chain, &[], &format!("{name}-{chain:?}.fd")));
+    deployment().install(&vm, chain, &image);
     let report = vm.boot();
     let events = events(report.ok());
     let found: Vec<_> = events.iter().map(|event| (kind(event).to_owned(), hex(&event.data))).collect();
@@ -72,10 +72,11 @@ fn check(chain: Chain, name: &str) {
     assert_eq!(report.value("pcr7"), pcr7);
     assert_eq!(built["11"], report.value("pcr11"));
     // What the machine has logged says the same.
-    let log = fleet().file(&format!("{name}-{chain:?}.log"));
+    let log = deployment().file(&format!("{name}-{chain:?}.log"));
     std::fs::write(&log, report.bytes("log")).unwrap();
-    let command = [&["computePCR7", "k", "--json", "--log", log.to_str().unwrap()], &fleet().chain(chain)[..]].concat();
-    let logged: Value = serde_json::from_str(&fleet().trust(&command)).unwrap();
+    let command =
+        [&["computePCR7", "k", "--json", "--log", log.to_str().unwrap()], &deployment().chain(chain)[..]].concat();
+    let logged: Value = serde_json::from_str(&deployment().trust(&command)).unwrap();
     assert_eq!(logged[format!("uki-{name}")], pcr7);
     if chain == Chain::Direct {
         assert_eq!(built["4"], report.value("pcr4"));

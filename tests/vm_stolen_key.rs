@@ -3,7 +3,7 @@
 
 use harness::{
     Identity,
-    vm::{Chain, Fleet, Initrd, Report, Vm},
+    vm::{Chain, Deployment, Initrd, Report, Vm},
 };
 use std::{
     fs,
@@ -31,25 +31,25 @@ fn gets_the_passphrase(report: &Report) {
 }
 
 /// Takes the stolen key away from the keyset and gives it a new one. Returns the directory of the old one.
-fn renew(fleet: &Fleet) -> PathBuf {
-    let (keys, stolen) = (fleet.home().keys(), fleet.file("stolen"));
-    fleet.trust(&["initkeyset", "--keysetname", "spare"]);
+fn renew(deployment: &Deployment) -> PathBuf {
+    let (keys, stolen) = (deployment.home().keys(), deployment.file("stolen"));
+    deployment.trust(&["initkeyset", "--keysetname", "spare"]);
     fs::rename(keys.join("k/uki-production"), &stolen).unwrap();
     fs::rename(keys.join("spare/uki-production"), keys.join("k/uki-production")).unwrap();
     fs::remove_dir_all(keys.join("spare")).unwrap();
-    fleet.trust(&["keyset", "pcr7data", "k", "--policy-version", "0002"]);
-    fleet.trust(&["keyset", "check", "k"]);
-    fleet.trust(&["enroll", "auth", "k", text(&fleet.file("keys"))]);
+    deployment.trust(&["keyset", "pcr7data", "k", "--policy-version", "0002"]);
+    deployment.trust(&["keyset", "check", "k"]);
+    deployment.trust(&["enroll", "auth", "k", text(&deployment.file("keys"))]);
     stolen
 }
 
 #[test]
 fn a_stolen_image_key_opens_nothing_once_replaced() {
-    let fleet = Fleet::new();
-    let old = fleet.variables(Chain::Direct, &[], "old.fd");
+    let deployment = Deployment::new();
+    let old = deployment.variables(Chain::Direct, &[], "old.fd");
     let build = |name: &str, kind: &str, initrd: &Initrd, options: &[&str]| {
-        let image = fleet.file(name);
-        fleet.build(kind, initrd, options, &image);
+        let image = deployment.file(name);
+        deployment.build(kind, initrd, options, &image);
         image
     };
     let identity = Identity::ec("P-256");
@@ -57,11 +57,11 @@ fn a_stolen_image_key_opens_nothing_once_replaced() {
     provision.add("cert.pem", &identity.cert(), 0o600).add("privkey.pem", &identity.key(), 0o600);
     let provision = build("provision.efi", "limited", &provision, &[]);
 
-    let stolen = renew(&fleet);
+    let stolen = renew(&deployment);
     let key = ["privkey.pem", "cert.pem"].map(|item| stolen.join(item));
     let with_the_old_key = ["--key", text(&key[0]), "--cert", text(&key[1])];
     let mut running = Initrd::new(&format!("{SETUP}{PUT}put db.auth db $DATABASE 27"));
-    running.add_tree("keys", &fleet.file("keys")).program(Path::new("/usr/bin/chattr"));
+    running.add_tree("keys", &deployment.file("keys")).program(Path::new("/usr/bin/chattr"));
     let running = build("running.efi", "production", &running, &with_the_old_key);
     // With all the policies that have been signed since: they are no secret.
     let thief = build("thief.efi", "production", &Initrd::new(SETUP), &with_the_old_key);
@@ -70,7 +70,7 @@ fn a_stolen_image_key_opens_nothing_once_replaced() {
 
     let vm = Vm::new(&old);
     let boot = |image: &Path| {
-        fleet.install(&vm, Chain::Direct, image);
+        deployment.install(&vm, Chain::Direct, image);
         vm.boot()
     };
     boot(&provision).ok();
@@ -84,7 +84,7 @@ fn a_stolen_image_key_opens_nothing_once_replaced() {
     assert!(raised.ok().console.contains("the policy version is 0002"), "{}", raised.console);
     gets_the_passphrase(&boot(&production));
 
-    // Who is at the machine puts the old keys back: that alone would do, had the version not been raised.
+    // An attacker at the machine puts the old keys back: that alone would do, had the version not been raised.
     vm.set_variables(&old);
     let report = boot(&thief);
     assert_eq!((report.ok().value("setup"), report.value("passphrases")), ("12", "0"), "{}", report.console);

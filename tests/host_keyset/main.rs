@@ -121,7 +121,7 @@ fn a_keyset_has_its_files_with_their_modes_and_nothing_else() {
     assert_eq!(names(&home.keys()), ["k"]);
 }
 
-/// Who opens a file before its mode is set keeps it open: no mode is set, all are those that files are made with.
+/// A process that opens a file before its mode is set keeps it open: files are created with their modes.
 #[test]
 fn files_are_created_with_their_modes() {
     let home = Home::new();

@@ -1,4 +1,4 @@
-//! What `trust launch` says and how it ends, with a QEMU that plays a part; `vm_lifecycle` has a real one.
+//! What `trust launch` prints and how it ends, with a simulated QEMU; `vm_lifecycle` has a real one.
 
 use harness::{Home, assets, vm};
 use nix::{
@@ -26,24 +26,24 @@ reset
 ";
 
 /// A user with a keyset, a project and images, and with our QEMU.
-struct World {
+struct Fixture {
     home: Home,
     store: PathBuf,
 }
 
-impl World {
+impl Fixture {
     fn new() -> Self {
-        let world = Self { home: Home::with_keyset(), store: vm::empty_variables() };
-        world.home.ok(&["project", "add", "k", "router"]);
-        fs::create_dir(world.path("images")).unwrap();
+        let fixture = Self { home: Home::with_keyset(), store: vm::empty_variables() };
+        fixture.home.ok(&["project", "add", "k", "router"]);
+        fs::create_dir(fixture.path("images")).unwrap();
         for name in ["provision.efi", "install.efi", "production.efi"] {
-            fs::write(world.path("images").join(name), name).unwrap();
+            fs::write(fixture.path("images").join(name), name).unwrap();
         }
-        fs::create_dir(world.path("bin")).unwrap();
-        let qemu = world.path("bin/qemu-system-x86_64");
+        fs::create_dir(fixture.path("bin")).unwrap();
+        let qemu = fixture.path("bin/qemu-system-x86_64");
         fs::write(&qemu, include_str!("qemu.sh")).unwrap();
         fs::set_permissions(&qemu, fs::Permissions::from_mode(0o755)).unwrap();
-        world
+        fixture
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -113,10 +113,10 @@ fn told(printed: &str) -> Vec<&str> {
 
 #[test]
 fn everything_missing_is_named_at_once() {
-    let world = World::new();
+    let fixture = Fixture::new();
     let args = ["launch", "m", "--project", "k:router", "--images", "images"];
     let mut command = Command::new(harness::trust_host());
-    command.args(args).current_dir(world.home.path()).env("HOME", world.home.path()).env("PATH", "/nowhere");
+    command.args(args).current_dir(fixture.home.path()).env("HOME", fixture.home.path()).env("PATH", "/nowhere");
     let (printed, complaint) = ended(&command.env_remove("XDG_DATA_HOME").output().unwrap(), 2);
     for name in ["qemu-system-x86_64", "swtpm", "swtpm_setup", "setpriv"] {
         assert!(complaint.contains(name), "{complaint}");
@@ -125,18 +125,18 @@ fn everything_missing_is_named_at_once() {
     assert_eq!(printed, "");
 
     for name in ["provision.efi", "install.efi", "production.efi"] {
-        fs::remove_file(world.path("images").join(name)).unwrap();
+        fs::remove_file(fixture.path("images").join(name)).unwrap();
     }
-    let (printed, complaint) = ended(&world.first("off", &[]), 2);
+    let (printed, complaint) = ended(&fixture.first("off", &[]), 2);
     assert!(complaint.contains("images has no provision.efi and no install.efi and no production.efi"), "{complaint}");
     assert!(complaint.contains("--provision-image, --install-image, --image, or give --skip-install"), "{complaint}");
-    assert_eq!((printed.as_str(), world.serials().len()), ("", 0));
+    assert_eq!((printed.as_str(), fixture.serials().len()), ("", 0));
 }
 
 #[test]
 fn a_failure_is_quoted_and_the_same_command_continues() {
-    let world = World::new();
-    let (printed, complaint) = ended(&world.first(FAILS, &[]), 20);
+    let fixture = Fixture::new();
+    let (printed, complaint) = ended(&fixture.first(FAILS, &[]), 20);
     assert_eq!(told(&printed), ["made", "identity"], "{printed}");
     let why = printed.lines().find(|line| line.contains("emulated")).unwrap();
     assert!(why.contains("there is a /dev/kvm") == why.contains("QEMU ends with it: no such luck"), "{why}");
@@ -149,39 +149,39 @@ fn a_failure_is_quoted_and_the_same_command_continues() {
         !complaint.contains("machine restart") && complaint.contains("`trust launch m --again` continues"),
         "{complaint}"
     );
-    let serials = world.serials();
+    let serials = fixture.serials();
     assert_eq!(serials.len(), 1);
 
     // With another image that is mute, another disk; it is still that machine.
-    let again = world.first(&format!("{STARTS}off"), &["--disk-size", "65", "--accelerator", "tcg"]);
+    let again = fixture.first(&format!("{STARTS}off"), &["--disk-size", "65", "--accelerator", "tcg"]);
     let (printed, complaint) = ended(&again, 20);
     assert_eq!(told(&printed), ["goes on", "identity"], "{printed}");
     assert!(complaint.contains("its TPM does not hold the machine's certificate"), "{complaint}");
-    assert_eq!(world.serials(), serials);
-    let disk = fs::metadata(world.path(".local/share/machine/trust/vms/m/disk.img")).unwrap().len();
+    assert_eq!(fixture.serials(), serials);
+    let disk = fs::metadata(fixture.path(".local/share/machine/trust/vms/m/disk.img")).unwrap().len();
     assert_eq!(disk, 65 << 20);
 
-    let (_, other) = ended(&world.first("off", &["--serial", "other"]), 2);
+    let (_, other) = ended(&fixture.first("off", &["--serial", "other"]), 2);
     assert!(other.contains("there is one of this name, with the serial number"), "{other}");
-    let (_, mute) = ended(&world.first(&format!("{STARTS}reset"), &["--accelerator", "tcg"]), 20);
+    let (_, mute) = ended(&fixture.first(&format!("{STARTS}reset"), &["--accelerator", "tcg"]), 20);
     assert!(mute.contains("may lack console=ttyS0"), "{mute}");
-    assert_eq!(world.serials(), serials);
+    assert_eq!(fixture.serials(), serials);
 }
 
 #[test]
 fn a_machine_that_starts_over_again_and_again_is_stopped() {
-    let world = World::new();
-    ended(&world.first("reset", &["--accelerator", "tcg"]), 20);
-    world.is_installed();
+    let fixture = Fixture::new();
+    ended(&fixture.first("reset", &["--accelerator", "tcg"]), 20);
+    fixture.is_installed();
     let again = |play: &str, more: &[&str]| {
-        world.run(play, &[&["launch", "m", "--again", "--accelerator", "tcg"], more].concat())
+        fixture.run(play, &[&["launch", "m", "--again", "--accelerator", "tcg"], more].concat())
     };
     let (printed, complaint) = ended(&again(&FAILS.repeat(5), &[]), 20);
     assert_eq!(told(&printed), ["runs", "restarts", "runs"], "{printed}");
     assert!(printed.contains("it said: trust: cannot read the TPM"), "{printed}");
     assert!(complaint.contains("restarts again and again; it said: trust: cannot read the TPM"), "{complaint}");
 
-    // A system that somebody restarts goes on, unless it was to say something.
+    // A restarted system goes on, unless some output is expected.
     let restarts = format!("{STARTS}say login:\nreset\n").repeat(4) + STARTS + "off\n";
     let (printed, _) = ended(&again(&restarts, &[]), 0);
     assert_eq!(told(&printed).len(), 10, "{printed}");
@@ -199,12 +199,12 @@ fn a_machine_that_starts_over_again_and_again_is_stopped() {
 
 #[test]
 fn an_interrupted_launch_ends_by_the_same_signal() {
-    let world = World::new();
-    ended(&world.first("reset", &["--accelerator", "tcg"]), 20);
+    let fixture = Fixture::new();
+    ended(&fixture.first("reset", &["--accelerator", "tcg"]), 20);
     let command = ["launch", "m", "--again", "--accelerator", "tcg"];
     let interrupted = |play: &str, more: &[&str]| {
-        let log = world.path(".local/share/machine/trust/vms/m/console.log");
-        let child = world.command(play, &[&command[..], more].concat()).spawn().unwrap();
+        let log = fixture.path(".local/share/machine/trust/vms/m/console.log");
+        let child = fixture.command(play, &[&command[..], more].concat()).spawn().unwrap();
         while !fs::read_to_string(&log).unwrap_or_default().contains("it is up") {
             thread::sleep(Duration::from_millis(20));
         }
@@ -212,13 +212,13 @@ fn an_interrupted_launch_ends_by_the_same_signal() {
         let output = child.wait_with_output().unwrap();
         fs::remove_file(&log).unwrap();
         assert_eq!(output.status.signal(), Some(Signal::SIGINT as i32), "{output:?}");
-        (fs::read_to_string(world.path("told")).unwrap(), String::from_utf8(output.stderr).unwrap())
+        (fs::read_to_string(fixture.path("told")).unwrap(), String::from_utf8(output.stderr).unwrap())
     };
-    // Where it is to do one thing, and where it stays; where it was to say something, too.
+    // In a boot that does one job, and in one that stays; also where some output is expected.
     let up = format!("{STARTS}say it is up\nwait\noff\n");
     let (_, complaint) = interrupted(&up, &[]);
     assert!(complaint.contains("SIGINT") && complaint.contains("--again"), "{complaint}");
-    world.is_installed();
+    fixture.is_installed();
     for more in [&[][..], &["--until", "anything"]] {
         let (printed, complaint) = interrupted(&up, more);
         assert_eq!((told(&printed), complaint.as_str()), (vec!["runs", "off"], ""), "{printed}");

@@ -1,10 +1,10 @@
-//! What no image comes of, and what is none.
+//! Inputs from which no image is built, and files that are not images.
 
-use crate::kitchen::{Kitchen, archive, kernel, stub, text};
+use crate::fixture::{Fixture, archive, kernel, stub, text};
 use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
 
 /// What `uki build` complains of when this is not as it should be; it leaves nothing.
-fn refused(kitchen: &Kitchen, what: &str, value: &str) -> String {
+fn refused(fixture: &Fixture, what: &str, value: &str) -> String {
     let (kernel, stub) = (kernel(), stub());
     let usual = [
         ("--keyset", "k"),
@@ -23,32 +23,32 @@ fn refused(kitchen: &Kitchen, what: &str, value: &str) -> String {
     if !usual.iter().any(|(option, _)| *option == what) {
         args.push(&given);
     }
-    let before = harness::tree(kitchen.0.path());
-    let output = kitchen.0.output(&args);
+    let before = harness::tree(fixture.0.path());
+    let output = fixture.0.output(&args);
     let complaint = String::from_utf8(output.stderr).unwrap();
     assert!(matches!(output.status.code(), Some(2 | 14 | 15)), "{given}: {:?} {complaint}", output.status);
     assert!(output.stdout.is_empty(), "{given}");
-    assert_eq!(harness::tree(kitchen.0.path()), before, "{given}");
+    assert_eq!(harness::tree(fixture.0.path()), before, "{given}");
     complaint
 }
 
 #[test]
 fn inputs_that_no_boot_could_use_are_refused() {
-    let kitchen = Kitchen::new();
+    let fixture = Fixture::new();
     let image = |path: &Path, change: &dyn Fn(&mut Vec<u8>)| {
         let mut bytes = fs::read(path).unwrap();
         change(&mut bytes);
         bytes
     };
-    kitchen.write("three", b"MZ\0");
-    kitchen.write("script", b"#!/bin/sh\nexit\n");
-    kitchen.write("empty", b"");
-    kitchen.write("half-kernel", &image(&kernel(), &|bytes| bytes.truncate(bytes.len() / 2)));
-    kitchen.write("gzip-kernel", b"\x1f\x8b\x08 and so on");
-    kitchen.write("half-stub", &image(&stub(), &|bytes| bytes.truncate(bytes.len() / 2)));
+    fixture.write("three", b"MZ\0");
+    fixture.write("script", b"#!/bin/sh\nexit\n");
+    fixture.write("empty", b"");
+    fixture.write("half-kernel", &image(&kernel(), &|bytes| bytes.truncate(bytes.len() / 2)));
+    fixture.write("gzip-kernel", b"\x1f\x8b\x08 and so on");
+    fixture.write("half-stub", &image(&stub(), &|bytes| bytes.truncate(bytes.len() / 2)));
     // Machine, at the fourth byte of the PE header.
     let pe = |bytes: &[u8]| u32::from_le_bytes(bytes[0x3c..0x40].try_into().unwrap()) as usize;
-    kitchen.write(
+    fixture.write(
         "arm-stub",
         &image(&stub(), &|bytes| {
             let at = pe(bytes) + 4;
@@ -56,27 +56,27 @@ fn inputs_that_no_boot_could_use_are_refused() {
         }),
     );
     // The second section where the first one is.
-    kitchen.write(
+    fixture.write(
         "overlap-stub",
         &image(&stub(), &|bytes| {
             let table = pe(bytes) + 24 + usize::from(bytes[pe(bytes) + 20]);
             bytes.copy_within(table + 20..table + 24, table + 40 + 20);
         }),
     );
-    kitchen.write("half.gz", &image(&kitchen.path("initrd.img.gz"), &|bytes| bytes.truncate(bytes.len() - 9)));
-    kitchen
-        .write("lies.cpio", &image(&kitchen.path("initrd.img"), &|bytes| bytes[54..62].copy_from_slice(b"ffffffff")));
-    kitchen.write("upwards.cpio", &{
+    fixture.write("half.gz", &image(&fixture.path("initrd.img.gz"), &|bytes| bytes.truncate(bytes.len() - 9)));
+    fixture
+        .write("lies.cpio", &image(&fixture.path("initrd.img"), &|bytes| bytes[54..62].copy_from_slice(b"ffffffff")));
+    fixture.write("upwards.cpio", &{
         let (mut bytes, name) = (archive(&[("aaaa", "x")]), b"aaaa\0");
         let at = bytes.windows(5).position(|window| window == name).unwrap();
         bytes[at..at + 4].copy_from_slice(b"../a");
         bytes
     });
-    kitchen.write("comments", b"# root=/dev/mapper/root\n\n  #quiet\n \n");
-    kitchen.write("long", "x".repeat(2048).as_bytes());
-    symlink("/dev/zero", kitchen.path("endless")).unwrap();
-    kitchen.build("unsigned.efi", &["--kind", "tpm", "--initrd", "initrd.img", "--cmdline", "x", "--unsigned"]);
-    kitchen.build("signed.efi", &["--kind", "tpm", "--initrd", "initrd.img", "--cmdline", "x"]);
+    fixture.write("comments", b"# root=/dev/mapper/root\n\n  #quiet\n \n");
+    fixture.write("long", "x".repeat(2048).as_bytes());
+    symlink("/dev/zero", fixture.path("endless")).unwrap();
+    fixture.build("unsigned.efi", &["--kind", "tpm", "--initrd", "initrd.img", "--cmdline", "x", "--unsigned"]);
+    fixture.build("signed.efi", &["--kind", "tpm", "--initrd", "initrd.img", "--cmdline", "x"]);
 
     for (option, value, expected) in [
         ("--keyset", "nobody", "initkeyset"),
@@ -115,7 +115,7 @@ fn inputs_that_no_boot_could_use_are_refused() {
         ("--output", "missing/refused.efi", "check the name"),
         ("--output", "/proc/refused.efi", "cannot write"),
     ] {
-        let complaint = refused(&kitchen, option, value);
+        let complaint = refused(&fixture, option, value);
         assert!(complaint.contains(expected), "{option} {value}: {complaint}");
         assert!(complaint.starts_with("trust: cannot ") && complaint.contains("; "), "{complaint}");
     }
@@ -124,11 +124,11 @@ fn inputs_that_no_boot_could_use_are_refused() {
 /// Where the image has none, the stub takes the command line of the boot menu: `rdinit=/bin/sh`, say.
 #[test]
 fn no_image_that_may_read_secrets_leaves_its_command_line_to_the_boot_menu() {
-    let kitchen = Kitchen::new();
+    let fixture = Fixture::new();
     let (kernel, stub) = (kernel(), stub());
     let build = |kind: &str, more: &[&str]| {
         let args = ["uki", "build", "--keyset", "k", "--kind", kind, "--kernel", text(&kernel), "--stub", text(&stub)];
-        kitchen.0.output(&[&args[..], &["--initrd", "initrd.img", "--output", "image.efi"], more].concat())
+        fixture.0.output(&[&args[..], &["--initrd", "initrd.img", "--output", "image.efi"], more].concat())
     };
     for kind in ["production", "tpm"] {
         for more in [&[][..], &["--unsigned"], &["--cmdline", " "], &["--cmdline=@/dev/null"]] {
@@ -136,13 +136,13 @@ fn no_image_that_may_read_secrets_leaves_its_command_line_to_the_boot_menu() {
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             assert_eq!(output.status.code(), Some(2), "{kind} {more:?} was built: {said}");
             assert!(said.contains("it has no command line") && said.contains("; give one"), "{said}");
-            assert!(!kitchen.path("image.efi").exists());
+            assert!(!fixture.path("image.efi").exists());
         }
         // As its remedy says, it is built, and nothing is said against it.
         let said = String::from_utf8(build(kind, &[]).stderr).unwrap();
         let output = build(kind, &["--cmdline", said.split('\'').nth(1).unwrap()]);
         assert!(output.status.success() && !String::from_utf8_lossy(&output.stderr).contains("without "));
-        fs::remove_file(kitchen.path("image.efi")).unwrap();
+        fs::remove_file(fixture.path("image.efi")).unwrap();
     }
     // Whatever it is for, it should say why it fails.
     for (more, mute) in [(&[][..], true), (&["--cmdline", "console=ttyS0"], false)] {
@@ -162,7 +162,7 @@ fn no_image_that_may_read_secrets_leaves_its_command_line_to_the_boot_menu() {
 
 #[test]
 fn a_full_disk_keeps_the_old_image() {
-    let kitchen = Kitchen::new();
+    let fixture = Fixture::new();
     let dir = tempfile::TempDir::new().unwrap();
     // Room for the old one, and half of the new one.
     let script = "mount -t tmpfs -o size=8m tmpfs \"$1\" && echo old > \"$1/image.efi\" && shift && \"$@\"; status=$?; \
@@ -185,7 +185,7 @@ fn a_full_disk_keeps_the_old_image() {
         text(&kernel),
     ]);
     command.args(["--stub", text(&stub), "--output", text(&output)]).env("DIR", dir.path());
-    command.env("HOME", kitchen.0.path()).env_remove("XDG_DATA_HOME").current_dir(kitchen.0.path());
+    command.env("HOME", fixture.0.path()).env_remove("XDG_DATA_HOME").current_dir(fixture.0.path());
     let output = command.output().unwrap();
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(15), "{complaint}");
@@ -195,19 +195,19 @@ fn a_full_disk_keeps_the_old_image() {
 
 #[test]
 fn files_other_than_images_are_refused() {
-    let kitchen = Kitchen::new();
-    kitchen.write("three", b"MZ\0");
+    let fixture = Fixture::new();
+    fixture.write("three", b"MZ\0");
     for command in ["measure", "inspect"] {
         for (file, status) in [("three", 14), ("initrd.img", 14), ("missing", 2)] {
-            let complaint = kitchen.0.fails(&["uki", command, file], status);
+            let complaint = fixture.0.fails(&["uki", command, file], status);
             assert!(complaint.contains(file), "{complaint}");
         }
     }
     // An image, but of nothing that says what it measures.
     let kernel = kernel();
-    let complaint = kitchen.0.refuses(&["uki", "measure", text(&kernel)]);
+    let complaint = fixture.0.refuses(&["uki", "measure", text(&kernel)]);
     assert!(complaint.contains("--stub-version"), "{complaint}");
-    let complaint = kitchen.0.refuses(&["uki", "measure", text(&kernel), "--stub-version", "251"]);
+    let complaint = fixture.0.refuses(&["uki", "measure", text(&kernel), "--stub-version", "251"]);
     assert!(complaint.contains("252 or later"), "{complaint}");
-    assert!(kitchen.0.ok(&["uki", "inspect", text(&kernel)]).contains("initrd: none"));
+    assert!(fixture.0.ok(&["uki", "inspect", text(&kernel)]).contains("initrd: none"));
 }

@@ -4,7 +4,7 @@ use super::harm::Answer;
 use harness::{cc, sha256};
 use std::ops::Range;
 
-/// The base point of P-256: everybody knows its private key, which is 1.
+/// The base point of P-256: its private key is known to be 1.
 const FOREIGN: [&str; 2] = [
     "6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296",
     "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5",

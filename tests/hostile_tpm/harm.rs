@@ -1,4 +1,4 @@
-//! What somebody on the wire can do to one command, or to its answer.
+//! What an attacker on the wire can do to one command, or to its answer.
 
 use super::answer::{Parts, with_foreign_key};
 use Deed::{Change, Close, Delay, Fail, Say, SayFromNowOn, Silence};
@@ -153,7 +153,7 @@ pub const HARMS: &[Harm] = &[
     code("code ffffffff", u32::MAX),
     harm("failure mode", SayFromNowOn(|| Response::error(rc::FAILURE).0), NotBeFooled, DEAD),
     harm("TPM 1.2", SayFromNowOn(|| Response::with(0x00c4, 0x1e, &[]).0), NotBeFooled, DEAD),
-    // A key whose private half somebody else has.
+    // A key whose private half an attacker has.
     harm("foreign key", Change(with_foreign_key), NotBeFooled, ANY),
 ];
 

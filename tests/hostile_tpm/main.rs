@@ -1,4 +1,4 @@
-//! A TPM, or somebody in its place, that does every kind of harm to every command: no hang, no panic, a message and a
+//! A TPM, or an attacker in its place, that does every kind of harm to every command: no hang, no panic, a message and a
 //! status that say what happened; nothing published, or PCR 7 locked and proven before.
 //!
 //! `--nocapture` shows the matrix.
@@ -8,7 +8,7 @@ mod harm;
 mod table;
 
 use harm::{Answer, Deed, HARMS, Harm, Must, When};
-use harness::{Boot, Cell, FUNCTIONS, Identity, Interposer, Keyset, Live, State, Swtpm, cc, extend, sha256};
+use harness::{Boot, FUNCTIONS, Identity, Interposer, Keyset, Sandbox, Shell, State, Swtpm, cc, extend, sha256};
 use std::{
     fmt::Write,
     sync::{
@@ -18,7 +18,7 @@ use std::{
     thread,
 };
 
-/// Machines at a time: most cells wait for somebody who is silent.
+/// Machines at a time: most cells of the table wait for a silent TPM.
 const SEATS: usize = 8;
 
 /// Functions for the scripts: kind, same.
@@ -65,13 +65,13 @@ impl Command {
         match self {
             Self::Setup => format!(
                 "run setup $store --wait {wait}
-                same_passphrase() {{ secret machine:luks | cmp - /cell/passphrase; }}
+                same_passphrase() {{ secret machine:luks | cmp - /sandbox/passphrase; }}
                 all() {{ same_passphrase && identity; }}
                 if is_published; then tell all; fi; withdraw"
             ),
             Self::Preinit => format!(
                 "run preinit $store --wait {wait}
-                if is_published; then secret machine:luks >/cell/new; fi; withdraw"
+                if is_published; then secret machine:luks >/sandbox/new; fi; withdraw"
             ),
             Self::Provision => format!("run provision $store --wait {wait} \"$CERT\" \"$KEY\""),
             Self::Lock => format!("run lock $store --wait {wait}"),
@@ -95,7 +95,7 @@ impl Command {
 }
 
 /// What all machines have in common.
-struct World {
+struct Fixture {
     keyset: Keyset,
     identity: Identity,
     /// A TPM as it comes from the factory, and one that has been provisioned.
@@ -104,39 +104,39 @@ struct World {
     passphrase: String,
 }
 
-fn world() -> &'static World {
-    static WORLD: OnceLock<World> = OnceLock::new();
+fn fixture() -> &'static Fixture {
+    static WORLD: OnceLock<Fixture> = OnceLock::new();
     WORLD.get_or_init(|| {
         let tpm = Swtpm::new();
         tpm.off();
         let new = tpm.state();
-        let world = World {
+        let fixture = Fixture {
             keyset: Keyset::new("snakeoil"),
             identity: Identity::ec("P-256"),
             provisioned: new.clone(),
             new,
             passphrase: String::new(),
         };
-        let mut seat = Seat::new(&world);
-        seat.boot(&world.new, Command::Provision);
-        seat.ok(&Command::Provision.script(10));
-        seat.tpm.reboot();
-        seat.tpm.off();
-        let provisioned = seat.tpm.state();
-        seat.boot(&provisioned, Command::Setup);
-        let passphrase = seat.ok("run setup $store\nsecret machine:luks >/cell/passphrase; withdraw");
+        let mut machine = Machine::new(&fixture);
+        machine.boot(&fixture.new, Command::Provision);
+        machine.ok(&Command::Provision.script(10));
+        machine.tpm.reboot();
+        machine.tpm.off();
+        let provisioned = machine.tpm.state();
+        machine.boot(&provisioned, Command::Setup);
+        let passphrase = machine.ok("run setup $store\nsecret machine:luks >/sandbox/passphrase; withdraw");
         assert_eq!(value(&passphrase, "status"), Some("0"), "{passphrase}");
-        let passphrase = std::fs::read_to_string(seat.dir.join("passphrase")).expect("written");
+        let passphrase = std::fs::read_to_string(machine.dir.join("passphrase")).expect("written");
         assert_eq!(passphrase.len(), 40);
-        World { provisioned, passphrase, ..world }
+        Fixture { provisioned, passphrase, ..fixture }
     })
 }
 
 /// A machine, on.
-struct Seat {
+struct Machine {
     tpm: Swtpm,
     wire: Interposer,
-    live: Live,
+    shell: Shell,
     dir: std::path::PathBuf,
 }
 
@@ -145,17 +145,17 @@ fn value<'a>(said: &'a str, name: &str) -> Option<&'a str> {
     said.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
 }
 
-impl Seat {
-    fn new(world: &World) -> Self {
-        let (tpm, mut cell) = (Swtpm::new(), Cell::new());
+impl Machine {
+    fn new(fixture: &Fixture) -> Self {
+        let (tpm, mut sandbox) = (Swtpm::new(), Sandbox::new());
         let wire = Interposer::new(&tpm);
-        cell.set("TRUST", harness::trust_initrd()).set("TCTI", wire.tcti()).set("TOOLS", tpm.tools().tcti());
-        cell.set("PCR7DATA", world.keyset.pcr7data());
-        cell.set("CERT", world.identity.cert()).set("KEY", world.identity.key());
-        let dir = cell.dir();
-        std::fs::write(dir.join("passphrase"), &world.passphrase).expect("a writable directory");
-        let live = Live::boot(cell, &[FUNCTIONS, KEY_TO_TPM, SCRIPTS].join("\n"));
-        Self { tpm, wire, live, dir }
+        sandbox.set("TRUST", harness::trust_initrd()).set("TCTI", wire.tcti()).set("TOOLS", tpm.tools().tcti());
+        sandbox.set("PCR7DATA", fixture.keyset.pcr7data());
+        sandbox.set("CERT", fixture.identity.cert()).set("KEY", fixture.identity.key());
+        let dir = sandbox.dir();
+        std::fs::write(dir.join("passphrase"), &fixture.passphrase).expect("a writable directory");
+        let shell = Shell::boot(sandbox, &[FUNCTIONS, KEY_TO_TPM, SCRIPTS].join("\n"));
+        Self { tpm, wire, shell, dir }
     }
 
     /// Starts the machine anew, with a TPM in this state, for a command.
@@ -175,7 +175,7 @@ impl Seat {
     /// Runs a script that must get to its end.
     #[track_caller]
     fn ok(&mut self, script: &str) -> String {
-        let said = self.live.run(script);
+        let said = self.shell.run(script);
         assert!(said.ends_with("job 0\n"), "{script}: {said}");
         said
     }
@@ -192,9 +192,9 @@ impl Seat {
 
     /// Runs a command that meets with a harm, and says what is wrong about how it ends.
     fn suffer(&mut self, command: Command, at: usize, harm: &'static Harm, record: &Arc<Vec<Answer>>) -> table::Cell {
-        self.boot(if command == Command::Provision { &world().new } else { &world().provisioned }, command);
+        self.boot(if command == Command::Provision { &fixture().new } else { &fixture().provisioned }, command);
         harm.arm(&self.wire, at, record);
-        let said = self.live.run(&command.script(harm.wait));
+        let said = self.shell.run(&command.script(harm.wait));
         self.wire.be_honest();
         let status = value(&said, "status").and_then(|status| status.parse().ok()).unwrap_or(-1);
         let mut wrong = self.verdict(command, at, harm, record, status, &said);
@@ -255,18 +255,18 @@ impl Seat {
         None
     }
 
-    /// What is wrong about the next boots, in which nobody does any harm.
+    /// What is wrong about the next boots, which are not attacked.
     fn follow_up(&mut self, command: Command, status: i32) -> Option<String> {
         if command == Command::Provision && status != 0 {
             self.reboot(Command::Provision);
-            let said = self.live.run(&Command::Provision.script(10));
+            let said = self.shell.run(&Command::Provision.script(10));
             if value(&said, "status") != Some("0") {
                 return Some(format!("it cannot be provisioned any more: {said}"));
             }
         }
         self.reboot(Command::Setup);
-        let of_preinit = if command == Command::Preinit { "cmp - /cell/new" } else { "grep -qxE '.{40}'" };
-        let said = self.live.run(&format!(
+        let of_preinit = if command == Command::Preinit { "cmp - /sandbox/new" } else { "grep -qxE '.{40}'" };
+        let said = self.shell.run(&format!(
             "run setup $store
             all() {{ secret machine:luks | {of_preinit} && identity; }}
             if is_published; then tell all; fi; withdraw"
@@ -309,11 +309,11 @@ fn is_followed_up(command: Command, at: usize, harm: &Harm, status: i32) -> bool
 
 /// What an honest TPM answers to a command.
 fn record(command: Command) -> Vec<Answer> {
-    let mut seat = Seat::new(world());
-    seat.boot(if command == Command::Provision { &world().new } else { &world().provisioned }, command);
-    let said = seat.ok(&command.script(10));
+    let mut machine = Machine::new(fixture());
+    machine.boot(if command == Command::Provision { &fixture().new } else { &fixture().provisioned }, command);
+    let said = machine.ok(&command.script(10));
     assert_eq!(value(&said, "status"), Some("0"), "{said}");
-    let exchanges = seat.wire.take().into_iter();
+    let exchanges = machine.wire.take().into_iter();
     let answer = |exchange: harness::Exchange| Answer {
         code: exchange.command.code(),
         bytes: exchange.response.expect("an honest TPM answers").0,
@@ -332,9 +332,9 @@ fn matrix(command: Command) {
     thread::scope(|scope| {
         for _ in 0..SEATS {
             scope.spawn(|| {
-                let mut seat = Seat::new(world());
+                let mut machine = Machine::new(fixture());
                 while let Some((at, harm)) = jobs.get(next.fetch_add(1, Ordering::SeqCst)) {
-                    let cell = seat.suffer(command, *at, &HARMS[*harm], &record);
+                    let cell = machine.suffer(command, *at, &HARMS[*harm], &record);
                     cells.lock().expect("no panic")[*at][*harm] = cell;
                 }
             });

@@ -1,4 +1,4 @@
-# What a Debian has that somebody installs the packages in which docs/images.md names, and that somebody: an ordinary user at
+# What a Debian has with the packages that docs/images.md names, and a user: an ordinary user at
 # home in /mnt/home. Then each command of /mnt/commands, as that user or, behind sudo, as root.
 release=$1
 ldconfig

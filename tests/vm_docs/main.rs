@@ -3,7 +3,7 @@
 
 use harness::{
     assets::{self, Kernel},
-    book::{commands, read, section},
+    documentation::{commands, read, section},
     run, trust_host, trust_initrd,
     vm::{self, Slot, in_debian},
     workspace,
@@ -138,11 +138,11 @@ fn commands_of_the_readme_are_those_of_images_md() {
     let commands = commands(dracut);
     assert!(commands.len() > 6, "{commands:?}");
     for command in commands {
-        assert!(followed.contains(&command), "nobody has followed {command}");
+        assert!(followed.contains(&command), "{command} was not followed");
     }
 }
 
-/// No command line in what people read is without consoles.
+/// Every command line in the documentation names its consoles.
 #[test]
 fn every_documented_command_line_names_its_consoles() {
     let mut files = vec!["README.md".to_owned(), "dracut-module/trust.conf".into(), "src/host/cli/uki/build.rs".into()];

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Says what somebody finds who has got a shell, or is about to be asked for a passphrase.
+# Reports what is published when there is a shell, or a prompt for a passphrase.
 stty -F /dev/ttyS1 raw -echo
 {
     printf '\nhere is the guest\n'

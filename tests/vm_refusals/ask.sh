@@ -1,4 +1,4 @@
-# What anybody can do who has tpm2-tools, root's rights, and the signed policies of the initrd.
+# What an attacker with tpm2-tools, root's rights, and the signed policies of the initrd can do.
 policies=/pcr7data/policy-2
 index=0x1500040
 printf 0001 >version

@@ -1,16 +1,16 @@
 //! Other images, other keys, other machines.
 
-use super::{NOT_PROVISIONED, REFUSED, explained, gets_nothing, gets_the_secrets, memory, world};
+use super::{NOT_PROVISIONED, REFUSED, explained, fixture, gets_nothing, gets_the_secrets, memory};
 use harness::vm::{Chain, Vm};
 use std::{fs, process::Command};
 
 #[test]
 fn a_production_image_is_given_the_secrets_once() {
     for chain in [Chain::Direct, Chain::Shim] {
-        let vm = world().machine(chain, &world().image("production"));
+        let vm = fixture().machine(chain, &fixture().image("production"));
         let kept = memory::keep(&vm, &format!("memory-{chain:?}"), &[]);
         gets_the_secrets(&vm.boot());
-        // Nobody has called `trust finish`: so this is where they are until then.
+        // Until `trust finish` is called, this is where they are.
         let (keys, passphrases) = memory::secrets_in(&kept);
         assert!(keys > 0 && passphrases > 0, "{keys} keys and {passphrases} passphrases in the machine's memory");
     }
@@ -18,54 +18,54 @@ fn a_production_image_is_given_the_secrets_once() {
 
 #[test]
 fn a_limited_image_gets_nothing() {
-    let report = world().machine(Chain::Direct, &world().image("limited")).boot();
+    let report = fixture().machine(Chain::Direct, &fixture().image("limited")).boot();
     gets_nothing(&report, REFUSED);
     explained(&report, "what booted was signed by \"UKI Limited\", and not by \"UKI Production\"");
 }
 
 #[test]
 fn firmware_refuses_an_unsigned_image() {
-    world().machine(Chain::Direct, &world().image("unsigned")).boot().refused("Access Denied");
+    fixture().machine(Chain::Direct, &fixture().image("unsigned")).boot().refused("Access Denied");
 }
 
 #[test]
 fn firmware_refuses_an_image_signed_by_a_stranger() {
-    world().machine(Chain::Direct, &world().image("strange")).boot().refused("Access Denied");
+    fixture().machine(Chain::Direct, &fixture().image("strange")).boot().refused("Access Denied");
 }
 
 #[test]
 fn firmware_refuses_an_image_with_one_byte_changed() {
     // Of the command line, the initrd and the kernel: of each section the byte in the middle.
     for section in [".cmdline", ".initrd", ".linux"] {
-        let mut image = fs::read(world().image("production")).unwrap();
+        let mut image = fs::read(fixture().image("production")).unwrap();
         let (start, size) = section_of(&image, section);
         image[start + size / 2] ^= 1;
-        let changed = world().fleet.file(&format!("changed{section}.efi"));
+        let changed = fixture().deployment.file(&format!("changed{section}.efi"));
         fs::write(&changed, image).unwrap();
-        world().machine(Chain::Direct, &changed).boot().refused("Access Denied");
+        fixture().machine(Chain::Direct, &changed).boot().refused("Access Denied");
     }
 }
 
 #[test]
 fn shim_refuses_unsigned_and_foreign_images() {
     for name in ["unsigned", "strange"] {
-        world().machine(Chain::Shim, &world().image(name)).boot().refused("Security Violation");
+        fixture().machine(Chain::Shim, &fixture().image(name)).boot().refused("Security Violation");
     }
 }
 
 #[test]
 fn without_secure_boot_no_secrets_are_given() {
-    let unprotected = world().machine(Chain::Direct, &world().image("unsigned"));
+    let unprotected = fixture().machine(Chain::Direct, &fixture().image("unsigned"));
     unprotected.set_variables(&harness::vm::empty_variables());
     gets_nothing(&unprotected.boot(), REFUSED);
 
     // The right keys, the right image, but the firmware was told not to check.
-    let off = world().fleet.file("off.fd");
+    let off = fixture().deployment.file("off.fd");
     let mut command: Command = harness::assets::program("virt-fw-vars");
-    command.arg("--input").arg(world().fleet.file("Direct.fd")).arg("--output").arg(&off);
+    command.arg("--input").arg(fixture().deployment.file("Direct.fd")).arg("--output").arg(&off);
     let output = command.args(["--set-false", "SecureBootEnable"]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let unchecked = world().machine(Chain::Direct, &world().image("production"));
+    let unchecked = fixture().machine(Chain::Direct, &fixture().image("production"));
     unchecked.set_variables(&off);
     let report = unchecked.boot();
     gets_nothing(&report, REFUSED);
@@ -74,10 +74,11 @@ fn without_secure_boot_no_secrets_are_given() {
 
 #[test]
 fn with_another_db_no_secrets_are_given() {
-    let stranger = world().fleet.file("stranger.pem");
-    let variables = world().fleet.variables(Chain::Direct, &["--db", stranger.to_str().unwrap()], "another-db.fd");
+    let stranger = fixture().deployment.file("stranger.pem");
+    let variables =
+        fixture().deployment.variables(Chain::Direct, &["--db", stranger.to_str().unwrap()], "another-db.fd");
     for image in ["production", "strange"] {
-        let vm = world().machine(Chain::Direct, &world().image(image));
+        let vm = fixture().machine(Chain::Direct, &fixture().image(image));
         vm.set_variables(&variables);
         let report = vm.boot();
         gets_nothing(&report, REFUSED);
@@ -87,8 +88,8 @@ fn with_another_db_no_secrets_are_given() {
 
 #[test]
 fn another_machine_yields_no_secrets() {
-    let vm = Vm::new(&world().fleet.file("Direct.fd"));
-    world().fleet.install(&vm, Chain::Direct, &world().image("production"));
+    let vm = Vm::new(&fixture().deployment.file("Direct.fd"));
+    fixture().deployment.install(&vm, Chain::Direct, &fixture().image("production"));
     gets_nothing(&vm.boot(), NOT_PROVISIONED);
 }
 

@@ -1,6 +1,6 @@
 //! Another initrd, another command line, and what else lies beside an image without being part of it.
 
-use super::{REFUSED, gets_nothing, gets_the_secrets, world};
+use super::{REFUSED, fixture, gets_nothing, gets_the_secrets};
 use harness::vm::{CMDLINE, Chain, Initrd, addon};
 use std::{fs, path::PathBuf, process::Command};
 
@@ -8,24 +8,30 @@ const IMAGE: &str = "EFI/BOOT/BOOTX64.EFI";
 
 #[test]
 fn unsigned_files_do_not_reach_the_initrd_or_are_unused() {
-    let fleet = &world().fleet;
-    let variables = fleet.file("menu.fd");
-    let json = fleet.file("menu.json");
+    let deployment = &fixture().deployment;
+    let variables = deployment.file("menu.fd");
+    let json = deployment.file("menu.json");
     let appended = format!("{CMDLINE} rdinit=/bin/busybox initrd=\\other.img");
     fs::write(&json, boot_entry("\\EFI\\BOOT\\BOOTX64.EFI", &appended)).unwrap();
     let mut command: Command = harness::assets::program("virt-fw-vars");
-    command.arg("--input").arg(fleet.file("Direct.fd")).arg("--output").arg(&variables).arg("--set-json").arg(&json);
+    command
+        .arg("--input")
+        .arg(deployment.file("Direct.fd"))
+        .arg("--output")
+        .arg(&variables)
+        .arg("--set-json")
+        .arg(&json);
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
     let mut other = Initrd::new("say foreign\n");
     other.write("foreign", "", 0o644);
-    let unsigned = fleet.file("unsigned.addon.efi");
+    let unsigned = deployment.file("unsigned.addon.efi");
     addon("rdinit=/bin/busybox", &unsigned);
-    let vm = world().machine(Chain::Direct, &world().image("production"));
+    let vm = fixture().machine(Chain::Direct, &fixture().image("production"));
     // systemd's stub takes such files along, from beside the image and from everywhere's directory.
     vm.set_boot_disk(&[
-        (IMAGE, &world().image("production")),
+        (IMAGE, &fixture().image("production")),
         ("other.img", &other.pack()),
         (&format!("{IMAGE}.extra.d/a.cred"), &text("beside.cred", "root:x:0:0::/:/bin/sh")),
         (&format!("{IMAGE}.extra.d/a.raw"), &text("beside.raw", "an extension")),
@@ -45,11 +51,11 @@ fn unsigned_files_do_not_reach_the_initrd_or_are_unused() {
     gets_the_secrets(&report);
 }
 
-/// What the firmware's strings (SMBIOS) hold is for anybody to write who has the machine and its vendor's tools, or its
+/// The firmware's strings (SMBIOS) can be written by an attacker who has the machine and its vendor's tools, or its
 /// virtual machine's settings.
 #[test]
 fn strings_of_the_firmware_do_not_reach_the_command_line() {
-    let vm = world().machine(Chain::Direct, &world().image("production"));
+    let vm = fixture().machine(Chain::Direct, &fixture().image("production"));
     vm.set_options(&["-smbios", "type=11,value=io.systemd.stub.kernel-cmdline-extra=rdinit=/bin/busybox"]);
     let report = vm.boot();
     assert_eq!(report.ok().value("cmdline"), CMDLINE);
@@ -59,12 +65,12 @@ fn strings_of_the_firmware_do_not_reach_the_command_line() {
 /// Whose signature lets it add to the command line: PCR 7 tells that this key has been used.
 #[test]
 fn an_addon_that_is_signed_for_limited_boots_makes_a_limited_boot() {
-    let fleet = &world().fleet;
-    let limited = fleet.file("limited.addon.efi");
+    let deployment = &fixture().deployment;
+    let limited = deployment.file("limited.addon.efi");
     addon("added", &limited);
-    fleet.sign("uki-limited", &limited);
-    let vm = world().machine(Chain::Direct, &world().image("production"));
-    vm.set_boot_disk(&[(IMAGE, &world().image("production")), (&format!("{IMAGE}.extra.d/a.addon.efi"), &limited)]);
+    deployment.sign("uki-limited", &limited);
+    let vm = fixture().machine(Chain::Direct, &fixture().image("production"));
+    vm.set_boot_disk(&[(IMAGE, &fixture().image("production")), (&format!("{IMAGE}.extra.d/a.addon.efi"), &limited)]);
     let report = vm.boot();
     assert_eq!(report.ok().value("cmdline"), format!("{CMDLINE} added"));
     gets_nothing(&report, REFUSED);
@@ -72,7 +78,7 @@ fn an_addon_that_is_signed_for_limited_boots_makes_a_limited_boot() {
 
 /// A file with this text.
 fn text(name: &str, text: &str) -> PathBuf {
-    let path = world().fleet.file(name);
+    let path = fixture().deployment.file(name);
     fs::write(&path, text).unwrap();
     path
 }

@@ -10,9 +10,9 @@ wait $setup || status=$?
 say status $status
 say passphrases $(grep -c ' machine:luks' /proc/keys)
 say files $(ls /priv/factory/secure 2>/dev/null)
-# Nobody has locked.
+# PCR 7 is not locked.
 can open ask /dev/tpmrm0 sha256:7
-# What whoever started it must do.
+# What the caller must do.
 status=0
 trust lock --on-lock-failure=exit || status=$?
 say lock $status

@@ -1,4 +1,4 @@
-//! What a machine starts and whom its TPM gives the secrets: one image with one key, on that machine alone.
+//! Which images a machine starts and which get its secrets: one image with one key, on that machine alone.
 
 mod images;
 mod initrd;
@@ -9,7 +9,7 @@ mod versions;
 
 use harness::{
     Banks, Identity, State,
-    vm::{Chain, Fleet, Initrd, Report, Vm},
+    vm::{Chain, Deployment, Initrd, Report, Vm},
 };
 use std::{
     fs,
@@ -41,60 +41,60 @@ const NOT_PROVISIONED: &str = "11";
 const REFUSED: &str = "12";
 
 /// A keyset, its images, and the TPM of a machine that was provisioned.
-struct World {
-    fleet: Fleet,
+struct Fixture {
+    deployment: Deployment,
     identity: Identity,
     tpm: State,
 }
 
 /// One for all tests: they only look at it.
-fn world() -> &'static World {
-    static WORLD: OnceLock<World> = OnceLock::new();
+fn fixture() -> &'static Fixture {
+    static WORLD: OnceLock<Fixture> = OnceLock::new();
     WORLD.get_or_init(|| {
-        let fleet = Fleet::new();
+        let deployment = Deployment::new();
         for chain in [Chain::Direct, Chain::Shim] {
-            let _ = fleet.variables(chain, &[], &format!("{chain:?}.fd"));
+            let _ = deployment.variables(chain, &[], &format!("{chain:?}.fd"));
         }
         let setup = Initrd::new(SETUP);
         let options = ["keyset", "pcr7data", "k", "--chain", "direct", "--policy-version"];
-        let sign = |version| drop(fleet.trust(&[&options[..], &[version]].concat()));
+        let sign = |version| drop(deployment.trust(&[&options[..], &[version]].concat()));
         sign("0002");
-        fleet.build("production", &setup, &[], &fleet.file("newer.efi"));
+        deployment.build("production", &setup, &[], &deployment.file("newer.efi"));
         sign("0001");
         for kind in ["production", "limited"] {
-            fleet.build(kind, &setup, &[], &fleet.file(&format!("{kind}.efi")));
+            deployment.build(kind, &setup, &[], &deployment.file(&format!("{kind}.efi")));
         }
-        fleet.build("production", &setup, &["--unsigned"], &fleet.file("unsigned.efi"));
+        deployment.build("production", &setup, &["--unsigned"], &deployment.file("unsigned.efi"));
         let stranger = Identity::rsa(2048);
         let keys =
             ["--key", stranger.key().to_str().unwrap(), "--cert", stranger.cert().to_str().unwrap()].map(str::to_owned);
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-        fleet.build("production", &setup, &keys, &fleet.file("strange.efi"));
-        fs::copy(stranger.cert(), fleet.file("stranger.pem")).unwrap();
+        deployment.build("production", &setup, &keys, &deployment.file("strange.efi"));
+        fs::copy(stranger.cert(), deployment.file("stranger.pem")).unwrap();
 
         let identity = Identity::rsa(2048);
         let mut provision = Initrd::new(PROVISION);
         provision.add("cert.pem", &identity.cert(), 0o600).add("privkey.pem", &identity.key(), 0o600);
-        let image = fleet.file("provision.efi");
-        fleet.build("limited", &provision, &[], &image);
-        let vm = Vm::new(&fleet.file("Direct.fd"));
+        let image = deployment.file("provision.efi");
+        deployment.build("limited", &provision, &[], &image);
+        let vm = Vm::new(&deployment.file("Direct.fd"));
         vm.set_tpm(&State::new(Banks::Three));
-        fleet.install(&vm, Chain::Direct, &image);
+        deployment.install(&vm, Chain::Direct, &image);
         vm.boot().ok();
-        World { fleet, identity, tpm: vm.tpm() }
+        Fixture { deployment, identity, tpm: vm.tpm() }
     })
 }
 
-impl World {
+impl Fixture {
     fn image(&self, name: &str) -> PathBuf {
-        self.fleet.file(&format!("{name}.efi"))
+        self.deployment.file(&format!("{name}.efi"))
     }
 
     /// The provisioned machine, switched off, with an image to boot.
     fn machine(&self, chain: Chain, image: &Path) -> Vm {
-        let vm = Vm::new(&self.fleet.file(&format!("{chain:?}.fd")));
+        let vm = Vm::new(&self.deployment.file(&format!("{chain:?}.fd")));
         vm.set_tpm(&self.tpm);
-        self.fleet.install(&vm, chain, image);
+        self.deployment.install(&vm, chain, image);
         vm
     }
 }
@@ -130,7 +130,7 @@ fn gets_the_secrets(report: &Report) {
     assert_eq!(report.ok().value("first"), DONE);
     assert_eq!(report.value("passphrases"), "1");
     assert_eq!(report.value("files"), "manifestCA.pem,server.crt,server.key,");
-    let sum = harness::hex(&harness::sha256(&[&fs::read(world().identity.cert()).unwrap()]));
+    let sum = harness::hex(&harness::sha256(&[&fs::read(fixture().identity.cert()).unwrap()]));
     assert!(report.value("certificate").starts_with(&sum));
     assert_eq!(report.value("second"), REFUSED);
 }

@@ -1,6 +1,6 @@
 //! What is left in a machine's memory when its power goes.
 
-use super::world;
+use super::fixture;
 use harness::vm::Vm;
 use std::{
     fs,
@@ -10,7 +10,7 @@ use std::{
 
 /// Has the machine's memory kept in a file, and QEMU started with these further arguments.
 pub fn keep(vm: &Vm, name: &str, options: &[&str]) -> PathBuf {
-    let file = world().fleet.file(name);
+    let file = fixture().deployment.file(name);
     let backend = format!("memory-backend-file,id=memory,size=512M,share=on,mem-path={}", file.display());
     vm.set_options(&[&["-object", &backend, "-machine", "memory-backend=memory"], options].concat());
     file
@@ -18,7 +18,7 @@ pub fn keep(vm: &Vm, name: &str, options: &[&str]) -> PathBuf {
 
 /// How often it holds the first line of the private key, and something like the passphrase. The file goes.
 pub fn secrets_in(memory: &Path) -> (usize, usize) {
-    let key = fs::read_to_string(world().identity.key()).unwrap();
+    let key = fs::read_to_string(fixture().identity.key()).unwrap();
     let line = key.lines().nth(1).unwrap();
     let count = |how, what: &str| {
         let mut grep = Command::new("grep");

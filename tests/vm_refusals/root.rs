@@ -1,6 +1,6 @@
-//! Root in the booted system, who asks the TPM again.
+//! Root in the booted system asks the TPM again.
 
-use super::{DONE, REFUSED, with_tools, world};
+use super::{DONE, REFUSED, fixture, with_tools};
 use harness::{Action, Command, cc, vm::Chain};
 use std::{
     thread::sleep,
@@ -9,9 +9,9 @@ use std::{
 
 #[test]
 fn root_asking_again_gets_nothing() {
-    let image = world().fleet.file("root.efi");
-    world().fleet.build("production", &with_tools(include_str!("root.sh")), &[], &image);
-    let report = world().machine(Chain::Direct, &image).boot();
+    let image = fixture().deployment.file("root.efi");
+    fixture().deployment.build("production", &with_tools(include_str!("root.sh")), &[], &image);
+    let report = fixture().machine(Chain::Direct, &image).boot();
     assert_eq!(report.ok().value("setup"), DONE);
     // What fails below has worked before.
     for way in ["before", "before-managed"] {
@@ -42,13 +42,13 @@ fn root_asking_again_gets_nothing() {
     assert_eq!(report.value("preinit"), REFUSED);
 }
 
-/// The kernel kills no TPM session and locks nothing: whoever starts `trust setup` must lock when it fails.
+/// The kernel kills no TPM session and locks nothing: the caller of `trust setup` must lock when it fails.
 #[test]
 fn a_killed_setup_publishes_nothing_and_leaves_the_lock_to_its_caller() {
-    let image = world().fleet.file("killed.efi");
-    world().fleet.build("production", &with_tools(include_str!("killed.sh")), &[], &image);
-    let vm = world().machine(Chain::Direct, &image);
-    let said = vm.ear();
+    let image = fixture().deployment.file("killed.efi");
+    fixture().deployment.build("production", &with_tools(include_str!("killed.sh")), &[], &image);
+    let vm = fixture().machine(Chain::Direct, &image);
+    let said = vm.output_watcher();
     let mut reads = 0;
     let (report, _) = vm.boot_interposed(|tpm| {
         tpm.on_command(move |command: &Command| {

@@ -1,4 +1,4 @@
-# Whoever is there before `trust setup` may read: so this is how it is done, and below it is not by mistake that it fails.
+# A process before `trust setup` may read: this shows how, so that the failure below is not a mistake of the test.
 learn
 cp pcr7 before
 can before ask /dev/tpm0 sha256:7

@@ -1,6 +1,6 @@
 //! A TPM that is slow, silent, or busy with others.
 
-use super::{DONE, memory, world};
+use super::{DONE, fixture, memory};
 use harness::{
     Action, Command, cc, rc,
     vm::{Chain, Initrd, Outcome, Vm},
@@ -12,9 +12,9 @@ use std::{
 
 /// The provisioned machine with a production image of this script.
 fn machine(name: &str, script: &str) -> Vm {
-    let image = world().fleet.file(name);
-    world().fleet.build("production", &Initrd::new(script), &[], &image);
-    world().machine(Chain::Direct, &image)
+    let image = fixture().deployment.file(name);
+    fixture().deployment.build("production", &Initrd::new(script), &[], &image);
+    fixture().machine(Chain::Direct, &image)
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn secrets_are_given_while_ima_extends_a_pcr_and_wiped_afterwards() {
 #[test]
 fn a_slow_tpm_is_waited_for_and_a_silent_one_powers_off() {
     let vm = machine("off.efi", "status=0; trust setup || status=$?; say setup $status\n");
-    let said = vm.ear();
+    let said = vm.output_watcher();
     let (mut slow, mut reads) = (false, 0);
     let (report, tpm) = vm.boot_interposed(|tpm| {
         tpm.on_command(move |command: &Command| {

@@ -1,14 +1,14 @@
 //! Images whose policies have been withdrawn.
 
-use super::{REFUSED, SETUP, gets_nothing, gets_the_secrets, with_tools, world};
+use super::{REFUSED, SETUP, fixture, gets_nothing, gets_the_secrets, with_tools};
 use harness::vm::Chain;
 
 #[test]
 fn a_tpm_image_gets_only_the_admin_password_and_can_revoke_older_images() {
-    let fleet = &world().fleet;
-    let raise = fleet.file("raise.efi");
-    fleet.build("tpm", &with_tools(&format!("{}{SETUP}", include_str!("raise.sh"))), &[], &raise);
-    let vm = world().machine(Chain::Direct, &raise);
+    let deployment = &fixture().deployment;
+    let raise = deployment.file("raise.efi");
+    deployment.build("tpm", &with_tools(&format!("{}{SETUP}", include_str!("raise.sh"))), &[], &raise);
+    let vm = fixture().machine(Chain::Direct, &raise);
     let report = vm.boot();
     gets_nothing(&report, REFUSED);
     assert_eq!(report.value("0x1500001"), "yes");
@@ -16,11 +16,11 @@ fn a_tpm_image_gets_only_the_admin_password_and_can_revoke_older_images() {
         assert_eq!(report.value(index), "no", "{index}");
     }
     assert_eq!(report.value("raise"), "yes", "{}", report.console);
-    fleet.install(&vm, Chain::Direct, &world().image("production"));
+    deployment.install(&vm, Chain::Direct, &fixture().image("production"));
     let report = vm.boot();
     gets_nothing(&report, REFUSED);
     assert!(report.console.contains("its policies have been withdrawn"), "{}", report.console);
     // The same program and the same key, with policies that are signed for the new version.
-    fleet.install(&vm, Chain::Direct, &world().image("newer"));
+    deployment.install(&vm, Chain::Direct, &fixture().image("newer"));
     gets_the_secrets(&vm.boot());
 }

@@ -18,7 +18,7 @@ const TIES: [std::ops::Range<usize>; 2] = [6..14, 38..46];
 /// An initrd of many archives, and what our reader says that they become: a line for each file, sorted.
 pub fn archives() -> (Vec<u8>, BTreeSet<String>) {
     let (mut initrd, mut lines) = (Vec::new(), BTreeSet::new());
-    let (mut dice, mut accepted, mut damaged) = (Dice(0x9e37_79b9_7f4a_7c15), 0, 0);
+    let (mut dice, mut accepted, mut damaged) = (Random(0x9e37_79b9_7f4a_7c15), 0, 0);
     let mut tries = 0;
     while accepted < ARCHIVES {
         tries += 1;
@@ -69,7 +69,7 @@ fn becomes(archive: &[u8], directory: &str) -> Option<Vec<String>> {
 }
 
 /// An archive below `directory`, with names padded, zeros between its entries, and a trailer or none.
-fn made(dice: &mut Dice, directory: &str) -> Vec<u8> {
+fn made(dice: &mut Random, directory: &str) -> Vec<u8> {
     let mut archive = entry(directory, DIRECTORY | 0o755, b"", dice.below(5));
     for number in 0..1 + dice.below(4) {
         let prefix = ["", "/", "./", ".//"][dice.below(4)];
@@ -105,7 +105,7 @@ fn entry(path: &str, mode: u32, data: &[u8], padding: usize) -> Vec<u8> {
 }
 
 /// Changes a byte or two, or cuts the end off.
-fn spoil(dice: &mut Dice, archive: &mut Vec<u8>) {
+fn spoil(dice: &mut Random, archive: &mut Vec<u8>) {
     if dice.below(4) == 0 {
         archive.truncate(archive.len() - dice.below(8).min(archive.len()));
     }
@@ -119,9 +119,9 @@ fn spoil(dice: &mut Dice, archive: &mut Vec<u8>) {
 }
 
 /// The same every time.
-struct Dice(u64);
+struct Random(u64);
 
-impl Dice {
+impl Random {
     /// A number below this one.
     fn below(&mut self, end: usize) -> usize {
         self.0 ^= self.0 << 13;

@@ -29,9 +29,9 @@ say marks $(echo mark-*)
 ";
 
 /// A keyset, and a machine whose firmware knows it.
-struct Kit(Home);
+struct Fixture(Home);
 
-impl Kit {
+impl Fixture {
     fn new() -> Self {
         Self(Home::with_keyset())
     }
@@ -109,44 +109,45 @@ fn stub() -> PathBuf {
 
 #[test]
 fn a_production_image_on_the_stub_of_debian_13_boots_as_predicted() {
-    let (kit, initrd) = (Kit::new(), Initrd::new(SCRIPT));
-    let said = kit.build(&stub(), &[&initrd.pack()], &["--kind", "production"]);
-    let machine = kit.machine(&[]);
-    machine.set_boot_disk(&[("EFI/BOOT/BOOTX64.EFI", &kit.path("image.efi"))]);
-    kit.check(&machine.boot(), &said);
+    let (fixture, initrd) = (Fixture::new(), Initrd::new(SCRIPT));
+    let said = fixture.build(&stub(), &[&initrd.pack()], &["--kind", "production"]);
+    let machine = fixture.machine(&[]);
+    machine.set_boot_disk(&[("EFI/BOOT/BOOTX64.EFI", &fixture.path("image.efi"))]);
+    fixture.check(&machine.boot(), &said);
     // A machine whose firmware does not know the key refuses it: Secure Boot was on.
-    let stranger = kit.machine(&["--chain", "shim"]);
-    stranger.set_boot_disk(&[("EFI/BOOT/BOOTX64.EFI", &kit.path("image.efi"))]);
+    let stranger = fixture.machine(&["--chain", "shim"]);
+    stranger.set_boot_disk(&[("EFI/BOOT/BOOTX64.EFI", &fixture.path("image.efi"))]);
     stranger.boot().refused("Access Denied");
 }
 
 #[test]
 fn a_limited_image_on_the_stub_of_debian_12_boots_as_predicted() {
-    let (kit, initrd) = (Kit::new(), Initrd::new(SCRIPT));
+    let (fixture, initrd) = (Fixture::new(), Initrd::new(SCRIPT));
     let stub = assets::bookworm("usr/lib/systemd/boot/efi/linuxx64.efi.stub");
     // Whose own revocation levels stand where those of a kernel have no room: they are laid out anew.
     let levels = "linux.somebody,1,Somebody,linux,6.12,https://example.com/\n".repeat(30);
-    let kernel = kit.path("kernel");
+    let kernel = fixture.path("kernel");
     fs::write(&kernel, assets::Kernel::new().with_revocation_levels(&format!("sbat,1,SBAT\n{levels}"))).unwrap();
-    let said = kit.build_of(&kernel, &stub, &[&initrd.pack()], &["--kind", "limited"]);
-    let machine = kit.machine(&[]);
-    machine.set_boot_disk(&[("EFI/BOOT/BOOTX64.EFI", &kit.path("image.efi"))]);
-    kit.check(&machine.boot(), &said);
+    let said = fixture.build_of(&kernel, &stub, &[&initrd.pack()], &["--kind", "limited"]);
+    let machine = fixture.machine(&[]);
+    machine.set_boot_disk(&[("EFI/BOOT/BOOTX64.EFI", &fixture.path("image.efi"))]);
+    fixture.check(&machine.boot(), &said);
 }
 
 #[test]
 fn a_tpm_image_started_by_shim_boots_as_predicted() {
-    let (kit, initrd) = (Kit::new(), Initrd::new(SCRIPT));
-    kit.0.ok(&["enroll", "auth", "k", "enroll", "--chain", "shim"]);
-    fs::write(kit.path("unsigned.efi"), vm::shim_with(&fs::read(kit.path("enroll/vendor_db.esl")).unwrap())).unwrap();
-    let of = |item: &str| kit.0.keys().join("k/uefi-db").join(item);
+    let (fixture, initrd) = (Fixture::new(), Initrd::new(SCRIPT));
+    fixture.0.ok(&["enroll", "auth", "k", "enroll", "--chain", "shim"]);
+    fs::write(fixture.path("unsigned.efi"), vm::shim_with(&fs::read(fixture.path("enroll/vendor_db.esl")).unwrap()))
+        .unwrap();
+    let of = |item: &str| fixture.0.keys().join("k/uefi-db").join(item);
     let (key, cert) = (of("privkey.pem"), of("cert.pem"));
-    kit.0.ok(&["sign", "efi", "unsigned.efi", "--key", text(&key), "--cert", text(&cert), "--output", "shim.efi"]);
-    let said = kit.build(&stub(), &[&initrd.pack()], &["--kind", "tpm", "--shim", "shim.efi"]);
-    let machine = kit.machine(&["--chain", "shim"]);
-    let (shim, image) = (kit.path("shim.efi"), kit.path("image.efi"));
+    fixture.0.ok(&["sign", "efi", "unsigned.efi", "--key", text(&key), "--cert", text(&cert), "--output", "shim.efi"]);
+    let said = fixture.build(&stub(), &[&initrd.pack()], &["--kind", "tpm", "--shim", "shim.efi"]);
+    let machine = fixture.machine(&["--chain", "shim"]);
+    let (shim, image) = (fixture.path("shim.efi"), fixture.path("image.efi"));
     machine.set_boot_disk(&[("EFI/BOOT/BOOTX64.EFI", &shim), ("EFI/BOOT/grubx64.efi", &image)]);
-    kit.check(&machine.boot(), &said);
+    fixture.check(&machine.boot(), &said);
 }
 
 /// What has become of the archives below `/f`, as [`archives::archives`] has it.
@@ -162,10 +163,10 @@ say archives $(list | base64 -w 0)
 /// Parts behind every compression, and hundreds of archives as the grammar permits them, some of them damaged.
 #[test]
 fn the_kernel_unpacks_what_inspect_lists() {
-    let (kit, initrd) = (Kit::new(), Initrd::new(&format!("{SCRIPT}{LIST}")));
+    let (fixture, initrd) = (Fixture::new(), Initrd::new(&format!("{SCRIPT}{LIST}")));
     let (odd, files) = archives::archives();
-    fs::write(kit.path("odd.img"), odd).unwrap();
-    let mut initrds = vec![initrd.pack(), kit.path("odd.img")];
+    fs::write(fixture.path("odd.img"), odd).unwrap();
+    let mut initrds = vec![initrd.pack(), fixture.path("odd.img")];
     let programs: [(&str, &[&str]); 5] = [
         ("lz4", &["-l", "-c"]),
         ("xz", &["--check=crc32", "--stdout"]),
@@ -178,18 +179,18 @@ fn the_kernel_unpacks_what_inspect_lists() {
         let script =
             "mkdir $1 && cd $1 && echo $1 > mark-$1 && shift && ls | cpio --quiet --create --format newc | \"$@\"";
         let mut command = std::process::Command::new("sh");
-        command.args(["-c", script, "sh", program, program]).args(args).current_dir(kit.0.path());
+        command.args(["-c", script, "sh", program, program]).args(args).current_dir(fixture.0.path());
         let output = command.output().unwrap();
         assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
-        fs::write(kit.path(&format!("{program}.img")), output.stdout).unwrap();
-        initrds.push(kit.path(&format!("{program}.img")));
+        fs::write(fixture.path(&format!("{program}.img")), output.stdout).unwrap();
+        initrds.push(fixture.path(&format!("{program}.img")));
     }
     let initrds: Vec<_> = initrds.iter().map(PathBuf::as_path).collect();
-    let said = kit.build(&stub(), &initrds, &["--kind", "production"]);
-    let machine = kit.machine(&[]);
-    machine.set_boot_disk(&[("EFI/BOOT/BOOTX64.EFI", &kit.path("image.efi"))]);
+    let said = fixture.build(&stub(), &initrds, &["--kind", "production"]);
+    let machine = fixture.machine(&[]);
+    machine.set_boot_disk(&[("EFI/BOOT/BOOTX64.EFI", &fixture.path("image.efi"))]);
     let report = machine.boot();
-    kit.check(&report, &said);
+    fixture.check(&report, &said);
     assert_eq!(report.value("marks"), "mark-bzip2 mark-cat mark-gzip mark-lz4 mark-xz");
     let unpacked = lines(&report, "archives");
     let differ: Vec<_> = unpacked.symmetric_difference(&files).collect();

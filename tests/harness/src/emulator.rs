@@ -1,7 +1,7 @@
 //! Between QEMU and its TPM: swtpm's control channel is passed on as it is, but for the descriptor on which QEMU
 //! wants to send TPM commands. That one is served here.
 
-use crate::front::{Raw, Serve};
+use crate::transport::{Raw, Serve};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use std::{
     io::{self, IoSliceMut, Write},
@@ -23,7 +23,7 @@ const SUCCESS: [u8; 4] = [0; 4];
 pub(crate) fn serve(path: &Path, control: PathBuf, serve: Serve) {
     let listener = UnixListener::bind(path).expect("a writable directory");
     thread::spawn(move || {
-        // Nobody, if QEMU does not start.
+        // No connection, if QEMU does not start.
         let Ok((qemu, _)) = listener.accept() else { return };
         let swtpm = UnixStream::connect(control).expect("swtpm listens");
         let (mut answers, mut to_qemu) = (swtpm.try_clone().expect("a socket"), qemu.try_clone().expect("a socket"));

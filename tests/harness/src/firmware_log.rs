@@ -1,4 +1,4 @@
-//! The firmware's event log, written.
+//! Writes event logs of firmware.
 
 use crate::sha256;
 
@@ -18,7 +18,7 @@ pub fn firmware_log(events: &[Measured]) -> Vec<u8> {
     log
 }
 
-/// The same in the first log format, which knows SHA-1 alone; what the digests are is nobody's business here.
+/// The same in the first log format, which knows only SHA-1; the digests are arbitrary.
 #[must_use]
 pub fn firmware_log_with_sha1(events: &[Measured]) -> Vec<u8> {
     let one =

@@ -122,7 +122,7 @@ pub fn tree(dir: &Path) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut todo = vec![dir.to_path_buf()];
     while let Some(path) = todo.pop() {
-        let metadata = fs::symlink_metadata(&path).expect("nobody else removes it");
+        let metadata = fs::symlink_metadata(&path).expect("no other process removes it");
         let name = path.strip_prefix(dir).expect("it is below").display().to_string();
         found.insert(format!("{name} {:o}", metadata.permissions().mode() & 0o7777));
         if metadata.is_dir() {

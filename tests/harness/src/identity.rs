@@ -1,4 +1,4 @@
-//! Certificates and private keys, in all the forms in which people have them.
+//! Certificates and private keys, in all their common forms.
 
 use crate::{
     keyset::{text, unhex},

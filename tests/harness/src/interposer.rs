@@ -1,9 +1,9 @@
-//! Whoever sits on the wire between a program and its TPM.
+//! An attacker on the wire between a program and its TPM.
 
 use crate::{
     emulator,
-    front::{self, Client, Upstream},
     swtpm::Swtpm,
+    transport::{self, Client, Upstream},
     wire::{Command, Response, cc, rc, u16_at},
 };
 use nix::{
@@ -25,7 +25,7 @@ use tempfile::TempDir;
 
 /// How a program reaches the interposer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Front {
+pub enum Transport {
     /// `swtpm:path=…`
     Unix,
     /// `swtpm:host=…,port=…`
@@ -73,7 +73,7 @@ struct Inner {
     stopped: AtomicBool,
 }
 
-/// A proxy that records every command and response, and may lie.
+/// A proxy that records every command and response, and may change, drop or forge them.
 pub struct Interposer {
     inner: Arc<Inner>,
     place: Place,
@@ -88,16 +88,16 @@ enum Place {
 }
 
 impl Interposer {
-    /// In front of a TPM, on a unix socket.
+    /// In transport of a TPM, on a unix socket.
     #[must_use]
     pub fn new(tpm: &Swtpm) -> Self {
-        Self::with_front(tpm, Front::Unix)
+        Self::with_front(tpm, Transport::Unix)
     }
 
-    /// In front of a TPM, reached in another way.
+    /// In transport of a TPM, reached in another way.
     #[must_use]
-    pub fn with_front(tpm: &Swtpm, front: Front) -> Self {
-        Self::serve(tpm.upstream(), front)
+    pub fn with_front(tpm: &Swtpm, transport: Transport) -> Self {
+        Self::serve(tpm.upstream(), transport)
     }
 
     /// Between QEMU, which will connect to `socket`, and swtpm, which will have a `control` channel and take commands at `data`.
@@ -108,25 +108,25 @@ impl Interposer {
         Self { inner, place: Place::Emulator(socket.to_owned()) }
     }
 
-    pub(crate) fn serve(upstream: Upstream, front: Front) -> Self {
+    pub(crate) fn serve(upstream: Upstream, transport: Transport) -> Self {
         let inner = Inner::new(upstream);
         let (serving, stopping) = (inner.clone(), inner.clone());
-        let serve: front::Serve = Arc::new(move |client| serving.converse(client));
+        let serve: transport::Serve = Arc::new(move |client| serving.converse(client));
         let stopped = move || stopping.stopped.load(Ordering::SeqCst);
-        let place = match front {
-            Front::Unix => {
+        let place = match transport {
+            Transport::Unix => {
                 let dir = TempDir::with_prefix("interposer-").expect("a temporary directory");
-                front::serve_unix(&dir.path().join("socket"), serve, stopped);
+                transport::serve_unix(&dir.path().join("socket"), serve, stopped);
                 Place::Unix(dir)
             }
-            Front::Tcp => Place::Tcp(front::serve_tcp(serve, stopped)),
-            Front::Mssim => Place::Mssim(front::serve_mssim(serve, stopped)),
-            Front::Device => Place::Device(front::serve_device(serve)),
+            Transport::Tcp => Place::Tcp(transport::serve_tcp(serve, stopped)),
+            Transport::Mssim => Place::Mssim(transport::serve_mssim(serve, stopped)),
+            Transport::Device => Place::Device(transport::serve_device(serve)),
         };
         Self { inner, place }
     }
 
-    /// What to give to `--tcti` (and to tpm2-tools, for [`Front::Mssim`]).
+    /// What to give to `--tcti` (and to tpm2-tools, for [`Transport::Mssim`]).
     #[must_use]
     pub fn tcti(&self) -> String {
         match &self.place {
@@ -149,7 +149,7 @@ impl Interposer {
         *self.inner.on_response.lock().expect("no hook panicked") = Box::new(hook);
     }
 
-    /// An honest wire again.
+    /// Forwards everything unchanged from now on.
     pub fn be_honest(&self) {
         self.on_command(|_| Action::Forward);
         self.on_response(|_, _| Action::Forward);
@@ -241,7 +241,7 @@ impl Inner {
                 _ => None,
             };
             let sender = command.sender;
-            // On record before the program can act on it: who waits for the program finds it there.
+            // Recorded before the program can act on it, so that a test that waits for the program finds it.
             self.record
                 .lock()
                 .expect("no panic holds the record")
@@ -254,7 +254,7 @@ impl Inner {
                 }
                 (Action::Drop, None) => return client.ignore(),
                 (Action::Kill, None) => {
-                    let pid = sender.expect("only a unix socket tells whom to kill");
+                    let pid = sender.expect("only a unix socket tells which process to kill");
                     kill(Pid::from_raw(pid), Signal::SIGKILL).expect("the program can be killed");
                     return client.ignore();
                 }
@@ -277,7 +277,7 @@ impl Inner {
 impl Drop for Interposer {
     fn drop(&mut self) {
         self.inner.stopped.store(true, Ordering::SeqCst);
-        // Wakes whoever accepts, so that it sees that all is over.
+        // Wakes the accepting thread, so that it ends.
         match &self.place {
             Place::Unix(dir) => drop(UnixStream::connect(dir.path().join("socket"))),
             Place::Tcp(port) => drop(TcpStream::connect((Ipv4Addr::LOCALHOST, *port))),

@@ -1,5 +1,5 @@
-//! Somebody on the wire who names a key of his own as the TPM's storage root key, and relays everything: towards the
-//! program he is the TPM, towards the TPM he is the program, and he reads what either has encrypted for the other.
+//! An attacker on the wire who presents a key of its own as the TPM's storage root key, and relays everything: it plays
+//! the TPM for the program and the program for the TPM, and decrypts what either has encrypted for the other.
 //!
 //! After TPM 2.0 Library part 1: section 19.6 (sessions), 21 (encryption of parameters), 11.4.10 (key derivation).
 
@@ -37,7 +37,7 @@ impl std::fmt::Debug for KeySwap {
 }
 
 struct Relay {
-    /// His own key.
+    /// The attacker's key.
     key: NonZeroScalar,
     /// The TPM's.
     genuine: Option<PublicKey>,
@@ -179,7 +179,7 @@ impl Relay {
         Action::Forward
     }
 
-    /// Names his own key in the place of the TPM's.
+    /// Presents the attacker's key in place of the TPM's.
     fn swap(&mut self, body: &[u8]) -> Action {
         let (area, rest) = sized(body);
         let mut area = area.to_vec();
@@ -228,7 +228,7 @@ impl Session {
         clear
     }
 
-    /// What vouches for a command, or an answer.
+    /// The HMAC of a command, or of a response.
     fn hmac(&self, side: usize, digest: &[u8], nonces: [&[u8]; 2]) -> Vec<u8> {
         hmac(&self.keys[side], &[digest, nonces[0], nonces[1], &[self.attributes]]).to_vec()
     }

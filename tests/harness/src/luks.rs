@@ -1,11 +1,11 @@
-//! Headers of LUKS2 volumes, changed as somebody can who has the disk.
+//! Headers of LUKS2 volumes, changed as an attacker with the disk can.
 
 use crate::keyset::sha256;
 
 /// Size of each of the two copies, as cryptsetup makes them.
 const COPY: usize = 0x4000;
 
-/// Has both copies of a header name no cipher for the data, with checksums that are right. Panics over what is no header.
+/// Makes both copies of a header name the null cipher for the data, with valid checksums. Panics if it is not a header.
 pub fn with_null_cipher(header: &mut [u8]) {
     with_json(header, "\"segments\":{", "aes-xts-plain64", "cipher_null-ecb");
 }

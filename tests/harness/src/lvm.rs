@@ -1,5 +1,5 @@
-//! A physical volume of LVM2 with one logical volume in it, laid down by hand: without root, without loop devices, and
-//! with names that lvm itself would refuse, as an attacker does who brings a disk.
+//! A physical volume of LVM2 with one logical volume in it, written by hand: without root, without loop devices, and
+//! with names that lvm itself would refuse, as an attacker with a disk of their own would.
 
 use std::path::Path;
 

@@ -1,17 +1,17 @@
 //! A machine with a TPM, a keyset, an identity, and the program under test.
 
 use crate::{
-    cell::{Cell, Run},
     identity::Identity,
     interposer::Interposer,
     keyset::{Boot, Keyset},
+    sandbox::{Run, Sandbox},
     swtpm::Swtpm,
 };
 
 /// Shell functions for the scripts of a [`Machine`], see [`Machine::boot`].
 pub const FUNCTIONS: &str = include_str!("functions.sh");
 
-/// A machine: TPM, an interposer on its wire, a keyset, an identity to provision, and a [`Cell`].
+/// A machine: TPM, an interposer on its wire, a keyset, an identity to provision, and a [`Sandbox`].
 #[derive(Debug)]
 pub struct Machine {
     /// Its TPM.
@@ -23,7 +23,7 @@ pub struct Machine {
     /// What `provision` is given.
     pub identity: Identity,
     /// The rest of the machine.
-    pub cell: Cell,
+    pub sandbox: Sandbox,
 }
 
 impl Machine {
@@ -36,10 +36,10 @@ impl Machine {
     /// A new machine around a TPM.
     #[must_use]
     pub fn with(tpm: Swtpm, identity: Identity) -> Self {
-        let (wire, keyset, mut cell) = (Interposer::new(&tpm), Keyset::new("snakeoil"), Cell::new());
-        cell.set("TRUST", crate::trust_initrd()).set("TCTI", wire.tcti()).set("PCR7DATA", keyset.pcr7data());
-        cell.set("CERT", identity.cert()).set("KEY", identity.key());
-        Self { tpm, wire, keyset, identity, cell }
+        let (wire, keyset, mut sandbox) = (Interposer::new(&tpm), Keyset::new("snakeoil"), Sandbox::new());
+        sandbox.set("TRUST", crate::trust_initrd()).set("TCTI", wire.tcti()).set("PCR7DATA", keyset.pcr7data());
+        sandbox.set("CERT", identity.cert()).set("KEY", identity.key());
+        Self { tpm, wire, keyset, identity, sandbox }
     }
 
     /// A new machine that the program under test has provisioned.
@@ -63,7 +63,7 @@ impl Machine {
 
     /// A script without a restart: the TPM stays as it is, the keyring does not.
     pub fn script(&self, script: &str) -> Run {
-        self.cell.run(&format!("{FUNCTIONS}\n{script}"))
+        self.sandbox.run(&format!("{FUNCTIONS}\n{script}"))
     }
 
     /// Boots the provisioning image and provisions.

@@ -1,9 +1,9 @@
 //! A software TPM with a power switch.
 
 use crate::{
-    front,
     keyset::{Digest, hex},
     tools::{Tools, run},
+    transport,
     wire::{Response, u32_at},
 };
 use std::{
@@ -64,7 +64,7 @@ pub struct State(Vec<(String, Vec<u8>)>);
 
 /// The TPM's other users: they send commands past whatever interposer there is.
 #[derive(Clone, Debug)]
-pub struct Raw(front::Upstream);
+pub struct Raw(transport::Upstream);
 
 impl Raw {
     /// Has the TPM carry out a command.
@@ -124,10 +124,10 @@ impl Swtpm {
     fn start(banks: Banks, tcp: bool) -> Self {
         let dir = TempDir::with_prefix("swtpm-").expect("a temporary directory");
         State::new(banks).write(&dir.path().join("state"));
-        let tcp = tcp.then(front::free_port);
+        let tcp = tcp.then(transport::free_port);
         let upstream = match tcp {
-            Some(port) => front::Upstream::Tcp(port),
-            None => front::Upstream::Unix(dir.path().join("socket")),
+            Some(port) => transport::Upstream::Tcp(port),
+            None => transport::Upstream::Unix(dir.path().join("socket")),
         };
         let tpm = Self { banks, tcp, power: PowerSwitch::default(), tools: Tools::new(upstream), dir };
         tpm.boot();
@@ -217,10 +217,10 @@ impl Swtpm {
     }
 
     /// Where it is reached.
-    pub(crate) fn upstream(&self) -> front::Upstream {
+    pub(crate) fn upstream(&self) -> transport::Upstream {
         match self.tcp {
-            Some(port) => front::Upstream::Tcp(port),
-            None => front::Upstream::Unix(self.socket()),
+            Some(port) => transport::Upstream::Tcp(port),
+            None => transport::Upstream::Unix(self.socket()),
         }
     }
 
@@ -256,7 +256,7 @@ impl Swtpm {
         hex(&fs::read(out).expect("tpm2_pcrread wrote it"))
     }
 
-    /// How many failed attempts it holds against whoever tries next (`TPM_PT_LOCKOUT_COUNTER`).
+    /// How many failed attempts it has counted (`TPM_PT_LOCKOUT_COUNTER`).
     #[must_use]
     pub fn failed_attempts(&self) -> u32 {
         // TPM2_GetCapability of one property, which is at the end of the answer.

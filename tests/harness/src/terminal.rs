@@ -1,4 +1,4 @@
-//! Somebody at a terminal, who is asked and answers.
+//! A user at a terminal, who is prompted and answers.
 
 use std::{
     io::{Read, Write},
@@ -18,10 +18,10 @@ pub fn at_terminal(mut command: Command, line: &str, question: &str, answer: &st
     while !String::from_utf8_lossy(&shown).contains(question) {
         let mut byte = [0];
         let read = terminal.read(&mut byte).expect("a pipe");
-        assert_eq!(read, 1, "nobody asked {question:?}: {}", String::from_utf8_lossy(&shown));
+        assert_eq!(read, 1, "no prompt {question:?}: {}", String::from_utf8_lossy(&shown));
         shown.extend(byte);
     }
-    // Nobody types as fast as this: the terminal must be quiet first.
+    // No user types as fast as this: the terminal must be quiet first.
     let name = String::from_utf8_lossy(&shown).lines().next().unwrap_or_default().to_owned();
     while !crate::run("stty", &["-F", &name, "-a"]).contains(" -echo ") {
         std::thread::yield_now();

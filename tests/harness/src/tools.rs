@@ -1,8 +1,8 @@
-//! tpm2-tools: how everybody else speaks to a TPM.
+//! tpm2-tools: the usual tools for a TPM.
 
 use crate::{
-    front::Upstream,
-    interposer::{Front, Interposer},
+    interposer::{Interposer, Transport},
+    transport::Upstream,
 };
 use std::{
     fmt,
@@ -23,7 +23,7 @@ pub struct Tools {
 impl Tools {
     pub(crate) fn new(upstream: Upstream) -> Self {
         let dir = TempDir::with_prefix("tpm2-tools-").expect("a temporary directory");
-        Self { relay: Interposer::serve(upstream, Front::Mssim), dir }
+        Self { relay: Interposer::serve(upstream, Transport::Mssim), dir }
     }
 
     /// Where they run: relative file names are relative to it.

@@ -65,7 +65,7 @@ pub struct Command {
     pub sender: Option<i32>,
 }
 
-/// A response, as the TPM, or somebody in its place, gave it.
+/// A response, as the TPM, or an attacker in its place, gave it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Response(pub Vec<u8>);
 

@@ -4,8 +4,8 @@
 //! the rounds are run in turns, and each is compared with the same round of the other.
 
 use super::{
-    budget::Verdict,
     measure::median,
+    requirements::Requirement,
     table::{aligned, grouped},
 };
 use crate::sh;
@@ -56,25 +56,31 @@ impl Images {
     pub fn run() -> Result<Self> {
         let pair = |job, other| Pair { job, other, ours: Vec::new(), theirs: Vec::new() };
         let mut pairs = [pair("sign efi", "sbsign"), pair("verify efi", "sbverify"), pair("uki build", "ukify")];
-        let yard = Yard::new()?;
+        let fixture = Fixture::new()?;
         for _ in 0..ROUNDS {
             let [sign, verify, build] = &mut pairs;
-            build.ours.push(yard.measure(&mut yard.trust(&yard.build()))?);
-            build.theirs.push(yard.measure(&mut yard.ukify())?);
-            sign.ours.push(yard.measure(&mut yard.trust(&yard.sign()))?);
-            sign.theirs.push(yard.measure(yard.key_and_cert(Command::new("sbsign").args([
+            build.ours.push(fixture.measure(&mut fixture.trust(&fixture.build()))?);
+            build.theirs.push(fixture.measure(&mut fixture.ukify())?);
+            sign.ours.push(fixture.measure(&mut fixture.trust(&fixture.sign()))?);
+            sign.theirs.push(fixture.measure(fixture.key_and_cert(Command::new("sbsign").args([
                 "--output",
                 "by-sbsign",
                 IMAGE,
             ])))?);
-            verify.ours.push(yard.measure(&mut yard.trust(&["verify", "efi", SIGNED, "--cert", &yard.cert]))?);
-            verify.theirs.push(yard.measure(Command::new("sbverify").args(["--cert", &yard.cert, SIGNED]))?);
+            verify.ours.push(fixture.measure(&mut fixture.trust(&[
+                "verify",
+                "efi",
+                SIGNED,
+                "--cert",
+                &fixture.cert,
+            ]))?);
+            verify.theirs.push(fixture.measure(Command::new("sbverify").args(["--cert", &fixture.cert, SIGNED]))?);
         }
-        Ok(Self { size: fs::metadata(yard.home.path().join(IMAGE))?.len(), pairs })
+        Ok(Self { size: fs::metadata(fixture.home.path().join(IMAGE))?.len(), pairs })
     }
 
     /// Whether that is little enough.
-    pub fn judge(&self) -> Vec<Verdict> {
+    pub fn check(&self) -> Vec<Requirement> {
         let demands = [
             "sign efi takes no more processor time than sbsign",
             "verify efi takes no more processor time than sbverify",
@@ -82,16 +88,16 @@ impl Images {
         ];
         let time = |(demand, pair): (&'static str, &Pair)| {
             let ratio = pair.ratio();
-            Verdict { demand, found: format!("x {ratio:.2}"), holds: ratio <= RATIO }
+            Requirement { demand, found: format!("x {ratio:.2}"), is_met: ratio <= RATIO }
         };
-        let mut verdicts: Vec<_> = demands.into_iter().zip(&self.pairs).map(time).collect();
+        let mut requirements: Vec<_> = demands.into_iter().zip(&self.pairs).map(time).collect();
         let peak = self.pairs.iter().map(|pair| peak(&pair.ours)).max().unwrap_or(u64::MAX);
-        verdicts.push(Verdict {
+        requirements.push(Requirement {
             demand: "at most 64 MiB of memory for an image of any size",
             found: format!("{peak} KiB"),
-            holds: peak <= PEAK_KIB,
+            is_met: peak <= PEAK_KIB,
         });
-        verdicts
+        requirements
     }
 
     /// For people.
@@ -142,7 +148,7 @@ const IMAGE: &str = "image.efi";
 const SIGNED: &str = "signed.efi";
 
 /// Files, and a keyset that signs them.
-struct Yard {
+struct Fixture {
     home: Home,
     key: String,
     cert: String,
@@ -150,23 +156,23 @@ struct Yard {
     stub: String,
 }
 
-impl Yard {
+impl Fixture {
     fn new() -> Result<Self> {
         let home = Home::with_keyset();
         let text = |path: &Path| path.to_str().map(str::to_owned).context("a path in UTF-8");
         let dir = home.keys().join("k/uki-limited");
-        let yard = Self {
+        let fixture = Self {
             key: text(&dir.join("privkey.pem"))?,
             cert: text(&dir.join("cert.pem"))?,
             kernel: text(&assets::Kernel::new().image)?,
             stub: text(&assets::path("usr/lib/systemd/boot/efi/linuxx64.efi.stub"))?,
             home,
         };
-        yard.write_initrd()?;
+        fixture.write_initrd()?;
         let mut ukify = assets::program("ukify");
-        ukify.arg("build").args(yard.ingredients()).args(["--output", IMAGE]).current_dir(yard.home.path());
+        ukify.arg("build").args(fixture.ingredients()).args(["--output", IMAGE]).current_dir(fixture.home.path());
         sh::run_quietly(&mut ukify)?;
-        Ok(yard)
+        Ok(fixture)
     }
 
     /// One file that fills it, and is not like zeros.
@@ -243,7 +249,7 @@ mod tests {
 
     #[test]
     fn rounds_are_compared_and_the_most_memory_counts() {
-        let holds = |images: &Images| images.judge().iter().map(|verdict| verdict.holds).collect::<Vec<_>>();
+        let holds = |images: &Images| images.check().iter().map(|requirement| requirement.is_met).collect::<Vec<_>>();
         // A busy second slows both down.
         assert_eq!(holds(&images(&[1.0, 9.0, 1.0], &[1.1, 9.5, 1.1], PEAK_KIB)), [true; 4]);
         assert_eq!(holds(&images(&[1.0, 1.2, 9.0], &[1.1, 1.0, 1.0], PEAK_KIB + 1)), [false; 4]);

@@ -2,7 +2,7 @@
 //!
 //! Finding primes takes now half, now twice the time: only many rounds, in turns, say something.
 
-use super::{budget::Verdict, measure::median};
+use super::{measure::median, requirements::Requirement};
 use crate::sh;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -22,29 +22,29 @@ const ROUNDS: usize = 25;
 const RATIO: f64 = 1.0;
 
 /// Seconds, round by round.
-pub struct Race {
+pub struct KeysetTimes {
     keys: usize,
     cores: usize,
     ours: Vec<f64>,
     openssl: Vec<f64>,
 }
 
-impl Race {
+impl KeysetTimes {
     /// Runs it.
     pub fn run() -> Result<Self> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        let mut race = Self { keys: 0, cores, ours: Vec::new(), openssl: Vec::new() };
+        let mut keyset_times = Self { keys: 0, cores, ours: Vec::new(), openssl: Vec::new() };
         for _ in 0..ROUNDS {
             let home = TempDir::with_prefix("bench-keyset-")?;
             let start = Instant::now();
             make_keyset(home.path())?;
-            race.ours.push(start.elapsed().as_secs_f64());
-            race.keys = private_keys(home.path())?;
+            keyset_times.ours.push(start.elapsed().as_secs_f64());
+            keyset_times.keys = private_keys(home.path())?;
             let start = Instant::now();
-            make_keys(race.keys, cores)?;
-            race.openssl.push(start.elapsed().as_secs_f64());
+            make_keys(keyset_times.keys, cores)?;
+            keyset_times.openssl.push(start.elapsed().as_secs_f64());
         }
-        Ok(race)
+        Ok(keyset_times)
     }
 
     /// What part of openssl's time a keyset takes.
@@ -53,12 +53,12 @@ impl Race {
     }
 
     /// Whether that is little enough.
-    pub fn judge(&self) -> Verdict {
+    pub fn check(&self) -> Requirement {
         let ratio = self.ratio();
-        Verdict {
+        Requirement {
             demand: "a keyset takes no longer than openssl takes for its keys on all cores",
             found: format!("x {ratio:.2}"),
-            holds: ratio <= RATIO,
+            is_met: ratio <= RATIO,
         }
     }
 
@@ -126,14 +126,14 @@ fn make_keys(count: usize, cores: usize) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn race(ours: &[f64], openssl: &[f64]) -> Race {
-        Race { keys: 11, cores: 2, ours: ours.into(), openssl: openssl.into() }
+    fn keyset_times(ours: &[f64], openssl: &[f64]) -> KeysetTimes {
+        KeysetTimes { keys: 11, cores: 2, ours: ours.into(), openssl: openssl.into() }
     }
 
     #[test]
     fn the_medians_are_compared() {
-        assert!(race(&[0.9, 5.0, 0.8], &[1.0, 0.1, 9.0]).judge().holds);
-        assert!(!race(&[1.1, 0.1, 5.0], &[1.0, 9.0, 0.1]).judge().holds);
+        assert!(keyset_times(&[0.9, 5.0, 0.8], &[1.0, 0.1, 9.0]).check().is_met);
+        assert!(!keyset_times(&[1.1, 0.1, 5.0], &[1.0, 9.0, 0.1]).check().is_met);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::{
     path::Path,
 };
 
-/// What one contestant costs.
+/// What one candidate costs.
 #[derive(Default)]
 pub struct Figures {
     /// Wall time of each round, in seconds.
@@ -59,35 +59,35 @@ impl Probe {
                 format!("start=$EPOCHREALTIME\n{command} >/dev/null\nend=$EPOCHREALTIME\necho \"wall $start $end\"")
             }
             // GNU time is small, and so what it was before it became the command is smaller than any command.
-            Self::Peak => format!("/usr/bin/time --format=%M --output=/cell/peak {command} >/dev/null"),
-            Self::Calls => format!("strace -f -qq -o /cell/calls {command} >/dev/null"),
+            Self::Peak => format!("/usr/bin/time --format=%M --output=/sandbox/peak {command} >/dev/null"),
+            Self::Calls => format!("strace -f -qq -o /sandbox/calls {command} >/dev/null"),
             Self::Instructions => format!(
-                "rm -f /cell/instructions.*\n\
+                "rm -f /sandbox/instructions.*\n\
                  valgrind --tool=cachegrind --cache-sim=no --cachegrind-out-file=/dev/null --trace-children=yes \
-                 --child-silent-after-fork=yes --log-file=/cell/instructions.%p {command} >/dev/null && \
+                 --child-silent-after-fork=yes --log-file=/sandbox/instructions.%p {command} >/dev/null && \
                  echo 'valgrind whole' || echo 'valgrind part'"
             ),
         }
     }
 
-    /// Takes what the run of [`Self::script`] has left in `cell`, and what crossed the wire meanwhile.
-    pub fn read(self, run: &Run, cell: &Path, record: Vec<Exchange>, figures: &mut Figures) -> Result<()> {
+    /// Takes what the run of [`Self::script`] has left in `sandbox`, and what crossed the wire meanwhile.
+    pub fn read(self, run: &Run, sandbox: &Path, record: Vec<Exchange>, figures: &mut Figures) -> Result<()> {
         match self {
             Self::Wall => {
                 let (start, end) = run.value("wall").split_once(' ').context("two times")?;
                 figures.wall.push(end.parse::<f64>()? - start.parse::<f64>()?);
                 figures.record = record;
             }
-            Self::Peak => figures.peak = fs::read_to_string(cell.join("peak"))?.trim().parse()?,
+            Self::Peak => figures.peak = fs::read_to_string(sandbox.join("peak"))?.trim().parse()?,
             Self::Calls => {
-                let trace = Trace::of(&fs::read_to_string(cell.join("calls"))?);
+                let trace = Trace::of(&fs::read_to_string(sandbox.join("calls"))?);
                 figures.calls = trace.calls;
                 figures.processes = trace.processes;
                 figures.footprint = footprint::bytes(&trace.programs, &trace.libraries)?;
             }
             Self::Instructions => {
                 let whole = run.value("valgrind") == "whole";
-                figures.instructions = instructions(cell)?.map(|count| Instructions { count, whole });
+                figures.instructions = instructions(sandbox)?.map(|count| Instructions { count, whole });
             }
         }
         Ok(())
@@ -166,9 +166,9 @@ impl Trace {
 }
 
 /// The sum of what cachegrind says of every program; nothing if it could run none.
-fn instructions(cell: &Path) -> Result<Option<u64>> {
+fn instructions(sandbox: &Path) -> Result<Option<u64>> {
     let mut sum = None;
-    for entry in fs::read_dir(cell)? {
+    for entry in fs::read_dir(sandbox)? {
         let path = entry?.path();
         if !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("instructions.")) {
             continue;

@@ -1,25 +1,25 @@
 //! `cargo xtask bench`: one boot's work, counted, beside the other ways to do it.
 //!
-//! All contestants meet the same software TPM, through the same recording proxy
+//! All candidates meet the same software TPM, through the same recording proxy
 //! and the same protocol. Everything but the wall time is a count, and the wall
 //! time is shown as a ratio of paired runs: the table says the same on a busy machine.
 //! The time that a keyset takes is one more such ratio, and so is what images cost to sign, verify and build.
 
 mod boot;
-mod budget;
-mod contestants;
+mod candidates;
 mod footprint;
 mod images;
 mod keyset;
 mod latency;
 mod measure;
+mod requirements;
 mod table;
 
 use crate::{assets, dist, packages};
 use anyhow::Result;
-use contestants::{Contestant, Stage};
+use candidates::{Candidate, Stage};
 use images::Images;
-use keyset::Race;
+use keyset::KeysetTimes;
 use latency::Models;
 use measure::Figures;
 
@@ -38,7 +38,7 @@ pub struct Options {
 
 /// One line of the table.
 struct Row {
-    contestant: Contestant,
+    candidate: Candidate,
     /// What was measured, or why nothing was.
     figures: Result<Figures, String>,
 }
@@ -46,11 +46,11 @@ struct Row {
 /// All that was measured.
 struct Measured {
     rows: Vec<Row>,
-    race: Option<Race>,
+    keyset_times: Option<KeysetTimes>,
     images: Option<Images>,
 }
 
-/// How often each contestant runs for its wall time.
+/// How often each candidate runs for its wall time.
 const ROUNDS: usize = 5;
 
 /// Measures, prints, and says whether the budget holds.
@@ -67,16 +67,16 @@ pub fn bench(options: &Options) -> Result<bool> {
     let everything = !options.keyset && !options.images;
     let measured = Measured {
         rows: if everything { Stage::new().measure(ROUNDS)? } else { Vec::new() },
-        race: (everything || options.keyset).then(Race::run).transpose()?,
+        keyset_times: (everything || options.keyset).then(KeysetTimes::run).transpose()?,
         images: (everything || options.images).then(Images::run).transpose()?,
     };
-    let mut verdicts = if everything { budget::judge(&measured.rows)? } else { Vec::new() };
-    verdicts.extend(measured.race.as_ref().map(Race::judge));
-    verdicts.extend(measured.images.iter().flat_map(Images::judge));
+    let mut requirements = if everything { requirements::check(&measured.rows)? } else { Vec::new() };
+    requirements.extend(measured.keyset_times.as_ref().map(KeysetTimes::check));
+    requirements.extend(measured.images.iter().flat_map(Images::check));
     if options.json {
-        println!("{:#}", table::json(&measured, &verdicts, &models));
+        println!("{:#}", table::json(&measured, &requirements, &models));
     } else {
-        print!("{}", table::text(&measured, &verdicts, &models));
+        print!("{}", table::text(&measured, &requirements, &models));
     }
-    Ok(verdicts.iter().all(|verdict| verdict.holds))
+    Ok(requirements.iter().all(|requirement| requirement.is_met))
 }

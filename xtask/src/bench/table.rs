@@ -2,12 +2,12 @@
 
 use super::{
     Measured, Row,
-    budget::Verdict,
-    contestants::Contestant,
+    candidates::Candidate,
     images::Images,
-    keyset::Race,
+    keyset::KeysetTimes,
     latency::Models,
     measure::{Figures, Instructions},
+    requirements::Requirement,
 };
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -27,18 +27,22 @@ const COLUMNS: [&str; 10] = [
 ];
 
 /// The table for people.
-pub fn text(Measured { rows, race, images }: &Measured, verdicts: &[Verdict], models: &Models) -> String {
+pub fn text(
+    Measured { rows, keyset_times, images }: &Measured,
+    requirements: &[Requirement],
+    models: &Models,
+) -> String {
     let mut text = if rows.is_empty() { String::new() } else { boots(rows, models) };
-    text.extend(race.iter().map(Race::text).chain(images.iter().map(Images::text)));
-    text + &budget(verdicts)
+    text.extend(keyset_times.iter().map(KeysetTimes::text).chain(images.iter().map(Images::text)));
+    text + &budget(requirements)
 }
 
 /// What was demanded, and what was found.
-pub fn budget(verdicts: &[Verdict]) -> String {
+pub fn budget(requirements: &[Requirement]) -> String {
     let mut text = "\nBudget\n".to_owned();
-    for verdict in verdicts {
-        let holds = if verdict.holds { "pass" } else { "FAIL" };
-        let _ = writeln!(text, "  {holds}  {}: {}", verdict.demand, verdict.found);
+    for requirement in requirements {
+        let holds = if requirement.is_met { "pass" } else { "FAIL" };
+        let _ = writeln!(text, "  {holds}  {}: {}", requirement.demand, requirement.found);
     }
     text
 }
@@ -52,7 +56,7 @@ fn boots(rows: &[Row], models: &Models) -> String {
     for row in rows {
         let Ok(figures) = &row.figures else { continue };
         let mut line = vec![
-            row.contestant.name().to_owned(),
+            row.candidate.name().to_owned(),
             figures.record.len().to_string(),
             figures.key_generations().to_string(),
             grouped(figures.bytes() as u64),
@@ -70,11 +74,11 @@ fn boots(rows: &[Row], models: &Models) -> String {
     text.push('\n');
     for row in rows {
         let job = match &row.figures {
-            Ok(_) => row.contestant.job(),
+            Ok(_) => row.candidate.job(),
             Err(why) => why,
         };
         let not = if row.figures.is_err() { "not measured: " } else { "" };
-        let _ = writeln!(text, "{:<14}{not}{job}", row.contestant.name());
+        let _ = writeln!(text, "{:<14}{not}{job}", row.candidate.name());
     }
     let _ = writeln!(
         text,
@@ -88,16 +92,20 @@ fn boots(rows: &[Row], models: &Models) -> String {
 }
 
 /// The same for programs.
-pub fn json(Measured { rows, race, images }: &Measured, verdicts: &[Verdict], models: &Models) -> Value {
+pub fn json(
+    Measured { rows, keyset_times, images }: &Measured,
+    requirements: &[Requirement],
+    models: &Models,
+) -> Value {
     let ours = ours(rows);
     let row = |row: &Row| match &row.figures {
-        Err(why) => json!({ "name": row.contestant.name(), "not_measured": why }),
+        Err(why) => json!({ "name": row.candidate.name(), "not_measured": why }),
         Ok(figures) => {
             let codes: serde_json::Map<_, _> =
                 figures.commands().iter().map(|(code, count)| (format!("{code:#x}"), json!(count))).collect();
             json!({
-                "name": row.contestant.name(),
-                "job": row.contestant.job(),
+                "name": row.candidate.name(),
+                "job": row.candidate.job(),
                 "tpm_commands": figures.record.len(),
                 "tpm_commands_by_code": codes,
                 "key_generations": figures.key_generations(),
@@ -115,14 +123,14 @@ pub fn json(Measured { rows, race, images }: &Measured, verdicts: &[Verdict], mo
     };
     json!({
         "runs": rows.iter().map(row).collect::<Vec<_>>(),
-        "keyset": race.as_ref().map(Race::json),
+        "keyset": keyset_times.as_ref().map(KeysetTimes::json),
         "images": images.as_ref().map(Images::json),
-        "budget": verdicts.iter().map(Verdict::json).collect::<Vec<_>>(),
+        "budget": requirements.iter().map(Requirement::json).collect::<Vec<_>>(),
     })
 }
 
 fn ours(rows: &[Row]) -> Option<&Figures> {
-    rows.iter().find(|row| row.contestant == Contestant::Ours)?.figures.as_ref().ok()
+    rows.iter().find(|row| row.candidate == Candidate::Ours)?.figures.as_ref().ok()
 }
 
 /// Columns as wide as they must be: the first to the left, numbers to the right.

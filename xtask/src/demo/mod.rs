@@ -5,7 +5,7 @@
 
 use crate::{dist, packages, sh};
 use anyhow::{Context, Result, bail, ensure};
-use harness::{Boot, Cell, Swtpm};
+use harness::{Boot, Sandbox, Swtpm};
 use std::{
     fs,
     io::IsTerminal,
@@ -40,12 +40,12 @@ pub fn demo() -> Result<()> {
     println!("Building the two programs, which takes two or three minutes the first time.");
     let dist = dist::dist(&dist::Options::default())?;
     let dir = tempfile::Builder::new().prefix("trust-demo-").tempdir()?;
-    let mut story = Story { step: 0, bold: std::io::stdout().is_terminal() };
+    let mut narrator = Narrator { step: 0, bold: std::io::stdout().is_terminal() };
 
     let owner = Owner { home: dir.path(), program: &dist.host };
-    let identity = owner.prepare(&mut story)?;
+    let identity = owner.prepare(&mut narrator)?;
     let machine = Machine::new(&dist.initrd, &owner.keyset().join("pcr7data"), &identity);
-    machine.live(&mut story)?;
+    machine.live(&mut narrator)?;
 
     println!(
         "\nDone: the passphrase and the identity went from the TPM to where they are used, once a boot, and only in"
@@ -56,12 +56,12 @@ pub fn demo() -> Result<()> {
 }
 
 /// Tells what happens.
-struct Story {
+struct Narrator {
     step: u32,
     bold: bool,
 }
 
-impl Story {
+impl Narrator {
     /// The next step begins.
     fn step(&mut self, title: &str) {
         self.step += 1;
@@ -70,7 +70,7 @@ impl Story {
     }
 
     /// What came of it.
-    #[allow(clippy::unused_self, reason = "only who tells the story speaks")]
+    #[allow(clippy::unused_self, reason = "only who tells the narrator speaks")]
     fn result(&self, line: &str) {
         println!("   => {line}");
     }
@@ -88,28 +88,28 @@ impl Owner<'_> {
     }
 
     /// Makes keyset, identity and policies; returns where the machine's certificate and key are.
-    fn prepare(&self, story: &mut Story) -> Result<PathBuf> {
-        story.step("The owner makes a keyset: authorities, Secure Boot keys, keys that sign images and policies.");
+    fn prepare(&self, narrator: &mut Narrator) -> Result<PathBuf> {
+        narrator.step("The owner makes a keyset: authorities, Secure Boot keys, keys that sign images and policies.");
         self.trust(&["initkeyset", "--keysetname", KEYSET, "--org", "Demo Ltd"])?;
         let names = names(&self.keyset())?;
         ensure!(names.iter().any(|name| name == "tpmpol-luks"), "the keyset has no key that signs policies");
-        story.result(&names.join(" "));
+        narrator.result(&names.join(" "));
 
-        story.step("The owner gives a machine its identity (SUDI, secure unique device identifier): a certificate and its key.");
+        narrator.step("The owner gives a machine its identity (SUDI, secure unique device identifier): a certificate and its key.");
         self.trust(&["sudi", "add", KEYSET, "default", SERIAL])?;
         let identity = self.keyset().join("manifest/default/sudi").join(SERIAL);
         let openssl = sh::output(
             Command::new("openssl").args(["x509", "-noout", "-subject", "-in"]).arg(identity.join("cert.pem")),
         )?;
-        story.result(String::from_utf8(openssl)?.trim());
+        narrator.result(String::from_utf8(openssl)?.trim());
 
-        story.step("The owner signs what may be read after which boot. PCR 7, Secure Boot's state and keys, tells boots apart.");
+        narrator.step("The owner signs what may be read after which boot. PCR 7, Secure Boot's state and keys, tells boots apart.");
         for (name, boot) in [("tpm", Boot::Tpm), ("prod", Boot::Production), ("limited", Boot::Limited)] {
             fs::write(self.home.join(format!("{name}.bin")), boot.pcr7())?;
         }
         let files = ["--pcr7-tpm", "tpm.bin", "--pcr7-prod", "prod.bin", "--pcr7-limited", "limited.bin"];
         self.trust(&[["keyset", "pcr7data", KEYSET].as_slice(), &files].concat())?;
-        story.result(&format!(
+        narrator.result(&format!(
             "pcr7data/ for the initrd; production is PCR 7 = {}",
             harness::hex(&Boot::Production.pcr7())
         ));
@@ -126,33 +126,33 @@ impl Owner<'_> {
 /// The owner's machine, with its TPM.
 struct Machine {
     tpm: Swtpm,
-    cell: Cell,
+    sandbox: Sandbox,
 }
 
 impl Machine {
     fn new(program: &Path, pcr7data: &Path, identity: &Path) -> Self {
-        let (tpm, mut cell) = (Swtpm::new(), Cell::new());
-        cell.set("TRUST", program).set("TPM", tpm.socket()).set("PCR7DATA", pcr7data);
-        cell.set("CERT", identity.join("cert.pem")).set("KEY", identity.join("privkey.pem"));
-        Self { tpm, cell }
+        let (tpm, mut sandbox) = (Swtpm::new(), Sandbox::new());
+        sandbox.set("TRUST", program).set("TPM", tpm.socket()).set("PCR7DATA", pcr7data);
+        sandbox.set("CERT", identity.join("cert.pem")).set("KEY", identity.join("privkey.pem"));
+        Self { tpm, sandbox }
     }
 
     /// Its life, from provisioning to a boot of something else.
-    fn live(&self, story: &mut Story) -> Result<()> {
-        story.step("The machine is provisioned, from an image that may read nothing.");
+    fn live(&self, narrator: &mut Narrator) -> Result<()> {
+        narrator.step("The machine is provisioned, from an image that may read nothing.");
         self.boot(Boot::Limited, include_str!("provision.sh"))?;
         let indices = self.tpm.tools().ok("getcap", &["handles-nv-index"]).replace("- ", "").replace('\n', " ");
-        story.result(&format!(
+        narrator.result(&format!(
             "the owner owns the TPM; what it keeps for him is in NV indices, named areas of its memory: {indices}"
         ));
 
-        story.step("The installer boots: a new passphrase, and a disk that it opens.");
+        narrator.step("The installer boots: a new passphrase, and a disk that it opens.");
         self.boot(Boot::Production, include_str!("install.sh"))?;
 
-        story.step("The machine boots. `setup` takes the secrets out of the TPM, shuts the door, hands them over.");
+        narrator.step("The machine boots. `setup` takes the secrets out of the TPM, shuts the door, hands them over.");
         self.boot(Boot::Production, include_str!("start.sh"))?;
 
-        story.step("Something else boots: signed by the owner, but not for production.");
+        narrator.step("Something else boots: signed by the owner, but not for production.");
         self.boot(Boot::Limited, include_str!("refused.sh"))
     }
 
@@ -161,7 +161,7 @@ impl Machine {
         self.tpm.reboot();
         self.tpm.extend_pcr7(&image.event());
         println!("   (TPM restarted; PCR 7 extended as by the firmware for a {} image)", image.name());
-        let run = self.cell.run(&format!("{PRELUDE}\n{script}"));
+        let run = self.sandbox.run(&format!("{PRELUDE}\n{script}"));
         print!("{}", run.stdout);
         if !run.announced {
             bail!("this boot did not go as it should ({:?}): {}", run.end, run.stderr.trim_end());

@@ -5,7 +5,7 @@ show 'findmnt --noheadings --output FSTYPE,OPTIONS --mountpoint /priv/factory/se
 cmp /priv/factory/secure/server.crt "$CERT"
 cmp /priv/factory/secure/server.key "$KEY"
 result "the passphrase is in root's keyring, the identity in a tmpfs of its own"
-show 'cryptsetup open --test-passphrase --token-only --verbose /cell/disk'
+show 'cryptsetup open --test-passphrase --token-only --verbose /sandbox/disk'
 result "the disk accepts it, and nobody was asked"
 
 status=0

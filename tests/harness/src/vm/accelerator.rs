@@ -1,4 +1,4 @@
-//! What runs the guest's instructions.
+//! KVM or emulation.
 
 use super::{empty_variables, qemu};
 use crate::workspace;
@@ -22,7 +22,7 @@ pub(super) enum Accelerator {
 }
 
 impl Accelerator {
-    /// The fastest one with which a guest has answered on this machine, this time that it is up.
+    /// The fastest one with which a guest has started on this machine since it was booted.
     pub(super) fn get() -> Self {
         static FOUND: OnceLock<Accelerator> = OnceLock::new();
         *FOUND.get_or_init(|| {

@@ -1,6 +1,6 @@
 //! Initramfs images as dracut makes them.
 
-use super::fleet::program;
+use super::deployment::program;
 use crate::{
     assets::{self, Kernel},
     keep_mounts_in, run, workspace,

@@ -1,13 +1,13 @@
-//! Virtual machines with a firmware that checks signatures (OVMF), a TPM that it measures into, and disks.
+//! Virtual machines with Secure Boot (OVMF), a TPM that it measures into, and disks.
 //!
-//! A machine keeps its variables, its TPM's state and its disks over its boots. Success is what the guest announces:
-//! silence is failure, and so is an end without an announcement.
+//! A machine keeps its variables, its TPM's state and its disks over its boots. A guest announces success; silence, and an
+//! end without an announcement, are failures.
 
 mod accelerator;
+mod deployment;
 mod disk;
 mod dracut;
 mod event_log;
-mod fleet;
 mod hot_plug;
 mod initrd;
 mod qemu;
@@ -15,10 +15,10 @@ mod shim;
 mod slot;
 mod uki;
 
+pub use deployment::{CMDLINE, Chain, Deployment, SIGNED};
 pub use disk::trust_data;
 pub use dracut::{Dracut, in_debian};
 pub use event_log::{Event, event_log};
-pub use fleet::{CMDLINE, Chain, Fleet, SIGNED};
 pub use initrd::Initrd;
 pub use shim::shim_with;
 pub use slot::Slot;
@@ -42,12 +42,12 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// A guest that has not said anything for so long hangs. systemd waits 90 s for a device, Trust for a slow TPM, and
+/// A guest without output for so long hangs. systemd waits 90 s for a device, Trust for a slow TPM, and
 /// beside another guest on two cores either may take several times as long.
 const SILENCE: Duration = Duration::from_secs(400);
-/// However much it says.
-const PATIENCE: Duration = Duration::from_secs(1200);
-/// Words after which a firmware or boot loader waits for somebody who presses a key.
+/// Upper bound for a boot, however much it prints.
+const TIMEOUT: Duration = Duration::from_secs(1200);
+/// Words after which a firmware or boot loader waits for a key press.
 const REFUSALS: [&str; 3] = ["No bootable option or device was found", "Security Violation", "Press any key"];
 
 /// A virtual machine, switched off.
@@ -61,11 +61,11 @@ pub struct Vm {
 pub enum Outcome {
     /// The guest announced that it did all it was to do.
     Announced,
-    /// The guest's script failed, or the kernel panicked, or somebody cut the power.
+    /// The guest's script failed, or the kernel panicked, or the power was cut.
     Died,
     /// The firmware or a boot loader would not start what it was given.
     Refused,
-    /// Nobody said anything any more.
+    /// There was no output any more.
     Silent,
 }
 
@@ -105,7 +105,7 @@ impl Vm {
         self.dir.path().join("variables.fd")
     }
 
-    /// Sets variables of its firmware that are anybody's to set: names and texts, of a vendor.
+    /// Sets variables of its firmware that need no authentication: names and texts, of a vendor.
     pub fn add_variables(&self, vendor: &str, variables: &[(&str, &str)]) {
         let variable = |(name, value): &(&str, &str)| {
             let units = value.encode_utf16().chain([0]);
@@ -161,8 +161,8 @@ impl Vm {
         fs::write(self.dir.path().join(qemu::OPTIONS), options.join("\n")).expect("a writable directory");
     }
 
-    /// Tells, while it is on, whether somebody has said this line: the guest's script, or anybody on the console.
-    pub fn ear(&self) -> impl Fn(&str) -> bool + Send + use<> {
+    /// Tells, while it runs, whether a line was printed: by the guest's script, or on the console.
+    pub fn output_watcher(&self) -> impl Fn(&str) -> bool + Send + use<> {
         let logs = [qemu::SAID, qemu::CONSOLE].map(|name| self.dir.path().join(name));
         move |line| {
             let texts = logs.each_ref().map(|log| fs::read(log).unwrap_or_default()).concat();
@@ -193,7 +193,7 @@ impl Vm {
         self.run(false)
     }
 
-    /// As [`Self::boot`], with somebody between the machine and its TPM, whom `instruct` tells what to do.
+    /// As [`Self::boot`], with an interposer between the machine and its TPM, set up by `instruct`.
     #[must_use]
     pub fn boot_interposed(&self, instruct: impl FnOnce(&Interposer)) -> (Report, Interposer) {
         let path = |name| self.dir.path().join(name);
@@ -222,7 +222,7 @@ impl Vm {
             if length != seen {
                 (seen, last) = (length, Instant::now());
             }
-            if last.elapsed() > SILENCE || start.elapsed() > PATIENCE {
+            if last.elapsed() > SILENCE || start.elapsed() > TIMEOUT {
                 break Outcome::Silent;
             }
             thread::sleep(Duration::from_millis(50));
@@ -258,7 +258,7 @@ impl Report {
     #[track_caller]
     pub fn refused(&self, why: &str) -> &Self {
         let refused = self.outcome == Outcome::Refused && self.said.is_empty() && self.console.contains(why);
-        self.expect(refused, &format!("nobody refused to boot with the words {why:?}"))
+        self.expect(refused, &format!("the boot was not refused with the words {why:?}"))
     }
 
     /// The value that the guest's script said in a line `NAME VALUE`, or `NAME` if it is empty.
@@ -280,7 +280,7 @@ impl Report {
         bytes.unwrap_or_default()
     }
 
-    /// Unless it is as it should be, keeps the logs and panics.
+    /// Keeps the logs and panics unless `as_expected`.
     #[track_caller]
     fn expect(&self, good: bool, what: &str) -> &Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);

@@ -23,7 +23,7 @@ pub(super) const DISKS: &str = "disks";
 pub(super) const OPTIONS: &str = "options";
 /// Where QEMU finds its TPM.
 pub(super) const TPM: &str = "tpm.socket";
-/// Where that TPM is when somebody sits between them: its control channel, and where it takes commands.
+/// Where that TPM is when an interposer is between them: its control channel, and its socket for commands.
 pub(super) const BEHIND: [&str; 2] = ["swtpm.control", "swtpm.data"];
 
 /// The image of the second disk.
@@ -40,7 +40,7 @@ pub(super) struct Qemu {
 struct Process(Child);
 
 impl Qemu {
-    /// Switches on the machine whose files are in `dir`. `interposed`: somebody is between it and its TPM.
+    /// Switches on the machine whose files are in `dir`. `interposed`: an interposer is between it and its TPM.
     pub(super) fn start(dir: &Path, interposed: bool) -> Self {
         for name in LOGS {
             fs::write(dir.join(name), "").expect("a writable directory");
@@ -125,7 +125,7 @@ fn swtpm(dir: &Path, interposed: bool) -> Process {
 impl Process {
     fn start(command: &Command, log: &Path) -> Self {
         let log = fs::File::create(log).expect("a writable directory");
-        // A test that is killed takes its machines along.
+        // A killed test ends its machines.
         let mut bound = Command::new("setpriv");
         bound.args(["--pdeathsig", "KILL"]).arg(command.get_program()).args(command.get_args());
         bound.stdin(Stdio::null()).stdout(log.try_clone().expect("a file")).stderr(log);

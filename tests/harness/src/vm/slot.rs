@@ -7,11 +7,11 @@ use std::{
     time::Duration,
 };
 
-/// More of them would starve each other, and the tests beside them.
+/// More of them would starve each other and the other tests.
 const SLOTS: u32 = 2;
 
-/// The right to run a virtual machine, among all test programs of this workspace. The kernel takes it back from the
-/// dead.
+/// The right to run a virtual machine, among all test programs of this workspace. The kernel releases it when a
+/// process ends.
 #[derive(Debug)]
 pub struct Slot(#[expect(dead_code, reason = "closing it gives the slot back")] File);
 

@@ -1,9 +1,9 @@
 //! The images that are booted: all of one kernel, stub and signer, so all of them give the same PCR 7.
 
-use super::Contestant;
+use super::Candidate;
 use harness::{
     Identity, trust_host,
-    vm::{CMDLINE, Dracut, Fleet, Initrd, SIGNED},
+    vm::{CMDLINE, Deployment, Dracut, Initrd, SIGNED},
 };
 use std::{
     fs,
@@ -46,43 +46,43 @@ pub fn install() -> Initrd {
 }
 
 /// Makes those of the others.
-pub fn enroll(fleet: &Fleet) -> PathBuf {
+pub fn enroll(deployment: &Deployment) -> PathBuf {
     let programs = "systemd-cryptenroll clevis-luks-bind clevis-encrypt-tpm2 tpm2_createpolicy tpm2_create sync";
     let environment = format!("'FORMAT={FORMAT} {UUID}'");
     let dracut = dracut("", "enroll", include_str!("enroll.sh"), &environment, "systemd-udevd.service");
     let modules = ["--add", "tpm2-tss systemd-cryptsetup clevis-pin-tpm2", "--install", programs];
-    image(fleet, &dracut, "enroll", &modules, "")
+    image(deployment, &dracut, "enroll", &modules, "")
 }
 
-/// What a contestant boots.
-pub fn of(contestant: Contestant, fleet: &Fleet) -> PathBuf {
-    if contestant == Contestant::Minimal {
-        let image = fleet.file("minimal.efi");
-        fleet.build("production", &Initrd::new(&[include_str!("minimal.sh"), CLOCK].concat()), &[], &image);
+/// What a candidate boots.
+pub fn of(candidate: Candidate, deployment: &Deployment) -> PathBuf {
+    if candidate == Candidate::Minimal {
+        let image = deployment.file("minimal.efi");
+        deployment.build("production", &Initrd::new(&[include_str!("minimal.sh"), CLOCK].concat()), &[], &image);
         return image;
     }
-    let units = contestant.units().join(" ");
+    let units = candidate.units().join(" ");
     let report = include_str!("report.sh");
     let ours = format!("trust_pcr7data=/etc/trust/pcr7data\ntrust_luks=root=UUID={UUID}\n");
-    let configuration = if contestant == Contestant::Dracut { &ours } else { "" };
-    let environment = format!("'UNITS={} {units}'", contestant.helpers());
+    let configuration = if candidate == Candidate::Dracut { &ours } else { "" };
+    let environment = format!("'UNITS={} {units}'", candidate.helpers());
     let dracut = dracut(configuration, "report", report, &environment, &units);
-    dracut.add_tree("etc/trust/pcr7data", &fleet.key("pcr7data", ""));
+    dracut.add_tree("etc/trust/pcr7data", &deployment.key("pcr7data", ""));
     let asks = format!("rd.luks.name={UUID}=root");
     // Nobody can have systemd-cryptsetup without tpm2-tss.
-    let (name, modules, cmdline) = match contestant {
-        Contestant::Systemd => {
+    let (name, modules, cmdline) = match candidate {
+        Candidate::Systemd => {
             let cmdline = format!("{asks} rd.luks.options={UUID}=tpm2-device=auto");
             ("systemd", "systemd-cryptsetup tpm2-tss", cmdline)
         }
-        Contestant::Clevis => {
+        Candidate::Clevis => {
             ("clevis", "systemd-cryptsetup tpm2-tss systemd-ask-password clevis clevis-pin-tpm2", asks)
         }
         _ => ("dracut", "trust", SIGNED.into()),
     };
     let mine: Vec<_> = modules.split(' ').collect();
     let others: Vec<_> = OPENERS.split_whitespace().filter(|opener| !mine.contains(opener)).collect();
-    image(fleet, &dracut, name, &["--omit", &others.join(" "), "--add", modules], &cmdline)
+    image(deployment, &dracut, name, &["--omit", &others.join(" "), "--add", modules], &cmdline)
 }
 
 /// A system whose initramfs runs a script when these units are done.
@@ -99,7 +99,7 @@ fn dracut(configuration: &str, name: &str, script: &str, environment: &str, afte
 }
 
 /// Runs dracut, and signs what it made as production image.
-fn image(fleet: &Fleet, dracut: &Dracut, name: &str, options: &[&str], cmdline: &str) -> PathBuf {
+fn image(deployment: &Deployment, dracut: &Dracut, name: &str, options: &[&str], cmdline: &str) -> PathBuf {
     let places = [
         ("/bench", "/bench"),
         ("/bench/bench.service", "/etc/systemd/system/bench.service"),
@@ -110,8 +110,8 @@ fn image(fleet: &Fleet, dracut: &Dracut, name: &str, options: &[&str], cmdline: 
         all.extend(["--include", file, place]);
     }
     let initrd = dracut.build(&[&all, options].concat());
-    let image = fleet.file(&format!("{name}.efi"));
-    fleet.build_as_it_is(&initrd, &format!("{CMDLINE} {SYSTEMD} {cmdline}"), &image);
+    let image = deployment.file(&format!("{name}.efi"));
+    deployment.build_as_it_is(&initrd, &format!("{CMDLINE} {SYSTEMD} {cmdline}"), &image);
     image
 }
 

@@ -1,13 +1,13 @@
-//! The machine, in the two states in which the contestants want it.
+//! The machine, in the two states in which the candidates want it.
 
 use super::{
-    Contestant, images,
+    Candidate, images,
     timeline::{Boot, Watch},
 };
 use anyhow::{Context, Result};
 use harness::{
     State,
-    vm::{Chain, Fleet, Vm},
+    vm::{Chain, Deployment, Vm},
 };
 use std::{
     fs::{self, File},
@@ -19,7 +19,7 @@ const SIZE: u64 = 64 << 20;
 
 /// A machine, and what it boots.
 pub struct Machines {
-    fleet: Fleet,
+    deployment: Deployment,
     variables: PathBuf,
     images: [PathBuf; 4],
     /// With Trust's secrets.
@@ -31,69 +31,69 @@ pub struct Machines {
 impl Machines {
     /// Prepares everything: three boots.
     pub fn new() -> Self {
-        let fleet = Fleet::new();
-        let variables = fleet.variables(Chain::Direct, &[], "vars.fd");
-        let disk = |contestant| disk(&fleet, contestant);
-        for contestant in [Contestant::Dracut, Contestant::Systemd, Contestant::Clevis] {
-            File::create(disk(contestant)).and_then(|file| file.set_len(SIZE)).expect("a writable directory");
+        let deployment = Deployment::new();
+        let variables = deployment.variables(Chain::Direct, &[], "vars.fd");
+        let disk = |candidate| disk(&deployment, candidate);
+        for candidate in [Candidate::Dracut, Candidate::Systemd, Candidate::Clevis] {
+            File::create(disk(candidate)).and_then(|file| file.set_len(SIZE)).expect("a writable directory");
         }
 
         eprintln!("making images");
-        let images = Contestant::ALL.map(|contestant| images::of(contestant, &fleet));
+        let images = Candidate::ALL.map(|candidate| images::of(candidate, &deployment));
         eprintln!("preparing a machine for Trust");
         let vm = Vm::new(&variables);
-        vm.set_disks(&[&disk(Contestant::Dracut)]);
+        vm.set_disks(&[&disk(Candidate::Dracut)]);
         for (kind, initrd) in [("limited", images::provision()), ("production", images::install())] {
-            let image = fleet.file("image.efi");
-            fleet.build(kind, &initrd, &[], &image);
-            fleet.install(&vm, Chain::Direct, &image);
+            let image = deployment.file("image.efi");
+            deployment.build(kind, &initrd, &[], &image);
+            deployment.install(&vm, Chain::Direct, &image);
             vm.boot().ok();
         }
         let provisioned = vm.tpm();
 
         eprintln!("preparing one for systemd-cryptsetup and clevis");
         let vm = Vm::new(&variables);
-        vm.set_disks(&[&disk(Contestant::Systemd), &disk(Contestant::Clevis)]);
-        fleet.install(&vm, Chain::Direct, &images::enroll(&fleet));
+        vm.set_disks(&[&disk(Candidate::Systemd), &disk(Candidate::Clevis)]);
+        deployment.install(&vm, Chain::Direct, &images::enroll(&deployment));
         vm.boot().ok();
         let unowned = vm.tpm();
 
-        Self { variables, images, provisioned, unowned, fleet }
+        Self { variables, images, provisioned, unowned, deployment }
     }
 
-    /// Bytes of a contestant's image.
-    pub fn image_size(&self, contestant: Contestant) -> u64 {
-        images::size(self.image(contestant))
+    /// Bytes of a candidate's image.
+    pub fn image_size(&self, candidate: Candidate) -> u64 {
+        images::size(self.image(candidate))
     }
 
-    /// One boot of one contestant, on a machine as it was prepared.
-    pub fn boot(&self, contestant: Contestant) -> Result<Boot> {
+    /// One boot of one candidate, on a machine as it was prepared.
+    pub fn boot(&self, candidate: Candidate) -> Result<Boot> {
         let vm = Vm::new(&self.variables);
-        let ours = matches!(contestant, Contestant::Minimal | Contestant::Dracut);
+        let ours = matches!(candidate, Candidate::Minimal | Candidate::Dracut);
         vm.set_tpm(if ours { &self.provisioned } else { &self.unowned });
-        if contestant != Contestant::Minimal {
-            fs::copy(disk(&self.fleet, contestant), vm.data_disk())?;
+        if candidate != Candidate::Minimal {
+            fs::copy(disk(&self.deployment, candidate), vm.data_disk())?;
         }
-        self.fleet.install(&vm, Chain::Direct, self.image(contestant));
-        let watch = Watch::start(vm.ear(), contestant);
+        self.deployment.install(&vm, Chain::Direct, self.image(candidate));
+        let watch = Watch::start(vm.output_watcher(), candidate);
         let (report, tpm) = vm.boot_interposed(|tpm| watch.listen(tpm));
         report.ok();
-        let name = contestant.name();
+        let name = candidate.name();
         watch.end(&report, tpm.take()).with_context(|| format!("cannot measure {name}:\n{}", report.said))
     }
 
-    fn image(&self, contestant: Contestant) -> &Path {
+    fn image(&self, candidate: Candidate) -> &Path {
         let [minimal, dracut, systemd, clevis] = &self.images;
-        match contestant {
-            Contestant::Minimal => minimal,
-            Contestant::Dracut => dracut,
-            Contestant::Systemd => systemd,
-            Contestant::Clevis => clevis,
+        match candidate {
+            Candidate::Minimal => minimal,
+            Candidate::Dracut => dracut,
+            Candidate::Systemd => systemd,
+            Candidate::Clevis => clevis,
         }
     }
 }
 
-/// The image of the disk that a contestant opens.
-fn disk(fleet: &Fleet, contestant: Contestant) -> PathBuf {
-    fleet.file(&format!("{contestant:?}.img"))
+/// The image of the disk that a candidate opens.
+fn disk(deployment: &Deployment, candidate: Candidate) -> PathBuf {
+    deployment.file(&format!("{candidate:?}.img"))
 }

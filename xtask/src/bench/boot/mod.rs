@@ -5,9 +5,9 @@
 
 mod images;
 mod machine;
+mod requirements;
 mod table;
 mod timeline;
-mod verdict;
 
 use super::latency::Models;
 use crate::{assets, dist, packages};
@@ -15,12 +15,12 @@ use anyhow::Result;
 use machine::Machines;
 use timeline::Boot;
 
-/// How often each contestant boots.
+/// How often each candidate boots.
 const ROUNDS: usize = 5;
 
 /// What opens the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Contestant {
+enum Candidate {
     /// `trust setup`, in an initrd without systemd and udev.
     Minimal,
     /// Trust's module for dracut.
@@ -31,7 +31,7 @@ enum Contestant {
     Clevis,
 }
 
-impl Contestant {
+impl Candidate {
     /// All of them, ours first.
     const ALL: [Self; 4] = [Self::Minimal, Self::Dracut, Self::Systemd, Self::Clevis];
 
@@ -72,9 +72,9 @@ impl Contestant {
     }
 }
 
-/// All boots of a contestant.
+/// All boots of a candidate.
 struct Row {
-    contestant: Contestant,
+    candidate: Candidate,
     /// Size of its image: kernel, stub, initrd.
     image: u64,
     boots: Vec<Boot>,
@@ -89,20 +89,20 @@ pub fn bench(json: bool) -> Result<bool> {
     assets::prepare_bench()?;
     let models = Models::read()?;
     let machines = Machines::new();
-    let mut rows: Vec<Row> = Contestant::ALL
-        .map(|contestant| Row { contestant, image: machines.image_size(contestant), boots: Vec::new() })
+    let mut rows: Vec<Row> = Candidate::ALL
+        .map(|candidate| Row { candidate, image: machines.image_size(candidate), boots: Vec::new() })
         .into();
     for round in 1..=ROUNDS {
         eprintln!("round {round} of {ROUNDS}");
         for row in &mut rows {
-            row.boots.push(machines.boot(row.contestant)?);
+            row.boots.push(machines.boot(row.candidate)?);
         }
     }
-    let verdicts = verdict::judge(&rows);
+    let requirements = requirements::check(&rows);
     if json {
-        println!("{:#}", table::json(&rows, &verdicts, &models));
+        println!("{:#}", table::json(&rows, &requirements, &models));
     } else {
-        print!("{}", table::text(&rows, &verdicts, &models));
+        print!("{}", table::text(&rows, &requirements, &models));
     }
-    Ok(verdicts.iter().all(|verdict| verdict.holds))
+    Ok(requirements.iter().all(|requirement| requirement.is_met))
 }

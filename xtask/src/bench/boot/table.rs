@@ -1,10 +1,10 @@
 //! The table of boots, for people and for programs.
 
-use super::{Contestant, ROUNDS, Row, timeline::Boot};
+use super::{Candidate, ROUNDS, Row, timeline::Boot};
 use crate::bench::{
-    budget::Verdict,
     latency::Models,
     measure::median,
+    requirements::Requirement,
     table::{aligned, budget, grouped},
 };
 use harness::vm;
@@ -67,12 +67,12 @@ fn ratio(row: &Row, other: &Row) -> f64 {
 
 /// What a row is compared with: Trust in the same kind of initrd.
 fn ours<'a>(row: &Row, rows: &'a [Row]) -> Option<&'a Row> {
-    let ours = if row.contestant == Contestant::Minimal { Contestant::Minimal } else { Contestant::Dracut };
-    rows.iter().find(|row| row.contestant == ours)
+    let ours = if row.candidate == Candidate::Minimal { Candidate::Minimal } else { Candidate::Dracut };
+    rows.iter().find(|row| row.candidate == ours)
 }
 
 /// For people.
-pub fn text(rows: &[Row], verdicts: &[Verdict], models: &Models) -> String {
+pub fn text(rows: &[Row], requirements: &[Requirement], models: &Models) -> String {
     let columns = ["", "image bytes", "share", "x Trust", "cpu"];
     let mut header = columns.map(str::to_owned).to_vec();
     header.splice(2..2, PHASES.map(|(name, _)| name.to_owned()));
@@ -80,7 +80,7 @@ pub fn text(rows: &[Row], verdicts: &[Verdict], models: &Models) -> String {
     header.extend(models.iter().map(|model| format!("{}, ms", model.name)));
     let mut lines = vec![header];
     for row in rows {
-        let mut line = vec![row.contestant.name().to_owned(), grouped(row.image)];
+        let mut line = vec![row.candidate.name().to_owned(), grouped(row.image)];
         line.extend(PHASES.map(|(_, phase)| format!("{:.2}", middle(&row.boots, phase))));
         line.push(format!("{:.1} %", 100.0 * middle(&row.boots, Boot::share)));
         line.push(ours(row, rows).map_or("n/a".into(), |ours| format!("{:.1}", ratio(row, ours))));
@@ -93,13 +93,13 @@ pub fn text(rows: &[Row], verdicts: &[Verdict], models: &Models) -> String {
     }
     let mut text = format!("{ROUNDS} rounds in QEMU with {}\n\n{}\n", vm::accelerator(), aligned(&lines));
     for row in rows {
-        let _ = writeln!(text, "{:<20}{}", row.contestant.name(), row.contestant.job());
+        let _ = writeln!(text, "{:<20}{}", row.candidate.name(), row.candidate.job());
     }
-    text + LEGEND + &budget(verdicts)
+    text + LEGEND + &budget(requirements)
 }
 
 /// For programs.
-pub fn json(rows: &[Row], verdicts: &[Verdict], models: &Models) -> Value {
+pub fn json(rows: &[Row], requirements: &[Requirement], models: &Models) -> Value {
     let figures = |figures: &[Figure], boot: &Boot| -> Map<String, Value> {
         figures.iter().map(|(name, figure)| (name.replace(' ', "_"), json!(figure(boot)))).collect()
     };
@@ -117,8 +117,8 @@ pub fn json(rows: &[Row], verdicts: &[Verdict], models: &Models) -> Value {
     };
     let row = |row: &Row| {
         json!({
-            "name": row.contestant.name(),
-            "job": row.contestant.job(),
+            "name": row.candidate.name(),
+            "job": row.candidate.job(),
             "image_bytes": row.image,
             "share": middle(&row.boots, Boot::share),
             "passphrase_ratio": ours(row, rows).map(|ours| ratio(row, ours)),
@@ -128,7 +128,7 @@ pub fn json(rows: &[Row], verdicts: &[Verdict], models: &Models) -> Value {
     json!({
         "accelerator": vm::accelerator(),
         "runs": rows.iter().map(row).collect::<Vec<_>>(),
-        "budget": verdicts.iter().map(Verdict::json).collect::<Vec<_>>(),
+        "budget": requirements.iter().map(Requirement::json).collect::<Vec<_>>(),
     })
 }
 
@@ -145,8 +145,8 @@ mod tests {
             end: 8.0 + last,
             ..Boot::default()
         };
-        let row = |(contestant, last)| Row { contestant, image: 14_000_000, boots: vec![boot(last), boot(last)] };
-        Contestant::ALL.into_iter().zip([0.5, 1.0, 2.0, 10.0]).map(row).collect()
+        let row = |(candidate, last)| Row { candidate, image: 14_000_000, boots: vec![boot(last), boot(last)] };
+        Candidate::ALL.into_iter().zip([0.5, 1.0, 2.0, 10.0]).map(row).collect()
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What happened when in a boot, on the host's clock.
 
-use super::Contestant;
+use super::Candidate;
 use anyhow::{Context, Result, ensure};
 use harness::{Action, Command, Exchange, Interposer, cc, vm::Report};
 use std::{
@@ -51,7 +51,7 @@ type Span = (Instant, Instant);
 
 /// Somebody who notes when a guest says what, and when its TPM is asked.
 pub struct Watch {
-    contestant: Contestant,
+    candidate: Candidate,
     spans: Arc<Mutex<Vec<Span>>>,
     ear: JoinHandle<Vec<(&'static str, Instant)>>,
     over: mpsc::Sender<()>,
@@ -59,7 +59,7 @@ pub struct Watch {
 
 impl Watch {
     /// Begins to listen.
-    pub fn start(hears: impl Fn(&str) -> bool + Send + 'static, contestant: Contestant) -> Self {
+    pub fn start(hears: impl Fn(&str) -> bool + Send + 'static, candidate: Candidate) -> Self {
         let (over, is_over) = mpsc::channel();
         let ear = thread::spawn(move || {
             let mut heard = Vec::new();
@@ -75,7 +75,7 @@ impl Watch {
             }
             heard
         });
-        Self { contestant, spans: Arc::default(), ear, over }
+        Self { candidate, spans: Arc::default(), ear, over }
     }
 
     /// Notes the moments of the TPM's commands.
@@ -110,7 +110,7 @@ impl Watch {
             ensure!(*start > 0.0 && start < end, "{name} was not started");
             Ok((now - said.uptime + start, now - said.uptime + end))
         };
-        let units = self.contestant.units().iter().map(|name| unit(name)).collect::<Result<Vec<_>>>()?;
+        let units = self.candidate.units().iter().map(|name| unit(name)).collect::<Result<Vec<_>>>()?;
         let (unlocker, end) = match (units.first(), units.last()) {
             (Some(first), Some(last)) => (first.0, last.1),
             _ => mark("mark start").zip(mark("mark end")).context("the guest was not heard")?,
@@ -120,11 +120,11 @@ impl Watch {
         let then = |span: &Span| since(span.0) > unlocker - SLACK && since(span.1) < end + SLACK;
         let mine = |(exchange, span): &(Exchange, Span)| then(span) && !is_kernels(&exchange.command);
         let (record, spans): (Vec<_>, Vec<_>) = record.into_iter().zip(spans).filter(mine).unzip();
-        let passphrase = match self.contestant {
-            Contestant::Minimal => end,
-            Contestant::Dracut => units[0].1,
+        let passphrase = match self.candidate {
+            Candidate::Minimal => end,
+            Candidate::Dracut => units[0].1,
             // Whatever they do with it is not counted against them.
-            Contestant::Systemd | Contestant::Clevis => {
+            Candidate::Systemd | Candidate::Clevis => {
                 let unsealed = record.iter().rposition(|exchange| exchange.command.code() == UNSEAL);
                 since(spans[unsealed.context("the TPM has unsealed nothing")?].1)
             }

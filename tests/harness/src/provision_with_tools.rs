@@ -85,7 +85,7 @@ fn persist_srk(tpm: &Swtpm) {
     tools.ok("flushcontext", &["-t"]);
 }
 
-/// Reads an index as anybody with tpm2-tools can, in the boot that the TPM is in: `luks` or `admin`
+/// Reads an index as tpm2-tools can, in the boot that the TPM is in: `luks` or `admin`
 /// is the key that must have signed for this boot.
 pub fn read_with_tools(tpm: &Swtpm, keyset: &Keyset, boot: Boot, key: &str, index: &str) -> Vec<u8> {
     /// What the NV buffer of a software TPM holds; a policy session serves for one read.

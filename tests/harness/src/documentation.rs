@@ -1,9 +1,9 @@
-//! What people read, and the commands in it, which are followed word by word.
+//! README and docs/, and the commands in them, which tests follow word by word.
 
 use crate::workspace;
 use std::fs;
 
-/// The commands of an ordinary user in a text: what stands behind `$ ` in its consoles, with the lines that belong to it.
+/// The commands of an ordinary user in a text: the lines behind `$ ` in its consoles, with their continuations.
 #[must_use]
 pub fn commands(text: &str) -> Vec<String> {
     let (mut commands, mut in_console, mut until) = (Vec::<String>::new(), false, None);

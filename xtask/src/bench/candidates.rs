@@ -6,12 +6,12 @@ use super::{
 };
 use crate::sh;
 use anyhow::{Context, Result, ensure};
-use harness::{Action, Boot, Cell, Identity, Interposer, Machine, State, Swtpm, cc};
+use harness::{Action, Boot, Identity, Interposer, Machine, Sandbox, State, Swtpm, cc};
 use std::fs;
 
 /// One way to get a boot's secrets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Contestant {
+pub enum Candidate {
     /// `trust-initrd setup`.
     Ours,
     /// The tpm2-tools calls of the tool before this one.
@@ -22,7 +22,7 @@ pub enum Contestant {
     Creds,
 }
 
-impl Contestant {
+impl Candidate {
     /// All of them, ours first.
     pub const ALL: [Self; 4] = [Self::Ours, Self::Tools, Self::Clevis, Self::Creds];
 
@@ -54,10 +54,10 @@ impl Contestant {
     const fn command(self) -> &'static str {
         match self {
             Self::Ours => r#""$TRUST" setup --tcti "$TPM2TOOLS_TCTI" --pcr7data "$PCR7DATA" --on-lock-failure=exit"#,
-            Self::Tools => "sh /cell/tools.sh",
-            Self::Clevis => "sh -c 'clevis decrypt </cell/passphrase.jwe'",
+            Self::Tools => "sh /sandbox/tools.sh",
+            Self::Clevis => "sh -c 'clevis decrypt </sandbox/passphrase.jwe'",
             Self::Creds => {
-                r#"systemd-creds decrypt --tpm2-device="$TPM2TOOLS_TCTI" --name=passphrase /cell/passphrase.creds -"#
+                r#"systemd-creds decrypt --tpm2-device="$TPM2TOOLS_TCTI" --name=passphrase /sandbox/passphrase.creds -"#
             }
         }
     }
@@ -67,7 +67,7 @@ impl Contestant {
 /// was `/dev/tpmrm0`: the flushing of keys is the kernel's business.
 const TOOLS: &str = include_str!("tools.sh");
 
-/// A machine with one TPM, in the states in which the contestants want it.
+/// A machine with one TPM, in the states in which the candidates want it.
 pub struct Stage {
     machine: Machine,
     unowned: State,
@@ -82,16 +82,16 @@ impl Stage {
         let identity = Identity::ec("P-256").padded_to(1300, 1704);
         let mut machine = Machine::with(Swtpm::new(), identity);
         let tcti = machine.tpm.tools().tcti();
-        machine.cell.set("TPM2TOOLS_TCTI", tcti);
-        fs::write(machine.cell.dir().join("tools.sh"), TOOLS).expect("a writable directory");
+        machine.sandbox.set("TPM2TOOLS_TCTI", tcti);
+        fs::write(machine.sandbox.dir().join("tools.sh"), TOOLS).expect("a writable directory");
 
         // Neither of the two can use a TPM whose owner has a password.
         machine.tpm.reboot();
         machine.tpm.extend_pcr7(&Boot::Production.event());
-        let bind = r#"printf 0123456789abcdef0123456789abcdef01234567 >/cell/passphrase
-            clevis encrypt tpm2 '{"pcr_bank":"sha256","pcr_ids":"7"}' </cell/passphrase >/cell/passphrase.jwe"#;
-        machine.cell.run(bind).ok();
-        let creds = bind_creds(&machine.cell);
+        let bind = r#"printf 0123456789abcdef0123456789abcdef01234567 >/sandbox/passphrase
+            clevis encrypt tpm2 '{"pcr_bank":"sha256","pcr_ids":"7"}' </sandbox/passphrase >/sandbox/passphrase.jwe"#;
+        machine.sandbox.run(bind).ok();
+        let creds = bind_creds(&machine.sandbox);
         machine.tpm.off();
         let unowned = machine.tpm.state();
 
@@ -104,11 +104,11 @@ impl Stage {
 
     /// Measures everybody: in `rounds` rounds for the wall time, so that what disturbs one disturbs all.
     pub fn measure(&self, rounds: usize) -> Result<Vec<Row>> {
-        let mut rows: Vec<Row> = Contestant::ALL
-            .map(|contestant| Row {
-                contestant,
-                figures: match contestant {
-                    Contestant::Creds => self.creds.clone().map(|()| Figures::default()),
+        let mut rows: Vec<Row> = Candidate::ALL
+            .map(|candidate| Row {
+                candidate,
+                figures: match candidate {
+                    Candidate::Creds => self.creds.clone().map(|()| Figures::default()),
                     _ => Ok(Figures::default()),
                 },
             })
@@ -116,49 +116,49 @@ impl Stage {
         for _ in 0..rounds {
             for row in &mut rows {
                 if let Ok(figures) = &mut row.figures {
-                    self.run(row.contestant, Probe::Wall, figures)?;
+                    self.run(row.candidate, Probe::Wall, figures)?;
                 }
             }
         }
         for row in &mut rows {
             if let Ok(figures) = &mut row.figures {
                 for probe in [Probe::Peak, Probe::Calls, Probe::Instructions] {
-                    self.run(row.contestant, probe, figures)?;
+                    self.run(row.candidate, probe, figures)?;
                 }
             }
         }
         Ok(rows)
     }
 
-    /// One boot of one contestant: the TPM restarted in the state that it was provisioned in.
-    fn run(&self, contestant: Contestant, probe: Probe, figures: &mut Figures) -> Result<()> {
-        let Machine { tpm, cell, .. } = &self.machine;
-        tpm.restore(if contestant.wants_no_owner() { &self.unowned } else { &self.provisioned });
+    /// One boot of one candidate: the TPM restarted in the state that it was provisioned in.
+    fn run(&self, candidate: Candidate, probe: Probe, figures: &mut Figures) -> Result<()> {
+        let Machine { tpm, sandbox, .. } = &self.machine;
+        tpm.restore(if candidate.wants_no_owner() { &self.unowned } else { &self.provisioned });
         tpm.boot();
         tpm.extend_pcr7(&Boot::Production.event());
         let wire = tpm.tools().wire();
-        if contestant == Contestant::Tools {
+        if candidate == Candidate::Tools {
             manage_resources(wire, tpm);
         }
         wire.take();
-        let run = cell.run(&probe.script(contestant.command()));
+        let run = sandbox.run(&probe.script(candidate.command()));
         let record = wire.take();
         wire.be_honest();
-        ensure!(run.announced, "{} failed:\n{}{}", contestant.name(), run.stdout, run.stderr);
+        ensure!(run.announced, "{} failed:\n{}{}", candidate.name(), run.stdout, run.stderr);
         probe
-            .read(&run, &cell.dir(), record, figures)
-            .with_context(|| format!("cannot measure {} ({probe:?})", contestant.name()))
+            .read(&run, &sandbox.dir(), record, figures)
+            .with_context(|| format!("cannot measure {} ({probe:?})", candidate.name()))
     }
 }
 
 /// Makes a credential, or says why that cannot be: systemd has its own mind about which TPM is one.
-fn bind_creds(cell: &Cell) -> Result<(), String> {
+fn bind_creds(sandbox: &Sandbox) -> Result<(), String> {
     if sh::find("systemd-creds").is_none() {
         return Err("systemd-creds is not installed".into());
     }
     let options = "--with-key=tpm2 --tpm2-pcrs=7 --name=passphrase";
-    let run = cell.run(&format!(
-        r#"systemd-creds encrypt {options} --tpm2-device="$TPM2TOOLS_TCTI" /cell/passphrase /cell/passphrase.creds"#
+    let run = sandbox.run(&format!(
+        r#"systemd-creds encrypt {options} --tpm2-device="$TPM2TOOLS_TCTI" /sandbox/passphrase /sandbox/passphrase.creds"#
     ));
     if run.announced {
         return Ok(());

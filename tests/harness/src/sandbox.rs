@@ -23,18 +23,18 @@ use std::{
 use tempfile::TempDir;
 
 /// Builds the machine's root file system and steps into it.
-const MACHINE: &str = include_str!("machine.sh");
+const MACHINE: &str = include_str!("sandbox.sh");
 /// A script that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(180);
+const TIMEOUT: Duration = Duration::from_secs(180);
 
 /// A machine made of namespaces: the file system of the real one, but
 /// mounts, processes, System V IPC and keyrings of its own. A script in it has
 /// every capability (reboot(2) ends the machine and nothing else).
 ///
 /// Its `/dev`, `/run` and `/priv` are new with each boot, and so are its user
-/// keyring and `/sys/class/block`, which is empty; `/cell` is [`Self::dir`], and stays.
+/// keyring and `/sys/class/block`, which is empty; `/sandbox` is [`Self::dir`], and stays.
 #[derive(Debug)]
-pub struct Cell {
+pub struct Sandbox {
     dir: TempDir,
     uid: u32,
     /// Holds the uid against every other test while it lives.
@@ -42,12 +42,12 @@ pub struct Cell {
     variables: Vec<(OsString, OsString)>,
 }
 
-/// How a boot of a [`Cell`] ended.
+/// How a boot of a [`Sandbox`] ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// The script ended, with this status.
     Exit(i32),
-    /// Somebody called reboot(2).
+    /// A process called reboot(2).
     PoweredOff,
     /// Killed by another signal.
     Killed(i32),
@@ -55,7 +55,7 @@ pub enum End {
     Hung,
 }
 
-/// What a boot of a [`Cell`] left behind.
+/// What a boot of a [`Sandbox`] left behind.
 #[derive(Clone, Debug)]
 pub struct Run {
     /// How it ended.
@@ -72,24 +72,24 @@ pub struct Run {
     pub console: String,
 }
 
-impl Cell {
+impl Sandbox {
     /// A new machine, switched off.
     #[must_use]
     pub fn new() -> Self {
-        let dir = TempDir::with_prefix("cell-").expect("a temporary directory");
+        let dir = TempDir::with_prefix("sandbox-").expect("a temporary directory");
         let (uid, claim) = claim_uid();
-        fs::create_dir(dir.path().join("cell")).expect("a writable directory");
+        fs::create_dir(dir.path().join("sandbox")).expect("a writable directory");
         if Uid::effective().is_root() {
-            chown(&dir.path().join("cell"), Some(uid.into()), Some(uid.into())).expect("root may chown");
+            chown(&dir.path().join("sandbox"), Some(uid.into()), Some(uid.into())).expect("root may chown");
         }
-        fs::write(dir.path().join("machine.sh"), MACHINE).expect("a writable directory");
+        fs::write(dir.path().join("sandbox.sh"), MACHINE).expect("a writable directory");
         Self { dir, uid, _claim: claim, variables: Vec::new() }
     }
 
-    /// The directory that is `/cell` inside.
+    /// The directory that is `/sandbox` inside.
     #[must_use]
     pub fn dir(&self) -> std::path::PathBuf {
-        self.dir.path().join("cell")
+        self.dir.path().join("sandbox")
     }
 
     /// The uid of everything that runs in it.
@@ -129,8 +129,8 @@ impl Cell {
         for file in ["console", "kmsg"] {
             fs::write(self.dir.path().join(file), "").expect("a writable directory");
         }
-        let prelude = "set -eu\nkeyctl new_session cell >/dev/null\nkeyctl clear @u\nkeyctl link @u @s\n";
-        let script = format!("{prelude}{script}\nkeyctl clear @u\necho done >/cell/announced\n");
+        let prelude = "set -eu\nkeyctl new_session sandbox >/dev/null\nkeyctl clear @u\nkeyctl link @u @s\n";
+        let script = format!("{prelude}{script}\nkeyctl clear @u\necho done >/sandbox/announced\n");
         fs::write(self.dir().join("script"), script).expect("a writable directory");
         self.command().stdin(stdin).spawn().expect("unshare is installed (Debian: util-linux)")
     }
@@ -144,11 +144,11 @@ impl Cell {
             // A user namespace has keyrings of its own, whatever the uid.
             command.args(["--mount", "--user", "--map-root-user"]);
         }
-        command.arg("bash").arg(self.dir.path().join("machine.sh")).arg(self.dir.path());
+        command.arg("bash").arg(self.dir.path().join("sandbox.sh")).arg(self.dir.path());
         command.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-        command.env("LC_ALL", "C").env("CELL_CAPABILITIES", capabilities());
+        command.env("LC_ALL", "C").env("SANDBOX_CAPABILITIES", capabilities());
         if Uid::effective().is_root() {
-            command.env("CELL_UID", self.uid.to_string());
+            command.env("SANDBOX_UID", self.uid.to_string());
         }
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -156,7 +156,7 @@ impl Cell {
     }
 }
 
-impl Default for Cell {
+impl Default for Sandbox {
     fn default() -> Self {
         Self::new()
     }
@@ -194,7 +194,7 @@ fn wait(child: &mut Child) -> Option<ExitStatus> {
     let pid = Pid::from_raw(i32::try_from(child.id()).expect("a process id"));
     let (ended, watch) = channel::<()>();
     let watchdog = thread::spawn(move || {
-        let hung = watch.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout);
+        let hung = watch.recv_timeout(TIMEOUT) == Err(RecvTimeoutError::Timeout);
         if hung {
             // Its child, the machine's init, dies with it.
             let _ = kill(pid, Signal::SIGKILL);

@@ -1,9 +1,9 @@
-//! What to look for where no secret may be.
+//! Searches for secrets where none may be.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// Bytes of the least piece of a secret that counts. Who has eight has most of what he needs; and by chance eight of a
-/// secret's bytes do not turn up anywhere.
+/// The smallest piece of a secret that counts, in bytes. Eight bytes are a serious leak; and they do not turn up by
+/// chance.
 const PIECE: usize = 8;
 
 /// The name of a secret, and the piece of it.
@@ -11,16 +11,16 @@ type Piece = (String, Vec<u8>);
 
 /// Every piece of eight bytes of every secret, wherever it begins, as it is, as hex digits of both cases, and in base64.
 ///
-/// The whole of a secret need not be looked for besides: it has its pieces in it. What everybody may see must be no part
+/// The whole of a secret need not be looked for besides: it has its pieces in it. Public text must not be part
 /// of what is added: not the prefix that all passphrases have, nor what PEM and DER have around a private number.
 #[derive(Clone, Debug, Default)]
-pub struct Needles {
+pub struct SecretSearch {
     secrets: BTreeMap<String, HashSet<Vec<u8>>>,
     /// By how long they are and what they are; then whose piece it is.
     needles: BTreeMap<usize, HashMap<Vec<u8>, Piece>>,
 }
 
-impl Needles {
+impl SecretSearch {
     /// Nothing yet.
     #[must_use]
     pub fn new() -> Self {
@@ -79,8 +79,8 @@ mod tests {
 
     const SECRET: &[u8] = b"\xfb\xff\x00 a secret of thirty bytes\x01";
 
-    fn needles() -> Needles {
-        let mut needles = Needles::new();
+    fn needles() -> SecretSearch {
+        let mut needles = SecretSearch::new();
         needles.add("it", SECRET);
         needles
     }

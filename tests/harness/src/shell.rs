@@ -1,6 +1,6 @@
-//! A machine that stays on, for those who run thousands of programs in it.
+//! A sandbox that stays on, for tests that run thousands of programs in it.
 
-use crate::cell::Cell;
+use crate::sandbox::Sandbox;
 use std::{
     io::{BufRead, BufReader, Write},
     process::{Child, ChildStdin, Stdio},
@@ -10,9 +10,9 @@ use std::{
 };
 
 /// A job that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(180);
+const TIMEOUT: Duration = Duration::from_secs(180);
 
-/// Reads jobs, each ended by a NUL, and says of each what it said, how it ended, and NUL.
+/// Reads jobs, each ended by a NUL, and prints the output of each, its exit status, and NUL.
 const LOOP: &str = r#"
 set +e
 while IFS= read -r -d '' job; do
@@ -21,23 +21,23 @@ while IFS= read -r -d '' job; do
 done
 "#;
 
-/// A [`Cell`] that has been booted, and runs one script after the other: a boot costs more than what most of them do.
+/// A [`Sandbox`] that has been booted, and runs one script after the other: a boot costs more than what most of them do.
 ///
 /// The scripts have a shell of their own, and everything else in common: what one of them leaves in the keyring, in
 /// files or mounts, the next one finds.
 #[derive(Debug)]
-pub struct Live {
+pub struct Shell {
     child: Child,
     jobs: Option<ChildStdin>,
     answers: Receiver<String>,
-    _cell: Cell,
+    _cell: Sandbox,
 }
 
-impl Live {
+impl Shell {
     /// Boots it. The functions are there for all scripts.
     #[must_use]
-    pub fn boot(cell: Cell, functions: &str) -> Self {
-        let mut child = cell.boot(&format!("{functions}\n{LOOP}"), Stdio::piped());
+    pub fn boot(sandbox: Sandbox, functions: &str) -> Self {
+        let mut child = sandbox.boot(&format!("{functions}\n{LOOP}"), Stdio::piped());
         let (jobs, stdout) = (child.stdin.take(), child.stdout.take().expect("it is piped"));
         let (said, answers) = channel();
         thread::spawn(move || {
@@ -46,7 +46,7 @@ impl Live {
                 let _ = said.send(String::from_utf8_lossy(&answer).into_owned());
             }
         });
-        Self { child, jobs, answers, _cell: cell }
+        Self { child, jobs, answers, _cell: sandbox }
     }
 
     /// Runs a script, and returns what it said, to standard output and standard error. `job STATUS` is the last line.
@@ -57,11 +57,11 @@ impl Live {
     pub fn run(&mut self, script: &str) -> String {
         let jobs = self.jobs.as_mut().expect("it is on");
         jobs.write_all(&[script.as_bytes(), &[0]].concat()).expect("the machine is on");
-        self.answers.recv_timeout(PATIENCE).expect("the script ends")
+        self.answers.recv_timeout(TIMEOUT).expect("the script ends")
     }
 }
 
-impl Drop for Live {
+impl Drop for Shell {
     fn drop(&mut self) {
         drop(self.jobs.take());
         let _ = self.child.wait();

@@ -16,7 +16,7 @@ use std::{
 
 /// What a process was at one moment.
 #[derive(Clone, Debug, Default)]
-pub struct Remains {
+pub struct Snapshot {
     /// Its writable memory, by mapping.
     pub memory: Vec<(String, Vec<u8>)>,
     /// Which of it may be swapped out.
@@ -29,7 +29,7 @@ pub struct Remains {
     pub environ: Vec<u8>,
 }
 
-impl Remains {
+impl Snapshot {
     /// What a process is that waits, as one does for its TPM.
     #[must_use]
     pub fn of(pid: i32) -> Self {
@@ -39,9 +39,9 @@ impl Remains {
 
 /// Follows one process to its end.
 #[derive(Debug)]
-pub struct Witness(JoinHandle<Vec<(Option<i64>, Remains)>>);
+pub struct MemoryProbe(JoinHandle<Vec<(Option<i64>, Snapshot)>>);
 
-impl Witness {
+impl MemoryProbe {
     /// Attaches to a running process. Returns when it is attached.
     #[must_use]
     pub fn attach(pid: i32) -> Self {
@@ -59,19 +59,19 @@ impl Witness {
 
     /// Waits for the process' end.
     #[must_use]
-    pub fn remains(self) -> Remains {
+    pub fn remains(self) -> Snapshot {
         self.all().pop().expect("it has ended").1
     }
 
     /// Waits for the process' end; what was seen before each system call, and at the end.
     #[must_use]
-    pub fn all(self) -> Vec<(Option<i64>, Remains)> {
-        self.0.join().expect("the witness lives")
+    pub fn all(self) -> Vec<(Option<i64>, Snapshot)> {
+        self.0.join().expect("the memory_probe lives")
     }
 }
 
 /// ptrace(2) is bound to a thread: all of it happens here.
-fn follow(pid: Pid, calls: &[i64], attached: &Sender<()>) -> Vec<(Option<i64>, Remains)> {
+fn follow(pid: Pid, calls: &[i64], attached: &Sender<()>) -> Vec<(Option<i64>, Snapshot)> {
     let options = ptrace::Options::PTRACE_O_TRACEEXIT | ptrace::Options::PTRACE_O_TRACESYSGOOD;
     ptrace::seize(pid, options).expect("CAP_SYS_PTRACE");
     if !calls.is_empty() {
@@ -105,11 +105,11 @@ fn entered(pid: Pid, calls: &[i64]) -> Option<i64> {
     (regs.rax.cast_signed() == -38 && calls.contains(&call)).then_some(call)
 }
 
-fn look(pid: Pid) -> Remains {
+fn look(pid: Pid) -> Snapshot {
     let file = |name: &str| fs::read(format!("/proc/{pid}/{name}")).expect("a tracee's /proc is open");
     let maps = String::from_utf8_lossy(&file("maps")).into_owned();
     let memory = fs::File::open(format!("/proc/{pid}/mem")).expect("a tracee's memory is open");
-    let mut remains = Remains {
+    let mut remains = Snapshot {
         limits: String::from_utf8_lossy(&file("limits")).into_owned(),
         cmdline: file("cmdline"),
         environ: file("environ"),

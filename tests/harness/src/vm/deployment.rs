@@ -1,4 +1,4 @@
-//! A keyset, and what its machines boot with: all of it made by `trust`.
+//! A keyset, and the images and variables of its machines: all of it made by `trust`.
 
 use super::{Initrd, Vm, empty_variables, shim_with};
 use crate::{Home, assets, assets::Kernel, run, trust_initrd};
@@ -11,13 +11,13 @@ use tempfile::TempDir;
 /// What the kernel of every guest is told: where its consoles are, that a panic is the end, and not to panic because
 /// the timer is late, as it is under emulation on a busy machine.
 pub const CMDLINE: &str = "console=tty0 console=ttyS0 quiet panic=-1 no_timer_check";
-/// What the signed command line of an image that opens volumes has beside that, and how it ends: nobody resumes another
-/// system, and what is appended arrives at Trust.
+/// What the signed command line of an image that opens volumes has beside that: no other system can be resumed, and
+/// whatever is appended is passed to Trust.
 pub const SIGNED: &str = "noresume rdinit=/usr/bin/trust -- init --end";
 /// The keys that sign images.
 const SIGNERS: [&str; 3] = ["uki-production", "uki-limited", "uki-tpm"];
 
-/// Who checks the image.
+/// What verifies the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chain {
     /// The firmware.
@@ -28,24 +28,24 @@ pub enum Chain {
 
 /// A home directory with keyset `k`, whose policies know both chains, and a place for images.
 #[derive(Debug)]
-pub struct Fleet {
+pub struct Deployment {
     home: Home,
     dir: TempDir,
     /// As an argument.
     shim: String,
 }
 
-impl Fleet {
+impl Deployment {
     /// A new one.
     #[must_use]
     pub fn new() -> Self {
-        let dir = TempDir::with_prefix("fleet-").expect("a temporary directory");
+        let dir = TempDir::with_prefix("deployment-").expect("a temporary directory");
         let shim = text(&dir.path().join("shimx64.efi"));
-        let fleet = Self { home: Home::with_keyset(), dir, shim };
-        fs::write(fleet.shim(), shim_with(&fleet.vendor_db())).expect("a writable directory");
-        fleet.sign("uefi-db", &fleet.shim());
-        fleet.trust(&[&["keyset", "pcr7data", "k"], &fleet.chain(Chain::Shim)[..]].concat());
-        fleet
+        let deployment = Self { home: Home::with_keyset(), dir, shim };
+        fs::write(deployment.shim(), shim_with(&deployment.vendor_db())).expect("a writable directory");
+        deployment.sign("uefi-db", &deployment.shim());
+        deployment.trust(&[&["keyset", "pcr7data", "k"], &deployment.chain(Chain::Shim)[..]].concat());
+        deployment
     }
 
     /// Where its administrator is at home.
@@ -146,7 +146,7 @@ impl Fleet {
     }
 }
 
-impl Default for Fleet {
+impl Default for Deployment {
     fn default() -> Self {
         Self::new()
     }

@@ -12,21 +12,21 @@ use std::{
 pub const CMDLINE: &str = "console=tty0 console=ttyS0 quiet panic=-1";
 
 /// What an image is made of, in a home with keyset `k`.
-pub struct Kitchen(pub Home);
+pub struct Fixture(pub Home);
 
-impl Kitchen {
+impl Fixture {
     pub fn new() -> Self {
-        let kitchen = Self(Home::with_keyset());
+        let fixture = Self(Home::with_keyset());
         let initrd =
-            kitchen.write("initrd.img", &archive(&[("init", "#!/bin/sh\n"), ("usr/bin/trust", "of the initrd")]));
+            fixture.write("initrd.img", &archive(&[("init", "#!/bin/sh\n"), ("usr/bin/trust", "of the initrd")]));
         run("gzip", &["--keep", "--no-name", text(&initrd)]);
-        kitchen.write("os-release", b"ID=test\nVERSION_ID=7\n");
+        fixture.write("os-release", b"ID=test\nVERSION_ID=7\n");
         // Enough of a program for this architecture.
         let mut program = b"\x7fELF\x02\x01\x01".to_vec();
         program.resize(64, 0);
         program[18] = 62;
-        kitchen.write("program", &program);
-        kitchen
+        fixture.write("program", &program);
+        fixture
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -96,12 +96,12 @@ impl Kitchen {
 }
 
 /// An image of kind `production` with everything, that tests only look at, and what was said when it was built.
-pub fn sample() -> (&'static Kitchen, &'static Value) {
-    static SAMPLE: OnceLock<(Kitchen, Value)> = OnceLock::new();
-    let (kitchen, said) = SAMPLE.get_or_init(|| {
-        let kitchen = Kitchen::new();
-        kitchen.write("splash.bmp", b"BM and a picture");
-        let said = kitchen.build(
+pub fn sample() -> (&'static Fixture, &'static Value) {
+    static SAMPLE: OnceLock<(Fixture, Value)> = OnceLock::new();
+    let (fixture, said) = SAMPLE.get_or_init(|| {
+        let fixture = Fixture::new();
+        fixture.write("splash.bmp", b"BM and a picture");
+        let said = fixture.build(
             "sample.efi",
             &[
                 "--kind",
@@ -117,9 +117,9 @@ pub fn sample() -> (&'static Kitchen, &'static Value) {
                 "--with-trust=program",
             ],
         );
-        (kitchen, said)
+        (fixture, said)
     });
-    (kitchen, said)
+    (fixture, said)
 }
 
 pub fn kernel() -> PathBuf {

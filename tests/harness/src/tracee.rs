@@ -1,4 +1,4 @@
-//! A process taken over: somebody has found a way to have it make system calls.
+//! A process taken over: an attacker has found a way to make it execute system calls.
 
 use nix::{
     errno::Errno,
@@ -27,13 +27,13 @@ pub enum Outcome {
 ///
 /// All of it must happen in one thread (ptrace(2)).
 #[derive(Debug)]
-pub struct Captive {
+pub struct Tracee {
     pid: Pid,
     before: user_regs_struct,
     alive: bool,
 }
 
-impl Captive {
+impl Tracee {
     /// Attaches to a process that waits, or soon will.
     #[must_use]
     pub fn take(pid: i32) -> Self {
@@ -60,7 +60,7 @@ impl Captive {
 
     /// Has it make a call.
     pub fn call(&mut self, number: i64, arguments: [u64; 6]) -> Outcome {
-        assert!(self.alive, "the dead make no calls");
+        assert!(self.alive, "a killed process makes no calls");
         let [rdi, rsi, rdx, r10, r8, r9] = arguments;
         let instruction = self.before.rip - 2;
         let rax = number.cast_unsigned();
@@ -87,7 +87,7 @@ impl Captive {
     }
 }
 
-impl Captive {
+impl Tracee {
     /// Whether the kernel will kill it for its call: it does so on the way out, and has put the registers back by then.
     fn is_doomed(&self) -> bool {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).expect("a stopped tracee");
@@ -97,7 +97,7 @@ impl Captive {
     }
 }
 
-impl Drop for Captive {
+impl Drop for Tracee {
     fn drop(&mut self) {
         if self.alive {
             // A call that the kernel would make again (ERESTARTSYS and its like) was interrupted; others had their answer.
