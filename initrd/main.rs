@@ -1,5 +1,8 @@
 //! `trust-initrd`, installed in an initrd as `trust`.
 
+#[cfg(all(target_env = "musl", not(test)))]
+mod unwind;
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
