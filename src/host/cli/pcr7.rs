@@ -68,7 +68,7 @@ fn kinds(prediction: &Prediction) -> [(Role, &[Event]); 3] {
 }
 
 /// Each event, and PCR 7 after it.
-fn with_pcr7<'a>(events: &'a [Event]) -> impl Iterator<Item = (&'a Event, Digest)> {
+fn with_pcr7(events: &[Event]) -> impl Iterator<Item = (&Event, Digest)> {
     events.iter().zip(pcr::replay(events))
 }
 

@@ -140,7 +140,7 @@ fn signer(unsigned: bool, key: Option<&str>, cert: Option<&Path>) -> Result<By> 
         _ if unsigned => Ok(By::Nobody),
         (Some(key), Some(cert)) => {
             let certificate = certificate::first(&atomic::read(cert)?).map_err(|e| e.within(in_file(cert)))?;
-            Ok(By::Other(Credentials { key: PrivateKey::open(key)?, certificate }))
+            Ok(By::Other(Box::new(Credentials { key: PrivateKey::open(key)?, certificate })))
         }
         _ => Ok(By::Keyset),
     }

@@ -7,6 +7,7 @@
 //! ```
 
 use crate::{
+    bytes::Reader,
     error::{Error, Kind, Result},
     host::{
         fs::atomic,
@@ -61,7 +62,7 @@ pub fn program(given: Option<&Path>, machine: u16) -> Result<Vec<u8>> {
         if given.is_some() { e } else { e.remedy("name the program for the initrd: --with-trust=FILE") }
     })?;
     // e_machine (System V ABI, ELF header).
-    let found = bytes.get(18..20).and_then(|bytes| bytes.try_into().ok()).map(u16::from_le_bytes);
+    let found = bytes.get(18..).and_then(|rest| Reader::new(rest).le16());
     let why = match elf_machine(machine) {
         _ if !bytes.starts_with(b"\x7fELF") => "it is no program",
         Some(wanted) if found != Some(wanted) => "it is for another architecture than the kernel",

@@ -57,7 +57,7 @@ pub enum By {
     /// The keyset's key for images of this kind.
     Keyset,
     /// Another key.
-    Other(Credentials),
+    Other(Box<Credentials>),
     /// Nobody yet.
     Nobody,
 }
@@ -93,7 +93,7 @@ impl Recipe {
         let keysets;
         let signer = match &self.signer {
             By::Nobody => None,
-            By::Other(credentials) => Some(credentials),
+            By::Other(credentials) => Some(&**credentials),
             By::Keyset => {
                 keysets = self.credentials()?;
                 Some(&keysets)

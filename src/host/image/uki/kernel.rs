@@ -1,10 +1,11 @@
 //! Linux kernels that a firmware can start: what they say of themselves.
 
 use crate::{
+    bytes::Reader,
     error::{Error, Kind, Result},
     host::{
         fs::data::{Data, PIECE},
-        image::pe::Image,
+        image::{cpio::Compression, pe::Image},
     },
 };
 
@@ -30,9 +31,7 @@ pub fn parse<'a>(kernel: impl Into<Data<'a>>) -> Result<Image<'a>> {
             return e;
         }
         let bytes = kernel.first(6).read().unwrap_or_default();
-        let compressed =
-            [&b"\x1f\x8b"[..], b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0"].iter().any(|magic| bytes.starts_with(magic));
-        let remedy = if compressed { "decompress it: a firmware cannot" } else { REMEDY };
+        let remedy = if Compression::of(&bytes).is_some() { "decompress it: a firmware cannot" } else { REMEDY };
         Error::new(Kind::Corrupt, "use the kernel", e.cause()).remedy(remedy)
     })
 }
@@ -55,8 +54,8 @@ pub fn release<'a>(kernel: impl Into<Data<'a>>) -> Result<Option<String>> {
 fn from_setup_header(kernel: &[u8]) -> Option<String> {
     let (_, header) = kernel.split_at_checked(HEADER_MAGIC)?;
     header.starts_with(b"HdrS").then_some(())?;
-    let offset: [u8; 2] = kernel.get(KERNEL_VERSION..KERNEL_VERSION + 2)?.try_into().ok()?;
-    first_word(kernel.get(BOOT_SECTOR + usize::from(u16::from_le_bytes(offset))..)?)
+    let offset = Reader::new(kernel.get(KERNEL_VERSION..)?).le16()?;
+    first_word(kernel.get(BOOT_SECTOR + usize::from(offset)..)?)
 }
 
 fn from_banner(kernel: Data<'_>) -> Result<Option<String>> {
