@@ -3,9 +3,6 @@
 use super::variable::{MAX_NAME, VariableData};
 use crate::{digest::Digest, foreign, x509};
 
-/// `TPM_ALG_SHA256`.
-pub const SHA256: u16 = 0x000b;
-
 /// The type of an event (TCG PC Client Platform Firmware Profile 1.06, section 10.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventType(pub u32);
@@ -128,7 +125,7 @@ impl Event {
     #[must_use]
     pub fn measured(pcr: u32, kind: EventType, data: Vec<u8>) -> Self {
         let digest = crate::digest::hash(&[&data]);
-        Self { pcr, kind, digest, digests: vec![(SHA256, digest.to_vec())], data }
+        Self { pcr, kind, digest, digests: vec![(crate::tpm2::constants::alg::SHA256, digest.to_vec())], data }
     }
 }
 

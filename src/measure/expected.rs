@@ -6,7 +6,7 @@ use crate::digest::hex;
 
 /// One event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Expected<'a> {
+pub struct ExpectedEvent<'a> {
     /// What it is about, as [`super::event::Event::name`] says it, with `_` for spaces.
     pub name: &'a str,
     /// The digest in the sha256 bank, in hexadecimal.
@@ -15,7 +15,7 @@ pub struct Expected<'a> {
     pub signer: &'a str,
 }
 
-impl Expected<'_> {
+impl ExpectedEvent<'_> {
     /// Whether this event has the digest.
     #[must_use]
     pub fn is<D>(&self, event: &Event<D>) -> bool {
@@ -25,11 +25,11 @@ impl Expected<'_> {
 
 /// Reads the list. What is no such line is left out.
 #[must_use]
-pub fn parse(list: &str) -> Vec<Expected<'_>> {
+pub fn parse(list: &str) -> Vec<ExpectedEvent<'_>> {
     list.lines()
         .filter_map(|line| {
             let mut words = line.splitn(3, ' ');
-            Some(Expected { name: words.next()?, digest: words.next()?, signer: words.next().unwrap_or_default() })
+            Some(ExpectedEvent { name: words.next()?, digest: words.next()?, signer: words.next().unwrap_or_default() })
         })
         .collect()
 }

@@ -2,7 +2,7 @@
 
 use super::{
     event::{Event, EventType},
-    expected::{self, Expected},
+    expected::{self, ExpectedEvent},
     log,
     variable::VariableData,
 };
@@ -40,16 +40,16 @@ pub fn explain(log: &[u8], lists: &[String]) -> String {
 }
 
 /// How many events are as expected.
-fn alike(events: &[Event<&[u8]>], list: &[Expected<'_>]) -> usize {
-    let same = |(event, expected): &(&Event<&[u8]>, &Expected<'_>)| expected.is(event);
+fn alike(events: &[Event<&[u8]>], list: &[ExpectedEvent<'_>]) -> usize {
+    let same = |(event, expected): &(&Event<&[u8]>, &ExpectedEvent<'_>)| expected.is(event);
     events.iter().zip(list).take_while(same).count()
 }
 
 /// What the first difference means, which is at `at`.
-fn difference(events: &[Event<&[u8]>], list: &[Expected<'_>], at: usize) -> String {
+fn difference(events: &[Event<&[u8]>], list: &[ExpectedEvent<'_>], at: usize) -> String {
     let expected = list.get(at);
     let Some(event) = events.get(at) else {
-        let missing = |expected: &Expected<'_>| {
+        let missing = |expected: &ExpectedEvent<'_>| {
             format!(
                 "the firmware has measured no {}; start the image with the boot loader that it was made for",
                 expected.name
@@ -61,7 +61,7 @@ fn difference(events: &[Event<&[u8]>], list: &[Expected<'_>], at: usize) -> Stri
         return fault;
     }
     let (name, signer) = (event.name(), event.signer());
-    let comes_later = |expected: &Expected<'_>| events.iter().skip(at).any(|event| expected.is(event));
+    let comes_later = |expected: &ExpectedEvent<'_>| events.iter().skip(at).any(|event| expected.is(event));
     let Some(expected) = expected else {
         let twice =
             at.checked_sub(1).and_then(|before| events.get(before)).is_some_and(|before| before.digest == event.digest);

@@ -1,14 +1,15 @@
 //! The firmware's event log (TCG PC Client Platform Firmware Profile 1.06, section 10), in both of its formats: with
 //! digests of several algorithms, or with SHA-1 digests alone.
 
-use super::event::{Event, EventType, SHA256};
+use super::event::{Event, EventType};
 use crate::{
     bytes::Reader,
     digest::{Digest, hash},
+    tpm2::constants::alg,
 };
 
-/// `TPM_ALG_SHA1`, and the size of its digests.
-const SHA1: Algorithm = (0x0004, 20);
+/// SHA-1.
+const SHA1: Algorithm = (alg::SHA1, 20);
 /// What the data of the first entry begins with, in a log with digests of several algorithms.
 const SPEC_ID: &[u8] = b"Spec ID Event03\0";
 /// More algorithms than TPMs have banks.
@@ -112,7 +113,7 @@ impl Digests {
     /// Reads that of an algorithm.
     fn read(&mut self, fields: &mut Reader<'_>, (algorithm, size): Algorithm) -> Option<()> {
         let digest = fields.take(size)?;
-        if algorithm == SHA256 {
+        if algorithm == alg::SHA256 {
             self.sha256 = Some(digest.try_into().ok()?);
         }
         #[cfg(feature = "host")]

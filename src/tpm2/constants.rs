@@ -3,6 +3,7 @@
 /// `TPM_ALG_ID`.
 pub mod alg {
     pub const RSA: u16 = 0x0001;
+    pub const SHA1: u16 = 0x0004;
     pub const AES: u16 = 0x0006;
     pub const SHA256: u16 = 0x000b;
     pub const NULL: u16 = 0x0010;

@@ -12,7 +12,7 @@ use crate::{
             interrupt,
         },
         image::{
-            authenticode::{self, Report, Signature, Signer, Verdict},
+            authenticode::{self, ImageReport, SignatureReport, Signer, Verdict},
             pe::Image,
         },
         pki::{
@@ -191,7 +191,7 @@ impl VerifyEfi {
 }
 
 /// For whoever looks.
-fn show(file: &Path, report: &Report) -> Result<()> {
+fn show(file: &Path, report: &ImageReport) -> Result<()> {
     let verdict = |good| if good { (Tone::Good, "accepted") } else { (Tone::Bad, "refused") };
     let (tone, word) = verdict(report.is_accepted());
     let flaw = report.flaw.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
@@ -210,7 +210,7 @@ fn show(file: &Path, report: &Report) -> Result<()> {
     Ok(())
 }
 
-fn details(signature: &Signature) -> Vec<(&'static str, String)> {
+fn details(signature: &SignatureReport) -> Vec<(&'static str, String)> {
     let mut details = Vec::new();
     let (signer, issuer) = (signature.signer.clone(), signature.issuer.clone());
     details.extend(signer.map(|name| ("signer", name)));
@@ -247,7 +247,7 @@ struct JsonSignature<'a> {
 }
 
 impl<'a> Json<'a> {
-    fn of(file: &Path, report: &'a Report) -> Self {
+    fn of(file: &Path, report: &'a ImageReport) -> Self {
         Self {
             file: file.display().to_string(),
             accepted: report.is_accepted(),
@@ -259,7 +259,7 @@ impl<'a> Json<'a> {
 }
 
 impl<'a> JsonSignature<'a> {
-    fn of(signature: &'a Signature) -> Self {
+    fn of(signature: &'a SignatureReport) -> Self {
         let (reason, chain) = match &signature.verdict {
             Verdict::Accepted(path) => (None, path.as_slice()),
             Verdict::Refused(why) => (Some(why.as_str()), &[][..]),

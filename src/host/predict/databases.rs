@@ -6,7 +6,7 @@ use crate::{
     host::{
         keyset::{Keyset, Role},
         uefi::{
-            signature_list::{self, Signature, SignatureList, X509},
+            signature_list::{self, SignatureData, SignatureList, X509},
             variable::{DB, DBX, KEK, PK, Variable},
         },
     },
@@ -85,7 +85,7 @@ pub fn vendor_db(keyset: &Keyset) -> Result<Vec<SignatureList>> {
 
 /// The first entry that holds a certificate: what is measured when an image was verified with it.
 #[must_use]
-pub fn entry_of<'a>(lists: &'a [SignatureList], certificate: &[u8]) -> Option<&'a Signature> {
+pub fn entry_of<'a>(lists: &'a [SignatureList], certificate: &[u8]) -> Option<&'a SignatureData> {
     let certificates = lists.iter().filter(|list| list.kind == X509).flat_map(|list| &list.signatures);
     certificates.into_iter().find(|entry| entry.data == certificate)
 }

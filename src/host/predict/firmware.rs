@@ -23,11 +23,11 @@ const DRIVER_CONFIG: EventType = EventType::EFI_VARIABLE_DRIVER_CONFIG;
 /// The variables of which a keyset's machines say what is in them.
 const VARIABLES: [Variable<'_>; 5] = [SECURE_BOOT, PK, KEK, DB, DBX];
 
-/// A firmware's events in PCR 7, with places for what depends on the keyset and on the image.
+/// A firmware's events in PCR 7, with slots for what depends on the keyset and on the image.
 #[derive(Clone, Debug)]
 pub struct Firmware {
     /// In their order.
-    pub places: Vec<Place>,
+    pub slots: Vec<Slot>,
     /// The databases as they are logged; without a log there are none.
     logged: Option<Databases>,
     /// What is odd about the log, for the owner to know.
@@ -36,7 +36,7 @@ pub struct Firmware {
 
 /// What stands in one place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Slot {
     /// `SecureBoot`, or one of the databases.
     Variable(Variable<'static>),
     /// What the image was verified with that the firmware starts.
@@ -50,12 +50,8 @@ impl Firmware {
     #[must_use]
     pub fn edk2() -> Self {
         let separator = Event::measured(7, EventType::SEPARATOR, vec![0; 4]);
-        let variables = VARIABLES.into_iter().map(Place::Variable);
-        Self {
-            places: variables.chain([Place::Own(separator), Place::Image]).collect(),
-            logged: None,
-            doubts: Vec::new(),
-        }
+        let variables = VARIABLES.into_iter().map(Slot::Variable);
+        Self { slots: variables.chain([Slot::Own(separator), Slot::Image]).collect(), logged: None, doubts: Vec::new() }
     }
 
     /// The firmware that has written this log, as the kernel shows it (`binary_bios_measurements`): in any boot of the
@@ -77,20 +73,20 @@ impl Firmware {
         let is_firmware = |event: &&Event<&[u8]>| event.kind != AUTHORITY || event.name() == DB.name;
         let events: Vec<_> = all.iter().take_while(is_firmware).collect();
         let image = events.iter().rev().find(|event| event.kind == AUTHORITY).map(|event| event.digest);
-        let mut places: Vec<_> = events
+        let mut slots: Vec<_> = events
             .iter()
             .map(|event| {
                 let name = event.name();
                 let variable = VARIABLES.into_iter().find(|variable| variable.name == name);
                 match variable.filter(|_| event.kind == DRIVER_CONFIG) {
-                    Some(variable) => Place::Variable(variable),
-                    None if event.kind == AUTHORITY && Some(event.digest) == image => Place::Image,
-                    None => Place::Own(Event::clone(event).into_owned()),
+                    Some(variable) => Slot::Variable(variable),
+                    None if event.kind == AUTHORITY && Some(event.digest) == image => Slot::Image,
+                    None => Slot::Own(Event::clone(event).into_owned()),
                 }
             })
             .collect();
         if image.is_none() {
-            places.push(Place::Image);
+            slots.push(Slot::Image);
         }
         let contents = |variable: Variable<'_>| {
             let config = events.iter().filter(|event| event.kind == DRIVER_CONFIG);
@@ -101,7 +97,7 @@ impl Firmware {
         };
         let logged = Databases { pk: contents(PK)?, kek: contents(KEK)?, db: contents(DB)?, dbx: contents(DBX)? };
         let doubts = events.iter().filter_map(|event| explain::fault(event)).collect();
-        Ok(Self { places, logged: Some(logged), doubts })
+        Ok(Self { slots, logged: Some(logged), doubts })
     }
 
     /// Whether it is known from an event log.

@@ -26,7 +26,7 @@ use crate::{
     },
     policy::boot_kind::BootKind,
 };
-use firmware::Place;
+use firmware::Slot;
 use profile::Machine;
 
 /// What the boots of a keyset's three kinds of images measure into PCR 7.
@@ -87,16 +87,16 @@ pub fn pcr7(keyset: &Keyset, machine: &Machine) -> Result<Prediction> {
             )
         })?;
         let mut events = Vec::new();
-        for place in &machine.firmware.places {
+        for place in &machine.firmware.slots {
             match place {
-                Place::Variable(known) => {
+                Slot::Variable(known) => {
                     // What is not a database is SecureBoot.
                     let lists = databases.of_variable(*known).map(signature_list::to_bytes).transpose()?;
                     events.push(driver_config(*known, &lists.unwrap_or_else(|| vec![1])));
                 }
-                Place::Image => events.push(authority(variable, &entry)),
-                Place::Own(event) if firmware::stays(event, &databases.db) => events.push(event.clone()),
-                Place::Own(_) => {}
+                Slot::Image => events.push(authority(variable, &entry)),
+                Slot::Own(event) if firmware::stays(event, &databases.db) => events.push(event.clone()),
+                Slot::Own(_) => {}
             }
         }
         if let Some(shim) = &shim {

@@ -26,20 +26,20 @@ use crate::{
         },
         pki::certificate,
         uefi::{
-            signature_list::{self, Signature, SignatureList, X509},
+            signature_list::{self, SignatureData, SignatureList, X509},
             variable::{DB, SECURITY_DATABASE, SHIM_LOCK, Variable},
         },
     },
 };
 
 /// The first version whose measurements are known.
-const OLDEST: Version = Version(15, 6);
+const OLDEST: ShimVersion = ShimVersion(15, 6);
 /// From here on there is a section `.sbatlevel`.
-const WITH_SBAT_LEVEL: Version = Version(15, 7);
+const WITH_SBAT_LEVEL: ShimVersion = ShimVersion(15, 7);
 /// From here on `MokListTrusted` is not measured.
-const WITHOUT_MOK_LIST_TRUSTED: Version = Version(15, 8);
+const WITHOUT_MOK_LIST_TRUSTED: ShimVersion = ShimVersion(15, 8);
 /// From here on `MokListRT` is asked before the certificate built in.
-const WITH_MOK_LIST_RT: Version = Version(15, 7);
+const WITH_MOK_LIST_RT: ShimVersion = ShimVersion(15, 7);
 /// What stands before the version in every shim.
 const VERSION_MARK: &[u8] = b"UEFI SHIM\n$Version: ";
 /// Bytes of an entry of a COFF symbol table.
@@ -73,7 +73,7 @@ pub enum Vendor {
 
 /// Major and minor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Version(u32, u32);
+struct ShimVersion(u32, u32);
 
 impl Shim {
     /// Reads the file of a shim.
@@ -148,7 +148,7 @@ impl Shim {
             }
             Vendor::CertificateInMokList(known) => {
                 let variable = Variable { name: "MokListRT", vendor: SHIM_LOCK };
-                let entry = Signature { owner: SHIM_LOCK, data: known.clone() };
+                let entry = SignatureData { owner: SHIM_LOCK, data: known.clone() };
                 (known == certificate).then(|| (variable, entry.to_bytes()))
             }
         }
@@ -156,7 +156,7 @@ impl Shim {
 }
 
 impl Vendor {
-    fn read(authorized: &[u8], version: Version) -> Result<Self> {
+    fn read(authorized: &[u8], version: ShimVersion) -> Result<Self> {
         /// What a certificate in DER begins with: SEQUENCE.
         const SEQUENCE: u8 = 0x30;
         let Some(first) = authorized.first() else { return Ok(Self::Nobody) };
@@ -182,12 +182,12 @@ fn bad(why: &'static str) -> Error {
 }
 
 /// From `UEFI SHIM\n$Version: 16.1 $`.
-fn version(file: &[u8]) -> Option<Version> {
+fn version(file: &[u8]) -> Option<ShimVersion> {
     let mark = file.windows(VERSION_MARK.len()).position(|window| window == VERSION_MARK)?;
     let text = file.get(mark.checked_add(VERSION_MARK.len())?..)?;
     let text = text.split(|byte| !byte.is_ascii_digit() && *byte != b'.').next()?;
     let mut numbers = str::from_utf8(text).ok()?.split('.').map(|number| number.parse().ok());
-    Some(Version(numbers.next()??, numbers.next().unwrap_or(Some(0))?))
+    Some(ShimVersion(numbers.next()??, numbers.next().unwrap_or(Some(0))?))
 }
 
 /// A section by its whole name, which is in the string table where it is longer than eight bytes.

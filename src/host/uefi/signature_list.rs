@@ -31,12 +31,12 @@ pub struct SignatureList {
     /// Bytes of each signature without its owner.
     pub size: usize,
     /// The signatures.
-    pub signatures: Vec<Signature>,
+    pub signatures: Vec<SignatureData>,
 }
 
 /// `EFI_SIGNATURE_DATA`: one signature and who added it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Signature {
+pub struct SignatureData {
     /// Who added it: an administrator's choice, without meaning to the firmware.
     pub owner: Uuid,
     /// A certificate, a hash, …
@@ -48,13 +48,13 @@ impl SignatureList {
     #[must_use]
     pub fn x509(owner: Uuid, certificate: Vec<u8>) -> Self {
         let size = certificate.len();
-        Self { kind: X509, header: Vec::new(), size, signatures: vec![Signature { owner, data: certificate }] }
+        Self { kind: X509, header: Vec::new(), size, signatures: vec![SignatureData { owner, data: certificate }] }
     }
 
     /// A list of hashes.
     #[must_use]
     pub fn sha256(owner: Uuid, hashes: &[[u8; 32]]) -> Self {
-        let signatures = hashes.iter().map(|hash| Signature { owner, data: hash.to_vec() }).collect();
+        let signatures = hashes.iter().map(|hash| SignatureData { owner, data: hash.to_vec() }).collect();
         Self { kind: SHA256, header: Vec::new(), size: 32, signatures }
     }
 }
@@ -66,7 +66,7 @@ impl SignatureList {
     }
 }
 
-impl Signature {
+impl SignatureData {
     /// The `EFI_SIGNATURE_DATA` itself: owner, then data.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -140,7 +140,7 @@ fn parse_one(rest: &mut Reader<'_>) -> Option<SignatureList> {
     }
     let mut signatures = Vec::new();
     while !body.is_empty() {
-        signatures.push(Signature { owner: body.guid()?, data: body.take(size)?.to_vec() });
+        signatures.push(SignatureData { owner: body.guid()?, data: body.take(size)?.to_vec() });
     }
     Some(SignatureList { kind, header, size, signatures })
 }
@@ -198,7 +198,7 @@ mod tests {
             kind: OWNER_GUID,
             header: vec![7; 5],
             size: 2,
-            signatures: vec![Signature { owner: X509, data: vec![8, 9] }],
+            signatures: vec![SignatureData { owner: X509, data: vec![8, 9] }],
         };
         let empty = SignatureList { signatures: Vec::new(), ..SignatureList::sha256(OWNER_GUID, &[]) };
         let lists = [

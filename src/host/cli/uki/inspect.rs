@@ -48,9 +48,9 @@ impl Inspect {
         self.show(&contents, &signers)
     }
 
-    fn to_json(&self, contents: &inspect::Contents, signers: &[Signer]) -> Value {
+    fn to_json(&self, contents: &inspect::Inspection, signers: &[SignerLine]) -> Value {
         let sections = contents.sections.iter().map(
-            |inspect::Section { name, size, digest }| json!({ "name": name, "size": size, "sha256": hex(digest) }),
+            |inspect::SectionDigest { name, size, digest }| json!({ "name": name, "size": size, "sha256": hex(digest) }),
         );
         json!({
             "stub": contents.stub,
@@ -90,8 +90,8 @@ impl Inspect {
         })
     }
 
-    fn show(&self, contents: &inspect::Contents, signers: &[Signer]) -> Result<()> {
-        for inspect::Section { name, size, digest } in &contents.sections {
+    fn show(&self, contents: &inspect::Inspection, signers: &[SignerLine]) -> Result<()> {
+        for inspect::SectionDigest { name, size, digest } in &contents.sections {
             output::line(format_args!("{:<9}{size:>12}  {}", name.escape_debug().to_string(), hex(digest)))?;
         }
         let known =
@@ -165,14 +165,14 @@ impl Inspect {
 }
 
 /// Whose a signature is said to be.
-struct Signer {
+struct SignerLine {
     subject: Option<String>,
     /// Whether what was signed is the digest of this image.
     matches: bool,
 }
 
-fn signers(image: &Image<'_>) -> Result<Vec<Signer>> {
+fn signers(image: &Image<'_>) -> Result<Vec<SignerLine>> {
     const NOBODY: [&[u8]; 0] = [];
     let signatures = authenticode::verify(image.data(), &NOBODY)?.signatures.into_iter();
-    Ok(signatures.map(|found| Signer { subject: found.signer, matches: found.is_of_image }).collect())
+    Ok(signatures.map(|found| SignerLine { subject: found.signer, matches: found.is_of_image }).collect())
 }

@@ -24,4 +24,4 @@ mod verify;
 
 pub use digest::{digest, digest_and};
 pub use sign::{Signer, copy_bare, sign};
-pub use verify::{Report, Signature, Verdict, verify};
+pub use verify::{ImageReport, SignatureReport, Verdict, verify};

@@ -21,7 +21,7 @@ use std::time::SystemTime;
 
 /// What is to be said about an image.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct ImageReport {
     /// Why no signature could make this image acceptable.
     pub flaw: Option<String>,
     /// What no firmware minds, but the owner may: a checksum that is not right.
@@ -29,12 +29,12 @@ pub struct Report {
     /// Which of the certificates given were passed over.
     pub notes: Vec<String>,
     /// Each signature, in the order of the table.
-    pub signatures: Vec<Signature>,
+    pub signatures: Vec<SignatureReport>,
 }
 
 /// What is to be said about a signature, as far as it could be read.
 #[derive(Clone, Debug)]
-pub struct Signature {
+pub struct SignatureReport {
     /// The subject of the signer's certificate.
     pub signer: Option<String>,
     /// Who has issued that.
@@ -49,7 +49,7 @@ pub struct Signature {
     pub notes: Vec<String>,
 }
 
-impl Signature {
+impl SignatureReport {
     /// Notes what the search for a way to an anchor has come to.
     fn conclude(&mut self, path: Result<Vec<Link>>) {
         self.verdict = match path {
@@ -72,7 +72,7 @@ pub enum Verdict {
     Refused(String),
 }
 
-impl Report {
+impl ImageReport {
     /// Has what no firmware minds be a reason to refuse.
     pub fn be_strict(&mut self) {
         self.flaw = self.flaw.take().or_else(|| self.doubt.take());
@@ -95,7 +95,7 @@ impl Report {
         }
         Some(match self.signatures.as_slice() {
             [] => "it is not signed".to_owned(),
-            [Signature { verdict: Verdict::Refused(why), .. }] => why.clone(),
+            [SignatureReport { verdict: Verdict::Refused(why), .. }] => why.clone(),
             several => format!("none of its {} signatures is good for the certificates given", several.len()),
         })
     }
@@ -105,7 +105,7 @@ impl Report {
 ///
 /// # Errors
 /// [`Kind::Corrupt`]: no image, or no anchor that can be read; those of reading. Everything else is in the report.
-pub fn verify<'a>(image: impl Into<Data<'a>>, anchors: &[impl AsRef<[u8]>]) -> Result<Report> {
+pub fn verify<'a>(image: impl Into<Data<'a>>, anchors: &[impl AsRef<[u8]>]) -> Result<ImageReport> {
     let image = Image::parse(image)?;
     let (anchors, notes) = read_anchors(anchors)?;
     let opened: Vec<_> = image.certificates().iter().map(open).collect();
@@ -128,7 +128,7 @@ pub fn verify<'a>(image: impl Into<Data<'a>>, anchors: &[impl AsRef<[u8]>]) -> R
         signature.conclude(path);
         signature
     });
-    Ok(Report {
+    Ok(ImageReport {
         signatures: judged.collect(),
         flaw: gaps.flaw().or_else(|| flaw(&image)),
         doubt: doubt(image.headers().check_sum, sum.of_length(image.data().len())),
@@ -175,8 +175,8 @@ struct Opened<'a> {
 }
 
 /// Reads a signature; what is found out before that fails is noted.
-fn open<'a>(entry: &'a Certificate<'_>) -> (Signature, Result<Opened<'a>>) {
-    let mut signature = Signature {
+fn open<'a>(entry: &'a Certificate<'_>) -> (SignatureReport, Result<Opened<'a>>) {
+    let mut signature = SignatureReport {
         signer: None,
         issuer: None,
         digest: None,
@@ -188,7 +188,7 @@ fn open<'a>(entry: &'a Certificate<'_>) -> (Signature, Result<Opened<'a>>) {
     (signature, opened)
 }
 
-fn open_into<'a>(signature: &mut Signature, entry: &'a Certificate<'_>) -> Result<Opened<'a>> {
+fn open_into<'a>(signature: &mut SignatureReport, entry: &'a Certificate<'_>) -> Result<Opened<'a>> {
     if (entry.revision, entry.kind) != (WIN_CERT_REVISION, WIN_CERT_TYPE_PKCS) {
         let Certificate { revision, kind, .. } = entry;
         return Err(bad(format!("it is of revision {revision:#x} and kind {kind:#x}, and no Authenticode")));
@@ -223,7 +223,7 @@ fn open_into<'a>(signature: &mut Signature, entry: &'a Certificate<'_>) -> Resul
 }
 
 /// The way to an anchor.
-fn judge(signature: &Signature, opened: &Opened<'_>, anchors: &[Link]) -> Result<Vec<Link>> {
+fn judge(signature: &SignatureReport, opened: &Opened<'_>, anchors: &[Link]) -> Result<Vec<Link>> {
     let Opened { signed_data, content, embedded, signer } = opened;
     if !signature.is_of_image {
         return Err(bad("the image is not the one that was signed"));

@@ -83,7 +83,7 @@ pub(super) fn entry(initrd: &mut Stream<impl Forward>, see: &mut dyn FnMut(&Entr
         return Err(bad(at, "an archive must begin at a multiple of four bytes"));
     }
     let header = initrd.peek(HEADER).map_err(unreadable)?;
-    let Header { mode, uid, gid, size, name_size } = Header::read(header, at)?;
+    let EntryHeader { mode, uid, gid, size, name_size } = EntryHeader::read(header, at)?;
     let name = initrd.peek(HEADER + name_size).map_err(unreadable)?;
     let name = name.get(HEADER..HEADER + name_size).ok_or_else(|| cut_off(at))?;
     let name = unpadded(name).map(|name| (name == TRAILER.as_bytes(), path(name)));
@@ -117,7 +117,7 @@ fn behind_zeros(initrd: &mut Stream<impl Forward>) -> Result<bool> {
 }
 
 /// The fields of a header that matter here.
-struct Header {
+struct EntryHeader {
     mode: u32,
     uid: u32,
     gid: u32,
@@ -126,7 +126,7 @@ struct Header {
     name_size: usize,
 }
 
-impl Header {
+impl EntryHeader {
     fn read(header: &[u8], at: usize) -> Result<Self> {
         let header = header.first_chunk::<HEADER>().ok_or_else(|| cut_off(at))?;
         let fields = header.strip_prefix(MAGIC).or_else(|| header.strip_prefix(MAGIC_WITH_SUM));

@@ -37,11 +37,11 @@ pub(super) fn read_headers<'a>(bytes: &[u8], data: Data<'a>) -> Result<(Headers,
     let optional_header = file_header + size_of::<ImageFileHeader>();
     let magic: &U16<LE> = at(bytes, optional_header, "the optional header")?;
     let section_table = optional_header + usize::from(file.size_of_optional_header.get(LE));
-    let place = Place { file_header, optional_header, section_table };
+    let offsets = Offsets { file_header, optional_header, section_table };
     let machine = file.machine.get(LE).0;
     let (headers, table) = match magic.get(LE) {
-        IMAGE_NT_OPTIONAL_HDR32_MAGIC => read_optional::<ImageOptionalHeader32>(bytes, &place, machine)?,
-        IMAGE_NT_OPTIONAL_HDR64_MAGIC => read_optional::<ImageOptionalHeader64>(bytes, &place, machine)?,
+        IMAGE_NT_OPTIONAL_HDR32_MAGIC => read_optional::<ImageOptionalHeader32>(bytes, &offsets, machine)?,
+        IMAGE_NT_OPTIONAL_HDR64_MAGIC => read_optional::<ImageOptionalHeader64>(bytes, &offsets, machine)?,
         other => return Err(bad(format!("its optional header is of kind {other:#x}, neither PE32 nor PE32+"))),
     };
     let count = usize::from(file.number_of_sections.get(LE));
@@ -55,17 +55,17 @@ pub(super) fn read_headers<'a>(bytes: &[u8], data: Data<'a>) -> Result<(Headers,
 }
 
 /// Offsets of the parts of the PE header.
-struct Place {
+struct Offsets {
     file_header: usize,
     optional_header: usize,
     section_table: usize,
 }
 
-fn read_optional<H: ImageOptionalHeader>(bytes: &[u8], place: &Place, machine: u16) -> Result<(Headers, Extent)> {
-    let optional: &H = at(bytes, place.optional_header, "the optional header")?;
-    let directory = place.optional_header + size_of::<H>();
+fn read_optional<H: ImageOptionalHeader>(bytes: &[u8], offsets: &Offsets, machine: u16) -> Result<(Headers, Extent)> {
+    let optional: &H = at(bytes, offsets.optional_header, "the optional header")?;
+    let directory = offsets.optional_header + size_of::<H>();
     let entries = optional.number_of_rva_and_sizes() as usize;
-    if entries > IMAGE_NUMBEROF_DIRECTORY_ENTRIES || directory + entries * DIRECTORY_ENTRY != place.section_table {
+    if entries > IMAGE_NUMBEROF_DIRECTORY_ENTRIES || directory + entries * DIRECTORY_ENTRY != offsets.section_table {
         return Err(bad("the data directory is not as long as the headers say"));
     }
     let (section_alignment, file_alignment) = (optional.section_alignment(), optional.file_alignment());
@@ -93,9 +93,9 @@ fn read_optional<H: ImageOptionalHeader>(bytes: &[u8], place: &Place, machine: u
         size_of_image: optional.size_of_image(),
         size_of_headers: optional.size_of_headers() as usize,
         check_sum: optional.check_sum(),
-        file_header: place.file_header,
-        optional_header: place.optional_header,
-        section_table: place.section_table,
+        file_header: offsets.file_header,
+        optional_header: offsets.optional_header,
+        section_table: offsets.section_table,
         certificate_entry,
     };
     Ok((headers, table))

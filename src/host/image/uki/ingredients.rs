@@ -1,7 +1,7 @@
 //! What an image is made of: files, read and put together, not signed.
 
 use super::{
-    assemble::{self, Section},
+    assemble::{self, NewSection},
     cmdline, initrd, kernel, stub, text,
 };
 use crate::{
@@ -81,7 +81,7 @@ impl Ingredients {
             (".splash", splash.as_ref().map(|picture| vec![picture.into()])),
             (".initrd", Some(joined(initrds.iter().map(Input::data).chain([additions.into()])))),
         ];
-        let sections = sections.into_iter().filter_map(|(name, data)| Some(Section { name, data: data? }));
+        let sections = sections.into_iter().filter_map(|(name, data)| Some(NewSection { name, data: data? }));
         // What is empty says nothing.
         let sections: Vec<_> = sections.filter(|section| section.data.iter().any(|data| !data.is_empty())).collect();
         assemble::assemble(&stub, kernel, &sections, output)

@@ -21,7 +21,7 @@ const ALIGNMENT: usize = 4;
 
 /// A part of an initrd.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Section {
+pub struct WalkedPart {
     /// Where it begins.
     pub start: usize,
     /// How it is compressed.
@@ -38,7 +38,7 @@ pub struct Section {
 ///
 /// # Errors
 /// [`Kind::Corrupt`]: something that the kernel would not unpack, or more than `limit`; those of reading.
-pub fn walk<'a>(initrd: impl Into<Data<'a>>, limit: usize, see: &mut dyn FnMut(&Entry<'_>)) -> Result<Vec<Section>> {
+pub fn walk<'a>(initrd: impl Into<Data<'a>>, limit: usize, see: &mut dyn FnMut(&Entry<'_>)) -> Result<Vec<WalkedPart>> {
     let initrd = initrd.into();
     let mut sections = Vec::new();
     let mut stream = Stream::of(initrd, 0);
@@ -52,7 +52,7 @@ pub fn walk<'a>(initrd: impl Into<Data<'a>>, limit: usize, see: &mut dyn FnMut(&
         if !seen {
             stream = Stream::of(initrd, find_archive(initrd, start)?.unwrap_or(initrd.len()));
         }
-        sections.push(Section { start, compression, seen });
+        sections.push(WalkedPart { start, compression, seen });
     }
     Ok(sections)
 }

@@ -23,11 +23,11 @@ const MAX_TEXT: usize = 64 * 1024;
 
 /// What is in an image.
 #[derive(Clone, Debug)]
-pub struct Contents {
+pub struct Inspection {
     /// The version of its systemd-stub.
     pub stub: Option<String>,
     /// Its sections, in the order of their table.
-    pub sections: Vec<Section>,
+    pub sections: Vec<SectionDigest>,
     /// How many profiles it has.
     pub profiles: usize,
     /// The command line of all profiles.
@@ -42,7 +42,7 @@ pub struct Contents {
 
 /// What a section holds.
 #[derive(Clone, Debug)]
-pub struct Section {
+pub struct SectionDigest {
     /// As it stands in the table.
     pub name: String,
     /// How much of it is data, in bytes.
@@ -51,7 +51,7 @@ pub struct Section {
     pub digest: Vec<u8>,
 }
 
-impl Section {
+impl SectionDigest {
     fn of(section: &pe::Section<'_>) -> Result<Self> {
         let data = section.contents();
         let mut digest = Hash::Sha256.begin();
@@ -67,11 +67,11 @@ impl Section {
 #[derive(Clone, Debug, Default)]
 pub struct Initrd {
     /// Its archives.
-    pub parts: Vec<initrd::Section>,
+    pub parts: Vec<initrd::WalkedPart>,
     /// What they hold: of entries of the same name the last one, which counts.
-    pub files: BTreeMap<String, File>,
+    pub files: BTreeMap<String, FileStatus>,
     /// The boots that its signed policies are for.
-    pub policies: Vec<Policy>,
+    pub policies: Vec<KnownBoot>,
     /// Whether it has the certificate of a manifest CA.
     pub manifest_ca: bool,
     /// Whether it has the program.
@@ -80,7 +80,7 @@ pub struct Initrd {
 
 /// A file in an initrd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct File {
+pub struct FileStatus {
     /// Kind and permissions.
     pub mode: u32,
     /// User and group.
@@ -91,7 +91,7 @@ pub struct File {
 
 /// A boot that is known to a keyset.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Policy {
+pub struct KnownBoot {
     /// What it measures into PCR 7.
     pub pcr7: Digest,
     /// What it may do.
@@ -102,7 +102,7 @@ pub struct Policy {
 ///
 /// # Errors
 /// Those of reading.
-pub fn inspect(image: &Image<'_>) -> Result<Contents> {
+pub fn inspect(image: &Image<'_>) -> Result<Inspection> {
     let stub = stub::version(image)?;
     let section = |name: &str| image.section(name).map(pe::Section::contents).filter(|data| !data.is_empty());
     let text = |name: &str| -> Result<Option<String>> {
@@ -110,10 +110,10 @@ pub fn inspect(image: &Image<'_>) -> Result<Contents> {
         let bytes = data.first(MAX_TEXT).read()?;
         Ok(Some(String::from_utf8_lossy(&bytes).trim_end_matches(['\0', '\n']).to_owned()))
     };
-    Ok(Contents {
+    Ok(Inspection {
         profiles: measured::profiles(image, stub.as_ref().map_or(measured::OLDEST, |(_, number)| *number)),
         stub: stub.map(|(version, _)| version),
-        sections: image.sections().iter().map(Section::of).collect::<Result<_>>()?,
+        sections: image.sections().iter().map(SectionDigest::of).collect::<Result<_>>()?,
         cmdline: text(".cmdline")?,
         os_release: text(".osrel")?,
         uname: text(".uname")?,
@@ -129,7 +129,7 @@ pub fn look_into<'a>(initrd: impl Into<Data<'a>>) -> Result<Initrd> {
     let mut found = Initrd::default();
     let mut infos = BTreeMap::new();
     let mut see = |entry: &Entry<'_>| {
-        let file = File { mode: entry.mode, owner: (entry.uid, entry.gid), size: entry.size };
+        let file = FileStatus { mode: entry.mode, owner: (entry.uid, entry.gid), size: entry.size };
         found.files.insert(entry.path.clone(), file);
         if let Some((version, pcr7)) = policy_of(&entry.path) {
             infos.insert((version, pcr7), pcr7data::parse_info(entry.data).ok());
@@ -139,7 +139,7 @@ pub fn look_into<'a>(initrd: impl Into<Data<'a>>) -> Result<Initrd> {
     // Of several versions the highest counts.
     let version = infos.keys().map(|(version, _)| *version).max();
     let counting = infos.into_iter().filter(|((of, _), _)| Some(*of) == version);
-    found.policies = counting.filter_map(|((_, pcr7), info)| Some(Policy { pcr7, info: info? })).collect();
+    found.policies = counting.filter_map(|((_, pcr7), info)| Some(KnownBoot { pcr7, info: info? })).collect();
     let is_file = |path: &str| found.files.get(path).is_some_and(|file| file.mode & cpio::KIND == cpio::REGULAR);
     (found.manifest_ca, found.program) = (is_file(additions::MANIFEST_CA), is_file(additions::PROGRAM));
     Ok(found)

@@ -1,6 +1,6 @@
 //! Where everything will be: headers, sections, their places in the file and in memory (PE Format, sections 2 to 4).
 
-use super::{SBAT, Section, cut_off, too_large, unfit};
+use super::{NewSection, SBAT, cut_off, too_large, unfit};
 use crate::{
     bytes::Reader,
     error::{Error, Kind, Result},
@@ -37,13 +37,13 @@ pub(super) const DATA: u32 = 0x4000_0040;
 const PAGE: u32 = 4096;
 
 /// An image of which it is known where everything will be.
-pub(super) struct Layout<'a> {
+pub(super) struct ImageLayout<'a> {
     headers: Headers,
     head: Vec<u8>,
     /// What follows the headers of the stub.
     body: Vec<u8>,
     /// The section table.
-    table: Vec<Header>,
+    table: Vec<SectionHeader>,
     /// What follows the stub, each up to a multiple of the file's alignment.
     added: Vec<Vec<Data<'a>>>,
     end_in_file: usize,
@@ -54,9 +54,9 @@ pub(super) struct Layout<'a> {
 
 /// A line of the section table.
 #[derive(Clone, Copy)]
-struct Header([u8; SECTION_HEADER]);
+struct SectionHeader([u8; SECTION_HEADER]);
 
-impl Header {
+impl SectionHeader {
     fn get(&self, at: usize) -> u32 {
         self.0.get(at..).and_then(|rest| Reader::new(rest).le32()).unwrap_or(0)
     }
@@ -73,7 +73,7 @@ impl Header {
     }
 }
 
-impl<'a> Layout<'a> {
+impl<'a> ImageLayout<'a> {
     /// Begins with the stub, without the symbols that it may have brought.
     pub(super) fn begin(stub: &Image<'_>) -> Result<Self> {
         let headers = stub.headers().clone();
@@ -82,7 +82,7 @@ impl<'a> Layout<'a> {
         let end_in_memory = stub.sections().iter().map(|section| section.virtual_range().end).max().unwrap_or(0);
         let end_in_memory = u32::try_from(end_in_memory).map_err(|_| too_large())?;
         let table = stub.head().get(headers.section_table..).unwrap_or_default();
-        let table = table.as_chunks().0.iter().take(stub.sections().len()).map(|line| Header(*line)).collect();
+        let table = table.as_chunks().0.iter().take(stub.sections().len()).map(|line| SectionHeader(*line)).collect();
         let mut layout = Self {
             head: stub.head().to_vec(),
             end_in_file: end,
@@ -105,7 +105,7 @@ impl<'a> Layout<'a> {
         Ok(layout)
     }
 
-    pub(super) fn add(&mut self, section: &Section<'a>, characteristics: u32) -> Result<()> {
+    pub(super) fn add(&mut self, section: &NewSection<'a>, characteristics: u32) -> Result<()> {
         let name = section.name;
         let fail = |why: &'static str| Error::new(Kind::Usage, format!("add section {name}"), why);
         if self.table.iter().any(|there| there.has_name(name)) {
@@ -132,7 +132,7 @@ impl<'a> Layout<'a> {
         self.end_in_memory = address.checked_add(virtual_size).ok_or_else(too_large)?;
         self.initialized = self.initialized.saturating_add(raw_size);
 
-        let mut line = Header([0; SECTION_HEADER]);
+        let mut line = SectionHeader([0; SECTION_HEADER]);
         line.0.iter_mut().zip(name.bytes()).for_each(|(place, byte)| *place = byte);
         line.set(VIRTUAL_SIZE, virtual_size);
         line.set(VIRTUAL_ADDRESS, address);
@@ -176,7 +176,7 @@ impl<'a> Layout<'a> {
             }
         }
         self.initialized = self.initialized.saturating_sub(line.get(RAW_SIZE));
-        self.add(&Section { name: SBAT, data: vec![merged.into()] }, there.characteristics)
+        self.add(&NewSection { name: SBAT, data: vec![merged.into()] }, there.characteristics)
     }
 
     /// Does not promise for the kernel what the kernel does not.

@@ -10,7 +10,7 @@ use crate::{
         image::pe::Image,
     },
 };
-use layout::Layout;
+use layout::ImageLayout;
 
 /// The section that holds the kernel.
 pub const LINUX: &str = ".linux";
@@ -21,14 +21,14 @@ const MAX_SBAT: usize = 1 << 20;
 
 /// A section to be added.
 #[derive(Clone, Debug)]
-pub struct Section<'a> {
+pub struct NewSection<'a> {
     /// At most eight bytes, like `.cmdline`.
     pub name: &'a str,
     /// What it holds, one behind the other. Not empty.
     pub data: Vec<Data<'a>>,
 }
 
-impl Section<'_> {
+impl NewSection<'_> {
     fn len(&self) -> usize {
         self.data.iter().map(|data| data.len()).sum()
     }
@@ -43,7 +43,7 @@ impl Section<'_> {
 /// # Errors
 /// [`Kind::Corrupt`]: the stub is none; [`Kind::Usage`]: they do not fit each other, the stub is signed or has
 /// no room, a section is there already, 4 GiB are not enough; those of reading and writing.
-pub fn assemble(stub: &[u8], kernel: &Image<'_>, sections: &[Section<'_>], output: &mut Output) -> Result<()> {
+pub fn assemble(stub: &[u8], kernel: &Image<'_>, sections: &[NewSection<'_>], output: &mut Output) -> Result<()> {
     let image = Image::parse(stub).map_err(|e| {
         Error::new(Kind::Corrupt, "use the stub", e.cause()).remedy("give systemd's, like linuxx64.efi.stub")
     })?;
@@ -61,14 +61,14 @@ pub fn assemble(stub: &[u8], kernel: &Image<'_>, sections: &[Section<'_>], outpu
         Some(sbat) => merge(&image, &sbat.data.read()?)?,
         None => None,
     };
-    let mut layout = Layout::begin(&image)?;
+    let mut layout = ImageLayout::begin(&image)?;
     if let Some(merged) = &revocation_levels {
         layout.put_revocation_levels(&image, merged)?;
     }
     for section in sections {
         layout.add(section, layout::DATA)?;
     }
-    layout.add(&Section { name: LINUX, data: vec![kernel.data()] }, layout::CODE)?;
+    layout.add(&NewSection { name: LINUX, data: vec![kernel.data()] }, layout::CODE)?;
     if !layout::promises_nx(kernel) {
         layout.withdraw_nx()?;
     }

@@ -40,19 +40,19 @@ fn kernel() -> Vec<u8> {
     program(&[(".text", b"linux")])
 }
 
-fn assembled(sections: &[Section<'_>]) -> Result<Vec<u8>> {
+fn assembled(sections: &[NewSection<'_>]) -> Result<Vec<u8>> {
     assembled_from(&stub(), &kernel(), sections)
 }
 
-fn assembled_from(stub: &[u8], kernel: &[u8], sections: &[Section<'_>]) -> Result<Vec<u8>> {
+fn assembled_from(stub: &[u8], kernel: &[u8], sections: &[NewSection<'_>]) -> Result<Vec<u8>> {
     let dir = tempfile::tempdir().unwrap();
     let mut output = Output::begin(&dir.path().join("image"), 0o600)?;
     assemble(stub, &kernel::parse(kernel)?, sections, &mut output)?;
     Ok(output.data().read()?.into_owned())
 }
 
-fn section<'a>(name: &'a str, data: &'a [u8]) -> Section<'a> {
-    Section { name, data: vec![data.into()] }
+fn section<'a>(name: &'a str, data: &'a [u8]) -> NewSection<'a> {
+    NewSection { name, data: vec![data.into()] }
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn an_image_beyond_4_gib_is_refused_before_anything_is_written() {
     let path = dir.path().join("large");
     std::fs::File::create(&path).unwrap().set_len(2 << 30).unwrap();
     let large = crate::host::fs::data::Input::open(&path, u64::MAX).unwrap();
-    let sections = [".a", ".b"].map(|name| Section { name, data: vec![large.data()] });
+    let sections = [".a", ".b"].map(|name| NewSection { name, data: vec![large.data()] });
     let mut output = Output::begin(&dir.path().join("image"), 0o600).unwrap();
     let refused = assemble(&stub(), &kernel::parse(&kernel()).unwrap(), &sections, &mut output).unwrap_err();
     assert!(refused.to_string().contains("larger than 4 GiB"), "{refused}");
@@ -155,7 +155,7 @@ fn an_image_beyond_4_gib_is_refused_before_anything_is_written() {
 #[test]
 fn what_does_not_fit_is_refused() {
     let data = b"x".as_slice();
-    let refused = |sections: &[Section<'_>]| assembled(sections).unwrap_err().to_string();
+    let refused = |sections: &[NewSection<'_>]| assembled(sections).unwrap_err().to_string();
     assert!(refused(&[section(".text", data)]).contains("there already"));
     assert!(refused(&[section(LINUX, data)]).contains("there already"));
     assert!(refused(&[section(".toolong12", data)]).contains("longer than eight"));
