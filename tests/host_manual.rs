@@ -16,11 +16,27 @@ fn trust(args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What stands in the list of commands of a help, `help` left out.
+/// Above the commands in a help: that of a group of commands has one heading.
+const HEADINGS: [&str; 7] = [
+    "Commands:",
+    "Keys:",
+    "Images and firmware:",
+    "This machine's boot:",
+    "This machine's TPM:",
+    "This machine's measurements:",
+    "This program:",
+];
+
+/// What stands in the lists of commands of a help, `help` left out.
 fn subcommands(help: &str) -> Vec<String> {
-    let list = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let mut listed = false;
+    let list = help.lines().filter(|line| {
+        listed = HEADINGS.contains(line) || listed && !line.is_empty();
+        listed
+    });
     // Names are indented by two; what goes on from the line before by more.
-    let names = list.filter(|line| !line.starts_with("   ")).filter_map(|line| line.split_whitespace().next());
+    let names = list.filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' ')));
+    let names = names.filter_map(|line| line.split_whitespace().next());
     names.filter(|name| *name != "help").map(str::to_owned).collect()
 }
 
@@ -83,6 +99,35 @@ fn every_command_has_a_page_that_knows_its_options() {
         fs::read_dir(&dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     assert_eq!(found, expected);
     assert!(expected.len() > 10, "{expected:?}");
+}
+
+/// Its manual page knows no headings: it lists them all.
+#[test]
+fn the_help_lists_every_command_under_one_heading() {
+    let dir = TempDir::new().unwrap();
+    let page = dir.path().join("trust.1");
+    fs::write(&page, trust(&["man"])).unwrap();
+    let text = formatted(&page);
+    let pages = text.split_whitespace().filter_map(|word| word.strip_prefix("trust-")?.strip_suffix("(1)"));
+    let pages: Vec<_> = pages.map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect();
+    let mut listed = subcommands(&trust(&["--help"]));
+    listed.sort();
+    assert_eq!(listed, pages);
+    assert!(listed.len() > 15, "{listed:?}");
+}
+
+#[test]
+fn help_fits_a_terminal_of_80_columns() {
+    let mut wide = Vec::new();
+    for words in commands() {
+        let words: Vec<_> = words.iter().map(String::as_str).collect();
+        for (before, behind) in [(&["help"][..], &[][..]), (&[], &["--help"]), (&[], &["-h"])] {
+            let args = [before, &words, behind].concat();
+            let help = trust(&args);
+            wide.extend(help.lines().filter(|line| line.chars().count() > 80).map(|line| format!("{args:?}: {line}")));
+        }
+    }
+    assert!(wide.is_empty(), "{wide:#?}");
 }
 
 #[test]

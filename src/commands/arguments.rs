@@ -167,7 +167,7 @@ fn entry(text: &mut String, spec: &Spec) {
 const WIDTH: usize = 80;
 
 /// Adds words where the text ends, but not left of `indent`, in lines that fit, and ends the last one.
-pub(super) fn fill(text: &mut String, indent: usize, words: &str) {
+pub fn fill(text: &mut String, indent: usize, words: &str) {
     let mut column = text.rsplit('\n').next().map_or(0, |line| line.chars().count());
     let mut gap = indent.saturating_sub(column);
     for word in words.split(' ') {

@@ -65,6 +65,10 @@ pub enum Heading {
     Boot,
     /// The TPM, and what it keeps.
     Tpm,
+    /// Event logs and PCRs.
+    Measurements,
+    /// Manual pages and the like.
+    Program,
 }
 
 /// One run of a command: its typed arguments, and its steps.

@@ -6,7 +6,30 @@ use crate::{
     host::{fs::atomic, pki::certificate},
     policy::version,
 };
-use std::{fs::File, io::Read, path::Path};
+use clap::{Args, ValueHint};
+use std::{
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+/// Where a new directory goes.
+#[derive(Args)]
+pub struct OutputDir {
+    /// The directory, which is made
+    #[arg(long, short, value_name = "DIR", value_hint = ValueHint::DirPath, required_unless_present = "dir")]
+    output: Option<PathBuf>,
+    /// Where it stood before
+    #[arg(hide = true, conflicts_with = "output")]
+    dir: Option<PathBuf>,
+}
+
+impl OutputDir {
+    /// Its path.
+    pub fn path(self) -> PathBuf {
+        self.output.or(self.dir).unwrap_or_default()
+    }
+}
 
 /// The certificates of a file, each in DER: one in DER, or any number in PEM.
 pub fn certificates(path: &Path) -> Result<Vec<Vec<u8>>> {

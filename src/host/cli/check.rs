@@ -8,11 +8,10 @@ use crate::{
             Keyset,
             check::{self, Finding, Report, Severity},
         },
-        say::output,
+        say::output::{self, Tone},
     },
 };
 use clap::Args;
-use std::{env, io::IsTerminal};
 
 /// `trust keyset check`
 #[derive(Args)]
@@ -20,7 +19,7 @@ use std::{env, io::IsTerminal};
     Exit status: 0 without errors, though there may be warnings; 14 with errors.")]
 pub struct Check {
     /// Name of the keyset, or its directory if that holds a slash
-    name: String,
+    keyset: String,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -28,7 +27,7 @@ pub struct Check {
 
 impl Check {
     pub(super) fn run(self) -> Result<()> {
-        let report = check::check(&Keyset::open(&self.name)?)?;
+        let report = check::check(&Keyset::open(&self.keyset)?)?;
         if self.json {
             output::json(&report)?;
         } else {
@@ -53,15 +52,13 @@ fn line(finding: &Finding) -> String {
     format!("{}: {place}{}{more}{remedy}", severity(finding.severity), printable(&finding.what))
 }
 
-/// In colour where somebody looks at it, who has not said that he does not want it (no-color.org).
 fn severity(severity: Severity) -> String {
-    let coloured = std::io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let colour = match severity {
-        Severity::Error => "31",
-        Severity::Warning => "33",
-        Severity::Note => "36",
+    let tone = match severity {
+        Severity::Error => Tone::Bad,
+        Severity::Warning => Tone::Doubtful,
+        Severity::Note => Tone::Note,
     };
-    if coloured { format!("\x1b[{colour}m{}\x1b[0m", severity.as_str()) } else { severity.as_str().to_owned() }
+    output::coloured(tone, severity.as_str())
 }
 
 fn counts(report: &Report) -> String {

@@ -1,6 +1,6 @@
 //! `trust sign efi`, `trust verify efi`.
 
-use super::arguments;
+use super::{Run, arguments};
 use crate::{
     console,
     digest::hex,
@@ -23,12 +23,13 @@ use crate::{
         say::output::{self, Tone},
     },
 };
-use clap::{Args, Subcommand, ValueHint};
+use clap::{Args, Parser, ValueHint};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-/// `trust sign …`
-#[derive(Subcommand)]
+/// Sign for Secure Boot
+#[derive(Parser)]
+#[command(name = "sign")]
 pub enum Sign {
     /// Sign an EFI program: Authenticode, as firmware and shim want it
     #[command(after_help = "\
@@ -37,12 +38,14 @@ With an RSA key the result is the same each time. sbverify and older firmware kn
 
 Examples:
   trust sign efi grubx64.efi --key db.key --cert db.crt --output grubx64.efi
-  trust sign efi linux.efi --key 'pkcs11:token=fleet;object=uki' --cert uki.pem --output out.efi")]
+  trust sign efi linux.efi --key 'pkcs11:token=fleet;object=uki' \\
+    --cert uki.pem --output out.efi")]
     Efi(SignEfi),
 }
 
-/// `trust verify …`
-#[derive(Subcommand)]
+/// Verify what is signed for Secure Boot
+#[derive(Parser)]
+#[command(name = "verify")]
 pub enum Verify {
     /// Verify an EFI program as strictly as a firmware could
     #[command(after_help = "\
@@ -57,7 +60,8 @@ Exit status: 0 accepted, 12 refused, 14 no EFI program, 2 usage.
 
 Examples:
   trust verify efi grubx64.efi --cert db.crt
-  trust verify efi --json shimx64.efi --cert ms-2011.crt --cert ms-2023.crt | jq .accepted")]
+  trust verify efi --json shimx64.efi --cert ms-2011.crt --cert ms-2023.crt |
+    jq .accepted")]
     Efi(VerifyEfi),
 }
 
@@ -101,16 +105,16 @@ pub struct VerifyEfi {
     json: bool,
 }
 
-impl Sign {
-    pub(super) fn run(self) -> Result<()> {
+impl Run for Sign {
+    fn run(self) -> Result<()> {
         match self {
             Self::Efi(command) => command.run(),
         }
     }
 }
 
-impl Verify {
-    pub(super) fn run(self) -> Result<()> {
+impl Run for Verify {
+    fn run(self) -> Result<()> {
         match self {
             Self::Efi(command) => command.run(),
         }

@@ -48,12 +48,12 @@ impl NewKeys {
 /// `trust keyset use-key`
 #[derive(Args)]
 #[command(after_help = "Example:\n  \
-    trust keyset use-key acme uefi-db 'pkcs11:token=Fleet;object=uefi-db?pin-source=/run/pin'\n\n\
+    trust keyset use-key acme uefi-db \\\n    'pkcs11:token=Fleet;object=uefi-db?pin-source=/run/pin'\n\n\
     The key in the token must be the one of the role's certificate. The file with the private key is\n\
     overwritten, which does not reach copies that a file system, a disk or a backup keeps.")]
 pub struct UseKey {
-    /// Name of the keyset
-    name: String,
+    /// Name of the keyset, or its directory if that holds a slash
+    keyset: String,
     /// Role of the key, such as uefi-db
     role: String,
     /// PKCS#11 URI of the same key in a token (RFC 7512)
@@ -63,6 +63,6 @@ pub struct UseKey {
 impl UseKey {
     pub(super) fn run(self) -> Result<()> {
         let role = Role::named(&self.role)?;
-        output::line(keyset::use_key(&Keyset::open(&self.name)?, role, Uri::parse(&self.uri)?)?.display())
+        output::line(keyset::use_key(&Keyset::open(&self.keyset)?, role, Uri::parse(&self.uri)?)?.display())
     }
 }

@@ -1,6 +1,8 @@
-//! `trust initkeyset`, `trust keyset …`.
+//! `trust keyset …`.
 
 use super::{
+    Run,
+    arguments::OutputDir,
     check,
     keys::{NewKeys, UseKey},
     pcr7data, show,
@@ -14,33 +16,24 @@ use crate::{
         say::output,
     },
 };
-use clap::{Args, Subcommand};
-use std::path::PathBuf;
+use clap::{Args, Parser};
 
 /// Where an exported keyset can be used.
-const EXPORT_HELP: &str = "Examples:\n  trust keyset export-public acme ./public/acme\n  \
+const EXPORT_HELP: &str = "Examples:\n  trust keyset export-public acme -o ./public/acme\n  \
     trust keyset check ./public/acme\n\n\
     The directory is a keyset: commands that need no private key take its path, or its name\n\
     when it lies in $XDG_DATA_HOME/machine/trust/keys.\n\
     Certificates of machines are left out.";
 
-/// `trust initkeyset`
-#[derive(Args)]
-pub struct InitKeyset {
-    /// Name of the new keyset
-    #[arg(long, value_name = "NAME", alias = "keyset-name")]
-    keysetname: String,
-    #[command(flatten)]
-    new: New,
-}
-
-/// `trust keyset …`
-#[derive(Subcommand)]
+/// Keysets: make, list, show, check, export, add signed policies
+#[derive(Parser)]
+#[command(name = "keyset")]
 pub enum Keysets {
-    /// Make a keyset, as `trust initkeyset` does
+    /// Make a keyset: authorities, Secure Boot keys, image and policy keys, a first project
+    #[command(after_help = "Example:\n  trust keyset add acme --org 'Acme Ltd'")]
     Add {
         /// Name of the new keyset
-        name: String,
+        keyset: String,
         #[command(flatten)]
         new: New,
     },
@@ -55,12 +48,16 @@ pub enum Keysets {
     /// Look for what is missing, broken, expired or open to others
     Check(check::Check),
     /// Write what a build pipeline may have to a new directory: everything but private keys
-    #[command(name = "export-public", after_help = EXPORT_HELP)]
+    #[command(
+        name = "export-public",
+        after_help = EXPORT_HELP,
+        override_usage = "trust keyset export-public [OPTIONS] --output <DIR> <KEYSET>"
+    )]
     ExportPublic {
         /// Name of the keyset, or its directory if that holds a slash
-        name: String,
-        /// The directory, which is made
-        dir: PathBuf,
+        keyset: String,
+        #[command(flatten)]
+        output: OutputDir,
     },
     /// Sign the policies for three PCR 7 values and add them to those that the keyset has
     #[command(name = "pcr7data", after_help = pcr7data::HELP)]
@@ -80,15 +77,9 @@ pub struct New {
     /// Who verifies the images of its machines: their PCR 7 is computed and policies signed for it; may be repeated
     #[arg(long, value_name = "CHAIN", default_value = "direct")]
     chain: Vec<Chain>,
-    /// Taken for the sake of old scripts: no boot kit is fetched
+    /// Accepted for old scripts: no boot kit is fetched
     #[arg(long, value_name = "VERSION", hide = true)]
     bootkit_version: Option<String>,
-}
-
-impl InitKeyset {
-    pub(super) fn run(self) -> Result<()> {
-        self.new.make(self.keysetname)
-    }
 }
 
 impl New {
@@ -102,16 +93,16 @@ impl New {
     }
 }
 
-impl Keysets {
-    pub(super) fn run(self) -> Result<()> {
+impl Run for Keysets {
+    fn run(self) -> Result<()> {
         match self {
-            Self::Add { name, new } => new.make(name),
+            Self::Add { keyset, new } => new.make(keyset),
             Self::List { json: true } => output::json(&keyset::list()?),
             Self::List { json: false } => output::lines(keyset::list()?),
             Self::Show(command) => command.run(),
             Self::Check(command) => command.run(),
-            Self::ExportPublic { name, dir } => {
-                output::line(keyset::export_public(&Keyset::open(&name)?, &dir)?.display())
+            Self::ExportPublic { keyset, output } => {
+                output::line(keyset::export_public(&Keyset::open(&keyset)?, &output.path())?.display())
             }
             Self::Pcr7Data(command) => command.run(),
             Self::UseKey(command) => command.run(),

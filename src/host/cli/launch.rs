@@ -1,6 +1,6 @@
 //! `trust launch`.
 
-use super::machine;
+use super::{Run, machine};
 use crate::{
     error::{Error, Kind, Result},
     host::{
@@ -20,7 +20,7 @@ use crate::{
         },
     },
 };
-use clap::{Args, ValueHint};
+use clap::{Parser, ValueHint};
 use serde_json::json;
 use std::{
     ffi::OsString,
@@ -28,7 +28,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub const HELP: &str = "\
+const HELP: &str = "\
 The machine has a firmware that starts what the keyset has signed and nothing else, a TPM, and a disk, /dev/vda.
 It lives a machine's life: its identity (SUDI) is made in the project; the provisioning image stores it in the TPM;
 the installing image makes the disk; the production image is what it boots from then on.
@@ -38,9 +38,9 @@ that it is done by switching the machine off, and so does the installing image (
 failure, and so is silence. Then the TPM must hold the certificate, and the disk a LUKS2 volume. What has been reached is
 kept: the same command, or --again, goes on from there.
 
-Without --console the machine runs until it switches itself off, or Ctrl-C presses its power button; what it says goes
-to console.log in its directory, $XDG_DATA_HOME/machine/trust/vms/NAME. Images whose command line lacks console=ttyS0
-say nothing there. With --console, Ctrl-A X switches it off and Ctrl-A H shows what else there is. It never outlives
+Without --console the machine runs until it switches itself off, or Ctrl-C presses its power button; its messages go to
+console.log in its directory, $XDG_DATA_HOME/machine/trust/vms/NAME. Images whose command line lacks console=ttyS0 write
+nothing there. With --console, Ctrl-A X switches it off and Ctrl-A H lists the other keys. It never outlives
 this command. Its directory stays: to remove the machine, remove that.
 
 Exit status: 20 when the guest has not done what it was to do, or restarts again and again; 12 when the firmware does not
@@ -50,10 +50,12 @@ Examples:
   trust launch m1 --project acme:router --images build
   trust launch m1 --again --console
   trust launch m1 --again --image build/next.efi --until 'login:' --timeout 120
-  trust launch m2 --project acme:router --images build --skip-install -- -nic user,model=virtio-net-pci";
+  trust launch m2 --project acme:router --images build --skip-install \\
+    -- -nic user,model=virtio-net-pci";
 
-/// `trust launch`
-#[derive(Args)]
+/// Run a virtual machine that lives a machine's life: provisioned, installed, booted
+#[derive(Parser)]
+#[command(name = "launch", after_help = HELP)]
 pub struct Launch {
     /// Name of the machine
     name: String,
@@ -124,8 +126,8 @@ pub struct Launch {
     more: Vec<OsString>,
 }
 
-impl Launch {
-    pub(super) fn run(self) -> Result<()> {
+impl Run for Launch {
+    fn run(self) -> Result<()> {
         let request = Request {
             name: self.name.clone(),
             images: self.images()?,
@@ -146,13 +148,15 @@ impl Launch {
             Some(project) => lifecycle::first(&self.new_machine(project)?, &request, &mut report)?,
             None => lifecycle::again(&request, &mut report)?,
         }
-        // Whoever has switched it off has ended this command, too: a script stops there.
+        // Ctrl-C has ended this command, too: a script stops there.
         if let Some(signal) = interrupt::pending() {
             interrupt::end_by(signal);
         }
         Ok(())
     }
+}
 
+impl Launch {
     fn new_machine(&self, project: &str) -> Result<New> {
         let usage = |what: &str, why: &str| Error::new(Kind::Usage, what.to_owned(), why.to_owned());
         let (keyset, project) = project.rsplit_once(':').ok_or_else(|| {
@@ -195,7 +199,11 @@ impl Launch {
             given.clone().or_else(in_dir).map(|path| absolute(&path)).transpose()
         };
         if let Some(dir) = self.images.as_ref().filter(|dir| !dir.is_dir()) {
-            return Err(Error::new(Kind::Usage, format!("use the images in {}", dir.display()), "it is no directory"));
+            return Err(Error::new(
+                Kind::Usage,
+                format!("use the images in {}", dir.display()),
+                "it is not a directory",
+            ));
         }
         Ok(Images {
             provision: find(&self.provision_image, "provision.efi")?,

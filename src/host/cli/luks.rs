@@ -1,18 +1,20 @@
 //! `trust luks …`, but for `luks open`, which is a command of the target.
 
+use super::Run;
 use crate::{
     error::Result,
     host::{machine::luks, say::output},
 };
-use clap::{Subcommand, ValueHint};
+use clap::{Parser, ValueHint};
 use std::path::PathBuf;
 
-/// `trust luks …`
-#[derive(Subcommand)]
+/// LUKS2 volumes whose headers only this machine can change
+#[derive(Parser)]
+#[command(name = "luks")]
 pub enum Luks {
     /// Bind the header of a LUKS2 volume to the passphrase in the keyring, as it is now
     #[command(after_help = "\
-The volume must be encrypted by something known, must not be in the middle of a re-encryption, and must
+The volume must be encrypted with a cipher that is known, must not be in the middle of a re-encryption, and must
 have a luks2-keyring token for machine:luks whose keyslot opens with the passphrase in the keyring.
 
 Example, in an installer after `trust preinit`:
@@ -34,8 +36,8 @@ the passphrase there, where `trust preinit` would have made another one. To re-e
     },
 }
 
-impl Luks {
-    pub(super) fn run(self) -> Result<()> {
+impl Run for Luks {
+    fn run(self) -> Result<()> {
         match self {
             Self::Seal { device, cryptsetup } => {
                 let sealed = luks::seal_header(&device, &cryptsetup)?;

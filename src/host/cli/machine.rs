@@ -25,7 +25,7 @@ pub struct Databases {
     /// Who verifies the images [default: direct, or shim where one is given]
     #[arg(long, value_name = "CHAIN")]
     chain: Option<Chain>,
-    /// What db holds beside the keyset's certificates, like that of somebody whose option ROMs are to run: a certificate
+    /// What db holds beside the keyset's certificates, such as that of a vendor whose option ROMs are to run: a certificate
     /// or a file of signature lists; may be repeated
     #[arg(long, value_name = "FILE")]
     db: Vec<PathBuf>,
@@ -46,8 +46,8 @@ pub struct Options {
     /// The SbatLevel that the machine has, where it is newer than the one that its shim brings
     #[arg(long, value_name = "FILE")]
     sbat_level: Option<PathBuf>,
-    /// An event log of such a machine (/sys/kernel/security/tpm0/binary_bios_measurements), for what its firmware measures
-    /// beside the keyset's keys; where those are enrolled already, for db and dbx, too
+    /// An event log of such a machine (binary_bios_measurements in /sys/kernel/security/tpm0), for what its firmware
+    /// measures beside the keyset's keys; where those are enrolled already, for db and dbx, too
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
 }

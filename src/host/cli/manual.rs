@@ -1,10 +1,11 @@
 //! `trust man`, `trust completions`: made from the definition of the command line.
 
+use super::{Run, definition};
 use crate::{
     error::{Error, Kind, Result},
     host::{fs::atomic, say::output},
 };
-use clap::{Args, ValueHint};
+use clap::{Parser, ValueHint};
 use clap_complete::Shell;
 use clap_mangen::{
     Man,
@@ -12,29 +13,37 @@ use clap_mangen::{
 };
 use std::{io, path::PathBuf};
 
-/// `trust man`
-#[derive(Args)]
+/// Manual pages, in roff
+#[derive(Parser)]
+#[command(
+    name = "man",
+    after_help = "Examples:\n  trust man keyset add | man -l -\n  trust man --output /usr/local/share/man/man1"
+)]
 pub struct Manual {
     /// The command whose page is shown [default: that of the program]
     #[arg(value_name = "COMMAND", conflicts_with = "output")]
     path: Vec<String>,
     /// Write all pages into this directory instead
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(long, short, value_name = "DIR", value_hint = ValueHint::DirPath)]
     output: Option<PathBuf>,
 }
 
-/// `trust completions`
-#[derive(Args)]
+/// Completions for a shell
+#[derive(Parser)]
+#[command(
+    name = "completions",
+    after_help = "Example:\n  trust completions bash \\\n    >~/.local/share/bash-completion/completions/trust"
+)]
 pub struct Completions {
     /// The shell
     shell: Shell,
 }
 
-impl Manual {
-    pub(super) fn run(self, program: clap::Command) -> Result<()> {
-        let pages = pages(program);
+impl Run for Manual {
+    fn run(self) -> Result<()> {
+        let pages = pages(definition());
         if let Some(dir) = self.output {
-            // For everybody to read, unlike keysets.
+            // For all users to read, unlike keysets.
             std::fs::create_dir_all(&dir).map_err(|e| atomic::cannot("make the directory", &dir, &e))?;
             return pages.iter().try_for_each(|command| {
                 let file = dir.join(format!("{}.1", file_stem(command)));
@@ -49,10 +58,10 @@ impl Manual {
     }
 }
 
-impl Completions {
-    pub(super) fn run(self, mut program: clap::Command) -> Result<()> {
+impl Run for Completions {
+    fn run(self) -> Result<()> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut program, "trust", &mut script);
+        clap_complete::generate(self.shell, &mut definition(), "trust", &mut script);
         output::bytes(&script)
     }
 }

@@ -1,15 +1,18 @@
-//! The command line of the administrator's side: one file for each group of commands.
+//! The command line of `trust`. Each command is a file: its name, its arguments, its help, and what it does with them.
+//! Whoever adds one writes such a file, and a line in [`COMMANDS`].
 
 mod arguments;
 mod check;
 mod efi;
 mod enroll;
+mod headings;
 mod keys;
 mod keyset;
 mod launch;
 mod luks;
 mod machine;
 mod manual;
+mod old;
 mod pcr7;
 mod pcr7data;
 mod policy;
@@ -19,86 +22,73 @@ mod target;
 mod uki;
 
 use crate::{
+    commands::Heading,
     console,
-    error::Result,
+    error::{Error, Kind, Result},
     host::{fs::interrupt, pki::key::passphrase},
     process,
 };
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
+use clap::{ArgMatches, CommandFactory, Parser, ValueHint};
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
-/// Unattended, secure boot: keysets, certificates and signed policies.
-#[derive(Parser)]
-#[command(name = "trust", version, max_term_width = 100, arg_required_else_help = true)]
-struct Cli {
-    /// Taken for the sake of old scripts: messages say what there is to say
-    #[arg(long, global = true, hide = true)]
-    debug: bool,
-    /// Have the passphrase of encrypted private keys from the first line of a file, and ask nobody
-    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    passphrase_file: Option<PathBuf>,
-    #[command(subcommand)]
-    command: Command,
+/// The commands, in the order of the help; those of [`crate::commands`] stand behind them under the same headings.
+const COMMANDS: &[Entry] = &[
+    Entry::new::<keyset::Keysets>(Heading::Keys),
+    Entry::new::<project::Projects>(Heading::Keys),
+    Entry::new::<project::Sudis>(Heading::Keys),
+    Entry::new::<project::NewUuid>(Heading::Keys),
+    Entry::new::<pcr7::ComputePcr7>(Heading::Keys),
+    Entry::new::<policy::Policies>(Heading::Keys),
+    Entry::new::<uki::Ukis>(Heading::Images),
+    Entry::new::<efi::Sign>(Heading::Images),
+    Entry::new::<efi::Verify>(Heading::Images),
+    Entry::new::<enroll::Enroll>(Heading::Images),
+    Entry::new::<launch::Launch>(Heading::Images),
+    Entry::new::<luks::Luks>(Heading::Boot),
+    Entry::new::<manual::Manual>(Heading::Program),
+    Entry::new::<manual::Completions>(Heading::Program),
+];
+
+/// A command, or a group of commands.
+struct Entry {
+    /// Under which heading the help lists it.
+    heading: Heading,
+    definition: fn() -> clap::Command,
+    run: fn(&ArgMatches) -> Result<()>,
 }
 
-#[derive(Subcommand)]
-enum Command {
-    /// Make a keyset: authorities, Secure Boot keys, image and policy keys, a first project
-    #[command(name = "initkeyset", after_help = "Example:\n  trust initkeyset --keysetname acme --org 'Acme Ltd'")]
-    InitKeyset(keyset::InitKeyset),
-    /// Keysets: make, list, show, check, export, add signed policies
-    #[command(subcommand)]
-    Keyset(keyset::Keysets),
-    /// Make a product: its UUID, and a key and certificate to sign its manifests with
-    #[command(name = "new-uuid", alias = "newuuid")]
-    NewUuid(project::NewUuid),
-    /// Projects: the products of a keyset
-    #[command(subcommand)]
-    Project(project::Projects),
-    /// SUDIs: the identities of a project's machines
-    #[command(subcommand)]
-    Sudi(project::Sudis),
-    /// Compute the PCR 7 values of a keyset's boots
-    #[command(
-        name = "computePCR7",
-        alias = "compute-pcr7",
-        after_help = "Examples:\n  trust computePCR7 acme\n  trust computePCR7 acme --chain shim --shim shimx64.efi --explain"
-    )]
-    ComputePcr7(pcr7::ComputePcr7),
-    /// Compute the policies for two PCR 7 values, unsigned
-    #[command(name = "tpm-policy-gen")]
-    TpmPolicyGen(policy::TpmPolicyGen),
-    /// Sign for Secure Boot
-    #[command(subcommand)]
-    Sign(efi::Sign),
-    /// Verify what is signed for Secure Boot
-    #[command(subcommand)]
-    Verify(efi::Verify),
-    /// Unified kernel images: build, measure, look into
-    #[command(subcommand)]
-    Uki(uki::Ukis),
-    /// Put a keyset's keys into a firmware
-    #[command(subcommand)]
-    Enroll(enroll::Enroll),
-    /// Run a virtual machine that lives a machine's life: provisioned, installed, booted
-    #[command(after_help = launch::HELP)]
-    Launch(launch::Launch),
-    /// Disks: headers of LUKS2 volumes that nobody else can change
-    #[command(subcommand)]
-    Luks(luks::Luks),
-    /// Manual pages, in roff
-    #[command(
-        after_help = "Examples:\n  trust man keyset add | man -l -\n  trust man --output /usr/local/share/man/man1"
-    )]
-    Man(manual::Manual),
-    /// Completions for a shell
-    #[command(after_help = "Example:\n  trust completions bash > ~/.local/share/bash-completion/completions/trust")]
-    Completions(manual::Completions),
+impl Entry {
+    const fn new<C: Run>(heading: Heading) -> Self {
+        Self {
+            heading,
+            definition: C::command,
+            run: |matches| C::from_arg_matches(matches).map_or_else(|e| e.exit(), C::run),
+        }
+    }
+}
+
+/// What a command does, once its arguments are read.
+trait Run: Parser {
+    /// Runs it.
+    fn run(self) -> Result<()>;
+}
+
+/// Unattended, secure boot: keysets, signed images and policies, and what a machine does with them
+#[derive(Parser)]
+#[command(name = "trust", version, max_term_width = 80, arg_required_else_help = true, subcommand_required = true)]
+struct Program {
+    /// Accepted for old scripts; it does nothing
+    #[arg(long, global = true, hide = true)]
+    debug: bool,
+    /// Read the passphrase of encrypted private keys from the first line of a file, and do not ask for it
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath, display_order = 900)]
+    passphrase_file: Option<PathBuf>,
 }
 
 /// The whole command line, with the commands that `main` does not hand to this module.
 fn definition() -> clap::Command {
-    flowing(target::add_to(Cli::command()))
+    let program = COMMANDS.iter().fold(Program::command(), |program, entry| program.subcommand((entry.definition)()));
+    headings::list(flowing(target::add_to(program)))
 }
 
 /// Has paragraphs below the options flow into the width of the terminal: in the source they are broken at its own.
@@ -116,36 +106,32 @@ fn flow(text: &str) -> String {
     let mut flowing = String::new();
     for line in text.lines() {
         let in_paragraph = !flowing.is_empty() && !flowing.ends_with('\n');
-        let stands_alone = line.is_empty() || line.starts_with(' ') || line.ends_with(':');
+        let stands_alone = line.is_empty() || line.starts_with(' ');
         if in_paragraph {
             flowing.push(if stands_alone { '\n' } else { ' ' });
         }
         flowing.push_str(line);
-        if stands_alone {
+        if stands_alone || line.ends_with(':') {
             flowing.push('\n');
         }
     }
     flowing
 }
 
-fn parse(args: impl IntoIterator<Item = OsString>) -> clap::error::Result<Cli> {
-    Cli::from_arg_matches(&definition().try_get_matches_from(args)?)
-}
-
 /// Whether this is a command line; nothing is done.
 pub fn understands(args: impl IntoIterator<Item = OsString>) -> bool {
-    parse(args).is_ok()
+    definition().try_get_matches_from(old::translated(args)).is_ok()
 }
 
 /// Does what the command line says.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let Cli { passphrase_file, command, .. } = parse(args).unwrap_or_else(|e| e.exit());
-    if let Some(file) = passphrase_file {
-        passphrase::is_in(file);
+    let matches = definition().try_get_matches_from(old::translated(args)).unwrap_or_else(|e| e.exit());
+    if let Some(file) = matches.get_one::<PathBuf>("passphrase_file") {
+        passphrase::is_in(file.clone());
     }
     interrupt::outlive_file_limits();
     // Private keys and PINs will be in our memory.
-    let done = process::conceal().and_then(|_| command.run());
+    let done = process::conceal().and_then(|_| run(&matches));
     if let Err(error) = &done {
         console::report(error);
     }
@@ -160,26 +146,15 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-impl Command {
-    fn run(self) -> Result<()> {
-        match self {
-            Self::InitKeyset(command) => command.run(),
-            Self::Keyset(command) => command.run(),
-            Self::NewUuid(command) => command.run(),
-            Self::Project(command) => command.run(),
-            Self::Sudi(command) => command.run(),
-            Self::ComputePcr7(command) => command.run(),
-            Self::TpmPolicyGen(command) => command.run(),
-            Self::Sign(command) => command.run(),
-            Self::Verify(command) => command.run(),
-            Self::Uki(command) => command.run(),
-            Self::Enroll(command) => command.run(),
-            Self::Launch(command) => command.run(),
-            Self::Luks(command) => command.run(),
-            Self::Man(command) => command.run(definition()),
-            Self::Completions(command) => command.run(definition()),
-        }
-    }
+/// Runs the command that was found.
+fn run(matches: &ArgMatches) -> Result<()> {
+    let (name, matches) = matches.subcommand().unwrap_or(("", matches));
+    let entry = COMMANDS.iter().find(|entry| (entry.definition)().get_name() == name);
+    let entry = entry.filter(|_| !target::is_one(name, matches));
+    let entry = entry.ok_or_else(|| {
+        Error::new(Kind::Usage, format!("run {name}"), "options of the whole program stand before it")
+    })?;
+    (entry.run)(matches)
 }
 
 #[cfg(test)]
@@ -191,10 +166,24 @@ mod tests {
         definition().debug_assert();
     }
 
+    /// A longer one would be broken anywhere.
+    #[test]
+    fn examples_fit_a_line() {
+        let (mut todo, mut wide) = (vec![definition()], Vec::new());
+        while let Some(command) = todo.pop() {
+            let below = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            wide.extend(
+                below.lines().filter(|line| line.starts_with(' ') && line.chars().count() > 80).map(str::to_owned),
+            );
+            todo.extend(command.get_subcommands().cloned());
+        }
+        assert_eq!(wide, Vec::<String>::new());
+    }
+
     #[test]
     fn paragraphs_flow_and_examples_stay() {
-        let text = "Examples:\n  one\n  two\n\nA paragraph\nof two lines.\n\nAnother.\n\nExample:\n  three";
-        let flowing = "Examples:\n  one\n  two\n\nA paragraph of two lines.\n\nAnother.\n\nExample:\n  three\n";
+        let text = "Examples:\n  one\n  two\n\nA paragraph\nof two lines.\n\nAnother\none:\n  three";
+        let flowing = "Examples:\n  one\n  two\n\nA paragraph of two lines.\n\nAnother one:\n  three\n";
         assert_eq!(flow(text), flowing);
     }
 }

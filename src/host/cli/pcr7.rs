@@ -1,6 +1,6 @@
-//! `trust computePCR7`.
+//! `trust compute-pcr7`.
 
-use super::machine;
+use super::{Run, machine};
 use crate::{
     digest::{Digest, hex},
     error::Result,
@@ -13,18 +13,23 @@ use crate::{
     measure::{event::Event, pcr},
     policy::boot_kind::BootKind,
 };
-use clap::Args;
+use clap::{Parser, ValueHint};
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 
 /// Bytes of an event that are shown where someone looks.
 const SHOWN: usize = 64;
 
-/// `trust computePCR7`
-#[derive(Args)]
+/// Compute the PCR 7 values of a keyset's boots
+#[derive(Parser)]
+#[command(
+    name = "compute-pcr7",
+    after_help = "Examples:\n  trust compute-pcr7 acme\n  \
+        trust compute-pcr7 acme --chain shim --shim shimx64.efi --explain"
+)]
 pub struct ComputePcr7 {
-    /// Name of the keyset
-    name: String,
+    /// Name of the keyset, or its directory if that holds a slash
+    keyset: String,
     #[command(flatten)]
     machine: machine::Options,
     /// Show every event, its bytes and PCR 7 after it
@@ -34,13 +39,13 @@ pub struct ComputePcr7 {
     #[arg(long)]
     json: bool,
     /// Also write the values for `trust keyset pcr7data`: pcr_prod.bin, pcr_limited.bin and pcr_tpm.bin
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, short, value_name = "DIR", value_hint = ValueHint::DirPath)]
     output: Option<PathBuf>,
 }
 
-impl ComputePcr7 {
-    pub(super) fn run(self) -> Result<()> {
-        let keyset = Keyset::open(&self.name)?;
+impl Run for ComputePcr7 {
+    fn run(self) -> Result<()> {
+        let keyset = Keyset::open(&self.keyset)?;
         let prediction = predict::pcr7(&keyset, &self.machine.machine(&keyset)?)?;
         if let Some(dir) = &self.output {
             atomic::make_dirs(dir)?;

@@ -17,31 +17,31 @@ use std::path::PathBuf;
 
 pub const HELP: &str = "Examples:\n  trust keyset pcr7data acme --dbx dbx.esl --dbx update.auth\n  \
     trust keyset pcr7data acme --chain shim --shim shimx64.efi\n  \
-    trust keyset pcr7data acme --pcr7-tpm tpm.bin --pcr7-prod prod.bin --pcr7-limited limited.bin\n\n\
+    trust keyset pcr7data acme --pcr7-tpm tpm.bin \\\n    --pcr7-production prod.bin --pcr7-limited limited.bin\n\n\
     What is there stays valid: build images with the new pcr7data before dbx, shim or firmware change on the\n\
     machines, and both the old and the new PCR 7 read the secrets.";
 
 /// `trust keyset pcr7data`
 #[derive(Args)]
 pub struct Pcr7Data {
-    /// Name of the keyset
-    name: String,
+    /// Name of the keyset, or its directory if that holds a slash
+    keyset: String,
     /// PCR 7 of TPM administration boots, 32 bytes [default: computed]
-    #[arg(long, value_name = "FILE", requires_all = ["pcr7_prod", "pcr7_limited"])]
+    #[arg(long, value_name = "FILE", requires_all = ["pcr7_production", "pcr7_limited"])]
     pcr7_tpm: Option<PathBuf>,
     /// PCR 7 of production boots, 32 bytes [default: computed]
-    #[arg(long, value_name = "FILE", alias = "pcr7-production", requires_all = ["pcr7_tpm", "pcr7_limited"])]
-    pcr7_prod: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", alias = "pcr7-prod", requires_all = ["pcr7_tpm", "pcr7_limited"])]
+    pcr7_production: Option<PathBuf>,
     /// PCR 7 of limited boots, 32 bytes [default: computed]
-    #[arg(long, value_name = "FILE", requires_all = ["pcr7_tpm", "pcr7_prod"])]
+    #[arg(long, value_name = "FILE", requires_all = ["pcr7_tpm", "pcr7_production"])]
     pcr7_limited: Option<PathBuf>,
     #[command(flatten)]
     machine: machine::Options,
-    /// Sign this policy for the TPM admin password [default: the one for PCR 7]
-    #[arg(long = "passwdPolicy", value_name = "FILE", alias = "passwd-policy")]
+    /// Sign this policy for the TPM's admin password [default: the one for PCR 7]
+    #[arg(long, value_name = "FILE", alias = "passwdPolicy")]
     passwd_policy: Option<PathBuf>,
     /// Sign this policy for the machine's secrets [default: the one for PCR 7 and the policy version]
-    #[arg(long = "luksPolicy", value_name = "FILE", alias = "luks-policy")]
+    #[arg(long, value_name = "FILE", alias = "luksPolicy")]
     luks_policy: Option<PathBuf>,
     /// What the policy version of a TPM must be for the production policy to hold: four digits
     #[arg(long, value_name = "DIGITS", default_value = "0001", value_parser = arguments::policy_version)]
@@ -53,7 +53,7 @@ pub struct Pcr7Data {
 
 impl Pcr7Data {
     pub(super) fn run(self) -> Result<()> {
-        let keyset = Keyset::open(&self.name)?;
+        let keyset = Keyset::open(&self.keyset)?;
         let (values, comment, events) = self.values(&keyset)?;
         let computed = Policies::of(&values, self.policy_version)?;
         let policies = Policies {
@@ -66,7 +66,8 @@ impl Pcr7Data {
 
     /// Those of the files, or those of the machine, and what to say of them.
     fn values(&self, keyset: &Keyset) -> Result<(Values, String, Option<String>)> {
-        let (Some(production), Some(limited), Some(tpm)) = (&self.pcr7_prod, &self.pcr7_limited, &self.pcr7_tpm) else {
+        let (Some(production), Some(limited), Some(tpm)) = (&self.pcr7_production, &self.pcr7_limited, &self.pcr7_tpm)
+        else {
             let machine = self.machine.machine(keyset)?;
             let comment = if self.comment.is_empty() { machine.to_string() } else { self.comment.clone() };
             let prediction = predict::pcr7(keyset, &machine)?;

@@ -1,36 +1,62 @@
-//! `trust tpm-policy-gen`.
+//! `trust policy …`.
 
-use super::arguments;
+use super::{Run, arguments};
 use crate::{error::Result, host::fs::atomic, policy::boot_kind::BootKind};
-use clap::Args;
+use clap::{Args, Parser, ValueHint};
 use std::path::PathBuf;
 
-/// `trust tpm-policy-gen`
+/// Policies of a TPM
+#[derive(Parser)]
+#[command(name = "policy")]
+pub enum Policies {
+    /// Compute the digests of the policies for two PCR 7 values, for other signers
+    #[command(after_help = "Example:\n  trust policy digest --pcr7-tpm tpm.bin --pcr7-production prod.bin -o .\n\n\
+        The files are luks_policy.out, for the machine's secrets, and passwd_policy.out, for the TPM's admin password.")]
+    Digest(Digest),
+}
+
+/// `trust policy digest`
 #[derive(Args)]
-pub struct TpmPolicyGen {
+pub struct Digest {
     /// PCR 7 of TPM administration boots, 32 bytes
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pcr7_tpm: PathBuf,
     /// PCR 7 of production boots, 32 bytes
-    #[arg(long, value_name = "FILE", alias = "pcr7-prod")]
+    #[arg(long, value_name = "FILE", alias = "pcr7-prod", value_hint = ValueHint::FilePath)]
     pcr7_production: PathBuf,
-    /// Where the policy for the TPM admin password goes
-    #[arg(long, value_name = "FILE", alias = "pf", default_value = "passwd_policy.out")]
-    passwd_policy_file: PathBuf,
+    /// The directory that the files go into
+    #[arg(long, short, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
+    output: PathBuf,
+    /// Where the policy for the TPM's admin password goes
+    #[arg(long, value_name = "FILE", alias = "pf", hide = true)]
+    passwd_policy_file: Option<PathBuf>,
     /// Where the policy for the machine's secrets goes
-    #[arg(long, value_name = "FILE", alias = "lf", default_value = "luks_policy.out")]
-    luks_policy_file: PathBuf,
+    #[arg(long, value_name = "FILE", alias = "lf", hide = true)]
+    luks_policy_file: Option<PathBuf>,
     /// What the TPM's policy version must be: four digits
     #[arg(long, value_name = "DIGITS", alias = "pv", default_value = "0001", value_parser = arguments::policy_version)]
     policy_version: [u8; 4],
 }
 
-impl TpmPolicyGen {
-    pub(super) fn run(self) -> Result<()> {
+impl Run for Policies {
+    fn run(self) -> Result<()> {
+        match self {
+            Self::Digest(command) => command.run(),
+        }
+    }
+}
+
+impl Digest {
+    fn run(self) -> Result<()> {
         let policy = |kind: BootKind, pcr7| Ok(kind.policy(&arguments::digest(pcr7)?, self.policy_version)?.digest());
         let passwd = policy(BootKind::Admin, &self.pcr7_tpm)?;
         let luks = policy(BootKind::Production, &self.pcr7_production)?;
-        atomic::replace(&self.passwd_policy_file, atomic::PUBLIC, &passwd)?;
-        atomic::replace(&self.luks_policy_file, atomic::PUBLIC, &luks)
+        for (given, name, policy) in
+            [(&self.passwd_policy_file, "passwd_policy.out", passwd), (&self.luks_policy_file, "luks_policy.out", luks)]
+        {
+            let file = given.clone().unwrap_or_else(|| self.output.join(name));
+            atomic::replace(&file, atomic::PUBLIC, &policy)?;
+        }
+        Ok(())
     }
 }

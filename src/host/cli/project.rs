@@ -1,5 +1,6 @@
 //! `trust project …`, `trust sudi …`, `trust new-uuid`.
 
+use super::Run;
 use crate::{
     console,
     error::Result,
@@ -13,7 +14,7 @@ use crate::{
         say::output,
     },
 };
-use clap::{Args, Subcommand};
+use clap::{Args, Parser};
 use serde_json::json;
 use std::{
     fs::File,
@@ -22,8 +23,9 @@ use std::{
 };
 use uuid::Uuid;
 
-/// `trust project …`
-#[derive(Subcommand)]
+/// Projects: the products of a keyset
+#[derive(Parser)]
+#[command(name = "project")]
 pub enum Projects {
     /// Add a project: a product with its UUID, and the key that signs its manifests
     #[command(after_help = "Example:\n  trust project add acme router")]
@@ -48,8 +50,9 @@ pub enum Projects {
     },
 }
 
-/// `trust sudi …`
-#[derive(Subcommand)]
+/// SUDIs: the identities of a project's machines
+#[derive(Parser)]
+#[command(name = "sudi")]
 pub enum Sudis {
     /// Add machines and print where their certificates and private keys are
     Add(AddSudis),
@@ -57,12 +60,12 @@ pub enum Sudis {
     CertifyTpm(CertifyTpm),
     /// Have the keyset's boots, from the next image on, ask for that signature before anything else
     #[command(after_help = "Example:\n  trust sudi pin-tpm acme\n\n\
-        Machines whose TPM has not been vouched for get no secrets from such an image. What this is good for, and what\n\
-        not: trust-sudi-certify-tpm(1), SECURITY.md.")]
+        Machines whose TPM has not been vouched for get no secrets from such an image. What this is good for, and what it\n\
+        is not: trust-sudi-certify-tpm(1), SECURITY.md.")]
     PinTpm {
         /// Name of the keyset, or its directory if that holds a slash
         keyset: String,
-        /// Ask no more
+        /// Do not ask any more
         #[arg(long)]
         off: bool,
     },
@@ -91,8 +94,8 @@ pub struct Key {
 #[command(
     after_help = "Examples:\n  trust sudi add acme default SN0042\n  trust sudi add acme default --count 1000\n  \
     trust sudi add acme default --from serials.txt\n\n\
-    Whenever it is ended, each machine is whole or not there. Run again with the same list, it keeps those that\n\
-    exist and makes the others; with --count, it makes so many more."
+    If it is ended early, each machine is whole or not there. Run again with the same list, it keeps those that\n\
+    exist and makes the others; with --count, it makes that many more."
 )]
 pub struct AddSudis {
     /// Name of the keyset, or its directory if that holds a slash
@@ -102,7 +105,7 @@ pub struct AddSudis {
     /// Serial number of the machine [default: a random UUID]
     #[arg(conflicts_with_all = ["count", "from"])]
     serial: Option<String>,
-    /// Add so many new machines, with random UUIDs as serial numbers
+    /// Add this many new machines, with random UUIDs as serial numbers
     #[arg(long, value_name = "N", conflicts_with = "from", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     count: Option<u32>,
     /// Add the machines of this list, one serial number a line; - is standard input
@@ -118,12 +121,13 @@ pub struct AddSudis {
 /// `trust sudi certify-tpm`
 #[derive(Args)]
 #[command(after_help = "Example:\n  trust sudi certify-tpm acme srk.pub -o trust.srk.cred\n\n\
-    On the machine, `trust provision` prints the key's Name; with `--srk-public srk.pub` it writes the public area, or at any time\n  \
-    tpm2_readpublic -c 0x81000001 -o srk.pub\n\
+    On the machine, `trust provision` prints the key's Name; with `--srk-public srk.pub` it writes the public area, as this does\n\
+    at any time:\n  \
+    tpm2_readpublic -c 0x81000001 -o srk.pub\n\n\
     The signature is no secret. It belongs into loader/credentials/trust.srk.cred on the machine's EFI system partition, or\n\
     wherever `trust setup --srk-signature` finds it. It is of SHA-256 over one line of text, so that others can check it:\n  \
-    printf 'storage root key %s\\n' \"$NAME\" | openssl dgst -sha256 -verify sudi-ca.pub -signature trust.srk.cred\n\n\
-    Be sure of the way from that TPM to here: whose key this is, nobody else will ask.")]
+    printf 'storage root key %s\\n' \"$NAME\" | \\\n    openssl dgst -sha256 -verify sudi-ca.pub -signature trust.srk.cred\n\n\
+    Be sure of the way from that TPM to here: nothing else asks whose key this is.")]
 pub struct CertifyTpm {
     /// Name of the keyset, or its directory if that holds a slash
     keyset: String,
@@ -137,13 +141,12 @@ pub struct CertifyTpm {
     json: bool,
 }
 
-/// `trust new-uuid`
-#[derive(Args)]
-#[command(after_help = "Example:\n  trust new-uuid --keysetname acme")]
+/// Make a product: its UUID, and a key and certificate to sign its manifests with
+#[derive(Parser)]
+#[command(name = "new-uuid", after_help = "Example:\n  trust new-uuid acme")]
 pub struct NewUuid {
     /// Name of the keyset whose manifest-ca signs, or its directory if that holds a slash
-    #[arg(long, value_name = "NAME", alias = "keyset-name")]
-    keysetname: String,
+    keyset: String,
     /// The UUID and the path as JSON
     #[arg(long)]
     json: bool,
@@ -151,8 +154,8 @@ pub struct NewUuid {
     key: Key,
 }
 
-impl Projects {
-    pub(super) fn run(self) -> Result<()> {
+impl Run for Projects {
+    fn run(self) -> Result<()> {
         match self {
             Self::Add { keyset, project, key } => {
                 output::line(project::add(&Keyset::open(&keyset)?, &project, key.key_type)?.display())
@@ -166,8 +169,8 @@ impl Projects {
     }
 }
 
-impl Sudis {
-    pub(super) fn run(self) -> Result<()> {
+impl Run for Sudis {
+    fn run(self) -> Result<()> {
         match self {
             Self::Add(command) => command.run(),
             Self::CertifyTpm(command) => command.run(),
@@ -240,9 +243,9 @@ impl CertifyTpm {
     }
 }
 
-impl NewUuid {
-    pub(super) fn run(self) -> Result<()> {
-        let (uuid, path) = project::new_product(&Keyset::open(&self.keysetname)?, self.key.key_type)?;
+impl Run for NewUuid {
+    fn run(self) -> Result<()> {
+        let (uuid, path) = project::new_product(&Keyset::open(&self.keyset)?, self.key.key_type)?;
         if self.json {
             output::json(&json!({"uuid": uuid.to_string(), "path": path}))
         } else {

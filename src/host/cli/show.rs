@@ -21,7 +21,7 @@ use std::path::Path;
     trust keyset show acme manifest/default privkey --path")]
 pub struct Show {
     /// Name of the keyset, or its directory if that holds a slash
-    name: String,
+    keyset: String,
     /// uefi-db and so on, manifest/PROJECT, manifest/PROJECT/SERIAL, or pcr7data
     key: Option<String>,
     /// cert, privkey, guid or uuid
@@ -39,7 +39,7 @@ pub struct Show {
 
 impl Show {
     pub(super) fn run(self) -> Result<()> {
-        let keyset = Keyset::open(&self.name)?;
+        let keyset = Keyset::open(&self.keyset)?;
         let Some(key) = &self.key else {
             return self.keyset(&keyset);
         };
@@ -48,7 +48,7 @@ impl Show {
         if !path.is_dir() {
             let why = format!("{} is no directory", path.display());
             return Err(Error::new(Kind::Usage, format!("show {key:?}"), why)
-                .remedy(format!("`trust keyset show {}` shows what there is", self.name)));
+                .remedy(format!("`trust keyset show {}` shows what there is", self.keyset)));
         }
         match &self.item {
             Some(item) => self.item(&path, Item::parse(item)?),

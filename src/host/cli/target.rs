@@ -16,6 +16,12 @@ pub fn add_to(program: clap::Command) -> clap::Command {
     })
 }
 
+/// Whether clap has found one of them, behind options of the whole program.
+pub fn is_one(name: &str, matches: &clap::ArgMatches) -> bool {
+    let name = matches.subcommand_name().map_or_else(|| name.to_owned(), |more| format!("{name} {more}"));
+    ALL.iter().any(|command| command.name == name)
+}
+
 fn described(command: &Command, name: &'static str) -> clap::Command {
     let arguments: Vec<_> = command.with_arguments(|arguments| arguments.iter().map(arg).collect());
     let described = clap::Command::new(name).about(command.about.trim_end_matches('.'));

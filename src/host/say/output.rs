@@ -8,13 +8,17 @@ use std::{
     io::{ErrorKind, IsTerminal, Write},
 };
 
-/// What a word is to whoever looks.
+/// What a word is to the reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
     /// As it should be: green.
     Good,
     /// Not to be missed: red.
     Bad,
+    /// Perhaps not as it should be: yellow.
+    Doubtful,
+    /// Good to know: cyan.
+    Note,
 }
 
 /// Gives words a colour, on terminals, unless `NO_COLOR` (no-color.org) is set.
@@ -25,6 +29,8 @@ pub fn coloured(tone: Tone, text: &str) -> String {
     let colour = match tone {
         Tone::Good => 32,
         Tone::Bad => 31,
+        Tone::Doubtful => 33,
+        Tone::Note => 36,
     };
     format!("\x1b[{colour}m{text}\x1b[0m")
 }

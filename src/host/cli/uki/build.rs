@@ -32,7 +32,7 @@ image, or to shim and then to the image. PCR 11 is that at the start of the kern
 `trust uki measure` has those after each phase.
 
 Example:
-  trust uki build --keyset acme --kind production --output acme.efi \\
+  trust uki build acme --kind production --output acme.efi \\
     --kernel /boot/vmlinuz-6.12 --initrd initrd.img --with-trust \\
     --cmdline @cmdline --os-release root/usr/lib/os-release
 
@@ -43,9 +43,10 @@ Where the file cmdline has these lines:
 
 /// `trust uki build`
 #[derive(Args)]
+#[command(override_usage = "trust uki build <KEYSET> [OPTIONS] --kind <KIND> --kernel <FILE>\n       \
+    --initrd <FILE>... --output <FILE>")]
 pub struct Build {
-    /// Name of the keyset
-    #[arg(long, value_name = "NAME")]
+    /// Name of the keyset, or its directory if that holds a slash
     keyset: String,
     /// What the image may do, which decides who signs it
     #[arg(long)]
@@ -86,7 +87,7 @@ pub struct Build {
     #[arg(long, conflicts_with_all = ["key", "cert"])]
     unsigned: bool,
     /// Where the image goes
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
     /// As a JSON object
     #[arg(long)]

@@ -4,6 +4,7 @@ mod build;
 mod inspect;
 mod measure;
 
+use super::Run;
 use crate::{
     error::Result,
     host::{
@@ -11,11 +12,12 @@ use crate::{
         image::pe::Image,
     },
 };
-use clap::Subcommand;
+use clap::Parser;
 use std::path::Path;
 
-/// `trust uki …`
-#[derive(Subcommand)]
+/// Unified kernel images: build, measure, look into
+#[derive(Parser)]
+#[command(name = "uki")]
 pub enum Ukis {
     /// Build an image, sign it, and say what its boot will measure
     #[command(after_help = build::HELP)]
@@ -28,8 +30,8 @@ pub enum Ukis {
     Inspect(inspect::Inspect),
 }
 
-impl Ukis {
-    pub(super) fn run(self) -> Result<()> {
+impl Run for Ukis {
+    fn run(self) -> Result<()> {
         match self {
             Self::Build(command) => command.run(),
             Self::Measure(command) => command.run(),
