@@ -1,6 +1,6 @@
 #!/bin/sh
-# cmdline.sh [FILE]: what the signed command line of an image that opens volumes must say, or it opens none: none of what it keeps out is
-# signed. (Where something has been appended, the first process has refused it already.)
+# cmdline.sh [FILE]: checks that the signed command line of an image that opens volumes has the parameters that keep unsigned
+# input out; without them no volume is opened. (Appended parameters have already been refused by the first process.)
 lacks() {
     echo "trust: the signed command line lacks $1: $2" >/dev/console
     exit 1

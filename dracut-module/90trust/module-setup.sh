@@ -1,7 +1,7 @@
 #!/bin/bash
-# Trust in an initramfs of dracut, with systemd and without. /etc/dracut.conf.d/trust.conf says how.
+# Trust in an initramfs of dracut, with systemd and without, configured in /etc/dracut.conf.d/trust.conf.
 
-# Where `trust-initrd` is, if the configuration does not say.
+# The path of `trust-initrd`, as configured or in its usual places.
 _program() {
     local file files=(/usr/local/lib/trust/trust-initrd /usr/lib/trust/trust-initrd)
     [[ ${trust_program-} ]] && files=("$trust_program")
@@ -12,12 +12,12 @@ _program() {
     return 1
 }
 
-# Whether there is something to do; if not, only who names the module gets it.
+# Whether anything is configured; if not, the module is included only if it is named.
 _configured() {
     [[ ${trust_pcr7data-}${trust_luks-}${trust_crypt-}${trust_image-} ]]
 }
 
-# Somebody who has configured it wants no initramfs without it.
+# If it is configured, no initramfs may be built without it.
 _fatal() {
     dfatal "trust: $*"
     exit 1
@@ -27,7 +27,7 @@ check() {
     # An initramfs for kdump comes after the boot.
     [[ ${mount_needs-} ]] && return 1
     if ! _program > /dev/null; then
-        _configured && derror "trust: there is no program ${trust_program:-trust-initrd}: say where it is with trust_program="
+        _configured && derror "trust: there is no program ${trust_program:-trust-initrd}: give its path in trust_program="
         return 1
     fi
     require_binaries cryptsetup dmsetup modprobe || return 1
@@ -40,7 +40,7 @@ depends() {
     echo dm
     if [[ ${trust_crypt-} == yes ]]; then
         echo crypt
-        # A module of its own since dracut 060; where systemd is left out it is, too.
+        # A module of its own since dracut 060; it is left out together with systemd.
         for name in "$dracutbasedir"/modules.d/*systemd-cryptsetup; do
             [[ -d $name ]] && ! [[ " $omit_dracutmodules " == *\ systemd\ * ]] && echo systemd-cryptsetup
         done
@@ -50,7 +50,7 @@ depends() {
 
 installkernel() {
     hostonly='' instmods '=drivers/char/tpm' dm_mod dm_crypt
-    # cryptsetup's default cipher and hashes; it asks for the cipher of a keyslot by way of AF_ALG.
+    # cryptsetup's default cipher and hashes; it uses AF_ALG for the cipher of a keyslot.
     hostonly='' instmods -s af_alg algif_skcipher algif_hash xts ecb cbc essiv aes aes_generic aesni_intel sha256 \
         sha256_generic sha512 sha512_generic hmac crypto-xts crypto-aes crypto-sha256 crypto-hmac
     # For a volume with the files of `trust provision`.
@@ -78,7 +78,7 @@ _configuration() {
     {
         echo "TRUST_SETUP=\"${trust_setup_options-}\""
         echo "TRUST_FINISH=\"${places# } ${trust_finish_options-}\""
-        # What others have opened is none of ours.
+        # Volumes opened by other programs cannot be verified.
         [[ ${trust_crypt-} == yes ]] && echo "TRUST_ROOT="
         echo "TRUST_WITHDRAW=\"${places# }\""
         echo "TRUST_PAUSE=${trust_pause:-30}"
@@ -91,7 +91,7 @@ _configuration() {
         [[ $volume == *=* && $device && $name =~ ^[A-Za-z0-9_.-]+$ ]] || _fatal "trust_luks=: $volume is not NAME=DEVICE"
         printf 'DEVICE="%s"\nOPTIONS="%s"\nWAIT=%s\n' "$device" "${trust_luks_options-}" "${trust_luks_wait:-60}" > "$initdir/etc/trust/luks/$name.conf"
     done
-    # dracut's own way to a shell, and that of its hooks; and an end to all waiting, which is for good otherwise.
+    # The shells of dracut and its hooks; and a limit for its waiting, which is endless otherwise.
     mkdir -p "$initdir/etc/cmdline.d"
     if [[ ${trust_shell-} == yes ]]; then
         echo "rd.shell=1 SYSTEMD_SULOGIN_FORCE=1"
@@ -118,7 +118,7 @@ _units() {
         [[ -e $file ]] && file=${file##*/} && units+=("trust-luks@${file%.conf}.service")
     done
     if [[ ${trust_image-} == maintenance ]]; then
-        # The passphrase that there is, in place of a new one.
+        # The existing passphrase in place of a new one.
         mkdir -p "$initdir/etc/systemd/system/trust-preinit.service.d"
         # shellcheck disable=SC2016 # it is for systemd
         printf '[Unit]\nDescription=\nDescription=Secrets of the machine\n[Service]\nExecStart=\nExecStart=/usr/bin/trust setup $TRUST_SETUP\n' \
@@ -135,7 +135,7 @@ _units() {
         done
     fi
     if [[ ${trust_prompt-} == yes ]]; then
-        # Somebody may know a passphrase where the TPM gives none.
+        # A user may know a passphrase where the TPM gives none.
         mkdir -p trust-setup.service.d
         # shellcheck disable=SC2016 # it is for systemd
         printf '[Service]\nExecStart=\nExecStart=-/usr/bin/trust setup $TRUST_SETUP\n' > trust-setup.service.d/prompt.conf
@@ -165,7 +165,7 @@ _hooks() {
         inst_hook pre-pivot 99 "$moddir/trust-finish.sh"
     fi
     if dracut_module_included crypt; then
-        # Its tool asks on the terminal; the one of this name that it calls is ours from now on.
+        # Its tool prompts on the terminal; the function of this name that it calls is ours from now on.
         sed -i 's/^ask_for_password()/trust_ask_for_password()/' "$initdir/lib/dracut-crypt-lib.sh"
         echo '. /lib/trust-prompt.sh' >> "$initdir/lib/dracut-crypt-lib.sh"
         inst_simple "$moddir/trust-prompt.sh" /lib/trust-prompt.sh
@@ -173,7 +173,7 @@ _hooks() {
     dracut_need_initqueue
 }
 
-# Hooks that put together whatever disks say they are part of, at last by hand; see mask.sh.
+# Hooks that assemble whatever disks claim to be part of; see mask.sh.
 _keep_hooks_out() {
     find "$initdir" -path '*/hooks/*' \( -name '*lvm*' -o -name '*mdraid*' -o -name '*dmraid*' -o -name '*multipath*' \
         -o -name '*stratis*' -o -name '*bcache*' \) -delete
@@ -185,10 +185,10 @@ install() {
         production | installer | maintenance | provisioning) ;;
         *) _fatal "trust_image= is production, installer, maintenance or provisioning" ;;
     esac
-    program=$(_program) || _fatal "there is no program ${trust_program:-trust-initrd}: say where it is with trust_program="
+    program=$(_program) || _fatal "there is no program ${trust_program:-trust-initrd}: give its path in trust_program="
     inst_simple "$program" /usr/bin/trust
     inst_multiple cryptsetup dmsetup modprobe sleep mount umount mkdir
-    # Argon2 in a thread of its own ends by way of it.
+    # Argon2 ends its thread with it.
     inst_libdir_file 'libgcc_s.so*'
 
     if [[ ${trust_pcr7data-} ]]; then

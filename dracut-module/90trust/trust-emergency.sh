@@ -1,5 +1,5 @@
 #!/bin/sh
-# Before a shell: whoever types into it may have brought the disk.
+# Before a shell: its user may be an attacker who has brought the disk.
 . /lib/trust-lib.sh
 
 trust_withdraw

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The file systems are mounted: nothing stays published that TRUST_FINISH= does not keep.
+# The file systems are mounted: nothing stays published but what TRUST_FINISH= keeps.
 . /lib/trust-lib.sh
 
 # shellcheck disable=SC2086 # these are options

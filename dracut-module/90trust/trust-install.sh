@@ -1,5 +1,5 @@
 #!/bin/sh
-# `trust preinit` has run, or `trust setup` for a maintenance: what the image is for, and that is all.
+# `trust preinit` has run, or `trust setup` in a maintenance image: runs the program of the image, which then ends.
 . /lib/trust-lib.sh
 
 mkdir -p -m 0700 /run/cryptsetup

@@ -1,9 +1,9 @@
 #!/bin/sh
-# For hooks of dracut: what is to be done before anybody is asked anything, and when nothing comes of a boot.
+# For hooks of dracut: what must happen before a prompt or a shell, and when a boot fails.
 
 . /etc/trust/options
 
-# For good, whatever of it is there.
+# Restarts, by whichever means is available.
 trust_reboot() {
     echo "trust: restarting in ${TRUST_PAUSE:-30} seconds" > /dev/console
     sleep "${TRUST_PAUSE:-30}"
@@ -20,13 +20,13 @@ trust_power_off() {
     while :; do sleep 60; done
 }
 
-# Nothing stays published, and the TPM is locked, which a setup that was killed or never ran has not done.
+# Withdraws everything, and locks the TPM, which a setup that was killed or never ran has not done.
 trust_withdraw() {
     # shellcheck disable=SC2086 # these are options
     trust finish $TRUST_WITHDRAW && trust lock || trust_reboot
 }
 
-# Before a shell nothing stays open: who spoils a few blocks of the disk can bring a boot here when its volumes are.
+# Before a shell the volumes are closed: by spoiling a few blocks of the disk, an attacker can bring a boot here with them open.
 trust_close() {
     umount -R "${NEWROOT:-/sysroot}" 2> /dev/null
     ! command -v lvm > /dev/null || lvm vgchange --sysinit --activate n
@@ -38,7 +38,7 @@ trust_close() {
     done
 }
 
-# A boot that came to nothing.
+# The end of a boot that has failed.
 trust_fail() {
     trust_withdraw
     [ "$TRUST_SHELL" = yes ] || trust_reboot

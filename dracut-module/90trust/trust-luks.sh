@@ -8,7 +8,7 @@ for trust_volume in /etc/trust/luks/*.conf; do
     trust_name=${trust_volume##*/}
     trust_name=${trust_name%.conf}
     trust_devices="$trust_devices --devices /dev/mapper/$trust_name"
-    # What has been done is remembered here: a name in /dev/mapper may be anybody's.
+    # A marker of ours: a name in /dev/mapper proves nothing.
     [ -e "/run/trust-opened/$trust_name" ] && continue
     mkdir -p -m 0700 /run/cryptsetup /run/trust-opened
     WAIT=60

@@ -1,3 +1,3 @@
 #!/bin/sh
-# The queue waits for what this image is made for, a hook of its own, which ends in switching off.
+# The queue waits for the hook that does this image's job, which ends by powering off.
 false

@@ -1,4 +1,4 @@
 #!/bin/sh
-# This image has no root and looks for none.
+# This image has no root and needs none.
 root=trust-image
 rootok=1

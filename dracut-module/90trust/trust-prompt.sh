@@ -1,6 +1,6 @@
 #!/bin/sh
-# In front of the prompt of dracut's crypt module: first the key in the keyring, by the volume's token; then nobody is
-# asked who could have the secrets for it.
+# Before the prompt of dracut's crypt module: first the key in the keyring is tried, by the volume's token; then everything
+# is withdrawn, so that the user at the prompt cannot get the secrets.
 . /lib/trust-lib.sh
 
 ask_for_password() {

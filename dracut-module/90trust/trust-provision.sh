@@ -1,5 +1,5 @@
 #!/bin/sh
-# Once the volume with the label trust-data is there: its certificate and key go into the TPM, and that is all.
+# Once the volume with the label trust-data is there, stores its certificate and key in the TPM.
 . /lib/trust-lib.sh
 
 if [ -e /dev/disk/by-label/trust-data ]; then
