@@ -23,8 +23,8 @@ fn text(path: &Path) -> &str {
 impl Fixture {
     /// One for all tests: each writes files of its own.
     fn get() -> &'static Self {
-        static KIT: OnceLock<Fixture> = OnceLock::new();
-        KIT.get_or_init(|| {
+        static FIXTURE: OnceLock<Fixture> = OnceLock::new();
+        FIXTURE.get_or_init(|| {
             let fixture = Self(Home::with_keyset());
             let initrd = Initrd::new("say started yes\n");
             vm::ukify(&initrd.pack(), "console=tty0 console=ttyS0 quiet panic=-1", &fixture.file("unsigned.efi"));

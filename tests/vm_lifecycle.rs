@@ -58,8 +58,8 @@ exec sleep 3600
 struct Fixture(Deployment);
 
 fn fixture() -> &'static Fixture {
-    static WORLD: OnceLock<Fixture> = OnceLock::new();
-    WORLD.get_or_init(|| {
+    static FIXTURE: OnceLock<Fixture> = OnceLock::new();
+    FIXTURE.get_or_init(|| {
         let deployment = Deployment::new();
         deployment.trust(&["project", "add", "k", "router"]);
         // The images require a signed storage root key, and `launch` has it signed.

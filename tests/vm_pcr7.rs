@@ -15,8 +15,8 @@ say log $(base64 -w 0 /sys/kernel/security/tpm0/binary_bios_measurements)
 
 /// One for all tests: they only look at it.
 fn deployment() -> &'static Deployment {
-    static FLEET: OnceLock<Deployment> = OnceLock::new();
-    FLEET.get_or_init(Deployment::new)
+    static DEPLOYMENT: OnceLock<Deployment> = OnceLock::new();
+    DEPLOYMENT.get_or_init(Deployment::new)
 }
 
 /// The events of PCR 7, which explain its value.

@@ -19,7 +19,7 @@ use std::{
 };
 
 /// Machines at a time: most cells of the table wait for a silent TPM.
-const SEATS: usize = 8;
+const AT_A_TIME: usize = 8;
 
 /// Functions for the scripts: kind, same.
 const KEY_TO_TPM: &str = include_str!("../data/key_to_tpm.sh");
@@ -105,8 +105,8 @@ struct Fixture {
 }
 
 fn fixture() -> &'static Fixture {
-    static WORLD: OnceLock<Fixture> = OnceLock::new();
-    WORLD.get_or_init(|| {
+    static FIXTURE: OnceLock<Fixture> = OnceLock::new();
+    FIXTURE.get_or_init(|| {
         let tpm = Swtpm::new();
         tpm.off();
         let new = tpm.state();
@@ -330,7 +330,7 @@ fn matrix(command: Command) {
     let jobs: Vec<_> = all.filter(|(at, harm)| HARMS[*harm].applies(*at, &record)).collect();
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
-        for _ in 0..SEATS {
+        for _ in 0..AT_A_TIME {
             scope.spawn(|| {
                 let mut machine = Machine::new(fixture());
                 while let Some((at, harm)) = jobs.get(next.fetch_add(1, Ordering::SeqCst)) {

@@ -49,8 +49,8 @@ struct Fixture {
 
 /// One for all tests: they only look at it.
 fn fixture() -> &'static Fixture {
-    static WORLD: OnceLock<Fixture> = OnceLock::new();
-    WORLD.get_or_init(|| {
+    static FIXTURE: OnceLock<Fixture> = OnceLock::new();
+    FIXTURE.get_or_init(|| {
         let deployment = Deployment::new();
         for chain in [Chain::Direct, Chain::Shim] {
             let _ = deployment.variables(chain, &[], &format!("{chain:?}.fd"));

@@ -88,13 +88,13 @@ enum Place {
 }
 
 impl Interposer {
-    /// In transport of a TPM, on a unix socket.
+    /// Between a program and a TPM, on a unix socket.
     #[must_use]
     pub fn new(tpm: &Swtpm) -> Self {
         Self::with_front(tpm, Transport::Unix)
     }
 
-    /// In transport of a TPM, reached in another way.
+    /// Between a program and a TPM, reached in another way.
     #[must_use]
     pub fn with_front(tpm: &Swtpm, transport: Transport) -> Self {
         Self::serve(tpm.upstream(), transport)
