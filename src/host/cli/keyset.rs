@@ -12,7 +12,7 @@ use crate::{
     error::Result,
     host::{
         keyset::{self, Keyset, profile::Owner},
-        predict::databases::Chain,
+        predict::{self, databases::Chain, profile::Machine},
         say::output,
     },
 };
@@ -88,7 +88,9 @@ impl New {
             console::warn("--bootkit-version does nothing: no boot kit is fetched or made");
         }
         let keys = self.keys.open()?;
-        let dir = keyset::create(&Owner { keyset, organizations: self.org }, keys, &self.chain)?;
+        let dir = keyset::create(&Owner { keyset, organizations: self.org }, keys, |keyset| {
+            self.chain.iter().try_for_each(|chain| predict::sign(keyset, &Machine::new(*chain)))
+        })?;
         output::line(dir.display())
     }
 }

@@ -7,18 +7,14 @@ use crate::{
         fs::atomic::{self, Staging},
         keyset::{
             profile::{self, Owner, Valid},
-            project,
-            signed_policy::{self, Note, Policies},
+            project, signed_policy,
         },
         pki::{
             credentials::Credentials,
             key::{KeyType, PrivateKey},
             key_maker,
         },
-        predict::{self, databases::Chain, profile::Machine},
     },
-    measure::expected,
-    policy::version,
 };
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
@@ -64,12 +60,11 @@ fn lost() -> Error {
     Error::new(Kind::System, "make a keyset", "a key is missing")
 }
 
-/// Makes a keyset, all or nothing, with signed policies for machines that verify images in these ways, and returns
-/// where it is.
+/// Makes a keyset, all or nothing, and returns where it is. `sign` adds signed policies before it is there for others.
 ///
 /// # Errors
 /// [`Kind::Usage`]: the name is taken or impossible, or a key does not fit its role; else [`Kind::System`]. Nothing is left then.
-pub fn create(owner: &Owner, keys: Keys, chains: &[Chain]) -> Result<PathBuf> {
+pub fn create(owner: &Owner, keys: Keys, sign: impl FnOnce(&Keyset) -> Result<()>) -> Result<PathBuf> {
     keys.check()?;
     let staging = Staging::begin(path_of(&owner.keyset)?)?;
     let dir = staging.path();
@@ -97,14 +92,7 @@ pub fn create(owner: &Owner, keys: Keys, chains: &[Chain]) -> Result<PathBuf> {
     project::fill(&project, project_key, &manifest_ca)?;
 
     let keyset = Keyset { name: owner.keyset.clone(), dir: dir.to_owned() };
-    for chain in chains {
-        let machine = Machine::new(*chain);
-        let prediction = predict::pcr7(&keyset, &machine)?;
-        let (values, comment, events) =
-            (prediction.values(), machine.to_string(), expected::write(&prediction.production));
-        let note = Note { comment: &comment, events: Some(&events) };
-        signed_policy::add(&keyset, &values, &Policies::of(&values, version::FIRST)?, note)?;
-    }
+    sign(&keyset)?;
     staging.finish()
 }
 

@@ -14,7 +14,7 @@ use super::keyset::{Keyset, Role};
 use crate::{
     error::{Error, Kind, Result},
     host::{
-        keyset::signed_policy::Values,
+        keyset::signed_policy::{self, Note, Policies, Values},
         uefi::{
             signature_list,
             variable::{DB, Variable},
@@ -22,9 +22,9 @@ use crate::{
     },
     measure::{
         event::{Event, EventType},
-        pcr,
+        expected, pcr,
     },
-    policy::boot_kind::BootKind,
+    policy::{boot_kind::BootKind, version},
 };
 use firmware::Slot;
 use profile::Machine;
@@ -64,6 +64,18 @@ impl Prediction {
         let rest = self.limited.iter().zip(&self.tpm);
         self.production.iter().zip(rest).take_while(|(one, (two, three))| one == two && two == three).count()
     }
+}
+
+/// Signs policies for what such machines measure, for those whose TPM has the first policy version, and adds them to
+/// the keyset's.
+///
+/// # Errors
+/// As [`pcr7`] and [`signed_policy::add`].
+pub fn sign(keyset: &Keyset, machine: &Machine) -> Result<()> {
+    let prediction = pcr7(keyset, machine)?;
+    let (values, events) = (prediction.values(), expected::write(&prediction.production));
+    let note = Note { comment: &machine.to_string(), events: Some(&events) };
+    signed_policy::add(keyset, &values, &Policies::of(&values, version::FIRST)?, note)
 }
 
 /// Computes what the machines of a keyset measure, in the order in which they do.
