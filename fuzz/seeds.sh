@@ -11,14 +11,14 @@ for target in private_key signature_list variables signed_data luks_header initr
 done
 
 export XDG_DATA_HOME="$work"
-"$trust" initkeyset --keysetname seeds --org Seeds >/dev/null
+"$trust" keyset add seeds --org Seeds >/dev/null
 keys=$work/machine/trust/keys/seeds
 cp "$keys/uefi-db/cert.pem" "$corpus/private_key/certificate"
 cp "$keys/uefi-db/privkey.pem" "$corpus/private_key/rsa"
 openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$corpus/private_key/ec" 2>/dev/null
 openssl ec -in "$corpus/private_key/ec" -out "$corpus/private_key/sec1" 2>/dev/null
 
-"$trust" enroll auth seeds enrolled >/dev/null
+"$trust" enroll auth seeds -o enrolled >/dev/null
 for file in enrolled/*.esl; do cp "$file" "$corpus/signature_list/"; done
 for file in enrolled/*.auth; do cp "$file" "$corpus/variables/"; done
 

@@ -216,7 +216,7 @@ fn unusable_authority_certificates_are_refused() {
     }
     // Another authority of the same name.
     let other = Home::new();
-    other.ok(&["initkeyset", "--keysetname", "k"]);
+    other.ok(&["keyset", "add", "k"]);
     pin(&machine, &fs::read(other.ok(&["sudi", "pin-tpm", "k"]).trim()).expect("it is there"));
     machine.wire.take();
     refused(&machine, &boot(&machine, "setup"), "is not an authority's signature");

@@ -291,9 +291,9 @@ fn writers_on_a_full_disk_change_nothing() {
         "project add k p",
         "sudi add k default SN1",
         "sudi add k default --count 2",
-        "new-uuid --keysetname k",
-        "keyset export-public k out/k",
-        "initkeyset --keysetname other --key-type ec-p256",
+        "new-uuid k",
+        "keyset export-public k -o out/k",
+        "keyset add other --key-type ec-p256",
     ] {
         for spare in 0..3 {
             let script = format!(
@@ -316,9 +316,9 @@ fn writers_on_a_read_only_disk_say_so() {
         "project add k p",
         "sudi add k default SN1",
         "sudi add k default --count 2",
-        "new-uuid --keysetname k",
-        "keyset export-public k out/k",
-        "initkeyset --keysetname other --key-type ec-p256",
+        "new-uuid k",
+        "keyset export-public k -o out/k",
+        "keyset add other --key-type ec-p256",
     ] {
         let script = format!("mount -o remount,ro \"$1\"; \"$0\" {arguments}");
         let (status, printed, said) = on_a_disk("size=16m", &home.keys().join("k"), &script);

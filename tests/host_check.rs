@@ -19,7 +19,7 @@ fn home() -> (Home, PathBuf) {
             fs::write(home.path().join(boot.name()), boot.pcr7()).unwrap();
         }
         fs::remove_dir_all(home.keys().join("k/pcr7data")).unwrap();
-        let values = ["--pcr7-tpm", "tpm", "--pcr7-prod", "production", "--pcr7-limited", "limited"];
+        let values = ["--pcr7-tpm", "tpm", "--pcr7-production", "production", "--pcr7-limited", "limited"];
         home.ok(&[&["keyset", "pcr7data", "k"][..], &values].concat());
         home
     });
@@ -234,14 +234,14 @@ fn a_misspelled_name_is_answered_with_the_nearest() {
     assert!(said("K").contains("; say k, if that is what you mean; `trust keyset list` shows all"), "{}", said("K"));
     let other = said("router");
     assert!(
-        other.contains("; say one of those that `trust keyset list` shows, or create it with `trust initkeyset"),
+        other.contains("; say one of those that `trust keyset list` shows, or create it with `trust keyset add"),
         "{other}"
     );
     assert_eq!(home.ok(&["keyset", "list"]).trim(), "k");
     fs::remove_dir_all(keyset).unwrap();
     let none = said("router");
-    assert!(none.contains("; create it with `trust initkeyset --keysetname router`"), "{none}");
-    home.ok(&["initkeyset", "--keysetname", "router"]);
+    assert!(none.contains("; create it with `trust keyset add router`"), "{none}");
+    home.ok(&["keyset", "add", "router"]);
     home.ok(&["keyset", "check", "router"]);
 }
 
@@ -511,7 +511,7 @@ fn policies_that_a_target_would_refuse_are_errors() {
 #[test]
 fn remedies_of_findings_help() {
     let (made, _) = home();
-    let values = "trust keyset pcr7data k --pcr7-tpm tpm --pcr7-prod production --pcr7-limited limited";
+    let values = "trust keyset pcr7data k --pcr7-tpm tpm --pcr7-production production --pcr7-limited limited";
     let entry = format!("pcr7data/policy-2/{}", trust::policy::pcr7data::path_of(&Boot::Production.pcr7()));
     let limited = format!("pcr7data/policy-2/{}", trust::policy::pcr7data::path_of(&Boot::Limited.pcr7()));
     for (damage, remedy, follow) in [

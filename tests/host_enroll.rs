@@ -25,7 +25,7 @@ fn empty_store() -> PathBuf {
 /// `enroll vars k ARGS` of a store, and where the new one is.
 fn enroll(home: &Home, store: &Path, args: &[&str]) -> PathBuf {
     let new = home.path().join("new.fd");
-    let enroll = ["enroll", "vars", "k", "--vars-in", text(store), "--vars-out", text(&new)];
+    let enroll = ["enroll", "vars", "k", "--vars-in", text(store), "--output", text(&new)];
     assert_eq!(home.ok(&[&enroll[..], args].concat()), "");
     new
 }
@@ -92,13 +92,13 @@ fn blank_flash_becomes_a_store_that_virt_fw_vars_reads() {
     let home = Home::with_keyset();
     let blank = home.path().join("AAVMF_VARS.fd");
     fs::File::create(&blank).unwrap().set_len(64 << 20).unwrap();
-    home.ok(&["enroll", "vars", "k", "--vars-in", text(&blank), "--vars-out", "filled.fd"]);
+    home.ok(&["enroll", "vars", "k", "--vars-in", text(&blank), "--output", "filled.fd"]);
     let ours = home.path().join("ours.fd");
-    home.ok(&["enroll", "vars", "k", "--vars-in", text(&empty_store()), "--vars-out", "ours.fd"]);
+    home.ok(&["enroll", "vars", "k", "--vars-in", text(&empty_store()), "--output", "ours.fd"]);
     assert_eq!(variables(&home.path().join("filled.fd")), variables(&ours));
     let other = home.path().join("other.fd");
     fs::File::create(&other).unwrap().set_len(1 << 20).unwrap();
-    home.fails(&["enroll", "vars", "k", "--vars-in", text(&other), "--vars-out", "none.fd"], 14);
+    home.fails(&["enroll", "vars", "k", "--vars-in", text(&other), "--output", "none.fd"], 14);
 }
 
 #[test]
@@ -124,9 +124,9 @@ fn other_variables_stay_and_keys_are_replaced() {
     }
     // In place, and again.
     let once = fs::read(enroll(&home, &used, &[])).unwrap();
-    home.ok(&["enroll", "vars", "k", "--vars-in", "used.fd", "--vars-out", "used.fd"]);
+    home.ok(&["enroll", "vars", "k", "--vars-in", "used.fd", "--output", "used.fd"]);
     assert_eq!(fs::read(&used).unwrap(), once);
-    home.ok(&["enroll", "vars", "k", "--vars-in", "used.fd", "--vars-out", "used.fd"]);
+    home.ok(&["enroll", "vars", "k", "--vars-in", "used.fd", "--output", "used.fd"]);
     assert_eq!(timeless(&used), timeless(&enroll(&home, &used, &[])));
 }
 
@@ -148,13 +148,13 @@ fn additional_db_and_dbx_entries_are_enrolled() {
         assert!(store["db"]["data"].as_str().unwrap().ends_with(&other));
         assert_eq!(store, &stores[0]);
     }
-    assert_ne!(home.ok(&["computePCR7", "k", "--db", "other.esl"]), home.ok(&["computePCR7", "k"]));
+    assert_ne!(home.ok(&["compute-pcr7", "k", "--db", "other.esl"]), home.ok(&["compute-pcr7", "k"]));
     // What db has already is not there twice.
     let own = home.keys().join("k/uefi-db/cert.pem");
     let fresh = timeless(&enroll(&home, &empty_store(), &[]));
     assert_eq!(timeless(&enroll(&home, &empty_store(), &["--db", text(&own)])), fresh);
     fs::write(home.path().join("nothing"), "").unwrap();
-    let into = ["--vars-in", text(&empty_store()), "--vars-out", "refused.fd"].map(str::to_owned);
+    let into = ["--vars-in", text(&empty_store()), "--output", "refused.fd"].map(str::to_owned);
     let into: Vec<_> = into.iter().map(String::as_str).collect();
     home.refuses(&[&["enroll", "vars", "k", "--db", "nothing"], &into[..]].concat());
     home.fails(&[&["enroll", "vars", "k", "--db", text(&home.keys().join("k/uefi-db/guid"))], &into[..]].concat(), 14);
@@ -189,7 +189,7 @@ fn malformed_stores_are_refused() {
         ("a name beyond the end", with(0x64 + 36, &[0xff; 4])),
         ("contents beyond the end", with(0x64 + 40, &[0xff, 0xff, 0xff, 0x7f])),
     ];
-    let enroll = ["enroll", "vars", "k", "--vars-in", "bad.fd", "--vars-out", "bad.fd"];
+    let enroll = ["enroll", "vars", "k", "--vars-in", "bad.fd", "--output", "bad.fd"];
     for (name, bytes) in cases {
         fs::write(home.path().join("bad.fd"), &bytes).unwrap();
         let complaint = home.fails(&enroll, 14);
@@ -199,8 +199,8 @@ fn malformed_stores_are_refused() {
     // Rubbish where flash should be erased.
     fs::write(home.path().join("bad.fd"), with(0x3ff00, b"rubbish")).unwrap();
     home.fails(&enroll, 14);
-    home.refuses(&["enroll", "vars", "k", "--vars-in", "missing.fd", "--vars-out", "bad.fd"]);
-    home.fails(&["enroll", "vars", "k", "--vars-in", text(&empty_store()), "--vars-out", "no/such/place.fd"], 2);
+    home.refuses(&["enroll", "vars", "k", "--vars-in", "missing.fd", "--output", "bad.fd"]);
+    home.fails(&["enroll", "vars", "k", "--vars-in", text(&empty_store()), "--output", "no/such/place.fd"], 2);
 }
 
 #[test]
@@ -218,7 +218,7 @@ fn a_full_store_is_refused() {
     enroll(&home, &empty_store(), &["--dbx", "dbx"]);
     let kept = fs::read(home.path().join("new.fd")).unwrap();
     fs::write(home.path().join("dbx"), list(6000)).unwrap();
-    let full = ["enroll", "vars", "k", "--vars-in", "new.fd", "--vars-out", "new.fd", "--dbx", "dbx"];
+    let full = ["enroll", "vars", "k", "--vars-in", "new.fd", "--output", "new.fd", "--dbx", "dbx"];
     let complaint = home.refuses(&full);
     assert!(complaint.contains("bytes more than it has"), "{complaint}");
     assert_eq!(fs::read(home.path().join("new.fd")).unwrap(), kept);
@@ -267,7 +267,7 @@ fn signature_lists_equal_those_of_efitools_and_sbsigntool() {
     for (chain, db) in
         [("direct", &["uefi-db", "uki-production", "uki-limited", "uki-tpm"][..]), ("shim", &["uefi-db"])]
     {
-        assert_eq!(home.ok(&["enroll", "auth", "k", chain, "--chain", chain]).trim_end(), chain);
+        assert_eq!(home.ok(&["enroll", "auth", "k", "--output", chain, "--chain", chain]).trim_end(), chain);
         for (name, roles) in [("PK", &["uefi-pk"][..]), ("KEK", &["uefi-kek"]), ("db", db)] {
             let (mut efitools, mut sbsigntool) = (Vec::new(), Vec::new());
             for role in roles {
@@ -299,9 +299,19 @@ fn signature_lists_equal_those_of_efitools_and_sbsigntool() {
 #[test]
 fn signed_files_equal_those_of_efitools() {
     let home = Home::with_keyset();
-    home.ok(&["enroll", "auth", "k", "keys"]);
+    home.ok(&["enroll", "auth", "k", "--output", "keys"]);
     fs::copy(home.path().join("keys/dbx.esl"), home.path().join("update.esl")).unwrap();
-    home.ok(&["enroll", "auth", "k", "update", "--append-dbx", "update.esl", "--append-db", "keys/KEK.esl"]);
+    home.ok(&[
+        "enroll",
+        "auth",
+        "k",
+        "--output",
+        "update",
+        "--append-dbx",
+        "update.esl",
+        "--append-db",
+        "keys/KEK.esl",
+    ]);
     let cases = [
         ("keys/PK", "PK", GLOBAL, AUTHENTICATED, "uefi-pk"),
         ("keys/KEK", "KEK", GLOBAL, AUTHENTICATED, "uefi-pk"),
@@ -349,7 +359,7 @@ fn updates_need_one_key_and_nothing_else() {
         fs::remove_file(keyset.join(role).join("privkey.pem")).unwrap();
     }
     let certificate = keyset.join("sudi-ca/cert.pem");
-    home.ok(&["enroll", "auth", "k", "update", "--append-db", text(&certificate)]);
+    home.ok(&["enroll", "auth", "k", "--output", "update", "--append-db", text(&certificate)]);
     let names: Vec<_> = harness::tree(&home.path().join("update")).into_iter().collect();
     assert_eq!(names, [" 700", "append-db.auth 640", "append-db.esl 640"]);
     let output =
@@ -360,18 +370,18 @@ fn updates_need_one_key_and_nothing_else() {
     assert_eq!(public(&[text(&der), "-inform", "der"]), public(&[text(&certificate)]));
 
     // All or nothing.
-    home.fails(&["enroll", "auth", "k", "keys"], 2);
+    home.fails(&["enroll", "auth", "k", "--output", "keys"], 2);
     assert!(!home.path().join("keys").exists());
-    let complaint = home.refuses(&["enroll", "auth", "k", "update", "--append-db", text(&certificate)]);
+    let complaint = home.refuses(&["enroll", "auth", "k", "--output", "update", "--append-db", text(&certificate)]);
     assert!(complaint.contains("it exists"), "{complaint}");
     fs::write(home.path().join("text"), "no certificate").unwrap();
-    home.fails(&["enroll", "auth", "k", "other", "--append-db", "text"], 14);
-    home.refuses(&["enroll", "auth", "k", "other", "--append-dbx", "/dev/null"]);
-    home.refuses(&["enroll", "auth", "k", "other", "--append-dbx", text(&certificate), "--chain", "shim"]);
+    home.fails(&["enroll", "auth", "k", "--output", "other", "--append-db", "text"], 14);
+    home.refuses(&["enroll", "auth", "k", "--output", "other", "--append-dbx", "/dev/null"]);
+    home.refuses(&["enroll", "auth", "k", "--output", "other", "--append-dbx", text(&certificate), "--chain", "shim"]);
     assert!(!home.path().join("other").exists());
     // Without dbx there is no file of it.
     let home = Home::with_keyset();
-    home.ok(&["enroll", "auth", "k", "keys", "--dbx", "/dev/null"]);
+    home.ok(&["enroll", "auth", "k", "--output", "keys", "--dbx", "/dev/null"]);
     assert!(!home.path().join("keys/dbx.auth").exists() && home.path().join("keys/db.auth").exists());
 }
 
@@ -386,10 +396,10 @@ fn a_key_in_a_token_signs_updates() {
         let output = home.command(args).env(name, value).output().unwrap();
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     };
-    home.ok(&["enroll", "auth", "k", "keys"]);
+    home.ok(&["enroll", "auth", "k", "--output", "keys"]);
     run(&["keyset", "use-key", "k", "uefi-kek", &token.uri("kek")]);
     assert!(!fs::read_to_string(&key).unwrap().contains("PRIVATE KEY"));
-    run(&["enroll", "auth", "k", "update", "--append-dbx", "keys/dbx.esl"]);
+    run(&["enroll", "auth", "k", "--output", "update", "--append-dbx", "keys/dbx.esl"]);
     let signed = fs::read(home.path().join("update/append-dbx.auth")).unwrap();
     let message = message("dbx", DATABASE, APPENDED, &signed);
     assert!(openssl_verifies(&home, "uefi-kek", &message, parts(&signed).0));

@@ -153,7 +153,7 @@ fn every_reader_accepts_what_openssl_reads() {
                 home.ok(&["sign", "efi", "stub.efi", "--key", key, "--cert", cert, "--output", "signed.efi"]);
                 home.ok(&["verify", "efi", "signed.efi", "--cert", cert]);
             }
-            home.ok(&["enroll", "auth", "k", &format!("{old}-{cert}"), "--db", cert]);
+            home.ok(&["enroll", "auth", "k", "--output", &format!("{old}-{cert}"), "--db", cert]);
         }
     }
 }
@@ -209,7 +209,7 @@ fn an_encrypted_key_is_opened_with_its_passphrase() {
     assert!(!shown.contains("s3cret"), "{shown}");
 
     // In a keyset it stays encrypted, and the passphrase is asked for once.
-    home.ok(&["initkeyset", "--keysetname", "e", "--key", "uefi-db=encrypted", "--passphrase-file", "right"]);
+    home.ok(&["keyset", "add", "e", "--key", "uefi-db=encrypted", "--passphrase-file", "right"]);
     let kept = fs::read_to_string(home.keys().join("e/uefi-db/privkey.pem")).unwrap();
     assert!(kept.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"), "{kept}");
     let kept = openssl(&[
@@ -227,7 +227,7 @@ fn an_encrypted_key_is_opened_with_its_passphrase() {
 /// The keys of a keyset as openssl names them, with what was said while it was made.
 fn keyset(kind: &str) -> (Home, Vec<(&'static str, String)>, String) {
     let home = Home::new();
-    let output = home.output(&["initkeyset", "--keysetname", "k", "--key-type", kind]);
+    let output = home.output(&["keyset", "add", "k", "--key-type", kind]);
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{said}");
     home.ok(&["sudi", "add", "k", "default", "SN"]);
@@ -303,7 +303,7 @@ fn larger_rsa_keys_are_used_where_verifiers_support_them() {
 #[test]
 fn unknown_key_types_are_refused_and_the_default_is_silent() {
     let home = Home::new();
-    let complaint = home.refuses(&["initkeyset", "--keysetname", "k", "--key-type", "ed25519"]);
+    let complaint = home.refuses(&["keyset", "add", "k", "--key-type", "ed25519"]);
     assert!(complaint.contains("rsa2048, rsa3072, rsa4096, ec-p256"), "{complaint}");
     assert!(!home.keys().exists());
     let output = home.output(&["keyset", "add", "k", "--key-type", "rsa2048"]);

@@ -21,7 +21,7 @@ fn home() -> (Home, PathBuf) {
         fs::write(home.path().join(boot.name()), boot.pcr7()).unwrap();
     }
     fs::remove_dir_all(home.keys().join("k/pcr7data")).unwrap();
-    let values = ["--pcr7-tpm", "tpm", "--pcr7-prod", "production", "--pcr7-limited", "limited"];
+    let values = ["--pcr7-tpm", "tpm", "--pcr7-production", "production", "--pcr7-limited", "limited"];
     home.ok(&[&["keyset", "pcr7data", "k", "--comment", "first\n\u{1b}[31mrelease"][..], &values].concat());
     let keyset = home.keys().join("k");
     (home, keyset)
@@ -219,7 +219,7 @@ fn an_exported_keyset_is_whole_and_holds_no_private_key() {
     fs::write(keyset.join("uefi-db/privkey.pem~"), &key).unwrap();
     fs::write(keyset.join("pcr7data/policy-2/pubkeys/privkey.txt"), &key).unwrap();
     let dir = home.path().join("public/k");
-    assert_eq!(home.ok(&["keyset", "export-public", "k", text(&dir)]).trim_end(), text(&dir));
+    assert_eq!(home.ok(&["keyset", "export-public", "k", "--output", text(&dir)]).trim_end(), text(&dir));
     assert_eq!(fs::read_to_string(dir.join("uefi-db/cert.pem")).unwrap(), lone);
 
     let keys: Vec<_> = files(&keyset).into_iter().filter(|path| path.ends_with("privkey.pem")).collect();
@@ -281,13 +281,12 @@ fn an_export_follows_no_link_out_of_the_keyset() {
         let (place, saved) = (keyset.join(&at), home.path().join("saved"));
         fs::rename(&place, &saved).unwrap();
         symlink(&target, &place).unwrap();
-        let output = home.output(&["keyset", "export-public", "k", "public"]);
+        let output = home.output(&["keyset", "export-public", "k", "--output", "public"]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(14), "{what} was exported: {said}");
         assert!(said.contains("a symbolic link leads there; put") && !home.path().join("public").exists(), "{said}");
         if at.starts_with("pcr7data") {
-            let image =
-                ["uki", "build", "--keyset", "k", "--kind", "limited", "--initrd", "x", "--output", "image.efi"];
+            let image = ["uki", "build", "k", "--kind", "limited", "--initrd", "x", "--output", "image.efi"];
             let output = home.output(&[&image[..], &["--kernel", text(&assets::Kernel::new().image)]].concat());
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             assert_eq!(output.status.code(), Some(14), "{what} was put into an image: {said}");
@@ -299,7 +298,7 @@ fn an_export_follows_no_link_out_of_the_keyset() {
     // No link, but nothing to wait for either; and what a link leads to is not printed, if it is a key.
     fs::remove_file(keyset.join("uefi-db/cert.pem")).unwrap();
     run("mkfifo", &[text(&keyset.join("uefi-db/cert.pem"))]);
-    let complaint = home.fails(&["keyset", "export-public", "k", "public"], 14);
+    let complaint = home.fails(&["keyset", "export-public", "k", "--output", "public"], 14);
     assert!(complaint.contains("no regular file"), "{complaint}");
     fs::remove_file(keyset.join("uefi-db/cert.pem")).unwrap();
     symlink("privkey.pem", keyset.join("uefi-db/cert.pem")).unwrap();
@@ -309,19 +308,19 @@ fn an_export_follows_no_link_out_of_the_keyset() {
     symlink(home.keys().join("k"), home.path().join("link")).unwrap();
     fs::remove_file(keyset.join("uefi-db/cert.pem")).unwrap();
     fs::copy(secret.join("cert.pem"), keyset.join("uefi-db/cert.pem")).unwrap();
-    home.ok(&["keyset", "export-public", "./link", "public"]);
+    home.ok(&["keyset", "export-public", "./link", "--output", "public"]);
 }
 
 #[test]
 fn an_export_replaces_nothing_and_is_whole_or_absent() {
     let (home, keyset) = home();
     fs::create_dir(home.path().join("there")).unwrap();
-    home.refuses(&["keyset", "export-public", "k", "there"]);
-    home.refuses(&["keyset", "export-public", "none", "new"]);
+    home.refuses(&["keyset", "export-public", "k", "--output", "there"]);
+    home.refuses(&["keyset", "export-public", "none", "--output", "new"]);
     fs::remove_file(keyset.join("uki-tpm/guid")).unwrap();
-    home.refuses(&["keyset", "export-public", "k", "new"]);
+    home.refuses(&["keyset", "export-public", "k", "--output", "new"]);
     fs::write(keyset.join("uki-tpm/guid"), "no guid").unwrap();
-    home.fails(&["keyset", "export-public", "k", "new"], 14);
+    home.fails(&["keyset", "export-public", "k", "--output", "new"], 14);
     for name in ["new", "there/x"] {
         assert!(!home.path().join(name).exists());
     }
@@ -342,7 +341,7 @@ fn a_directory_without_a_keyset_is_refused() {
 #[test]
 fn a_new_product_is_made_in_the_configuration_directory() {
     let home = Home::with_keyset();
-    let printed = home.ok(&["new-uuid", "--keysetname", "k"]);
+    let printed = home.ok(&["new-uuid", "k"]);
     let dir = PathBuf::from(printed.trim_end());
     assert_eq!(dir.parent(), Some(home.path().join(".config/machine/trust/manifest").as_path()));
     let uuid = dir.file_name().unwrap().to_str().unwrap();
@@ -360,15 +359,15 @@ fn a_new_product_is_made_in_the_configuration_directory() {
     let public = openssl(&["pkey", "-in", text(&key), "-pubout"]);
     assert_eq!(public, openssl(&["x509", "-in", text(&cert), "-noout", "-pubkey"]));
 
-    let found = json(&home.ok(&["new-uuid", "--keysetname", "k", "--json", "--key-type", "ec-p256"]));
+    let found = json(&home.ok(&["new-uuid", "k", "--json", "--key-type", "ec-p256"]));
     assert_ne!(found["uuid"], uuid);
     assert!(found["path"].as_str().unwrap().ends_with(found["uuid"].as_str().unwrap()));
 
     let elsewhere = home.path().join("elsewhere");
-    let mut command = home.command(&["new-uuid", "--keysetname", "k"]);
+    let mut command = home.command(&["new-uuid", "k"]);
     let output = command.env("XDG_CONFIG_HOME", &elsewhere).output().unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();
     assert!(printed.starts_with(text(&elsewhere.join("machine/trust/manifest/"))), "{printed}");
-    home.refuses(&["new-uuid", "--keysetname", "none"]);
+    home.refuses(&["new-uuid", "none"]);
     home.refuses(&["new-uuid"]);
 }

@@ -83,7 +83,7 @@ impl Fixture {
     }
 
     fn build(&self, initrds: &[&str]) -> Vec<String> {
-        let args = ["uki", "build", "--keyset", "k", "--kind", "production", "--kernel", &self.kernel];
+        let args = ["uki", "build", "k", "--kind", "production", "--kernel", &self.kernel];
         let more = ["--stub", &self.stub, "--cmdline", "noresume", "--output", "image.efi"];
         args.into_iter()
             .chain(more)

@@ -21,7 +21,7 @@ use trust::{
     policy::{boot_kind::BootKind, pcr7data::Pcr7Data},
 };
 
-/// What `trust computePCR7` was asked, and what was measured.
+/// What `trust compute-pcr7` was asked, and what was measured.
 const MEASURED: [(&str, &str, &[&str]); 3] = [
     ("direct-production", "uki-production", &[]),
     ("direct-limited", "uki-limited", &["--chain", "direct"]),
@@ -61,9 +61,9 @@ fn certificate(role: &str) -> Vec<u8> {
     output.stdout
 }
 
-/// `computePCR7 k ARGS --json --explain` of one kind of image, as the logs have it: `TYPE DIGEST DATA`, then `PCR7 VALUE`.
+/// `compute-pcr7 k ARGS --json --explain` of one kind of image, as the logs have it: `TYPE DIGEST DATA`, then `PCR7 VALUE`.
 fn predicted(home: &Home, role: &str, args: &[&str]) -> Vec<String> {
-    let printed = home.ok(&[&["computePCR7", "k", "--json", "--explain"], args].concat());
+    let printed = home.ok(&[&["compute-pcr7", "k", "--json", "--explain"], args].concat());
     let json: serde_json::Value = serde_json::from_str(&printed).unwrap();
     let mut lines: Vec<String> = Vec::new();
     for event in json["events"][role].as_array().unwrap() {
@@ -99,7 +99,7 @@ fn replayed(events: &[Measured]) -> String {
 /// The values for a machine with this log.
 fn as_logged(home: &Home, log: &[u8], args: &[&str]) -> serde_json::Value {
     fs::write(home.path().join("log"), log).unwrap();
-    serde_json::from_str(&home.ok(&[&["computePCR7", "k", "--log", "log", "--json"], args].concat())).unwrap()
+    serde_json::from_str(&home.ok(&[&["compute-pcr7", "k", "--log", "log", "--json"], args].concat())).unwrap()
 }
 
 /// One log of a machine is enough to know its other boots, with databases and quirks that nothing else tells.
@@ -171,11 +171,11 @@ fn quirks_of_a_firmware_are_predicted_from_its_log() {
 
     for (bytes, why) in [(&b""[..], "binary_bios_measurements"), (b"no log at all", "binary_bios_measurements")] {
         fs::write(home.path().join("log"), bytes).unwrap();
-        assert!(home.fails(&["computePCR7", "k", "--log", "log"], 14).contains(why));
+        assert!(home.fails(&["compute-pcr7", "k", "--log", "log"], 14).contains(why));
     }
     let lists = quirk(&|events| events[3].1 = DB.data(b"no signature list"));
     fs::write(home.path().join("log"), firmware_log(&lists)).unwrap();
-    assert!(home.fails(&["computePCR7", "k", "--log", "log"], 14).contains("understand db in the event log"));
+    assert!(home.fails(&["compute-pcr7", "k", "--log", "log"], 14).contains("understand db in the event log"));
 }
 
 /// A PE image with these sections, their names in the string table as linkers write them, and `ident` somewhere.
@@ -286,7 +286,7 @@ fn event_names_follow_the_version_of_shim() {
     let home = home();
     let events = |file: &[u8]| -> Vec<String> {
         fs::write(home.path().join("shim.efi"), file).unwrap();
-        let printed = home.ok(&["computePCR7", "k", "--shim", "shim.efi", "--json", "--explain"]);
+        let printed = home.ok(&["compute-pcr7", "k", "--shim", "shim.efi", "--json", "--explain"]);
         let json: serde_json::Value = serde_json::from_str(&printed).unwrap();
         let events = json["events"]["uki-tpm"].as_array().unwrap().iter().skip(6);
         events.map(|event| event["variable"].as_str().unwrap().to_owned()).collect()
@@ -298,21 +298,21 @@ fn event_names_follow_the_version_of_shim() {
     assert_eq!(events(&shim("17", &vendor_db(), Some(SBAT_LEVEL))), ["db", "SbatLevel", "vendor_db"]);
     // The values of 15.6 are those of the boot kit.
     fs::write(home.path().join("shim.efi"), shim("15.6", &vendor_db(), None)).unwrap();
-    let given = home.ok(&["computePCR7", "k", "--shim", "shim.efi"]);
-    assert_eq!(home.ok(&["computePCR7", "k", "--chain", "shim"]), given);
+    let given = home.ok(&["compute-pcr7", "k", "--shim", "shim.efi"]);
+    assert_eq!(home.ok(&["compute-pcr7", "k", "--chain", "shim"]), given);
     // A level that the machine has instead.
     fs::write(home.path().join("level"), b"sbat,1,2099010100\n").unwrap();
-    let newer = home.ok(&["computePCR7", "k", "--shim", "shim.efi", "--sbat-level", "level"]);
+    let newer = home.ok(&["compute-pcr7", "k", "--shim", "shim.efi", "--sbat-level", "level"]);
     assert_ne!(newer, given);
     fs::write(home.path().join("level"), b"sbat,1,2021030218\n").unwrap();
-    assert_eq!(home.ok(&["computePCR7", "k", "--shim", "shim.efi", "--sbat-level", "level"]), given);
+    assert_eq!(home.ok(&["compute-pcr7", "k", "--shim", "shim.efi", "--sbat-level", "level"]), given);
 }
 
 #[test]
 fn a_shim_with_other_keys_is_refused() {
     let home = home();
     let shim = harness::assets::path("usr/lib/shim/shimx64.efi");
-    let complaint = home.refuses(&["computePCR7", "k", "--shim", text(&shim)]);
+    let complaint = home.refuses(&["compute-pcr7", "k", "--shim", text(&shim)]);
     assert!(complaint.contains("does not hold its certificate"), "{complaint}");
 }
 
@@ -320,7 +320,7 @@ fn a_shim_with_other_keys_is_refused() {
 #[test]
 fn a_certificate_that_cannot_be_read_does_not_hide_the_next_one() {
     let home = home();
-    home.ok(&["initkeyset", "--keysetname", "other"]);
+    home.ok(&["keyset", "add", "other"]);
     let dir = home.keys().join("other/uefi-db");
     let [key, cert, der] = ["privkey.pem", "cert.pem", "cert.der"].map(|name| text(&dir.join(name)).to_owned());
     openssl(&["x509", "-in", &cert, "-outform", "DER", "-out", &der]);
@@ -329,7 +329,7 @@ fn a_certificate_that_cannot_be_read_does_not_hide_the_next_one() {
     fs::write(home.path().join("db.esl"), signature_list::to_bytes(&lists).unwrap()).unwrap();
     fs::write(home.path().join("shim.efi"), shim("16.1", &vendor_db(), Some(SBAT_LEVEL))).unwrap();
     home.ok(&["sign", "efi", "shim.efi", "--key", &key, "--cert", &cert, "--output", "shim.efi"]);
-    let compute = ["computePCR7", "k", "--shim", "shim.efi"];
+    let compute = ["compute-pcr7", "k", "--shim", "shim.efi"];
     assert!(home.refuses(&compute).contains("none of its signatures leads to"));
     let output = home.output(&[&compute[..], &["--db", "db.esl"]].concat());
     let said = String::from_utf8(output.stderr).unwrap();
@@ -350,7 +350,7 @@ fn a_shim_with_one_key_yields_one_value() {
     shim[at..at + certificate.len()].copy_from_slice(&certificate);
     fs::write(home.path().join("shim.efi"), shim).unwrap();
     // The other two are not started, and it says so.
-    let complaint = home.refuses(&["computePCR7", "k", "--shim", "shim.efi"]);
+    let complaint = home.refuses(&["compute-pcr7", "k", "--shim", "shim.efi"]);
     assert!(complaint.contains("uki-limited"), "{complaint}");
 }
 
@@ -369,7 +369,7 @@ fn a_dbx_in_any_form_yields_the_same_value() {
     other[44] ^= 1;
     write("update.esl", &other);
     write("both.esl", &[esl.clone(), other.clone()].concat());
-    let value = |args: &[&str]| home.ok(&[&["computePCR7", "k"], args].concat());
+    let value = |args: &[&str]| home.ok(&[&["compute-pcr7", "k"], args].concat());
     let default = value(&[]);
     assert_eq!(value(&["--dbx", "dbx.esl"]), default);
     assert_eq!(value(&["--dbx", "dbx.var"]), default);
@@ -381,10 +381,10 @@ fn a_dbx_in_any_form_yields_the_same_value() {
     // Sizes that lie.
     for (name, bytes) in [("short", &esl[..75]), ("long", &[&esl[..], &[0]].concat()), ("text", b"dbx")] {
         write(name, bytes);
-        let complaint = home.fails(&["computePCR7", "k", "--dbx", name], 14);
+        let complaint = home.fails(&["compute-pcr7", "k", "--dbx", name], 14);
         assert!(complaint.contains(name) && complaint.contains("esl"), "{complaint}");
     }
-    home.refuses(&["computePCR7", "k", "--dbx", "missing"]);
+    home.refuses(&["compute-pcr7", "k", "--dbx", "missing"]);
 }
 
 /// The files of a keyset's pcr7data with what they hold.
@@ -394,10 +394,10 @@ fn pcr7data(home: &Home) -> BTreeMap<PathBuf, Vec<u8>> {
     files.lines().map(|file| (PathBuf::from(file), fs::read(file).unwrap())).collect()
 }
 
-/// Checks that pcr7data has entries for what `computePCR7 k ARGS` prints, and that their signatures are good.
+/// Checks that pcr7data has entries for what `compute-pcr7 k ARGS` prints, and that their signatures are good.
 fn has_signed(home: &Home, args: &[&str]) {
     let data = Pcr7Data::open(&home.keys().join("k/pcr7data")).unwrap();
-    let printed = home.ok(&[&["computePCR7", "k"], args].concat());
+    let printed = home.ok(&[&["compute-pcr7", "k"], args].concat());
     let value = |role: &str| -> Digest {
         let line = printed.lines().find(|line| line.starts_with(role)).unwrap();
         let hex = line.split_once(": ").unwrap().1;
@@ -456,8 +456,8 @@ fn a_change_of_dbx_or_shim_is_prepared_beforehand() {
     home.ok(&["keyset", "pcr7data", "k"]);
     assert_eq!(pcr7data(&home).len(), all.len());
     // Values and what to compute them from.
-    home.ok(&["computePCR7", "k", "--output", "."]);
-    let files = ["--pcr7-prod", "pcr_prod.bin", "--pcr7-limited", "pcr_limited.bin", "--pcr7-tpm", "pcr_tpm.bin"];
+    home.ok(&["compute-pcr7", "k", "--output", "."]);
+    let files = ["--pcr7-production", "pcr_prod.bin", "--pcr7-limited", "pcr_limited.bin", "--pcr7-tpm", "pcr_tpm.bin"];
     home.ok(&[&["keyset", "pcr7data", "k"], &files[..]].concat());
     home.refuses(&[&["keyset", "pcr7data", "k", "--chain", "shim"], &files[..]].concat());
     home.refuses(&[&["keyset", "pcr7data", "k"], &files[..4]].concat());
@@ -496,14 +496,14 @@ fn malformed_shims_are_refused() {
     ];
     for (name, file) in cases {
         fs::write(home.path().join("shim.efi"), file).unwrap();
-        let complaint = home.fails(&["computePCR7", "k", "--shim", "shim.efi"], 14);
+        let complaint = home.fails(&["compute-pcr7", "k", "--shim", "shim.efi"], 14);
         assert!(complaint.contains("shim.efi"), "{name}: {complaint}");
     }
     fs::write(home.path().join("shim.efi"), sound).unwrap();
-    home.ok(&["computePCR7", "k", "--shim", "shim.efi"]);
+    home.ok(&["compute-pcr7", "k", "--shim", "shim.efi"]);
     for version in ["15.5", "15", "0.9", "12.100"] {
         fs::write(home.path().join("shim.efi"), shim(version, &db, None)).unwrap();
-        let complaint = home.refuses(&["computePCR7", "k", "--shim", "shim.efi"]);
+        let complaint = home.refuses(&["compute-pcr7", "k", "--shim", "shim.efi"]);
         assert!(complaint.contains("15.6"), "{complaint}");
     }
 }
@@ -512,21 +512,21 @@ fn malformed_shims_are_refused() {
 fn contradicting_options_and_incomplete_keysets_are_refused() {
     let home = home();
     fs::write(home.path().join("level"), b"sbat,1,2099010100\n").unwrap();
-    home.refuses(&["computePCR7", "k", "--chain", "direct", "--sbat-level", "level"]);
-    home.refuses(&["computePCR7", "k", "--chain", "both"]);
-    home.refuses(&["computePCR7", "missing"]);
+    home.refuses(&["compute-pcr7", "k", "--chain", "direct", "--sbat-level", "level"]);
+    home.refuses(&["compute-pcr7", "k", "--chain", "both"]);
+    home.refuses(&["compute-pcr7", "missing"]);
     let guid = home.keys().join("k/uki-limited/guid");
     let sound = fs::read(&guid).unwrap();
     fs::write(&guid, "no GUID").unwrap();
-    let complaint = home.fails(&["computePCR7", "k"], 14);
+    let complaint = home.fails(&["compute-pcr7", "k"], 14);
     assert!(complaint.contains("uki-limited/guid"), "{complaint}");
     fs::remove_file(&guid).unwrap();
-    let complaint = home.refuses(&["computePCR7", "k"]);
+    let complaint = home.refuses(&["compute-pcr7", "k"]);
     assert!(complaint.contains("uki-limited/guid"), "{complaint}");
     // With a shim it is not needed.
-    home.ok(&["computePCR7", "k", "--chain", "shim"]);
+    home.ok(&["compute-pcr7", "k", "--chain", "shim"]);
     fs::write(&guid, sound).unwrap();
-    home.ok(&["computePCR7", "k"]);
+    home.ok(&["compute-pcr7", "k"]);
 }
 
 #[test]
@@ -539,13 +539,13 @@ fn values_are_printed_as_json_and_explained() {
         let value = fs::read(home.path().join("some/where").join(file)).unwrap();
         assert!(printed.contains(&format!("{name}: {}\n", harness::hex(&value))), "{name}");
     }
-    let json: serde_json::Value = serde_json::from_str(&home.ok(&["computePCR7", "k", "--json"])).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&home.ok(&["compute-pcr7", "k", "--json"])).unwrap();
     let values: Vec<_> =
         json.as_object().unwrap().iter().map(|(name, value)| format!("{name}: {}", value.as_str().unwrap())).collect();
     let mut lines: Vec<_> = printed.lines().collect();
     lines.sort_unstable();
     assert_eq!(values, lines);
-    let explained = home.ok(&["computePCR7", "k", "--explain"]);
+    let explained = home.ok(&["compute-pcr7", "k", "--explain"]);
     for line in lines {
         assert!(explained.contains(line), "{explained}");
     }

@@ -26,7 +26,7 @@ fn storage_root_key(home: &Home) -> (PathBuf, String) {
 #[test]
 fn openssl_verifies_the_authoritys_signature() {
     let on_a_curve = Home::new();
-    on_a_curve.ok(&["initkeyset", "--keysetname", "k", "--key-type", "ec-p256"]);
+    on_a_curve.ok(&["keyset", "add", "k", "--key-type", "ec-p256"]);
     for home in [Home::with_keyset(), on_a_curve] {
         let (public, name) = storage_root_key(&home);
         assert_eq!(home.ok(&["sudi", "certify-tpm", "k", text(&public), "-o", "trust.srk.cred"]).trim(), name);
@@ -85,7 +85,7 @@ fn pin_tpm_makes_a_keyset_require_signatures() {
     assert!(shown());
     home.ok(&["keyset", "check", "k"]);
     // A build pipeline gets it with the rest.
-    home.ok(&["keyset", "export-public", "k", "public"]);
+    home.ok(&["keyset", "export-public", "k", "--output", "public"]);
     assert_eq!(fs::read(home.path().join("public/pcr7data/policy-2/authorities/k.pem")).expect("exported"), authority);
     // Another authority's: found, since no machine would boot.
     fs::copy(home.keys().join("k/manifest-ca/cert.pem"), path).expect("a writable directory");

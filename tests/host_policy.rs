@@ -23,7 +23,7 @@ impl Home {
         static MADE: OnceLock<Home> = OnceLock::new();
         let made = MADE.get_or_init(|| {
             let home = Self(TempDir::new().unwrap());
-            home.ok(&["initkeyset", "--keysetname", "k"]);
+            home.ok(&["keyset", "add", "k"]);
             for boot in [Boot::Production, Boot::Limited, Boot::Tpm] {
                 fs::write(home.file(boot.name()), boot.pcr7()).unwrap();
             }
@@ -52,7 +52,8 @@ impl Home {
 
     /// `trust keyset pcr7data` for these files, and what follows them.
     fn pcr7data_args<'a>(production: &'a str, limited: &'a str, tpm: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-        let args = ["keyset", "pcr7data", "k", "--pcr7-tpm", tpm, "--pcr7-prod", production, "--pcr7-limited", limited];
+        let args =
+            ["keyset", "pcr7data", "k", "--pcr7-tpm", tpm, "--pcr7-production", production, "--pcr7-limited", limited];
         [&args[..], more].concat()
     }
 
@@ -258,21 +259,21 @@ fn files_without_a_value_are_refused() {
             Home::pcr7data_args(bad, "limited", "tpm", &[]),
             Home::pcr7data_args("production", bad, "tpm", &[]),
             Home::pcr7data_args("production", "limited", bad, &[]),
-            Home::pcr7data_args("production", "limited", "tpm", &["--luksPolicy", bad]),
-            Home::pcr7data_args("production", "limited", "tpm", &["--passwdPolicy", bad]),
+            Home::pcr7data_args("production", "limited", "tpm", &["--luks-policy", bad]),
+            Home::pcr7data_args("production", "limited", "tpm", &["--passwd-policy", bad]),
         ] {
             let (_, complaint) = home.refuses(&args);
             assert!(complaint.contains(why) && complaint.contains(bad), "{complaint}");
         }
     }
-    home.refuses(&["keyset", "pcr7data", "k", "--pcr7-tpm", "tpm", "--pcr7-prod", "production"]);
+    home.refuses(&["keyset", "pcr7data", "k", "--pcr7-tpm", "tpm", "--pcr7-production", "production"]);
     home.refuses(&[
         "keyset",
         "pcr7data",
         "none",
         "--pcr7-tpm",
         "tpm",
-        "--pcr7-prod",
+        "--pcr7-production",
         "production",
         "--pcr7-limited",
         "limited",
@@ -283,15 +284,16 @@ fn files_without_a_value_are_refused() {
 fn a_policy_from_a_file_is_signed_unchanged() {
     let home = Home::new();
     let generate =
-        ["tpm-policy-gen", "--pcr7-tpm", "tpm", "--pcr7-production", "production", "--policy-version", "0002"];
+        ["policy", "digest", "--pcr7-tpm", "tpm", "--pcr7-production", "production", "--policy-version", "0002"];
     home.ok(&generate);
     assert_eq!(fs::read(home.file("luks_policy.out")).unwrap(), luks_policy(&Boot::Production.pcr7(), "0002"));
     assert_eq!(fs::read(home.file("passwd_policy.out")).unwrap(), pcr_policy(&Boot::Tpm.pcr7()));
-    home.ok(&[&generate[..5], &["--luks-policy-file", "l", "--passwd-policy-file", "p"]].concat());
-    assert_eq!(fs::read(home.file("l")).unwrap(), luks_policy(&Boot::Production.pcr7(), "0001"));
-    assert_eq!(fs::read(home.file("p")).unwrap(), pcr_policy(&Boot::Tpm.pcr7()));
+    fs::create_dir(home.file("d")).unwrap();
+    home.ok(&[&generate[..6], &["--output", "d"]].concat());
+    assert_eq!(fs::read(home.file("d/luks_policy.out")).unwrap(), luks_policy(&Boot::Production.pcr7(), "0001"));
+    assert_eq!(fs::read(home.file("d/passwd_policy.out")).unwrap(), pcr_policy(&Boot::Tpm.pcr7()));
 
-    let more = ["--luksPolicy", "luks_policy.out", "--passwdPolicy", "limited"];
+    let more = ["--luks-policy", "luks_policy.out", "--passwd-policy", "limited"];
     home.ok(&Home::pcr7data_args("production", "limited", "tpm", &more));
     let keys = home.pcr7data().join("policy-2/pubkeys");
     let production = home.entry(&Boot::Production.pcr7()).join("tpm_luks.policy.signed");
@@ -300,7 +302,16 @@ fn a_policy_from_a_file_is_signed_unchanged() {
     assert!(verifies(&keys.join("tpmpass-k.pem"), &tpm, &Boot::Limited.pcr7()));
 
     for version in ["1", "00001", "000x", "", "+001"] {
-        home.refuses(&["tpm-policy-gen", "--pcr7-tpm", "tpm", "--pcr7-production", "tpm", "--policy-version", version]);
+        home.refuses(&[
+            "policy",
+            "digest",
+            "--pcr7-tpm",
+            "tpm",
+            "--pcr7-production",
+            "tpm",
+            "--policy-version",
+            version,
+        ]);
     }
 }
 
@@ -317,7 +328,7 @@ fn values_are_added_to_the_highest_version_of_the_format() {
 #[test]
 fn a_value_is_read_from_a_pipe() {
     let home = Home::new();
-    let script = r#"trust="$0"; exec "$trust" keyset pcr7data k --pcr7-tpm <(cat tpm) --pcr7-prod <(cat production) --pcr7-limited limited"#;
+    let script = r#"trust="$0"; exec "$trust" keyset pcr7data k --pcr7-tpm <(cat tpm) --pcr7-production <(cat production) --pcr7-limited limited"#;
     let mut command = Command::new("bash");
     command.args(["-c", script]).arg(trust_host()).current_dir(home.0.path());
     let output = command.env("HOME", home.0.path()).env_remove("XDG_DATA_HOME").output().unwrap();

@@ -38,9 +38,9 @@ fn digest(hex: &str) -> Digest {
     bytes.try_into().unwrap()
 }
 
-/// The three values that `computePCR7` prints, in its order.
+/// The three values that `compute-pcr7` prints, in its order.
 fn computed(home: &Home) -> Vec<Digest> {
-    let printed = home.ok(&["computePCR7", "snakeoil", "--chain", "shim"]);
+    let printed = home.ok(&["compute-pcr7", "snakeoil", "--chain", "shim"]);
     let lines: Vec<_> = printed.lines().map(|line| line.split_once(": ").unwrap()).collect();
     assert_eq!(lines.iter().map(|(name, _)| *name).collect::<Vec<_>>(), PUBLISHED.map(|(name, ..)| name));
     lines.iter().map(|(_, value)| digest(value)).collect()

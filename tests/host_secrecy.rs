@@ -48,7 +48,7 @@ fn no_core_is_dumped_and_other_processes_cannot_read_memory() {
     } else {
         Command::new("sh")
     };
-    command.args(["-c", "ulimit -c \"$(ulimit -H -c)\"; exec \"$0\" \"$@\"", text(&program), "tpm-policy-gen"]);
+    command.args(["-c", "ulimit -c \"$(ulimit -H -c)\"; exec \"$0\" \"$@\"", text(&program), "policy", "digest"]);
     command.args(["--pcr7-tpm", text(&pipe), "--pcr7-production", text(&pipe)]).current_dir(dir.path());
     let (mut child, writer) = waiting(command, &pipe);
     let proc = PathBuf::from(format!("/proc/{}", child.id()));
@@ -92,7 +92,7 @@ fn no_private_key_is_left_in_memory_at_exit() {
         fs::write(home.path().join(name), [byte; 32]).unwrap();
     }
     // It reads the values before the keys: attached by then, the memory_probe sees it to its end.
-    let options = ["--pcr7-tpm", "tpm", "--pcr7-prod", "prod", "--pcr7-limited", text(&pipe)];
+    let options = ["--pcr7-tpm", "tpm", "--pcr7-production", "prod", "--pcr7-limited", text(&pipe)];
     let mut command = Command::new(trust_host());
     command.args(["keyset", "pcr7data", "k"]).args(options).current_dir(home.path());
     command.env("HOME", home.path()).env_remove("XDG_DATA_HOME");

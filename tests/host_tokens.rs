@@ -126,7 +126,7 @@ fn strs(args: &[String]) -> Vec<&str> {
 fn a_keyset_is_made_with_keys_that_never_leave_their_token() {
     let fixture = Fixture::new();
     let roles = ["uefi-pk", "uefi-db", "uki-production", "tpmpol-admin", "tpmpol-luks", "manifest-ca", "sudi-ca"];
-    let mut args: Vec<String> = ["initkeyset", "--keysetname", "k"].map(String::from).into();
+    let mut args: Vec<String> = ["keyset", "add", "k"].map(String::from).into();
     for (number, role) in roles.iter().enumerate() {
         let options = if role.ends_with("-ca") { EC } else { RSA };
         fixture.key(role, &format!("{number:02x}"), &options);
@@ -203,7 +203,7 @@ fn a_keyset_runs_no_library_of_its_own() {
     let commands: [(&str, &[&str]); 6] = [
         ("uefi-db", &sign),
         ("sudi-ca", &["sudi", "add", "k", "default", "SN"]),
-        ("uefi-pk", &["enroll", "auth", "k", "enrolled"]),
+        ("uefi-pk", &["enroll", "auth", "k", "--output", "enrolled"]),
         ("tpmpol-luks", &strs(&pcr7data)),
         ("tpmpol-admin", &strs(&pcr7data)),
         ("manifest-ca", &["project", "add", "k", "other"]),
@@ -403,11 +403,11 @@ fn import_private(fixture: &Fixture, key: &Path, label: &str) {
 #[test]
 fn a_token_without_the_public_key_needs_the_certificate() {
     let fixture = Fixture::new();
-    fixture.ok(&["initkeyset", "--keysetname", "k", "--key-type", "ec-p256"]);
+    fixture.ok(&["keyset", "add", "k", "--key-type", "ec-p256"]);
     let ca = fixture.keyset().join("sudi-ca");
     import_private(&fixture, &ca.join("privkey.pem"), "ca");
     let choice = format!("sudi-ca={}", fixture.token.uri("ca"));
-    let complaint = fixture.fails(&["initkeyset", "--keysetname", "k2", "--key", &choice], 2);
+    let complaint = fixture.fails(&["keyset", "add", "k2", "--key", &choice], 2);
     assert!(complaint.contains("cannot find its public key: the token has none"), "{complaint}");
     fixture.ok(&["keyset", "use-key", "k", "sudi-ca", &fixture.token.uri("ca")]);
     fixture.ok(&["sudi", "add", "k", "default", "SN"]);
@@ -417,7 +417,7 @@ fn a_token_without_the_public_key_needs_the_certificate() {
     let der = fixture.home.path().join("cert.der");
     openssl(&["x509", "-in", text(&ca.join("cert.pem")), "-outform", "DER", "-out", text(&der)]);
     fixture.token.tool(&["--write-object", text(&der), "--type", "cert", "--label", "ca", "--id", "aa"]);
-    fixture.ok(&["initkeyset", "--keysetname", "k2", "--key", &choice]);
+    fixture.ok(&["keyset", "add", "k2", "--key", &choice]);
     assert_eq!(certified(&fixture.home.keys().join("k2/sudi-ca")), certified(&ca));
 }
 
@@ -433,7 +433,7 @@ fn a_signature_made_with_another_key_is_refused() {
     openssl(&["pkey", "-in", text(&other), "-pubout", "-outform", "DER", "-out", text(&der)]);
     fixture.token.tool(&["--write-object", text(&der), "--type", "pubkey", "--label", "ca", "--id", "aa"]);
     let choice = format!("sudi-ca={}", fixture.token.uri("ca"));
-    let complaint = fixture.fails(&["initkeyset", "--keysetname", "k2", "--key", &choice], 14);
+    let complaint = fixture.fails(&["keyset", "add", "k2", "--key", &choice], 14);
     assert!(complaint.contains("its signature is not one of its public key"), "{complaint}");
 }
 
@@ -514,7 +514,7 @@ fn keys_that_a_role_cannot_use_are_refused_before_anything_is_made() {
         ),
         ("uki", "large", "there is no such role"),
     ] {
-        let complaint = fixture.fails(&["initkeyset", "--keysetname", "k", "--key", &choice(role, key)], 2);
+        let complaint = fixture.fails(&["keyset", "add", "k", "--key", &choice(role, key)], 2);
         assert!(complaint.contains(why), "{complaint}");
     }
     let twice = choice("uefi-db", "large");

@@ -47,8 +47,8 @@ const KEYSETS: &[Case] = &[
     ),
     (
         "restore the keyset from a backup",
-        "echo x >$K/uefi-db/guid; trust enroll auth k out",
-        "cp $B/uefi-db/guid $K/uefi-db/guid; trust enroll auth k out",
+        "echo x >$K/uefi-db/guid; trust enroll auth k -o out",
+        "cp $B/uefi-db/guid $K/uefi-db/guid; trust enroll auth k -o out",
     ),
     (
         "restore the keyset from a backup",
@@ -57,8 +57,8 @@ const KEYSETS: &[Case] = &[
     ),
     (
         "restore the keyset from a backup",
-        "cp $K/uefi-db/privkey.pem $K/uefi-pk/privkey.pem; trust enroll auth k out",
-        "cp $B/uefi-pk/privkey.pem $K/uefi-pk/privkey.pem; trust enroll auth k out",
+        "cp $K/uefi-db/privkey.pem $K/uefi-pk/privkey.pem; trust enroll auth k -o out",
+        "cp $B/uefi-pk/privkey.pem $K/uefi-pk/privkey.pem; trust enroll auth k -o out",
     ),
     (
         "restore it from a backup, or ask who keeps it",
@@ -77,8 +77,8 @@ const KEYSETS: &[Case] = &[
     ),
     (
         "put the file or directory itself there",
-        "mv $K/uefi-db/cert.pem there; ln -s $PWD/there $K/uefi-db/cert.pem; trust keyset export-public k out",
-        "rm $K/uefi-db/cert.pem; cp there $K/uefi-db/cert.pem; trust keyset export-public k out",
+        "mv $K/uefi-db/cert.pem there; ln -s $PWD/there $K/uefi-db/cert.pem; trust keyset export-public k -o out",
+        "rm $K/uefi-db/cert.pem; cp there $K/uefi-db/cert.pem; trust keyset export-public k -o out",
     ),
     (
         "see what to do about each",
@@ -94,13 +94,13 @@ const KEYSETS: &[Case] = &[
     ),
     (
         "give a role and a key, such as --key uefi-db=",
-        "trust initkeyset --keysetname o --key uefi-db",
-        "trust initkeyset --keysetname o --key uefi-db=$K/uefi-db/privkey.pem",
+        "trust keyset add o --key uefi-db",
+        "trust keyset add o --key uefi-db=$K/uefi-db/privkey.pem",
     ),
     (
         "give one key for each role",
-        "trust initkeyset --keysetname o --key uefi-db=$K/uefi-db/privkey.pem --key uefi-db=$K/uefi-pk/privkey.pem",
-        "trust initkeyset --keysetname o --key uefi-db=$K/uefi-db/privkey.pem",
+        "trust keyset add o --key uefi-db=$K/uefi-db/privkey.pem --key uefi-db=$K/uefi-pk/privkey.pem",
+        "trust keyset add o --key uefi-db=$K/uefi-db/privkey.pem",
     ),
     ("give one of manifest-ca, sudi-ca", "trust keyset use-key k uefi pkcs11:object=a", "trust keyset show k uefi-db"),
 ];
@@ -167,13 +167,13 @@ const POLICIES: &[Case] = &[
     ),
     (
         "use an RSA key with 2048 bits",
-        "trust initkeyset --keysetname o --key tpmpol-luks=ec.pem",
-        "trust initkeyset --keysetname o --key tpmpol-luks=$K/tpmpol-luks/privkey.pem",
+        "trust keyset add o --key tpmpol-luks=ec.pem",
+        "trust keyset add o --key tpmpol-luks=$K/tpmpol-luks/privkey.pem",
     ),
     (
         "use an RSA key: that is what a firmware verifies",
-        "trust initkeyset --keysetname o --key uefi-db=ec.pem",
-        "trust initkeyset --keysetname o --key uefi-db=$K/uefi-db/privkey.pem",
+        "trust keyset add o --key uefi-db=ec.pem",
+        "trust keyset add o --key uefi-db=$K/uefi-db/privkey.pem",
     ),
 ];
 
@@ -240,13 +240,13 @@ const FILES: &[Case] = &[
     ),
     (
         "begin with a fresh OVMF_VARS file",
-        "head --bytes 200 $VARS >one; truncate --size $(stat -c %s $VARS) one; trust enroll vars k --vars-in one --vars-out two",
-        "trust enroll vars k --vars-in $VARS --vars-out two",
+        "head --bytes 200 $VARS >one; truncate --size $(stat -c %s $VARS) one; trust enroll vars k --vars-in one --output two",
+        "trust enroll vars k --vars-in $VARS --output two",
     ),
     (
         "give a raw flash image of variables",
-        "trust enroll vars k --vars-in p --vars-out out",
-        "trust enroll vars k --vars-in $VARS --vars-out out",
+        "trust enroll vars k --vars-in p --output out",
+        "trust enroll vars k --vars-in $VARS --output out",
     ),
 ];
 
@@ -356,7 +356,7 @@ const LAUNCH: &[Case] = &[
 /// What the scripts find.
 const PREPARED: &str = r#"
 export PATH=$TOOLS:$PATH K=$HOME/.local/share/machine/trust/keys/k B=$PWD/backup
-export BUILD="trust uki build --keyset k --kind production --kernel $KERNEL --stub $STUB --initrd initrd --output out"
+export BUILD="trust uki build k --kind production --kernel $KERNEL --stub $STUB --initrd initrd --output out"
 export SIGN="trust sign efi --key $K/uefi-db/privkey.pem --cert $K/uefi-db/cert.pem"
 export TRADITIONAL="openssl pkey -in $K/uefi-db/privkey.pem -traditional -aes128 -passout pass:x -out old.pem"
 export ENCRYPTED="openssl pkcs8 -topk8 -in $K/uefi-db/privkey.pem -passout pass:y -out new.pem"
@@ -364,7 +364,7 @@ export LAUNCH="trust launch m --firmware $CODE --variables $VARS" VMS=$HOME/.loc
 next() { $LAUNCH "$@" 2>said || grep -q "${MISSING:-there is no provision.efi}" said; }
 NEXT=next
 export LINE='--cmdline=@line'
-export VALUES='--pcr7-prod p --pcr7-limited l --pcr7-tpm t'
+export VALUES='--pcr7-production p --pcr7-limited l --pcr7-tpm t'
 "#;
 
 #[test]
@@ -417,7 +417,7 @@ fn follow(cases: &[Case]) {
     let archive = format!("cd {} && echo line | cpio --quiet -o -H newc >initrd", made.path().display());
     harness::run("sh", &["-c", &archive]);
     let enrolled = made.path().join("enrolled");
-    made.ok(&["enroll", "auth", "k", enrolled.to_str().expect("UTF-8")]);
+    made.ok(&["enroll", "auth", "k", "--output", enrolled.to_str().expect("UTF-8")]);
     fs::copy(enrolled.join("db.esl"), made.path().join("db.esl")).expect("written");
     let mut failures = Vec::new();
     for (remedy, fails, follow) in cases {

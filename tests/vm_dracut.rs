@@ -136,7 +136,7 @@ impl Installed {
     /// PCR 7 as the firmware leaves it to production images.
     fn pcr7(&self) -> Digest {
         let values =
-            self.deployment.trust(&[&["computePCR7", "k"], &self.deployment.chain(Chain::Direct)[..]].concat());
+            self.deployment.trust(&[&["compute-pcr7", "k"], &self.deployment.chain(Chain::Direct)[..]].concat());
         let value = values.lines().find_map(|line| line.strip_prefix("uki-production: ")).unwrap();
         unhex(value).try_into().unwrap()
     }

@@ -1,4 +1,4 @@
-//! A real firmware takes what `trust enroll` makes, and measures what `trust computePCR7` says of it.
+//! A real firmware takes what `trust enroll` makes, and measures what `trust compute-pcr7` says of it.
 
 use harness::{
     Home,
@@ -42,17 +42,17 @@ fn text(path: &Path) -> &str {
 /// An administrator, the files of `enroll auth`, and an image that enrolls them.
 fn prepare(home: &Home) -> PathBuf {
     let file = |name: &str| home.path().join(name);
-    home.ok(&["enroll", "auth", "k", "keys"]);
+    home.ok(&["enroll", "auth", "k", "--output", "keys"]);
     let mut update = fs::read(file("keys/dbx.esl")).unwrap();
     update[44] ^= 1;
     fs::write(file("update.esl"), update).unwrap();
     let other = home.keys().join("k/sudi-ca/cert.pem");
-    home.ok(&["enroll", "auth", "k", "update", "--append-dbx", "update.esl", "--append-db", text(&other)]);
+    home.ok(&["enroll", "auth", "k", "--output", "update", "--append-dbx", "update.esl", "--append-db", text(&other)]);
     let mut tampered = fs::read(file("update/append-dbx.auth")).unwrap();
     *tampered.last_mut().unwrap() ^= 1;
     fs::write(file("keys/tampered.auth"), tampered).unwrap();
-    home.ok(&["initkeyset", "--keysetname", "foreign"]);
-    home.ok(&["enroll", "auth", "foreign", "theirs", "--append-dbx", "update.esl"]);
+    home.ok(&["keyset", "add", "foreign"]);
+    home.ok(&["enroll", "auth", "foreign", "--output", "theirs", "--append-dbx", "update.esl"]);
     fs::copy(file("theirs/append-dbx.auth"), file("keys/foreign.auth")).unwrap();
     for name in ["append-db.auth", "append-dbx.auth"] {
         fs::copy(file("update").join(name), file("keys").join(name)).unwrap();
@@ -68,7 +68,7 @@ fn prepare(home: &Home) -> PathBuf {
 
 /// The value that is predicted for production images.
 fn predicted(home: &Home, args: &[&str]) -> String {
-    let printed = home.ok(&[&["computePCR7", "k"], args].concat());
+    let printed = home.ok(&[&["compute-pcr7", "k"], args].concat());
     printed.lines().next().unwrap().strip_prefix("uki-production: ").unwrap().to_owned()
 }
 
@@ -93,7 +93,7 @@ fn ovmf_accepts_our_updates_and_variable_stores() {
 
     // It has taken the PK away. The store has been used, and holds more than a fresh one.
     let store = vm.variables();
-    let enroll = ["enroll", "vars", "k", "--vars-in", text(&store), "--vars-out", "store.fd", "--dbx", "/dev/null"];
+    let enroll = ["enroll", "vars", "k", "--vars-in", text(&store), "--output", "store.fd", "--dbx", "/dev/null"];
     home.ok(&enroll);
     vm.set_variables(&home.path().join("store.fd"));
     let again = vm.boot();

@@ -40,10 +40,10 @@ fn kind(event: &Event) -> &'static str {
     }
 }
 
-/// What `trust computePCR7` says: type and data of each event, and the value at last.
+/// What `trust compute-pcr7` says: type and data of each event, and the value at last.
 fn predicted(chain: Chain, role: &str) -> (Vec<(String, String)>, String) {
     let chain = deployment().chain(chain);
-    let command = ["computePCR7", "k"];
+    let command = ["compute-pcr7", "k"];
     let printed = deployment().trust(&[&command, &["--explain", "--json"], &chain[..]].concat());
     let all: Value = serde_json::from_str(&printed).unwrap();
     let events = all["events"][role].as_array().unwrap();
@@ -75,7 +75,7 @@ fn check(chain: Chain, name: &str) {
     let log = deployment().file(&format!("{name}-{chain:?}.log"));
     std::fs::write(&log, report.bytes("log")).unwrap();
     let command =
-        [&["computePCR7", "k", "--json", "--log", log.to_str().unwrap()], &deployment().chain(chain)[..]].concat();
+        [&["compute-pcr7", "k", "--json", "--log", log.to_str().unwrap()], &deployment().chain(chain)[..]].concat();
     let logged: Value = serde_json::from_str(&deployment().trust(&command)).unwrap();
     assert_eq!(logged[format!("uki-{name}")], pcr7);
     if chain == Chain::Direct {

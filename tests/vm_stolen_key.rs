@@ -33,13 +33,13 @@ fn gets_the_passphrase(report: &Report) {
 /// Takes the stolen key away from the keyset and gives it a new one. Returns the directory of the old one.
 fn renew(deployment: &Deployment) -> PathBuf {
     let (keys, stolen) = (deployment.home().keys(), deployment.file("stolen"));
-    deployment.trust(&["initkeyset", "--keysetname", "spare"]);
+    deployment.trust(&["keyset", "add", "spare"]);
     fs::rename(keys.join("k/uki-production"), &stolen).unwrap();
     fs::rename(keys.join("spare/uki-production"), keys.join("k/uki-production")).unwrap();
     fs::remove_dir_all(keys.join("spare")).unwrap();
     deployment.trust(&["keyset", "pcr7data", "k", "--policy-version", "0002"]);
     deployment.trust(&["keyset", "check", "k"]);
-    deployment.trust(&["enroll", "auth", "k", text(&deployment.file("keys"))]);
+    deployment.trust(&["enroll", "auth", "k", "--output", text(&deployment.file("keys"))]);
     stolen
 }
 

@@ -10,9 +10,9 @@ use tempfile::TempDir;
 
 const SIGINT: i32 = 2;
 
-/// `initkeyset`, as far as the first directory that is not finished.
+/// `keyset add`, as far as the first directory that is not finished.
 fn unfinished(home: &Home) -> Child {
-    let mut child = home.command(&["initkeyset", "--keysetname", "k"]).spawn().unwrap();
+    let mut child = home.command(&["keyset", "add", "k"]).spawn().unwrap();
     while !home.keys().is_dir() || names(&home.keys()).is_empty() {
         assert_eq!(child.try_wait().unwrap(), None, "it must be seen at work");
         std::thread::yield_now();
@@ -50,7 +50,7 @@ fn leftovers_of_a_killed_command_are_hidden_and_removed_by_the_next() {
     assert!(left[0].starts_with(".new-"), "{left:?}");
     assert_eq!(home.ok(&["keyset", "list"]), "");
     home.refuses(&["sudi", "add", &left[0], "default"]);
-    home.ok(&["initkeyset", "--keysetname", "other"]);
+    home.ok(&["keyset", "add", "other"]);
     assert_eq!(names(&home.keys()), ["other"]);
 }
 
@@ -79,7 +79,7 @@ fn a_full_disk_leaves_nothing() {
     // alike: that makes two more or less.
     for (inodes, status) in [(8, 15), (20, 15), (enough - 3, 15), (enough + 2, 0)] {
         let dir = TempDir::new().unwrap();
-        let script = "mount -t tmpfs -o mode=700,nr_inodes=$1 tmpfs \"$2\" && cd / && HOME=\"$2\" \"$0\" initkeyset --keysetname k; \
+        let script = "mount -t tmpfs -o mode=700,nr_inodes=$1 tmpfs \"$2\" && cd / && HOME=\"$2\" \"$0\" keyset add k; \
             status=$?; find \"$2\"; exit $status";
         let mut command = Command::new("sh");
         harness::keep_mounts_in(&mut command)

@@ -19,7 +19,7 @@ fn sample() -> (&'static Home, PathBuf) {
     static HOME: OnceLock<Home> = OnceLock::new();
     let home = HOME.get_or_init(|| {
         let home = Home::new();
-        let printed = home.ok(&["initkeyset", "--keysetname", "acme", "--org", "Acme Ltd", "--org", "Zoé & Söhne"]);
+        let printed = home.ok(&["keyset", "add", "acme", "--org", "Acme Ltd", "--org", "Zoé & Söhne"]);
         assert_eq!(printed.trim_end(), home.keys().join("acme").to_str().unwrap());
         home.ok(&["sudi", "add", "acme", "default", "SN_0042"]);
         home
@@ -100,7 +100,7 @@ fn a_keyset_has_its_files_with_their_modes_and_nothing_else() {
         }
     }
     // What its machines will measure, with the policies signed for it.
-    for line in home.ok(&["computePCR7", "k"]).lines() {
+    for line in home.ok(&["compute-pcr7", "k"]).lines() {
         let (role, value) = line.split_once(": ").unwrap();
         let swapped: String = (0..64).map(|at| &value[at ^ 2..(at ^ 2) + 1]).collect();
         let dir = format!("pcr7data/policy-2/{}", &swapped[..2]);
@@ -129,7 +129,7 @@ fn files_are_created_with_their_modes() {
     let script = "umask 0; exec strace -f -qq -o \"$0\" -e trace=/chmod,rename -e inject=/chmod:error=EPERM \"$@\"";
     let mut command = Command::new("sh");
     command.args(["-c", script]).arg(&calls).arg(trust_host());
-    command.args(["initkeyset", "--keysetname", "k", "--key-type", "ec-p256"]);
+    command.args(["keyset", "add", "k", "--key-type", "ec-p256"]);
     let output = command.env("HOME", home.path()).env_remove("XDG_DATA_HOME").output().unwrap();
     let complaint = String::from_utf8_lossy(&output.stderr);
     let calls = fs::read_to_string(calls).unwrap();
@@ -260,7 +260,7 @@ fn guids_are_random_and_unique() {
 fn a_taken_name_is_refused_and_changes_nothing() {
     let (home, keyset) = sample();
     let before = fs::read(keyset.join("uefi-pk/privkey.pem")).unwrap();
-    let complaint = home.refuses(&["initkeyset", "--keysetname", "acme"]);
+    let complaint = home.refuses(&["keyset", "add", "acme"]);
     assert!(complaint.contains("it exists"), "{complaint}");
     assert_eq!(fs::read(keyset.join("uefi-pk/privkey.pem")).unwrap(), before);
 
@@ -281,7 +281,7 @@ fn names_that_are_paths_are_refused() {
     let before = tree(home.path());
     let long = "x".repeat(101);
     for name in ["", ".", "..", "../k2", "/tmp/k", "a/b", "a\\b", "a\"b", "a\nb", "a\tb", ".k", &long] {
-        home.refuses(&["initkeyset", "--keysetname", name]);
+        home.refuses(&["keyset", "add", name]);
         home.refuses(&["keyset", "add", "--", name]);
         home.refuses(&["project", "add", "k", name]);
         home.refuses(&["project", "add", name, "p"]);
@@ -428,7 +428,7 @@ fn keysets_are_in_the_xdg_data_directory() {
 #[test]
 fn no_private_key_is_printed() {
     let home = Home::new();
-    for args in [&["initkeyset", "--keysetname", "k"][..], &["sudi", "add", "k", "default", "s"]] {
+    for args in [&["keyset", "add", "k"][..], &["sudi", "add", "k", "default", "s"]] {
         let output = home.output(args);
         assert!(output.status.success());
         for printed in [output.stdout, output.stderr] {

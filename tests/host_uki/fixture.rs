@@ -50,7 +50,7 @@ impl Fixture {
     /// The same on another stub.
     pub fn build_on(&self, stub: &Path, output: &str, args: &[&str]) -> Value {
         let kernel = kernel();
-        let all = [&["uki", "build", "--keyset", "k", "--kernel", text(&kernel), "--stub", text(stub)], args];
+        let all = [&["uki", "build", "k", "--kernel", text(&kernel), "--stub", text(stub)], args];
         self.json(&[&all.concat()[..], &["--output", output]].concat())
     }
 

@@ -137,7 +137,6 @@ fn another_key_signs_with_its_own_certificate_only() {
     let complaint = fixture.0.refuses(&[
         "uki",
         "build",
-        "--keyset",
         "k",
         "--kind",
         "production",
@@ -169,7 +168,6 @@ fn a_key_in_a_token_signs_the_same_image() {
     let mut command = fixture.0.command(&[
         "uki",
         "build",
-        "--keyset",
         "k",
         "--kind",
         "limited",
@@ -238,7 +236,7 @@ fn the_keyset_goes_into_the_initrd_as_cpio_and_bsdtar_unpack_it() {
 #[test]
 fn policies_in_the_initrd_are_listed_by_boot() {
     let fixture = Fixture::new();
-    let values = fixture.0.ok(&["computePCR7", "k", "--output", "values"]);
+    let values = fixture.0.ok(&["compute-pcr7", "k", "--output", "values"]);
     let file = |name: &str| fixture.path("values").join(name);
     let (tpm, prod, limited) = (file("pcr_tpm.bin"), file("pcr_prod.bin"), file("pcr_limited.bin"));
     fixture.0.ok(&[
@@ -247,7 +245,7 @@ fn policies_in_the_initrd_are_listed_by_boot() {
         "k",
         "--pcr7-tpm",
         text(&tpm),
-        "--pcr7-prod",
+        "--pcr7-production",
         text(&prod),
         "--pcr7-limited",
         text(&limited),
@@ -269,8 +267,7 @@ fn policies_in_the_initrd_are_listed_by_boot() {
     );
     // Where the keyset knows the boot, there is nothing to say.
     let (kernel, stub) = (kernel(), stub());
-    let build =
-        ["uki", "build", "--keyset", "k", "--kernel", text(&kernel), "--stub", text(&stub), "--initrd", "initrd.img"];
+    let build = ["uki", "build", "k", "--kernel", text(&kernel), "--stub", text(&stub), "--initrd", "initrd.img"];
     let build = [&build[..], &["--cmdline", CMDLINE]].concat();
     let known = fixture.0.output(&[&build[..], &["--kind", "limited", "--output", "again.efi"]].concat());
     assert_eq!(String::from_utf8_lossy(&known.stderr), "");
@@ -389,7 +386,6 @@ fn revocation_levels_of_a_kernel_are_merged_on_every_stub() {
             fixture.json(&[
                 "uki",
                 "build",
-                "--keyset",
                 "k",
                 "--kind",
                 "limited",
@@ -469,7 +465,6 @@ fn the_initrd_program_is_found_beside_this_one() {
         command.args([
             "uki",
             "build",
-            "--keyset",
             "k",
             "--kind",
             "tpm",

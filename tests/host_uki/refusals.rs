@@ -7,7 +7,6 @@ use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
 fn refused(fixture: &Fixture, what: &str, value: &str) -> String {
     let (kernel, stub) = (kernel(), stub());
     let usual = [
-        ("--keyset", "k"),
         ("--kind", "production"),
         ("--kernel", text(&kernel)),
         ("--stub", text(&stub)),
@@ -15,12 +14,12 @@ fn refused(fixture: &Fixture, what: &str, value: &str) -> String {
         ("--cmdline", "console=ttyS0 noresume rdinit=/usr/bin/trust -- init --end"),
         ("--output", "refused.efi"),
     ];
-    let mut args = vec!["uki", "build"];
+    let mut args = vec!["uki", "build", if what == "KEYSET" { value } else { "k" }];
     for (option, given) in usual {
         args.extend([option, if option == what { value } else { given }]);
     }
     let given = format!("{what}={value}");
-    if !usual.iter().any(|(option, _)| *option == what) {
+    if what != "KEYSET" && !usual.iter().any(|(option, _)| *option == what) {
         args.push(&given);
     }
     let before = harness::tree(fixture.0.path());
@@ -79,7 +78,7 @@ fn inputs_that_no_boot_could_use_are_refused() {
     fixture.build("signed.efi", &["--kind", "tpm", "--initrd", "initrd.img", "--cmdline", "x"]);
 
     for (option, value, expected) in [
-        ("--keyset", "nobody", "initkeyset"),
+        ("KEYSET", "nobody", "keyset add"),
         ("--kernel", "missing", "check the name"),
         ("--kernel", "three", "CONFIG_EFI_STUB"),
         ("--kernel", "script", "CONFIG_EFI_STUB"),
@@ -127,7 +126,7 @@ fn no_image_that_may_read_secrets_leaves_its_command_line_to_the_boot_menu() {
     let fixture = Fixture::new();
     let (kernel, stub) = (kernel(), stub());
     let build = |kind: &str, more: &[&str]| {
-        let args = ["uki", "build", "--keyset", "k", "--kind", kind, "--kernel", text(&kernel), "--stub", text(&stub)];
+        let args = ["uki", "build", "k", "--kind", kind, "--kernel", text(&kernel), "--stub", text(&stub)];
         fixture.0.output(&[&args[..], &["--initrd", "initrd.img", "--output", "image.efi"], more].concat())
     };
     for kind in ["production", "tpm"] {
@@ -173,7 +172,6 @@ fn a_full_disk_keeps_the_old_image() {
     command.args([
         "uki",
         "build",
-        "--keyset",
         "k",
         "--kind",
         "tpm",

@@ -48,7 +48,7 @@ impl Fixture {
     /// The same with another kernel.
     fn build_of(&self, kernel: &Path, stub: &Path, initrds: &[&Path], args: &[&str]) -> Value {
         let program = format!("--with-trust={}", text(&trust_initrd()));
-        let mut all = vec!["uki", "build", "--keyset", "k", "--kernel", text(kernel), "--stub", text(stub), &program];
+        let mut all = vec!["uki", "build", "k", "--kernel", text(kernel), "--stub", text(stub), &program];
         all.extend(["--cmdline", CMDLINE, "--output", "image.efi", "--json"]);
         all.extend(initrds.iter().flat_map(|initrd| ["--initrd", text(initrd)]));
         all.extend(args);
@@ -58,7 +58,7 @@ impl Fixture {
     /// A machine with the keyset's keys.
     fn machine(&self, args: &[&str]) -> Vm {
         let (empty, filled) = (vm::empty_variables(), self.path("variables.fd"));
-        let files = ["--vars-in", text(&empty), "--vars-out", text(&filled)];
+        let files = ["--vars-in", text(&empty), "--output", text(&filled)];
         self.0.ok(&[&["enroll", "vars", "k"], &files[..], args].concat());
         Vm::new(&filled)
     }
@@ -137,7 +137,7 @@ fn a_limited_image_on_the_stub_of_debian_12_boots_as_predicted() {
 #[test]
 fn a_tpm_image_started_by_shim_boots_as_predicted() {
     let (fixture, initrd) = (Fixture::new(), Initrd::new(SCRIPT));
-    fixture.0.ok(&["enroll", "auth", "k", "enroll", "--chain", "shim"]);
+    fixture.0.ok(&["enroll", "auth", "k", "--output", "enroll", "--chain", "shim"]);
     fs::write(fixture.path("unsigned.efi"), vm::shim_with(&fs::read(fixture.path("enroll/vendor_db.esl")).unwrap()))
         .unwrap();
     let of = |item: &str| fixture.0.keys().join("k/uefi-db").join(item);

@@ -262,7 +262,7 @@ impl Keyset {
 
 /// What to do where there is no keyset of this name.
 fn instead(name: &str) -> String {
-    let create = format!("create it with `trust initkeyset --keysetname {name}`");
+    let create = format!("create it with `trust keyset add {name}`");
     let names = list().unwrap_or_default();
     match (nearest(name, &names), &*names) {
         (Some(near), _) => format!("say {near}, if that is what you mean; `trust keyset list` shows all"),

@@ -42,7 +42,7 @@ impl Home {
         static MADE: OnceLock<Home> = OnceLock::new();
         let made = MADE.get_or_init(|| {
             let home = Self::new();
-            home.ok(&["initkeyset", "--keysetname", "k"]);
+            home.ok(&["keyset", "add", "k"]);
             home
         });
         made.copy()

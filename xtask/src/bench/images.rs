@@ -204,7 +204,7 @@ impl Fixture {
     }
 
     fn build(&self) -> Vec<&str> {
-        let args = ["uki", "build", "--keyset", "k", "--kind", "limited", "--kernel", &self.kernel];
+        let args = ["uki", "build", "k", "--kind", "limited", "--kernel", &self.kernel];
         [&args[..], &self.ingredients(), &["--output", "by-trust"]].concat()
     }
 

@@ -87,7 +87,7 @@ impl KeysetTimes {
 
 fn make_keyset(home: &Path) -> Result<()> {
     let mut trust = Command::new(harness::trust_host());
-    trust.args(["initkeyset", "--keysetname", "k"]).env("HOME", home).env_remove("XDG_DATA_HOME");
+    trust.args(["keyset", "add", "k"]).env("HOME", home).env_remove("XDG_DATA_HOME");
     sh::run_quietly(&mut trust)
 }
 

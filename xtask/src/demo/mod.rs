@@ -90,7 +90,7 @@ impl Owner<'_> {
     /// Makes keyset, identity and policies; returns where the machine's certificate and key are.
     fn prepare(&self, narrator: &mut Narrator) -> Result<PathBuf> {
         narrator.step("The owner makes a keyset: authorities, Secure Boot keys, keys that sign images and policies.");
-        self.trust(&["initkeyset", "--keysetname", KEYSET, "--org", "Demo Ltd"])?;
+        self.trust(&["keyset", "add", KEYSET, "--org", "Demo Ltd"])?;
         let names = names(&self.keyset())?;
         ensure!(names.iter().any(|name| name == "tpmpol-luks"), "the keyset has no key that signs policies");
         narrator.result(&names.join(" "));
@@ -107,7 +107,7 @@ impl Owner<'_> {
         for (name, boot) in [("tpm", Boot::Tpm), ("prod", Boot::Production), ("limited", Boot::Limited)] {
             fs::write(self.home.join(format!("{name}.bin")), boot.pcr7())?;
         }
-        let files = ["--pcr7-tpm", "tpm.bin", "--pcr7-prod", "prod.bin", "--pcr7-limited", "limited.bin"];
+        let files = ["--pcr7-tpm", "tpm.bin", "--pcr7-production", "prod.bin", "--pcr7-limited", "limited.bin"];
         self.trust(&[["keyset", "pcr7data", KEYSET].as_slice(), &files].concat())?;
         narrator.result(&format!(
             "pcr7data/ for the initrd; production is PCR 7 = {}",

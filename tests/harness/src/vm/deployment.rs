@@ -94,7 +94,7 @@ impl Deployment {
         let stub = assets::path("usr/lib/systemd/boot/efi/linuxx64.efi.stub");
         let (kernel, stub, initrd, output) = (text(&kernel.image), text(&stub), text(&initrd.pack()), text(output));
         let with_trust = format!("--with-trust={}", text(&program()));
-        let args = ["uki", "build", "--keyset", "k", "--kind", kind, "--kernel", &kernel, "--stub", &stub];
+        let args = ["uki", "build", "k", "--kind", kind, "--kernel", &kernel, "--stub", &stub];
         let more = ["--initrd", &initrd, "--output", &output, &with_trust];
         let cmdline: &[&str] = if options.contains(&"--cmdline") { &[] } else { &["--cmdline", CMDLINE] };
         self.trust(&[&args[..], &more, cmdline, options].concat())
@@ -105,7 +105,7 @@ impl Deployment {
         let kernel = Kernel::new();
         let stub = assets::path("usr/lib/systemd/boot/efi/linuxx64.efi.stub");
         let (kernel, stub, initrd, output) = (text(&kernel.image), text(&stub), text(initrd), text(output));
-        let args = ["uki", "build", "--keyset", "k", "--kind", "production", "--kernel", &kernel, "--stub", &stub];
+        let args = ["uki", "build", "k", "--kind", "production", "--kernel", &kernel, "--stub", &stub];
         self.trust(&[&args[..], &["--initrd", &initrd, "--cmdline", cmdline, "--output", &output]].concat());
     }
 
@@ -122,7 +122,7 @@ impl Deployment {
         let store = self.file(name);
         let (input, output) = (text(&empty_variables()), text(&store));
         let chain = if chain == Chain::Shim { "shim" } else { "direct" };
-        let args = ["enroll", "vars", "k", "--vars-in", &input, "--vars-out", &output, "--chain", chain];
+        let args = ["enroll", "vars", "k", "--vars-in", &input, "--output", &output, "--chain", chain];
         self.trust(&[&args[..], options].concat());
         store
     }
