@@ -31,7 +31,7 @@ fn main() {
         .flag("-ffunction-sections")
         .flag("-fdata-sections")
         .flag("-fstack-protector-strong")
-        // Nobody unwinds: a panic aborts.
+        // Nothing unwinds: a panic aborts.
         .flag("-fno-unwind-tables")
         .flag("-fno-asynchronous-unwind-tables")
         .flag(format!("-ffile-prefix-map={}=tpm2-tss", src.display()))

@@ -231,10 +231,10 @@ fn a_misspelled_name_is_answered_with_the_nearest() {
         assert_eq!(output.status.code(), Some(2));
         String::from_utf8(output.stderr).unwrap()
     };
-    assert!(said("K").contains("; say k, if that is what you mean; `trust keyset list` shows all"), "{}", said("K"));
+    assert!(said("K").contains("; use k if that is what you mean; `trust keyset list` shows all"), "{}", said("K"));
     let other = said("router");
     assert!(
-        other.contains("; say one of those that `trust keyset list` shows, or create it with `trust keyset add"),
+        other.contains("; use one of those that `trust keyset list` shows, or create it with `trust keyset add"),
         "{other}"
     );
     assert_eq!(home.ok(&["keyset", "list"]).trim(), "k");
@@ -258,10 +258,10 @@ fn files_accessible_to_others_are_errors() {
     set_mode(&keyset.join("uefi-db/cert.pem"), 0o660);
     one(&home, "error", "uefi-db/cert.pem", "writable by others");
     set_mode(&keyset.join("uefi-db/cert.pem"), 0o644);
-    one(&home, "warning", "uefi-db/cert.pem", "others may look into it:");
+    one(&home, "warning", "uefi-db/cert.pem", "others can read it:");
     set_mode(&keyset.join("uefi-db"), 0o750);
     set_mode(&keyset, 0o755);
-    one(&home, "warning", "", "others may look into it, and 2 more");
+    one(&home, "warning", "", "others can read it, and 2 more");
     let remedy = home.ok(&["keyset", "check", "k"]);
     let remedy = remedy.lines().next().unwrap().rsplit_once("; ").unwrap().1;
     run("sh", &["-c", remedy]);
@@ -426,7 +426,7 @@ fn certificates_with_wrong_subjects_or_usages_are_named() {
     assert!(with(&name, &[leaf, usage, both]).is_empty());
     // An authority that may not issue is an error; a firmware does not mind.
     certify(&keyset, "uefi-db", None, "/CN=db", &["-days", "3650"]);
-    one(&home, "warning", "uefi-db/cert.pem", "may issue certificates, and need not");
+    one(&home, "warning", "uefi-db/cert.pem", "may issue certificates, which it need not");
 }
 
 #[test]
@@ -473,7 +473,7 @@ fn policies_that_a_target_would_refuse_are_errors() {
     ] {
         let list = with(file, &contents);
         assert!(list.len() == 1 && list[0][0] == "error" && list[0][1].starts_with(path.as_str()), "{list:?}");
-        assert!(list[0][2].contains("no signature of the policy of this PCR 7 value"), "{list:?}");
+        assert!(list[0][2].contains("not a signature of the policy of this PCR 7 value"), "{list:?}");
     }
     // The version is part of what is signed.
     let info = production.join("info.json");

@@ -268,7 +268,7 @@ fn unwritable_outputs_are_refused() {
     fixture.home.fails(&signed_to("absent/out.efi"), USAGE);
     fixture.home.fails(&signed_to("."), USAGE);
     let said = fixture.home.fails(&signed_to("/dev/null"), USAGE);
-    assert!(said.contains("no regular file"), "{said}");
+    assert!(said.contains("not a regular file"), "{said}");
     assert!(!fs::metadata("/dev/null").unwrap().is_file());
     // A disk that is full after the first kilobyte.
     let before = fixture.read("stub.efi");

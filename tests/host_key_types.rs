@@ -89,7 +89,7 @@ fn unsupported_keys_are_refused_with_a_remedy() {
         let traditional = ["pkey", "-in", text(&key), "-traditional", "-aes128", "-passout", "pass:secret"];
         let traditional = openssl(&traditional);
         assert!(traditional.contains("Proc-Type: 4,ENCRYPTED"));
-        refused(&traditional, Kind::Usage, "it is encrypted in a way of the past; write it as PKCS#8");
+        refused(&traditional, Kind::Usage, "it is encrypted in an obsolete way; write it as PKCS#8");
         refused(&public, Kind::Corrupt, "\"PUBLIC KEY\" and no private key");
         for at in (0..good.len()).step_by(7) {
             assert_eq!(

@@ -299,7 +299,7 @@ fn an_export_follows_no_link_out_of_the_keyset() {
     fs::remove_file(keyset.join("uefi-db/cert.pem")).unwrap();
     run("mkfifo", &[text(&keyset.join("uefi-db/cert.pem"))]);
     let complaint = home.fails(&["keyset", "export-public", "k", "--output", "public"], 14);
-    assert!(complaint.contains("no regular file"), "{complaint}");
+    assert!(complaint.contains("not a regular file"), "{complaint}");
     fs::remove_file(keyset.join("uefi-db/cert.pem")).unwrap();
     symlink("privkey.pem", keyset.join("uefi-db/cert.pem")).unwrap();
     let complaint = home.fails(&["keyset", "show", "k", "uefi-db", "cert", "--value"], 2);

@@ -16,14 +16,14 @@ type Case = (&'static str, &'static str, &'static str);
 
 /// `$K` is the keyset `k`, `$B` a backup of it.
 const KEYSETS: &[Case] = &[
-    ("say k, if that is what you mean; `trust keyset list` shows all", "trust keyset check K", "trust keyset check k"),
+    ("use k if that is what you mean; `trust keyset list` shows all", "trust keyset check K", "trust keyset check k"),
     (
         "choose another name, or remove it if nothing depends on it",
         "trust project add k default",
         "trust project add k other",
     ),
     (
-        "say default, if that is what you mean; `trust project list k` shows all",
+        "use default if that is what you mean; `trust project list k` shows all",
         "trust sudi add k defualt S",
         "trust sudi add k default S",
     ),

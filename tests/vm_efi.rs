@@ -147,7 +147,7 @@ fn firmware_and_verify_agree_on_intermediates() {
     fixture.both_refuse(&file, &fixture.file("stranger.pem"));
 }
 
-/// The tpm_assumptions of what is noted, and of what is refused: firmware does not look at the checksum, but wants the
+/// The premises of what is noted, and of what is refused: firmware does not look at the checksum, but wants the
 /// certificate table to be full, and the file to end with it.
 #[test]
 fn firmware_ignores_checksums_and_refuses_a_padded_certificate_table() {

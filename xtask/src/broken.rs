@@ -1,8 +1,8 @@
 //! `cargo xtask broken`: whether the tests that attack a guarantee notice when it does not hold.
 //!
-//! A patch in tests/broken/ takes one protection out. A line `Notices: PROGRAM::TEST: WORDS` above it names a test that
-//! must then fail with these words: any other failure would say nothing about the attack. The patch is applied to a copy
-//! of the sources; what is shipped knows no switch for any of this.
+//! A patch in tests/broken/ removes one protection. A line `Notices: PROGRAM::TEST: WORDS` above it names a test that
+//! must then fail with these words: any other failure would prove nothing about the attack. The patch is applied to a copy
+//! of the sources; the shipped programs contain no switch for any of this.
 
 use crate::{dist, fetch, packages, sh};
 use anyhow::{Context, Result, ensure};
@@ -15,7 +15,7 @@ use std::{
     time::Instant,
 };
 
-/// How the names of tests begin that boot the program, and so want it static.
+/// Prefix of test programs that boot the program, and so need it static.
 const MACHINES: &str = "vm_";
 
 /// A way to break the program.
@@ -58,17 +58,17 @@ fn read(patch: PathBuf) -> Result<Breakage> {
     Ok(Breakage { name, patch, what, tests })
 }
 
-/// What came of a test that must notice a breakage.
+/// The outcome of a test that must notice a breakage.
 struct Row {
     breakage: String,
     /// The test, or what was being done instead of running it.
     test: String,
     noticed: bool,
-    /// The words that it must say, or else what it has said.
+    /// The words that it must print, or otherwise what it has printed.
     words: String,
 }
 
-/// Breaks the program in each of these ways, and tells which tests did not notice.
+/// Breaks the program in each of these ways, and reports which tests did not notice.
 pub fn broken(filter: &[String]) -> Result<bool> {
     packages::ensure(&[packages::BUILD, packages::RUN, packages::TEST])?;
     let tss = fetch::prepare()?;

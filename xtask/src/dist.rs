@@ -25,7 +25,7 @@ const VARIABLES: [&str; 6] = ["HOME", "PATH", "CARGO_HOME", "RUSTUP_HOME", "RUST
 /// The same, by their beginnings: how cargo gets at the dependencies.
 const PREFIXES: [&str; 6] = ["CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTR", "HTTP", "http", "SSL_CERT_"];
 
-/// For size: nobody unwinds, since a panic aborts, and the relocations of a static-pie take little room when packed. What
+/// For size: nothing unwinds, since a panic aborts, and the relocations of a static-pie take little room when packed. What
 /// Rust's own library and C bring of tables for unwinding is left out when linking.
 const INITRD_FLAGS: [&str; 4] = [
     "-Cforce-unwind-tables=no",
@@ -144,7 +144,7 @@ fn manual(host: &Path, dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Lets everybody read what is in a directory, whatever the umask was, and run what is a program.
+/// Makes the files of a directory readable by all, whatever the umask was, and programs executable.
 fn for_all(path: &Path) -> Result<()> {
     let permissions = fs::metadata(path)?.permissions();
     let mode = if permissions.mode() & 0o100 == 0 { 0o644 } else { 0o755 };
@@ -231,7 +231,7 @@ fn passes(name: &OsStr) -> bool {
     VARIABLES.contains(&&*name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// Copies a program to `dir`; whoever runs the one that was there keeps it.
+/// Copies a program to `dir`; processes that run an older one keep it.
 fn install(program: &Path, dir: &Path) -> Result<PathBuf> {
     fs::create_dir_all(dir)?;
     let name = program.file_name().context("a program has a name")?;

@@ -72,7 +72,7 @@ pub fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-/// A program that needs nothing and nobody, has no fixed address, and lets no memory be written and executed.
+/// A program without dependencies, without a fixed address, and without memory that is both writable and executable.
 fn shape(bytes: &[u8], target: &str) -> Result<Vec<String>> {
     let header = FileHeader64::<Endianness>::parse(bytes)?;
     let endian = header.endian()?;

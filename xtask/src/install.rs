@@ -1,8 +1,8 @@
-//! `cargo xtask install`: what `dist` makes, put where a system looks for it, and taken away again.
+//! `cargo xtask install`: installs what `dist` makes, and removes it again.
 //!
 //! ```text
 //! bin/trust                                  lib/trust/trust-initrd
-//! share/man/man1/                            share/trust/     what initrds are made with
+//! share/man/man1/                            share/trust/     the parts for initrds
 //! share/bash-completion/completions/trust    share/zsh/site-functions/_trust
 //! share/fish/vendor_completions.d/trust.fish
 //! /usr/lib/dracut/modules.d/90trust/         where the prefix is the system's: dracut looks nowhere else
@@ -145,7 +145,7 @@ fn files(dir: &Path) -> Result<Vec<PathBuf>> {
 fn copy(from: &Path, to: &Path) -> Result<()> {
     let mode = fs::metadata(from).with_context(|| format!("there is no {}", from.display()))?.permissions().mode();
     make_dirs(to.parent().context("it is in a directory")?)?;
-    // Whoever runs the one that was there keeps it.
+    // Processes that run an older one keep it.
     let new = to.with_file_name(".trust.new");
     let copied = fs::copy(from, &new)
         .and_then(|_| {
@@ -171,7 +171,7 @@ fn make_dirs(dir: &Path) -> Result<()> {
     })
 }
 
-/// `--prefix` and `--destdir` as they are given: from the directory of whoever gives them.
+/// `--prefix` and `--destdir` as given, relative to the caller's directory.
 pub fn absolute(path: &str) -> Result<PathBuf> {
     if path.is_empty() {
         bail!("a directory has no empty name");

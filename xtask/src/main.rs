@@ -30,7 +30,7 @@ cargo xtask SUBCOMMAND
         counts what one boot costs, beside tpm2-tools, clevis and systemd-creds on
         the same software TPM, how long a keyset takes, beside openssl, and what
         an image of 200 MB does, beside sbsign, sbverify and ukify; checks the
-        budget; takes some minutes
+        requirements; takes some minutes
         --keyset  measures the keyset alone
         --images  measures the images alone
         --boot    measures whole boots of virtual machines instead, phase by phase:
@@ -40,13 +40,13 @@ cargo xtask SUBCOMMAND
         builds the two programs into target/dist/, with a bill of materials
         (CycloneDX) beside each, and checks the smaller one
         --target  of trust-initrd, such as aarch64-unknown-linux-musl
-        --bless   writes down its dependencies instead of comparing them
+        --bless   records its dependencies instead of comparing them
   install [--prefix DIR] [--destdir DIR] [--uninstall]
-        builds as dist does, and puts the programs, manual pages, completions and what
-        initrds are made with below the prefix (/usr/local; ~/.local is your own); below
+        builds as dist does, and puts the programs, manual pages, completions and the
+        parts for initrds below the prefix (/usr/local; ~/.local is your own); below
         /usr and /usr/local the module of dracut, too, into /usr/lib/dracut
-        --destdir    where the root directory of that system is, for packages
-        --uninstall  takes away what this command has put there, and nothing else
+        --destdir    the root directory of that system, for packages
+        --uninstall  removes what this command has installed, and nothing else
   test [--fast] [FILTER]...
         checks everything: builds as dist does, format, lints, documentation,
         licences, ten seconds of each fuzz target (with a nightly compiler), all
@@ -55,18 +55,18 @@ cargo xtask SUBCOMMAND
                   the tests that boot virtual machines
         FILTER    runs only the tests, or the programs of tests, whose names contain it
   broken [FILTER]...
-        takes one protection after the other out, in a copy of the sources, and checks
+        removes one protection after the other, in a copy of the sources, and checks
         that the tests which attack it notice (tests/broken/)
         FILTER    only those whose names contain it
   fuzz [--seconds N] [--record] [TARGET]...
-        feeds hostile input to what hears a TPM's answers or reads files from outside,
+        feeds hostile input to the code that parses TPM responses or files from outside,
         each target for N seconds (60), two at a time; needs a nightly compiler
-        --record  adds what each has been through to fuzz/FIGURES.md
+        --record  adds the figures of each to fuzz/FIGURES.md
   assets
-        gets what tests need of other projects: firmware, kernel, boot loaders; into
+        fetches what tests need of other projects: firmware, kernel, boot loaders; into
         $TRUST_ASSETS or a directory among your caches; test does so when needed
   fetch
-        gets Rust's library for static programs, where the compiler has none, and the
+        fetches Rust's library for static programs, where the compiler has none, and the
         source of tpm2-tss, and patches that; the others do so when needed
 
 Programs of the system that are missing are installed as root on Debian and
@@ -221,7 +221,7 @@ fn subcommands() -> impl Iterator<Item = &'static str> {
     names.filter_map(|line| line.split_whitespace().next())
 }
 
-/// What is unknown, and what was probably meant.
+/// Reports an unknown subcommand, and the one that was probably meant.
 fn unknown_subcommand(name: &str) -> ExitCode {
     let nearest = subcommands().min_by_key(|other| distance(name, other)).unwrap_or_default();
     eprintln!("xtask: there is no subcommand {name}; did you mean `cargo xtask {nearest}`?");
@@ -229,7 +229,7 @@ fn unknown_subcommand(name: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// How many letters are put in, left out or replaced between two words (Levenshtein's distance).
+/// The number of letters inserted, deleted or replaced between two words (Levenshtein's distance).
 fn distance(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
     let mut row: Vec<usize> = (0..=to.len()).collect();

@@ -110,8 +110,8 @@ pub const BENCH: &[Program] = &[
     program("valgrind", "valgrind"),
 ];
 
-/// Sees to it that all of `programs` are there: installs what is missing, as
-/// root where there is apt, or says what it is.
+/// Ensures that all of `programs` are there: installs what is missing, as
+/// root where there is apt, or names it.
 pub fn ensure(programs: &[&[Program]]) -> Result<()> {
     let missing = missing(programs);
     if missing.is_empty() {
@@ -139,7 +139,7 @@ pub fn ensure(programs: &[&[Program]]) -> Result<()> {
     }
 }
 
-/// Sees to it that machines can be made of namespaces, before anything is built for them.
+/// Ensures that namespaces can be made, before anything is built for them.
 pub fn ensure_namespaces() -> Result<()> {
     let is_root = is_root()?;
     let mut unshare = Command::new("unshare");
@@ -155,7 +155,7 @@ pub fn ensure_namespaces() -> Result<()> {
         } else {
             forbidden_by(Path::new("/proc/sys"))
         };
-        anyhow::anyhow!("nothing is built, since no namespaces can be made, in which the programs run: {remedy}\n{e:#}")
+        anyhow::anyhow!("nothing is built, since the namespaces in which the programs run cannot be made: {remedy}\n{e:#}")
     })
 }
 

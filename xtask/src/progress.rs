@@ -1,4 +1,4 @@
-//! How far cargo is, for whoever waits: which programs it builds, how many crates are compiled, and for how long already.
+//! The progress of cargo: which programs it builds, how many crates are compiled, and for how long already.
 
 use crate::sh;
 use anyhow::{Context, Result, bail};
@@ -94,7 +94,7 @@ impl Progress {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, Crates>> {
-        self.0.lock().expect("whoever holds it does not panic")
+        self.0.lock().expect("no panic holds it")
     }
 }
 

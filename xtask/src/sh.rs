@@ -85,7 +85,7 @@ pub fn filter(command: &mut Command, input: &[u8]) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The command as somebody would type it.
+/// The command as a user would type it.
 pub fn name(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")

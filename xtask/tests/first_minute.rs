@@ -1,4 +1,4 @@
-//! The first command that somebody gives, on a machine that lacks something.
+//! A user's first command, on a machine that lacks something.
 
 use std::{
     env, fs,
@@ -32,7 +32,7 @@ fn a_misspelled_subcommand_is_answered_with_the_nearest() {
     }
 }
 
-/// Not the compiler alone: whoever has installed that would be told of the next.
+/// Not only the compiler: with that installed, the next program would be missing.
 #[test]
 fn without_a_c_compiler_everything_missing_is_named_at_once() {
     let dir = tempfile::tempdir().unwrap();

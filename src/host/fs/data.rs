@@ -1,4 +1,4 @@
-//! Bytes that need not be in memory: images and initrds are as large as they like, and are read piece by piece.
+//! Bytes that need not be in memory: images and initrds may be large, and are read piece by piece.
 
 mod stream;
 
@@ -19,25 +19,25 @@ use std::{
 };
 use uuid::Uuid;
 
-/// What is read at once: small enough for a processor's cache, large enough that system calls do not count.
+/// Bytes read at once: few enough for a processor's cache, and enough to make system calls rare.
 pub const PIECE: usize = 128 * 1024;
-/// What the 32-bit offsets of a PE image can reach.
+/// The limit of the 32-bit offsets of a PE image.
 pub const MAX_IMAGE: u64 = u32::MAX as u64;
 
-/// A file that is open, and as long as it was when that was last asked.
+/// An open file, and its size when it was last read.
 #[derive(Debug)]
 pub struct Input {
-    /// What messages call it.
+    /// Its name in messages.
     path: PathBuf,
     file: File,
     len: usize,
 }
 
 impl Input {
-    /// Opens a file of at most so many bytes. What comes out of a pipe is put into one that nobody else sees.
+    /// Opens a file of at most `most` bytes. A pipe is copied into an unnamed file first.
     ///
     /// # Errors
-    /// [`Kind::Usage`] when there is none, [`Kind::Corrupt`] when it is larger, else [`Kind::System`].
+    /// [`Kind::Usage`]: it does not exist; [`Kind::Corrupt`]: it is larger; otherwise [`Kind::System`].
     pub fn open(path: &Path, most: u64) -> Result<Self> {
         let failed = |e| cannot("read", path, &e);
         let mut file = File::open(path).map_err(failed)?;
@@ -64,7 +64,7 @@ impl Input {
         Self { path: path.to_owned(), file, len: 0 }
     }
 
-    /// So much has been appended to it.
+    /// Records that so many bytes were appended to it.
     pub(super) const fn grow(&mut self, by: usize) {
         self.len += by;
     }
@@ -81,7 +81,7 @@ impl Input {
     }
 }
 
-/// An empty file without a name, where temporary files are.
+/// An empty unnamed file, in the directory for temporary files.
 fn nameless() -> Result<File> {
     let path = std::env::temp_dir().join(format!("trust-{}", Uuid::new_v4()));
     let file = OpenOptions::new().read(true).write(true).create_new(true).mode(PRIVATE).open(&path);
@@ -89,7 +89,7 @@ fn nameless() -> Result<File> {
     file.map_err(|e| cannot("write", &path, &e))
 }
 
-/// A file that is larger than it may be.
+/// The error that a file is larger than it may be.
 pub(super) fn too_large(path: &Path, most: u64) -> Error {
     let why = match most.div_ceil(1 << 20) {
         mib if mib < 1024 => format!("it is larger than {mib} MiB"),
@@ -118,13 +118,13 @@ impl<'a> Data<'a> {
         }
     }
 
-    /// Whether there are none.
+    /// Whether it is empty.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.len() == 0
     }
 
-    /// A part of them, if it lies within.
+    /// A part of it, if it is within bounds.
     #[must_use]
     pub fn get(self, range: Range<usize>) -> Option<Self> {
         match self.0 {
@@ -134,13 +134,13 @@ impl<'a> Data<'a> {
         }
     }
 
-    /// The first of them, at most so many.
+    /// At most the first so many bytes.
     #[must_use]
     pub fn first(self, most: usize) -> Self {
         self.get(0..most.min(self.len())).unwrap_or(self)
     }
 
-    /// All of them, in memory: for who knows that they are few.
+    /// All of it, in memory: for callers that know that it is small.
     ///
     /// # Errors
     /// [`Kind::System`]: they cannot be read, or the file has become shorter.
@@ -155,7 +155,7 @@ impl<'a> Data<'a> {
         }
     }
 
-    /// Fills the buffer with the bytes from `at` on, which are there.
+    /// Fills the buffer with the bytes from `at` on, which must exist.
     ///
     /// # Errors
     /// As [`Self::read`].
@@ -176,7 +176,7 @@ impl<'a> Data<'a> {
         }
     }
 
-    /// Shows them all, a piece at a time, each with its place.
+    /// Passes all bytes to `see`, a piece at a time, each with its offset.
     ///
     /// # Errors
     /// As [`Self::read`], and those of `see`.
@@ -197,7 +197,7 @@ impl<'a> Data<'a> {
         Ok(())
     }
 
-    /// The file that they are a part of, and where they begin in it.
+    /// The file that it is a part of, and its offset there.
     pub(super) const fn in_file(self) -> Option<(&'a File, usize)> {
         match self.0 {
             Place::Memory(_) => None,
@@ -206,10 +206,11 @@ impl<'a> Data<'a> {
     }
 }
 
-/// A file that somebody changes meanwhile.
+/// The error that another process changes the file meanwhile.
 fn changing(path: &Path) -> Error {
     let why = "it has become shorter while it was read";
-    Error::new(Kind::System, format!("read {}", path.display()), why).remedy("run it again when nobody writes to it")
+    Error::new(Kind::System, format!("read {}", path.display()), why)
+        .remedy("run it again when no other program writes to it")
 }
 
 impl<'a> From<&'a [u8]> for Data<'a> {
@@ -271,7 +272,7 @@ mod tests {
         }
         let refused = Input::open(&path, bytes.len() as u64 - 1).unwrap_err();
         assert!(refused.to_string().contains("larger than 1 MiB"), "{refused}");
-        // Whoever cuts it off meanwhile.
+        // It is truncated meanwhile.
         File::options().write(true).open(&path).unwrap().set_len(10).unwrap();
         let refused = collected(input.data()).unwrap_err();
         assert_eq!(refused.kind(), Kind::System);

@@ -1,4 +1,4 @@
-//! Ctrl-C: what was begun is taken back, then the program ends by the signal.
+//! Ctrl-C: unfinished work is undone, then the program ends by the signal.
 
 use crate::error::{Error, Kind, Result};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
@@ -8,11 +8,11 @@ use std::sync::{
 };
 
 const SIGNALS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
-/// The signal that has come, or 0.
+/// The signal received, or 0.
 static PENDING: AtomicI32 = AtomicI32::new(0);
 static START: Once = Once::new();
 
-/// From here on a signal waits until [`check`] is asked; a second one ends the program at once.
+/// Defers a signal until [`check`] is called; a second one ends the program at once.
 ///
 /// Threads started later inherit it.
 pub fn defer() {
@@ -25,23 +25,23 @@ pub fn defer() {
                 }
             }
         };
-        // Where there is no memory for a thread, a signal ends the program as ever.
+        // Without memory for a thread, a signal ends the program as by default.
         if set.thread_block().is_ok() && std::thread::Builder::new().spawn(wait).is_err() {
             let _ = set.thread_unblock();
         }
     });
 }
 
-/// From here on, writing more to a file than it may hold (`ulimit -f`) fails, and does not end the program without a word.
+/// Makes writing beyond the limit for files (`ulimit -f`) fail, instead of ending the program without a message.
 pub fn outlive_file_limits() {
-    // A signal that cannot be blocked still ends it.
+    // If the signal cannot be blocked, it still ends the program.
     let _ = SigSet::from_iter([Signal::SIGXFSZ]).thread_block();
 }
 
-/// Fails if a signal has come.
+/// Fails if a signal was received.
 ///
 /// # Errors
-/// [`Kind::System`]; `main` asks [`pending`] and ends by the signal.
+/// [`Kind::System`]; `main` calls [`pending`] and ends by the signal.
 pub fn check() -> Result<()> {
     match pending() {
         Some(signal) => {
@@ -51,7 +51,7 @@ pub fn check() -> Result<()> {
     }
 }
 
-/// The signal that has come.
+/// The signal received, if any.
 #[must_use]
 pub fn pending() -> Option<Signal> {
     Signal::try_from(PENDING.load(Ordering::SeqCst)).ok()

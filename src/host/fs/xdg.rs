@@ -1,4 +1,4 @@
-//! Where a user's files are (XDG Base Directory Specification 0.8).
+//! The directories of a user's files (XDG Base Directory Specification 0.8).
 
 use crate::error::{Error, Kind, Result};
 use std::{env, path::PathBuf};
@@ -6,7 +6,7 @@ use std::{env, path::PathBuf};
 /// The directory of user data: `$XDG_DATA_HOME`, or `~/.local/share`.
 ///
 /// # Errors
-/// [`Kind::Usage`] when there is neither.
+/// [`Kind::Usage`]: neither variable is set.
 pub fn data() -> Result<PathBuf> {
     base("XDG_DATA_HOME", ".local/share")
 }
@@ -14,13 +14,13 @@ pub fn data() -> Result<PathBuf> {
 /// The directory of user configuration: `$XDG_CONFIG_HOME`, or `~/.config`.
 ///
 /// # Errors
-/// [`Kind::Usage`] when there is neither.
+/// [`Kind::Usage`]: neither variable is set.
 pub fn config() -> Result<PathBuf> {
     base("XDG_CONFIG_HOME", ".config")
 }
 
 fn base(variable: &'static str, in_home: &str) -> Result<PathBuf> {
-    // A relative path is to be ignored.
+    // A relative path must be ignored.
     let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     absolute(variable).or_else(|| absolute("HOME").map(|home| home.join(in_home))).ok_or_else(|| {
         let why = format!("neither {variable} nor HOME is an absolute path");

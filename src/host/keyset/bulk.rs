@@ -1,4 +1,4 @@
-//! Machines by the thousand: as fast as their keys can be made, and to be gone on with at any time.
+//! Machines by the thousand: as fast as their keys can be made; an interrupted run can be continued.
 
 use super::{profile, project};
 use crate::{
@@ -26,23 +26,23 @@ use std::{
 };
 use uuid::Uuid;
 
-/// A list of serial numbers that is longer, in bytes, is none.
+/// Upper bound for a list of serial numbers, in bytes.
 const MAX_LIST: u64 = 64 * 1024 * 1024;
-/// So many complaints about a list are enough to begin with.
+/// Upper bound for the complaints about a list that are printed.
 const MAX_COMPLAINTS: usize = 5;
-/// Machines become visible together: what was made for so long, or is so many.
+/// Machines become visible together: after so much time, or so many.
 const AT_ONCE: (Duration, usize) = (Duration::from_secs(1), 256);
 
-/// What a command has come to, also if it failed.
+/// The outcome of a command, also of one that failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Machines that were made.
     pub made: usize,
-    /// Machines that were there already.
+    /// Machines that existed already.
     pub kept: usize,
 }
 
-/// Reads a list of serial numbers, one a line; line ends may be those of Windows, empty lines are passed over.
+/// Reads a list of serial numbers, one a line; lines may end in CR LF, empty ones are skipped.
 ///
 /// # Errors
 /// [`Kind::Usage`]: names what is wrong in which lines; [`Kind::System`].
@@ -94,14 +94,14 @@ pub fn random(count: usize) -> Vec<String> {
     (0..count).map(|_| Uuid::new_v4().to_string()).collect()
 }
 
-/// Adds machines to a project, and tells of each where it is once it is there and on the disk, in their order.
+/// Adds machines to a project, and reports the path of each, in order, once it is visible and on the disk.
 ///
 /// Those that exist are kept as they are. Whenever it ends, each machine is
-/// whole or not there; a power cut loses those that have not been told of.
+/// whole or absent; a power cut loses only those that have not been reported.
 ///
 /// # Errors
-/// [`Kind::Usage`]: no such project, an impossible serial number, or a machine that is there and not whole, before anything is made;
-/// else those of reading the keyset, writing and `tell`. `tally` says how far it came.
+/// [`Kind::Usage`]: no such project, an invalid serial number, or an incomplete existing machine, before anything is made;
+/// otherwise those of reading the keyset, writing and `tell`. `tally` counts what was done.
 pub fn add_machines(
     keyset: &Keyset,
     project: &str,
@@ -118,7 +118,7 @@ pub fn add_machines(
         missing += usize::from(!exists(keyset, project, serial, &maker.product)?);
     }
     let kind = kind.unwrap_or_else(|| KeyType::like(maker.sudi_ca.key.public()));
-    // First: what threads are started then leave signals alone.
+    // First: threads started later then do not receive signals.
     let mut batch = Batch::begin(dir.join(project::MACHINES))?;
     let mut keys = key_maker::stream(kind, missing);
     let mut progress = Progress::new("machines", serials.len());
@@ -140,7 +140,7 @@ pub fn add_machines(
         }
         interrupt::check()
     });
-    // Also after Ctrl-C, or when the disk is full: what is whole is worth keeping.
+    // Also after Ctrl-C, or when the disk is full: complete machines are kept.
     let rest = publish(&mut batch, tally, &mut tell);
     match interrupt::pending() {
         Some(signal) if done.is_err() => Err(Error::new(Kind::System, "go on", format!("{signal} came"))
@@ -149,7 +149,7 @@ pub fn add_machines(
     }
 }
 
-/// Makes visible what is ready.
+/// Makes complete machines visible.
 fn publish(batch: &mut Batch, tally: &mut Tally, tell: &mut impl FnMut(&Path) -> Result<()>) -> Result<()> {
     batch.publish(|path, ours| {
         if ours {
@@ -174,7 +174,7 @@ impl Maker {
     }
 }
 
-/// Whether a machine is there, and whole.
+/// Whether a machine exists and is complete.
 fn exists(keyset: &Keyset, project: &str, serial: &str, product: &Uuid) -> Result<bool> {
     let dir: PathBuf = Place::Machine(project.to_owned(), serial.to_owned()).path(keyset);
     if dir.symlink_metadata().is_err() {

@@ -1,4 +1,4 @@
-//! How a keyset is made.
+//! Creates keysets.
 
 use super::{GUID, Keyset, Role, fit, path_of};
 use crate::{
@@ -22,22 +22,22 @@ use uuid::Uuid;
 /// The project that every keyset begins with.
 const DEFAULT_PROJECT: &str = "default";
 
-/// What the keys of a new keyset are like.
+/// The keys of a new keyset.
 #[derive(Default)]
 pub struct Keys {
-    /// The kind of those that are made, where whoever verifies them knows it.
+    /// The kind of keys to make, where their verifiers support it.
     pub kind: KeyType,
-    /// Those that exist already.
+    /// Existing keys.
     pub given: Vec<(Role, PrivateKey)>,
 }
 
 impl Keys {
-    /// Refuses those that their roles cannot use.
+    /// Refuses keys that their roles cannot use.
     fn check(&self) -> Result<()> {
         self.given.iter().try_for_each(|(role, key)| fit::check(*role, key.public()))
     }
 
-    /// Makes those that are not given, and one for the first project.
+    /// Makes the keys that are not given, and one for the first project.
     fn complete(mut self) -> Result<(Self, PrivateKey)> {
         let missing: Vec<_> =
             Role::ALL.into_iter().filter(|role| self.given.iter().all(|(given, _)| given != role)).collect();
@@ -60,10 +60,10 @@ fn lost() -> Error {
     Error::new(Kind::System, "make a keyset", "a key is missing")
 }
 
-/// Makes a keyset, all or nothing, and returns where it is. `sign` adds signed policies before it is there for others.
+/// Makes a keyset, all or nothing, and returns its path. `sign` adds signed policies before it is there for others.
 ///
 /// # Errors
-/// [`Kind::Usage`]: the name is taken or impossible, or a key does not fit its role; else [`Kind::System`]. Nothing is left then.
+/// [`Kind::Usage`]: the name is taken or invalid, or a key does not fit its role; otherwise [`Kind::System`]. Nothing is left then.
 pub fn create(owner: &Owner, keys: Keys, sign: impl FnOnce(&Keyset) -> Result<()>) -> Result<PathBuf> {
     keys.check()?;
     let staging = Staging::begin(path_of(&owner.keyset)?)?;

@@ -1,4 +1,4 @@
-//! What of a keyset others may have.
+//! Exports the public part of a keyset.
 
 use super::{
     Inside, Item, Keyset, Role,
@@ -15,13 +15,13 @@ use crate::{
 };
 use std::path::{Path, PathBuf};
 
-/// Writes the certificates, GUIDs, UUIDs and signed policies of a keyset to a new directory, and returns where that is.
+/// Writes the certificates, GUIDs, UUIDs and signed policies of a keyset to a new directory, and returns its path.
 ///
-/// The layout is that of a keyset. Nothing is copied as it is that could hold more than it should: certificates
-/// and public keys are written anew, and links are not followed. The machines of the projects stay behind.
+/// The layout is that of a keyset. Files that could hold more than they should are not copied verbatim: certificates
+/// and public keys are encoded again, and links are not followed. The machines of the projects are not exported.
 ///
 /// # Errors
-/// [`Kind::Usage`]: the directory exists; [`Kind::Corrupt`]: a file is not what it should be, or a link; else those of
+/// [`Kind::Usage`]: the directory exists; [`Kind::Corrupt`]: a file is malformed, or a link; otherwise those of
 /// reading and writing.
 pub fn export_public(keyset: &Keyset, dir: &Path) -> Result<PathBuf> {
     let staging = Staging::begin(dir.to_owned())?;
@@ -42,13 +42,13 @@ pub fn export_public(keyset: &Keyset, dir: &Path) -> Result<PathBuf> {
     staging.finish()
 }
 
-/// Makes a directory, and returns where in the keyset it is.
+/// Makes a directory, and returns its path in the keyset.
 fn new_dir(to: &Path, dir: &Path) -> Result<PathBuf> {
     atomic::make_dirs(&to.join(dir))?;
     Ok(dir.to_owned())
 }
 
-/// The certificate in a file, and nothing that may lie around it.
+/// The certificate in a file, without surrounding text.
 fn certificate(from: &Inside, to: &Path, path: &Path) -> Result<()> {
     let found = certificate::first(&from.read(path)?).map_err(|e| unfit(path, &e))?;
     atomic::create(&to.join(path), PUBLIC, certificate::to_pem(&found)?.as_bytes())

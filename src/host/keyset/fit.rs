@@ -1,4 +1,4 @@
-//! Which keys fit which role: whoever verifies their signatures decides.
+//! Which keys fit which role: that depends on the verifier of their signatures.
 
 use super::Role;
 use crate::{
@@ -7,14 +7,14 @@ use crate::{
     host::pki::key::{Family, KeyType, PublicKey},
 };
 
-/// Who verifies what a role signs.
+/// The verifier of a role's signatures.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Verifier {
-    /// OpenSSL and its like: knows every kind.
+    /// OpenSSL and similar: supports every kind.
     Any,
-    /// A firmware or a shim: EDK II verifies RSA alone.
+    /// A firmware or a shim: EDK II verifies only RSA.
     Firmware,
-    /// A TPM 2.0: need not know more than RSA with 2048 bits.
+    /// A TPM 2.0: need not support more than RSA with 2048 bits.
     Tpm,
 }
 
@@ -30,7 +30,7 @@ impl Verifier {
     }
 }
 
-/// The kind of key that a role gets when `asked` is asked for.
+/// The kind of key that a role gets if `asked` is requested.
 pub(super) const fn kind_for(role: Role, asked: KeyType) -> KeyType {
     match (Verifier::of(role), asked) {
         (Verifier::Tpm, _) | (Verifier::Firmware, KeyType::EcP256) => KeyType::Rsa2048,
@@ -38,7 +38,7 @@ pub(super) const fn kind_for(role: Role, asked: KeyType) -> KeyType {
     }
 }
 
-/// Says for which roles it will be another kind than `asked`, and why.
+/// Prints for which roles it will be another kind than `asked`, and why.
 pub(super) fn explain(roles: &[Role], asked: KeyType) {
     for (verifier, why) in [
         (Verifier::Firmware, "a firmware verifies RSA signatures alone"),

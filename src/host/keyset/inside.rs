@@ -1,6 +1,6 @@
-//! What of a keyset goes to others is read from within it alone: no symbolic link on the way is followed.
+//! Reads the files of a keyset that are exported, without following symbolic links.
 //!
-//! A keyset may come from elsewhere, and a link in it may lead to whatever its user can read.
+//! A keyset may be foreign, and a link in it may lead to any file that its user can read.
 
 use crate::{
     error::{Error, Kind, Result},
@@ -17,10 +17,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Larger files are not what they should be.
+/// Upper bound for a file, in bytes.
 const MAX_FILE: u64 = 1024 * 1024;
 const LINK: &str = "a symbolic link leads there";
-/// What every directory and file is opened with.
+/// The flags with which every directory and file is opened.
 const FLAGS: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
 /// A directory, and what is below it.
@@ -30,7 +30,7 @@ pub struct Inside {
 }
 
 impl Inside {
-    /// A directory that somebody has named, by way of links or not.
+    /// A directory given by the user, possibly through links.
     ///
     /// # Errors
     /// Those of opening it.
@@ -42,11 +42,11 @@ impl Inside {
     /// Reads a whole file.
     ///
     /// # Errors
-    /// [`Kind::Corrupt`]: a link is on the way, or it is no file of at most 1 MiB; else as [`atomic::read`].
+    /// [`Kind::Corrupt`]: the path contains a link, or is not a file of at most 1 MiB; otherwise as [`atomic::read`].
     pub fn read(&self, path: &Path) -> Result<Vec<u8>> {
         let file = self.open(path, OFlags::empty())?;
         if !fstat(&file).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_file()) {
-            return Err(self.misfit(path, "it is no regular file"));
+            return Err(self.misfit(path, "it is not a regular file"));
         }
         let mut bytes = Vec::new();
         let read = File::from(file).take(MAX_FILE + 1).read_to_end(&mut bytes);
@@ -57,10 +57,10 @@ impl Inside {
         }
     }
 
-    /// The names in a directory that are finished, sorted.
+    /// The names in a directory, sorted, without unfinished ones.
     ///
     /// # Errors
-    /// [`Kind::Corrupt`]: a link is on the way; else as [`atomic::list`].
+    /// [`Kind::Corrupt`]: the path contains a link; otherwise as [`atomic::list`].
     pub fn list(&self, path: &Path) -> Result<Vec<String>> {
         let failed = |e: Errno| atomic::cannot("list", &self.path.join(path), &e.into());
         let mut names = Vec::new();
@@ -75,7 +75,7 @@ impl Inside {
     /// Whether it is a directory.
     ///
     /// # Errors
-    /// [`Kind::Corrupt`]: it is a link, or one is on the way; [`Kind::Usage`]: there is nothing.
+    /// [`Kind::Corrupt`]: it is a link, or the path contains one; [`Kind::Usage`]: it does not exist.
     pub fn is_dir(&self, path: &Path) -> Result<bool> {
         let found = self.open(path, OFlags::PATH)?;
         match fstat(&found).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
@@ -84,7 +84,7 @@ impl Inside {
         }
     }
 
-    /// Opens what the names in `path` lead to, one after the other.
+    /// Opens `path`, component by component.
     fn open(&self, path: &Path, flags: OFlags) -> Result<OwnedFd> {
         let mut way = path.iter().peekable();
         let mut at: Option<OwnedFd> = None;
@@ -96,7 +96,7 @@ impl Inside {
                 match stat.map(|stat| FileType::from_raw_mode(stat.st_mode)) {
                     Ok(FileType::Symlink) => self.misfit(path, LINK),
                     Ok(kind) if kind != FileType::Directory && own == OFlags::DIRECTORY => {
-                        self.misfit(path, "it is no directory")
+                        self.misfit(path, "it is not a directory")
                     }
                     _ => atomic::cannot("read", &self.path.join(path), &io::Error::from(e)),
                 }
@@ -108,6 +108,6 @@ impl Inside {
 
     fn misfit(&self, path: &Path, why: &'static str) -> Error {
         Error::new(Kind::Corrupt, format!("give others {}", self.path.join(path).display()), why)
-            .remedy("put the file or directory itself there, if it is one for everybody; else remove it")
+            .remedy("put the file or directory itself there if it is public; otherwise remove it")
     }
 }

@@ -49,7 +49,7 @@ use std::{
 use uuid::Uuid;
 use x509_cert::Certificate;
 
-/// Name of the file that holds the owner of a certificate in signature lists.
+/// The file with the owner GUID of a certificate in signature lists.
 const GUID: &str = "guid";
 
 /// The keys that every keyset has.
@@ -63,7 +63,7 @@ pub enum Role {
     UefiPk,
     /// Signs updates of UEFI's db and dbx.
     UefiKek,
-    /// Signs what the firmware may start.
+    /// Signs programs that the firmware may start.
     UefiDb,
     /// Signs images that may read a machine's secrets.
     UkiProduction,
@@ -92,7 +92,7 @@ impl Role {
         Self::TpmpolLuks,
     ];
 
-    /// Of the key that signs the images of a kind of boots.
+    /// The role of the key that signs the images of a kind of boots.
     #[must_use]
     pub const fn of_images(kind: BootKind) -> Self {
         match kind {
@@ -122,7 +122,7 @@ impl Role {
     /// The role of this directory.
     ///
     /// # Errors
-    /// [`Kind::Usage`] when there is none.
+    /// [`Kind::Usage`]: there is no such role.
     pub fn named(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|role| role.dir() == name).ok_or_else(|| {
             let roles = Self::ALL.map(Self::dir).join(", ");
@@ -149,10 +149,10 @@ pub struct Keyset {
 }
 
 impl Keyset {
-    /// Finds a keyset by its name, or by its directory, which a slash tells from a name.
+    /// Finds a keyset by its name, or by its directory, which contains a slash.
     ///
     /// # Errors
-    /// [`Kind::Usage`] when there is none of this name, or the directory holds none.
+    /// [`Kind::Usage`]: there is no keyset of this name or in this directory.
     pub fn open(name: &str) -> Result<Self> {
         if name.contains('/') {
             return Self::open_dir(name);
@@ -162,7 +162,7 @@ impl Keyset {
             return Err(Error::new(
                 Kind::Usage,
                 format!("open keyset {name:?}"),
-                format!("{} is no directory", dir.display()),
+                format!("{} is not a directory", dir.display()),
             )
             .remedy(instead(name)));
         }
@@ -207,7 +207,7 @@ impl Keyset {
         self.dir.join("manifest")
     }
 
-    /// Whether a private key is here, in a file or as the name of one in a token.
+    /// Whether a private key is available, in a file or in a token that the file names.
     #[must_use]
     pub fn has_key(&self, role: Role) -> bool {
         self.dir.join(role.dir()).join(credentials::KEY).exists()
@@ -237,7 +237,7 @@ impl Keyset {
         credentials::load_certificate_der(&self.dir.join(role.dir()))
     }
 
-    /// Who is the owner of a key's certificate in signature lists of UEFI.
+    /// The owner GUID of a key's certificate in signature lists of UEFI.
     ///
     /// # Errors
     /// Those of reading; [`Kind::Corrupt`] when it is no GUID.
@@ -260,14 +260,14 @@ impl Keyset {
     }
 }
 
-/// What to do where there is no keyset of this name.
+/// The remedy if there is no keyset of this name.
 fn instead(name: &str) -> String {
     let create = format!("create it with `trust keyset add {name}`");
     let names = list().unwrap_or_default();
     match (nearest(name, &names), &*names) {
-        (Some(near), _) => format!("say {near}, if that is what you mean; `trust keyset list` shows all"),
+        (Some(near), _) => format!("use {near} if that is what you mean; `trust keyset list` shows all"),
         (None, []) => create,
-        (None, _) => format!("say one of those that `trust keyset list` shows, or {create}"),
+        (None, _) => format!("use one of those that `trust keyset list` shows, or {create}"),
     }
 }
 
@@ -280,13 +280,13 @@ pub fn list() -> Result<Vec<String>> {
     if root.is_dir() { atomic::list(&root) } else { Ok(Vec::new()) }
 }
 
-/// Where a keyset of this name lies, or would.
+/// The directory of a keyset of this name, whether it exists or not.
 fn path_of(name: &str) -> Result<PathBuf> {
     check_name("keyset", name)?;
     Ok(root()?.join(name))
 }
 
-/// Refuses what cannot be the name of a keyset, project or machine: nothing that leads out of the keyset.
+/// Refuses invalid names of keysets, projects and machines, such as paths that lead out of the keyset.
 ///
 /// # Errors
 /// [`Kind::Usage`].
@@ -294,7 +294,7 @@ pub fn check_name(what: &str, name: &str) -> Result<()> {
     if is_keyset_name(name) {
         return Ok(());
     }
-    Err(Error::new(Kind::Usage, format!("use {name:?} as name of a {what}"), "it is no plain file name")
+    Err(Error::new(Kind::Usage, format!("use {name:?} as name of a {what}"), "it is not a plain file name")
         .remedy("give at most 100 bytes without `/`, `\\`, `\"` and control characters, not beginning with `.` or `-`"))
 }
 

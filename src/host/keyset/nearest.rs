@@ -1,6 +1,6 @@
-//! Which name somebody may have meant.
+//! The name that was probably meant.
 
-/// The one of `names` that is most like `name`, if it is near enough for a slip of the finger.
+/// The one of `names` that is most similar to `name`, if it is near enough for a typing error.
 #[must_use]
 pub fn nearest<'a>(name: &str, names: &'a [String]) -> Option<&'a str> {
     let near = |other: &&String| {
@@ -11,7 +11,7 @@ pub fn nearest<'a>(name: &str, names: &'a [String]) -> Option<&'a str> {
     names.iter().filter_map(|other| Some((near(&other)?, other))).min().map(|(_, other)| other.as_str())
 }
 
-/// How many characters must be put in, left out or replaced to make one of the other (Levenshtein).
+/// The number of characters to insert, delete or replace to turn one into the other (Levenshtein).
 fn distance(one: &str, other: &str) -> usize {
     let other: Vec<_> = other.chars().collect();
     let mut row: Vec<_> = (0..=other.len()).collect();

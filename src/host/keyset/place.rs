@@ -1,4 +1,4 @@
-//! Where in a keyset something is, as people name it.
+//! Places in a keyset, as users name them.
 
 use super::{Keyset, Role, check_name};
 use crate::error::{Error, Kind, Result};
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// A directory of a keyset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// `uefi-db` and its like: a key that every keyset has.
+    /// `uefi-db` and similar: a key that every keyset has.
     Role(Role),
     /// `manifest`: the projects.
     Projects,
@@ -23,7 +23,7 @@ impl Place {
     /// Reads a name.
     ///
     /// # Errors
-    /// [`Kind::Usage`]: there is nothing of this name in any keyset.
+    /// [`Kind::Usage`]: no keyset has a place of this name.
     pub fn parse(text: &str) -> Result<Self> {
         if let Some(role) = Role::ALL.into_iter().find(|role| role.dir() == text) {
             return Ok(Self::Role(role));
@@ -64,7 +64,7 @@ impl Place {
 pub enum Item {
     /// The certificate.
     Certificate,
-    /// The private key, or where it is.
+    /// The private key, or the name of the one in a token.
     PrivateKey,
     /// The owner of the certificate in signature lists.
     Guid,
@@ -88,7 +88,7 @@ impl Item {
         })
     }
 
-    /// Its name without an ending.
+    /// Its name without an extension.
     #[must_use]
     pub fn name(self) -> &'static str {
         self.file().trim_end_matches(".pem")

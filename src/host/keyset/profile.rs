@@ -1,4 +1,4 @@
-//! What the certificates of a keyset say.
+//! The contents of a keyset's certificates.
 
 use crate::{
     error::{Error, Kind, Result},
@@ -21,7 +21,7 @@ use x509_cert::{
     time::Time,
 };
 
-/// Whose keyset it is: part of the names of its certificates.
+/// The owner of a keyset: part of the names of its certificates.
 #[derive(Clone, Debug, Default)]
 pub struct Owner {
     /// Name of the keyset.
@@ -33,7 +33,7 @@ pub struct Owner {
 /// A root: the manifest and SUDI authorities, and the UEFI PK, which issues the KEK and signs its updates.
 ///
 /// # Errors
-/// [`Kind::Usage`]: a name that X.509 cannot hold, as for all of them.
+/// [`Kind::Usage`]: a name that X.509 cannot hold; the same for all of these.
 pub fn root(common_name: &str, owner: &Owner, valid: Valid) -> Result<Template> {
     Ok(Template {
         subject: owned(common_name, owner)?,
@@ -80,7 +80,7 @@ pub fn manifest(product: &Uuid) -> Result<Template> {
     })
 }
 
-/// A machine's identity (SUDI): its product and its own serial number, which is a UUID unless the maker has others.
+/// A machine's identity (SUDI): its product and its serial number, by default a UUID.
 ///
 /// TLS before 1.3 encrypts to an RSA key, never to one on a curve.
 ///
@@ -105,7 +105,7 @@ pub fn sudi(product: &Uuid, serial: &str, key: Family) -> Result<Template> {
 pub enum Valid {
     /// Calendar years from now.
     Years(u16),
-    /// As long as the machines that bear it: until 2099-12-31T23:00:00Z.
+    /// As long as machines may live: until 2099-12-31T23:00:00Z.
     Until2099,
 }
 
@@ -120,7 +120,7 @@ impl Valid {
     }
 }
 
-/// The same day and time so many years later; for 29 February the day before where it is missing.
+/// The same date and time so many years later; 28 February in place of a missing 29 February.
 fn years_after(start: DateTime, years: u16) -> der::Result<DateTime> {
     let on =
         |day| DateTime::new(start.year() + years, start.month(), day, start.hour(), start.minutes(), start.seconds());

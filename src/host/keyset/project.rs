@@ -22,15 +22,15 @@ use uuid::Uuid;
 const PRODUCT: &str = "uuid";
 /// Name of the directory that holds its machines.
 pub const MACHINES: &str = "sudi";
-/// Where products are, in the user's configuration, that belong to no project.
+/// The directory, in the user's configuration, of products that belong to no project.
 const PRODUCTS: &str = "machine/trust/manifest";
 /// Longest serial number, in bytes: that of a commonName (RFC 5280, `ub-common-name`).
 const MAX_SERIAL: usize = 64;
 
-/// Adds a project to a keyset and returns where it is.
+/// Adds a project to a keyset and returns its path.
 ///
 /// # Errors
-/// [`Kind::Usage`]: the name is taken or impossible; else those of reading the keyset and writing.
+/// [`Kind::Usage`]: the name is taken or invalid; otherwise those of reading the keyset and writing.
 pub fn add(keyset: &Keyset, name: &str, kind: Option<KeyType>) -> Result<PathBuf> {
     check_name("project", name)?;
     let staging = Staging::begin(keyset.projects().join(name))?;
@@ -39,7 +39,7 @@ pub fn add(keyset: &Keyset, name: &str, kind: Option<KeyType>) -> Result<PathBuf
     staging.finish()
 }
 
-/// Makes a product of a keyset in the user's configuration, and returns its UUID and where it is.
+/// Makes a product of a keyset in the user's configuration, and returns its UUID and path.
 ///
 /// # Errors
 /// Those of reading the keyset and writing.
@@ -51,7 +51,7 @@ pub fn new_product(keyset: &Keyset, kind: Option<KeyType>) -> Result<(Uuid, Path
     Ok((product, staging.finish()?))
 }
 
-/// Makes a key: of the kind asked for, or of that of the authority.
+/// Makes a key of the given kind, or by default of that of the authority.
 fn new_key(kind: Option<KeyType>, authority: &Credentials) -> Result<PrivateKey> {
     PrivateKey::generate(kind.unwrap_or_else(|| KeyType::like(authority.key.public())))
 }
@@ -71,10 +71,10 @@ fn certify(dir: &Path, product: &Uuid, key: PrivateKey, manifest_ca: &Credential
     atomic::create(&dir.join(PRODUCT), atomic::PUBLIC, product.to_string().as_bytes())
 }
 
-/// Adds a machine to a project and returns where its credentials are.
+/// Adds a machine to a project and returns the directory of its credentials.
 ///
 /// # Errors
-/// [`Kind::Usage`]: no such project, or the serial number is taken or impossible; else those of reading the keyset and writing.
+/// [`Kind::Usage`]: no such project, or the serial number is taken or invalid; otherwise those of reading the keyset and writing.
 pub fn add_machine(keyset: &Keyset, project: &str, serial: &str, kind: Option<KeyType>) -> Result<PathBuf> {
     check_serial(serial)?;
     let dir = open(keyset, project)?;
@@ -87,7 +87,7 @@ pub fn add_machine(keyset: &Keyset, project: &str, serial: &str, kind: Option<Ke
     staging.finish()
 }
 
-/// Refuses what cannot be the serial number of a machine: a directory's name, and a commonName.
+/// Refuses invalid serial numbers of machines: they must be directory names and commonNames.
 ///
 /// # Errors
 /// [`Kind::Usage`].
@@ -135,7 +135,7 @@ pub fn open(keyset: &Keyset, name: &str) -> Result<PathBuf> {
         Error::new(Kind::Usage, format!("open project {name:?}"), format!("keyset {keyset:?} has none of this name"));
     Err(match nearest(name, &names) {
         Some(near) => {
-            error.remedy(format!("say {near}, if that is what you mean; `trust project list {keyset}` shows all"))
+            error.remedy(format!("use {near} if that is what you mean; `trust project list {keyset}` shows all"))
         }
         None => error.remedy(format!("add it with `trust project add {keyset} {name}`")),
     })

@@ -1,4 +1,4 @@
-//! What the certificates of a keyset are for, and whether they say so.
+//! The purposes of a keyset's certificates, and whether their extensions match.
 
 use der::oid::{
     ObjectIdentifier,
@@ -12,25 +12,25 @@ use x509_cert::{
     ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages},
 };
 
-/// What a certificate is for.
+/// The purpose of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To issue certificates of projects or machines.
+    /// Issues certificates of projects or machines.
     Authority,
-    /// The UEFI platform key: to issue the KEK.
+    /// The UEFI platform key: issues the KEK.
     PlatformKey,
-    /// The UEFI KEK: to sign updates.
+    /// The UEFI KEK: signs updates.
     UpdateSigner,
-    /// To sign images or policies.
+    /// Signs images or policies.
     CodeSigner,
-    /// To sign the manifests of a product.
+    /// Signs the manifests of a product.
     Manifest,
-    /// To be a machine towards others.
+    /// Authenticates a machine.
     Sudi,
 }
 
 impl Purpose {
-    /// Whether those who check such certificates go by what they say. Firmware does not.
+    /// Whether verifiers of such certificates check these extensions. Firmware does not.
     #[must_use]
     pub const fn is_enforced(self) -> bool {
         matches!(self, Self::Authority | Self::Manifest | Self::Sudi)
@@ -38,7 +38,7 @@ impl Purpose {
 
     /// What a certificate lacks for its purpose, each as a clause.
     ///
-    /// An extension that is missing forbids nothing (RFC 5280, section 4.2.1), but who issues or is a machine must have them.
+    /// An extension that is missing forbids nothing (RFC 5280, section 4.2.1), but issuers and machines must have them.
     #[must_use]
     pub fn complaints(self, certificate: &Certificate) -> Vec<String> {
         let tbs = certificate.tbs_certificate();
@@ -53,8 +53,11 @@ impl Purpose {
         let mut complaints = Vec::new();
         let ca = constraints.is_some_and(|(_, constraints)| constraints.ca);
         if ca != self.is_ca() {
-            let what =
-                if ca { "it may issue certificates, and need not" } else { "it may not issue certificates (CA:FALSE)" };
+            let what = if ca {
+                "it may issue certificates, which it need not"
+            } else {
+                "it may not issue certificates (CA:FALSE)"
+            };
             complaints.push(what.to_owned());
         }
         let strict = matches!(self, Self::Manifest | Self::Sudi);

@@ -1,4 +1,4 @@
-//! What a keyset holds, as far as it can be read: nothing that is damaged hides the rest.
+//! The contents of a keyset, as far as they can be read: damage does not hide the rest.
 
 use super::{Item, Keyset, Place, Role, check::is_private};
 use crate::{
@@ -33,9 +33,9 @@ pub struct Overview {
     pub keys: Vec<Key>,
     /// Its projects.
     pub projects: Vec<Key>,
-    /// The PCR 7 values that it has signed policies for, or says more of.
+    /// The PCR 7 values that it has signed policies or further facts for.
     pub pcr7data: Vec<Value>,
-    /// Whether its boots ask that sudi-ca vouches for the TPM's storage root key.
+    /// Whether its boots require sudi-ca's signature of the TPM's storage root key.
     pub pins_tpm: bool,
 }
 
@@ -46,7 +46,7 @@ pub struct Key {
     pub name: String,
     /// Its directory.
     pub path: PathBuf,
-    /// What its certificate says.
+    /// The facts of its certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Facts>,
     /// Why that cannot be read.
@@ -71,11 +71,11 @@ pub struct Key {
 pub enum Whereabouts {
     /// In its file.
     File,
-    /// In a token, and the file says in which.
+    /// In a token, which the file names.
     Token,
-    /// Not here.
+    /// Missing.
     Absent,
-    /// In a file that cannot be read by who asks.
+    /// In a file that the user cannot read.
     Unreadable,
 }
 
@@ -98,12 +98,12 @@ pub struct Value {
     /// When it was added: `YYYYMMDD`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub est_date: Option<String>,
-    /// What for.
+    /// The comment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
 }
 
-/// Looks at a whole keyset.
+/// Reads a whole keyset.
 #[must_use]
 pub fn overview(keyset: &Keyset) -> Overview {
     let keys = Role::ALL.into_iter().map(|role| key(keyset, &Place::Role(role)));
@@ -125,7 +125,7 @@ pub fn projects(keyset: &Keyset) -> Result<Vec<Key>> {
     Ok(project::list(keyset)?.into_iter().map(|name| key(keyset, &Place::Project(name))).collect())
 }
 
-/// Looks at one key.
+/// Reads one key.
 #[must_use]
 pub fn key(keyset: &Keyset, place: &Place) -> Key {
     let path = place.path(keyset);
@@ -147,7 +147,7 @@ pub fn key(keyset: &Keyset, place: &Place) -> Key {
 }
 
 impl Whereabouts {
-    /// Looks at the file of a private key.
+    /// Reads the file of a private key.
     pub(super) fn of(path: &Path) -> Self {
         const TOKEN: &[u8] = b"-----BEGIN PKCS#11 PROVIDER URI-----";
         match crate::files::read(path, 64 * 1024).map(Zeroizing::new) {
@@ -170,7 +170,7 @@ impl Whereabouts {
     }
 }
 
-/// Where a private key is, for whoever wants to use it.
+/// The path of a private key, for its users.
 ///
 /// # Errors
 /// [`Kind::Usage`] when it is not here.
@@ -195,7 +195,7 @@ pub fn values(keyset: &Keyset) -> Vec<Value> {
 }
 
 fn value(policies: &Path, pcr7: &Digest) -> Value {
-    /// What targets do not need to know.
+    /// Facts that targets do not need.
     #[derive(Default, Deserialize)]
     struct More {
         est_date: Option<String>,
@@ -223,7 +223,7 @@ fn value(policies: &Path, pcr7: &Digest) -> Value {
 pub fn contents(path: &Path, item: Item) -> Result<Vec<u8>> {
     let path = path.join(item.file());
     let contents = if item == Item::PrivateKey { None } else { Some(atomic::read(&path)?) };
-    // There may be one beside a certificate, or where a link leads.
+    // There may be one beside a certificate, or behind a link.
     contents.filter(|contents| !is_private(contents)).ok_or_else(|| {
         let why = "a private key is not for terminals, logs and command lines";
         Error::new(Kind::Usage, "print a private key", why)
@@ -231,7 +231,7 @@ pub fn contents(path: &Path, item: Item) -> Result<Vec<u8>> {
     })
 }
 
-/// Text from a file, without what is around it.
+/// Text from a file, without surrounding white space.
 fn words(text: &[u8]) -> String {
     printable(String::from_utf8_lossy(text).trim())
 }

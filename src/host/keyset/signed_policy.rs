@@ -1,4 +1,4 @@
-//! pcr7data: the entries that [`crate::policy::pcr7data`] reads, written.
+//! pcr7data: writes the entries that [`crate::policy::pcr7data`] reads.
 
 use crate::{
     digest::Digest,
@@ -20,10 +20,10 @@ use std::{
     time::SystemTime,
 };
 
-/// The version of the format that is written where there is none yet.
+/// The version of the format of new directories.
 const POLICY_DIR: &str = "policy-2";
 
-/// What the three kinds of boots of a keyset measure into PCR 7.
+/// The PCR 7 values of the three kinds of boots of a keyset.
 #[derive(Clone, Copy, Debug)]
 pub struct Values {
     /// Of images signed by uki-production.
@@ -35,7 +35,7 @@ pub struct Values {
 }
 
 impl Values {
-    /// That of a kind of boots.
+    /// The value of a kind of boots.
     #[must_use]
     pub const fn of(&self, kind: BootKind) -> Digest {
         match kind {
@@ -46,7 +46,7 @@ impl Values {
     }
 }
 
-/// The policies that are signed for them.
+/// The policies signed for them.
 #[derive(Clone, Copy, Debug)]
 pub struct Policies {
     /// For the machine's secrets, by tpmpol-luks.
@@ -57,12 +57,12 @@ pub struct Policies {
     pub version: Version,
 }
 
-/// What else is said of values, for people.
+/// Further facts about values, for users.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Note<'a> {
-    /// What info.json says about them.
+    /// The comment in info.json.
     pub comment: &'a str,
-    /// The events of production boots, if they are known: lets a machine explain why it is not in one.
+    /// The events of production boots, if they are known: a machine uses them to explain why it is not in one.
     pub events: Option<&'a str>,
 }
 
@@ -78,10 +78,10 @@ impl Policies {
     }
 }
 
-/// Adds three PCR 7 values and their signed policies to a keyset; what is there stays valid.
+/// Adds three PCR 7 values and their signed policies to a keyset; existing ones stay valid.
 ///
 /// # Errors
-/// [`Kind::Usage`]: the values are not different, or one is there with another meaning; else those of reading the keyset and writing.
+/// [`Kind::Usage`]: two values are equal, or one exists with another kind; otherwise those of reading the keyset and writing.
 pub fn add(keyset: &Keyset, values: &Values, policies: &Policies, note: Note<'_>) -> Result<()> {
     if values.production == values.limited || values.limited == values.tpm || values.tpm == values.production {
         return Err(Error::new(Kind::Usage, "add PCR 7 values", "two of them are the same")
@@ -109,7 +109,7 @@ pub fn add(keyset: &Keyset, values: &Values, policies: &Policies, note: Note<'_>
 /// Writes the public keys that a target checks policies with, and returns the directory of the policies.
 ///
 /// # Errors
-/// [`Kind::Usage`] when other keys are there, which have signed what is there; else [`Kind::System`].
+/// [`Kind::Usage`]: other keys are published, which have signed the existing policies; otherwise [`Kind::System`].
 pub(super) fn publish_keys(pcr7data: &Path, keyset: &str, luks: &PublicKey, admin: &PublicKey) -> Result<PathBuf> {
     let dir = directory(pcr7data);
     let keys = dir.join("pubkeys");
@@ -125,12 +125,12 @@ pub(super) fn publish_keys(pcr7data: &Path, keyset: &str, luks: &PublicKey, admi
     Ok(dir)
 }
 
-/// The directory of the policies that count: where there are several, the highest.
+/// The directory of the policies in use: of several, that of the highest version.
 pub(super) fn directory(pcr7data: &Path) -> PathBuf {
     Pcr7Data::open(pcr7data).map_or_else(|_| pcr7data.join(POLICY_DIR), |found| found.dir().to_owned())
 }
 
-/// Refuses to publish a key where another one is: a target would no longer believe what that has signed.
+/// Refuses to replace a published key: targets would no longer accept what that has signed.
 fn refuse_another(path: &Path, key: &PublicKey) -> Result<()> {
     if !path.exists()
         || pem::blocks(&atomic::read(path)?).any(|block| block.der.is_some_and(|der| *der == key.as_der()))
@@ -155,7 +155,7 @@ struct Info<'a> {
     policy_version: Option<&'a str>,
 }
 
-/// What is said of one PCR 7 value.
+/// The entry of one PCR 7 value.
 struct Entry {
     pcr7: Digest,
     kind: BootKind,
@@ -180,7 +180,7 @@ impl Entry {
         Self { pcr7: values.limited, kind: BootKind::Limited, files }
     }
 
-    /// Refuses to give a value that is known another meaning.
+    /// Refuses to give an existing value another kind.
     fn check(&self, dir: &Path) -> Result<()> {
         let info = dir.join(pcr7data::path_of(&self.pcr7)).join("info.json");
         if !info.exists() {
@@ -195,7 +195,7 @@ impl Entry {
             .remedy("check which value is which, or remove that directory"))
     }
 
-    /// Writes it, info.json last: without that it is none.
+    /// Writes it, info.json last: without that file, an entry does not count.
     fn write(&self, dir: &Path, keyset: &str, version: &Version, comment: &str) -> Result<()> {
         let dir = dir.join(pcr7data::path_of(&self.pcr7));
         atomic::make_dirs(&dir)?;

@@ -1,4 +1,4 @@
-//! Storage root keys of machines that the SUDI authority vouches for, and whether a keyset's boots ask for that.
+//! Storage root keys of machines: signed by the SUDI authority, and whether a keyset's boots require that.
 
 use super::signed_policy;
 use crate::{
@@ -54,8 +54,8 @@ pub fn sign(keyset: &Keyset, name: &str, output: &Path) -> Result<()> {
     atomic::replace(output, atomic::SHARED, &signature)
 }
 
-/// Has the boots of a keyset ask for such a signature, from the next image on, or ask no more. Returns the file that
-/// says so, in the signed policies.
+/// Makes the boots of a keyset require such a signature, from the next image on, or no longer require it. Returns the file
+/// in the signed policies that says so.
 ///
 /// # Errors
 /// Those of reading the keyset and writing.
@@ -75,13 +75,13 @@ pub fn pin(keyset: &Keyset, on: bool) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Whether they ask for it.
+/// Whether they require it.
 #[must_use]
 pub fn is_pinned(keyset: &Keyset) -> bool {
     file(keyset).exists()
 }
 
-/// Where the certificate lies that the boots of a keyset ask.
+/// The path of the authority's certificate that the boots of a keyset use.
 #[must_use]
 pub fn file(keyset: &Keyset) -> PathBuf {
     signed_policy::directory(&keyset.pcr7data()).join(authority(keyset.name()))

@@ -1,4 +1,4 @@
-//! A key that moves out of its file.
+//! Moves a key from its file to a token.
 
 use super::{Keyset, Role};
 use crate::{
@@ -24,11 +24,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Lets a role use a key in a token in place of the one in its file, and returns that file, which then names the token.
+/// Makes a role use a key in a token in place of the one in its file, and returns that file, which then names the token.
 ///
 /// # Errors
 /// [`Kind::Usage`]: the key in the token is not the one of the role's certificate; those of
-/// [`PrivateKey::in_token`], of reading and writing. The file is then what it was.
+/// [`PrivateKey::in_token`], of reading and writing. The file is then unchanged.
 pub fn use_key(keyset: &Keyset, role: Role, uri: Uri) -> Result<PathBuf> {
     let dir = keyset.dir.join(role.dir());
     let certificate = credentials::load_certificate(&dir)?;
@@ -38,7 +38,7 @@ pub fn use_key(keyset: &Keyset, role: Role, uri: Uri) -> Result<PathBuf> {
         return Err(Error::new(
             Kind::Usage,
             format!("use this key as {}", role.dir()),
-            "it is not the one of the certificate",
+            "it does not match the certificate",
         )
         .remedy("import the key of the keyset into the token first, or check object and id of the URI"));
     }
@@ -51,7 +51,7 @@ pub fn use_key(keyset: &Keyset, role: Role, uri: Uri) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The token may keep no public key: one signature shows whether the private one is ours.
+/// The token may hold no public key: one signature shows whether the private one is ours.
 fn prove(key: &PrivateKey) -> Result<()> {
     let mut nonce = [0; 32];
     aws_lc_rs::rand::fill(&mut nonce).map_err(|_| Error::new(Kind::System, "draw random bytes", "there are none"))?;
@@ -67,10 +67,10 @@ struct Old {
 }
 
 impl Old {
-    /// Opens it before anything is changed; nothing if there is none.
+    /// Opens it before anything is changed; `None` if it does not exist.
     fn open(path: &Path) -> Result<Option<Self>> {
         let failed = |e| atomic::cannot("replace", path, &e);
-        // What a link names is not ours to overwrite.
+        // The target of a link must not be overwritten.
         let file = match open(path, OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
             Ok(file) => File::from(file),
             Err(Errno::NOENT) => return Ok(None),
@@ -80,7 +80,7 @@ impl Old {
         Ok(Some(Self { file, size: metadata.len(), links: metadata.nlink() }))
     }
 
-    /// Writes zeros over it; its name is another file's by now.
+    /// Overwrites it with zeros; its name belongs to the new file by now.
     fn overwrite(mut self, path: &Path) -> Result<()> {
         if self.links > 1 {
             console::warn(&format!("the old key of {} has another name, under which it stays", path.display()));

@@ -22,22 +22,22 @@ use x509_cert::{
     time::{Time, Validity},
 };
 
-/// What a certificate says, but for its key and its issuer.
+/// The contents of a certificate, except its key and its issuer.
 #[derive(Clone, Debug)]
 pub struct Template {
-    /// Whose it is.
+    /// Its subject.
     pub subject: Name,
-    /// From now until when; RFC 5280 decides how it is written.
+    /// Its validity, from now on; RFC 5280 decides its encoding.
     pub not_after: Time,
-    /// Whether it can issue others.
+    /// Whether it is a CA.
     pub ca: bool,
-    /// What its key may do.
+    /// The usages of its key.
     pub key_usage: KeyUsage,
-    /// What for; empty for no extension.
+    /// The extended usages; empty for no extension.
     pub extended_key_usage: Vec<ObjectIdentifier>,
 }
 
-/// Who signs a certificate.
+/// The issuer of a certificate.
 #[derive(Clone, Copy)]
 pub struct Issuer<'a> {
     /// Its certificate.
@@ -65,7 +65,7 @@ pub fn self_sign(template: &Template, key: &PrivateKey) -> Result<Certificate> {
     build(Contents { template, issued_by: None }, key.public(), key)
 }
 
-/// What stands around a certificate in PEM: today, and in OpenSSL's past.
+/// The labels of a certificate in PEM: today's, and older ones of OpenSSL.
 const LABELS: [&str; 2] = [LABEL, "X509 CERTIFICATE"];
 /// RFC 7468, section 5.
 const LABEL: &str = "CERTIFICATE";
@@ -73,7 +73,7 @@ const LABEL: &str = "CERTIFICATE";
 /// Reads the first certificate of a file.
 ///
 /// # Errors
-/// [`Kind::Corrupt`] when there is none, or it is broken.
+/// [`Kind::Corrupt`]: there is none, or it is malformed.
 pub fn first(file: &[u8]) -> Result<Certificate> {
     Certificate::from_der(&first_der(file)?).map_err(|e| none(e.to_string()))
 }
@@ -81,18 +81,18 @@ pub fn first(file: &[u8]) -> Result<Certificate> {
 /// The first certificate of a file as it is encoded, byte for byte.
 ///
 /// # Errors
-/// [`Kind::Corrupt`] when there is none.
+/// [`Kind::Corrupt`]: there is none.
 pub fn first_der(file: &[u8]) -> Result<Vec<u8>> {
     all(file)?.into_iter().next().ok_or_else(|| none("it holds no certificate, neither in PEM nor in DER".into()))
 }
 
-/// The certificates of a file as they are encoded, byte for byte: one in DER, or any number in PEM; nothing where there
-/// is none. Whether they can be read is for others to see.
+/// The certificates of a file as they are encoded, byte for byte: one in DER, or any number in PEM, also none. Their
+/// contents are not checked.
 ///
 /// # Errors
-/// [`Kind::Corrupt`] when one in PEM is broken.
+/// [`Kind::Corrupt`]: one in PEM is malformed.
 pub fn all(file: &[u8]) -> Result<Vec<Vec<u8>>> {
-    // As neither text nor signature lists begin: a SEQUENCE, and a length of more than one byte.
+    // Unlike text and signature lists, DER begins with a SEQUENCE and a length of more than one byte.
     if matches!(file, [0x30, 0x81..=0x84, ..]) {
         return Ok(vec![file.to_vec()]);
     }
@@ -101,7 +101,7 @@ pub fn all(file: &[u8]) -> Result<Vec<Vec<u8>>> {
     ders.collect()
 }
 
-/// Sees that these bytes are a certificate in DER that can be read.
+/// Checks that these bytes are a readable certificate in DER.
 ///
 /// # Errors
 /// [`Kind::Corrupt`]: they are not.
@@ -116,16 +116,16 @@ fn none(why: String) -> Error {
 /// Writes a certificate in PEM.
 ///
 /// # Errors
-/// [`Kind::System`] when there is no memory.
+/// [`Kind::System`]: out of memory.
 pub fn to_pem(certificate: &Certificate) -> Result<String> {
     Ok(pem::encode(LABEL, &certificate.to_der().map_err(|e| failed(&e.into()))?))
 }
 
-/// Reads a certificate in DER, which its encoding must be to the last byte: what is written again later has to be the
-/// same, or its signature is lost.
+/// Reads a certificate in strict DER: encoded again, it must be the same to the last byte, or its signature would be
+/// lost.
 ///
 /// # Errors
-/// [`Kind::Corrupt`] when it is none.
+/// [`Kind::Corrupt`]: it is not one.
 pub fn from_der(der: &[u8]) -> Result<Certificate> {
     let bad = |why: String| Error::new(Kind::Corrupt, "read a certificate", why).remedy("give an X.509 certificate");
     let certificate = Certificate::from_der(der).map_err(|e| bad(e.to_string()))?;
@@ -135,18 +135,18 @@ pub fn from_der(der: &[u8]) -> Result<Certificate> {
     }
 }
 
-/// Whether `key` is the one that `certificate` speaks of.
+/// Whether `key` is the one in `certificate`.
 #[must_use]
 pub fn is_for(certificate: &Certificate, key: &PublicKey) -> bool {
     let spki = certificate.tbs_certificate().subject_public_key_info().to_der();
     spki.is_ok_and(|der| der == key.as_der())
 }
 
-/// Whether `issuer` has signed `certificate`; says nothing about names, purposes and dates.
+/// Whether `issuer` has signed `certificate`; names, purposes and dates are not checked.
 #[must_use]
 pub fn is_signed_by(certificate: &Certificate, issuer: &PublicKey) -> bool {
     let algorithm = certificate.signature_algorithm();
-    // RFC 5280, section 4.1.1.2: what is signed says the same.
+    // RFC 5280, section 4.1.1.2: the signed part must name the same algorithm.
     if algorithm != certificate.tbs_certificate().signature() {
         return false;
     }
@@ -159,7 +159,7 @@ fn build(contents: Contents<'_>, subject_key: &PublicKey, signer: &PrivateKey) -
     let validity = Validity::new(Time::now().map_err(|e| failed(&e.into()))?, contents.template.not_after);
     let build = CertificateBuilder::new(contents, serial_number()?, validity, subject_key.to_info()?);
     let mut builder = build.map_err(|e| failed(&e))?;
-    // In two steps, so that what a token complains of is not lost in between.
+    // In two steps, so that a token's error is not lost.
     let tbs = builder.finalize(signer).map_err(|e| failed(&e))?;
     let signature = BitString::from_bytes(&signer.sign(Hash::Sha256, &tbs)?).map_err(|e| failed(&e.into()))?;
     builder.assemble(signature, signer).map_err(|e| failed(&e))
@@ -178,7 +178,7 @@ fn failed(why: &builder::Error) -> Error {
     Error::new(Kind::System, "issue a certificate", why.to_string())
 }
 
-/// What enters a certificate from its issuer's.
+/// The part of a certificate that comes from its issuer's.
 struct IssuedBy {
     name: Name,
     /// The issuer's subjectKeyIdentifier, whatever it was computed from.

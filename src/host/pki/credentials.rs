@@ -19,7 +19,7 @@ const CERTIFICATE: &str = "cert.pem";
 pub struct Credentials {
     /// The key.
     pub key: PrivateKey,
-    /// What says whose it is.
+    /// Its certificate.
     pub certificate: Certificate,
 }
 
@@ -46,7 +46,7 @@ impl Credentials {
     /// Reads both from a directory.
     ///
     /// # Errors
-    /// Those of reading; [`Kind::Corrupt`] when the certificate is for another key.
+    /// Those of reading; [`Kind::Corrupt`]: the certificate is for another key.
     pub fn load(dir: &Path) -> Result<Self> {
         let certificate = load_certificate(dir)?;
         let public = PublicKey::from_info(certificate.tbs_certificate().subject_public_key_info());
@@ -78,11 +78,11 @@ pub fn load_key(dir: &Path) -> Result<PrivateKey> {
     load(dir, public.as_ref())
 }
 
-/// `public` is what the certificate says, for a token that keeps no public keys.
+/// `public` is the certificate's key, for a token without public keys.
 fn load(dir: &Path, public: Option<&PublicKey>) -> Result<PrivateKey> {
     let path = dir.join(KEY);
     if !path.exists() && dir.join(CERTIFICATE).exists() {
-        let why = "the private key of its certificate is not here";
+        let why = "the private key of its certificate is missing";
         return Err(Error::new(Kind::Usage, format!("use {}", path.display()), why).remedy(
             "run it where that key is; or, if it is in a token, have the keyset name that: trust keyset use-key NAME ROLE \
              pkcs11:…",

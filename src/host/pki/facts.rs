@@ -1,4 +1,4 @@
-//! What a certificate says (RFC 5280), in words for people and members for programs.
+//! The facts of a certificate (RFC 5280), as text and as JSON members.
 
 use super::key::{Family, Hash, PublicKey};
 use crate::{digest::hex, foreign::printable};
@@ -11,7 +11,7 @@ use der::{
 use serde::Serialize;
 use x509_cert::{Certificate, attr::AttributeTypeAndValue, name::Name};
 
-/// What a certificate says. Text from the certificate holds no control characters.
+/// The facts of a certificate. Text from the certificate holds no control characters.
 #[derive(Clone, Debug, Serialize)]
 pub struct Facts {
     /// The commonName of its subject, or nothing.

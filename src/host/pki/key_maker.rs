@@ -15,9 +15,9 @@ use std::{
     time::Duration,
 };
 
-/// How often an interruption is looked for.
+/// The interval of checks for an interruption.
 const PATIENCE: Duration = Duration::from_millis(50);
-/// How many finished keys may wait for each thread, so that none is idle while its customer writes files.
+/// How many finished keys may wait for each thread, so that none is idle while the caller writes files.
 const AHEAD: usize = 4;
 
 /// Makes a key of each of these kinds, in their order.
@@ -35,14 +35,14 @@ pub fn make(kinds: &[KeyType]) -> Result<Vec<PrivateKey>> {
     Ok(made.into_iter().map(|(_, key)| key).collect())
 }
 
-/// Makes `count` keys while they are taken, a few ahead; dropped, it makes no more.
+/// Makes `count` keys, a few ahead of the caller; dropped, it makes no more.
 ///
-/// Each is an error of [`PrivateKey::generate`] or [`interrupt::check`] where it is no key; nothing comes after that.
+/// An error of [`PrivateKey::generate`] or [`interrupt::check`] ends the stream.
 pub fn stream(kind: KeyType, count: usize) -> impl Iterator<Item = Result<PrivateKey>> {
     Keys::of(vec![kind; count].into()).map(|key| key.map(|(_, key)| key))
 }
 
-/// Keys with their places in what was asked for, in the order in which they are done.
+/// Keys with their index in the request, in the order of completion.
 struct Keys {
     done: Receiver<(usize, Result<PrivateKey>)>,
     left: usize,
@@ -56,7 +56,7 @@ impl Keys {
         let taken = Arc::new(AtomicUsize::new(0));
         for _ in 0..threads {
             let (kinds, taken, sender) = (Arc::clone(&kinds), Arc::clone(&taken), sender.clone());
-            // One is enough; where there is none at all, the channel is closed.
+            // One thread is enough; without any, the channel is closed.
             let _ = thread::Builder::new().spawn(move || {
                 loop {
                     let place = taken.fetch_add(1, Ordering::Relaxed);
@@ -114,7 +114,7 @@ mod tests {
         let keys: Vec<_> = stream(KeyType::EcP256, 50).map(|key| key.unwrap().public().as_der().to_vec()).collect();
         assert_eq!(std::collections::BTreeSet::from_iter(&keys).len(), 50);
         assert_eq!(stream(KeyType::EcP256, 0).count(), 0);
-        // Endless but for memory: comes back at once.
+        // A stream of a million returns at once.
         assert_eq!(stream(KeyType::EcP256, 1_000_000).take(3).count(), 3);
     }
 }

@@ -1,8 +1,8 @@
 //! Keys and certificates.
 //!
 //! - [`key`]: private keys in files and tokens, signing in one place; [`key_maker`]: many at once;
-//! - [`certificate`], [`facts`]: issued, and what any certificate says; [`credentials`]: key and certificate as two files;
-//! - [`cms`]: what Authenticode and UEFI sign;
+//! - [`certificate`], [`facts`]: issuing certificates, and reading any; [`credentials`]: key and certificate as two files;
+//! - [`cms`]: the signatures of Authenticode and UEFI;
 //! - [`pkcs11_uri`], [`provider_uri`]: names of keys in tokens.
 
 pub mod certificate;

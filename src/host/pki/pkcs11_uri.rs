@@ -5,29 +5,29 @@ use percent_encoding::percent_decode_str;
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// What every one begins with.
+/// The scheme.
 const SCHEME: &str = "pkcs11:";
-/// Longer ones are no addresses.
+/// Upper bound for a URI, in bytes.
 const MAX: usize = 8192;
-/// What may stand in a value without `%`, beside letters and digits (RFC 7512, section 2.3).
+/// Characters allowed in a value without `%`, besides letters and digits (RFC 7512, section 2.3).
 const PLAIN: &[u8] = b"-._~:[]@!$'()*+,=";
 
-/// A PKCS#11 URI, with no meaning left to guess.
+/// A parsed PKCS#11 URI.
 ///
-/// Shown, it has no PIN; [`Self::as_str`] gives it as it was.
+/// Printed, it shows no PIN; [`Self::as_str`] returns it as given.
 pub struct Uri {
     text: Zeroizing<String>,
     /// The token.
     pub token: TokenAttributes,
     /// The slot that the token is in.
     pub slot: SlotAttributes,
-    /// The module that reaches them.
+    /// The module for them.
     pub library: LibraryAttributes,
     /// CKA_LABEL of the key.
     pub object: Option<String>,
     /// CKA_ID of the key.
     pub id: Option<Vec<u8>>,
-    /// What kind of object it is, in the words of the RFC.
+    /// The type of the object, as the RFC spells it.
     pub kind: Option<String>,
     /// The file of the module, or its directory.
     pub module_path: Option<String>,
@@ -75,7 +75,7 @@ pub struct LibraryAttributes {
 /// Where the PIN is.
 #[derive(Default)]
 pub enum Pin {
-    /// It says nothing of it.
+    /// Not given.
     #[default]
     Unsaid,
     /// `pin-value`
@@ -84,15 +84,15 @@ pub enum Pin {
     File(String),
 }
 
-/// Whether it claims to be one.
+/// Whether a text claims to be a PKCS#11 URI.
 #[must_use]
 pub fn is_uri(text: &str) -> bool {
-    // RFC 3986, section 3.1: schemes are the same in all cases.
+    // RFC 3986, section 3.1: schemes are case-insensitive.
     text.get(..SCHEME.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME))
 }
 
 impl Uri {
-    /// Parses one. Every attribute must be known and stand there once: none is passed over in silence.
+    /// Parses a URI. Every attribute must be known and occur once: none is ignored.
     ///
     /// # Errors
     /// [`Kind::Usage`]; the message holds no value of an attribute.
@@ -133,7 +133,7 @@ impl Uri {
         })
     }
 
-    /// As it was given, with the PIN if it has one: for a private file alone.
+    /// As given, with the PIN if it has one: only for a private file.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
@@ -141,7 +141,7 @@ impl Uri {
 }
 
 impl Uri {
-    /// The same, through the module of this name, wherever it said that the module is.
+    /// The same URI with a module of this name in place of its own.
     ///
     /// # Errors
     /// As [`Self::parse`], when the name needs a `%`.
@@ -199,12 +199,12 @@ const PATH: [&str; 13] = [
 /// Attributes of the query.
 const QUERY: [&str; 4] = ["pin-source", "pin-value", "module-name", "module-path"];
 
-/// Those found, decoded.
+/// The attributes found, decoded.
 #[derive(Default)]
 struct Attributes(Vec<(&'static str, Zeroizing<Vec<u8>>)>);
 
 impl Attributes {
-    /// Adds what stands in one of the two components.
+    /// Adds the attributes of one of the two components.
     fn add(&mut self, component: &str, separator: char, also_plain: &[u8], known: &[&'static str]) -> Result<()> {
         if component.is_empty() {
             return Ok(());
@@ -231,14 +231,14 @@ impl Attributes {
     fn text(&mut self, name: &'static str) -> Result<Option<String>> {
         let text = |value: Zeroizing<Vec<u8>>| match String::from_utf8(value.to_vec()) {
             Ok(text) if !text.contains('\0') => Ok(text),
-            _ => Err(bad(format!("{name} is no text"))),
+            _ => Err(bad(format!("{name} is not text"))),
         };
         self.take(name).map(text).transpose()
     }
 
     fn number(&mut self, name: &'static str) -> Result<Option<u64>> {
         let text = self.text(name)?;
-        text.map(|text| decimal(&text).ok_or_else(|| bad(format!("{name} is no number")))).transpose()
+        text.map(|text| decimal(&text).ok_or_else(|| bad(format!("{name} is not a number")))).transpose()
     }
 
     /// `1*DIGIT [ "." 1*DIGIT ]`; without the second part it is 0.
@@ -247,7 +247,7 @@ impl Attributes {
         let (major, minor) = text.split_once('.').unwrap_or((&text, "0"));
         match (decimal(major), decimal(minor)) {
             (Some(major), Some(minor)) => Ok(Some((major, minor))),
-            _ => Err(bad(format!("{name} is no version"))),
+            _ => Err(bad(format!("{name} is not a version"))),
         }
     }
 
@@ -274,15 +274,15 @@ fn file_name(source: &str) -> Result<&str> {
     if path.starts_with('/') {
         return Ok(path);
     }
-    Err(bad("pin-source is no absolute path and no file: URI"))
+    Err(bad("pin-source is neither an absolute path nor a file: URI"))
 }
 
-/// Digits and nothing else.
+/// A decimal number.
 fn decimal<N: std::str::FromStr>(text: &str) -> Option<N> {
     text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// Undoes the `%`s, each of which must be one.
+/// Decodes percent encoding, all of which must be valid.
 fn decode(name: &str, value: &str, also_plain: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
     let mut rest = value.bytes();
     while let Some(byte) = rest.next() {
@@ -297,7 +297,7 @@ fn decode(name: &str, value: &str, also_plain: &[u8]) -> Result<Zeroizing<Vec<u8
     Ok(Zeroizing::new(percent_decode_str(value).collect()))
 }
 
-/// The beginning of a name that somebody has got wrong.
+/// The beginning of an unknown name, for a message.
 fn short(name: &str) -> String {
     name.chars().take(32).collect()
 }

@@ -1,4 +1,4 @@
-//! The file that stands for a key in a token: what OpenSSL's pkcs11-provider writes and reads.
+//! The file that names a key in a token, as OpenSSL's pkcs11-provider writes and reads it.
 //!
 //! ```asn1
 //! SEQUENCE { VisibleString "PKCS#11 Provider URI v1.0", UTF8String uri }
@@ -7,17 +7,17 @@
 use crate::error::{Error, Kind, Result};
 use der::{AnyRef, Decode, Encode, Reader, SliceReader, Tag, Tagged, asn1::Utf8StringRef};
 
-/// What the first member says.
+/// The value of the first member.
 const VERSION: &[u8] = b"PKCS#11 Provider URI v1.0";
 
-/// The URI in it.
+/// Decodes the URI.
 ///
 /// # Errors
 /// [`Kind::Corrupt`]: something else, or another version.
 pub fn decode(der: &[u8]) -> Result<&str> {
     let sequence = AnyRef::from_der(der).map_err(|_| corrupt("it is no DER"))?;
     if sequence.tag() != Tag::Sequence {
-        return Err(corrupt("it is no sequence"));
+        return Err(corrupt("it is not a sequence"));
     }
     let mut members = SliceReader::new(sequence.value()).map_err(|_| corrupt("it is empty"))?;
     let version = AnyRef::decode(&mut members).map_err(|_| corrupt("its version is missing"))?;
@@ -30,14 +30,14 @@ pub fn decode(der: &[u8]) -> Result<&str> {
     }
     match str::from_utf8(uri.value()) {
         Ok(text) if uri.tag() == Tag::Utf8String => Ok(text),
-        _ => Err(corrupt("its URI is no text")),
+        _ => Err(corrupt("its URI is not text")),
     }
 }
 
-/// The same of a URI.
+/// Encodes a URI.
 ///
 /// # Errors
-/// [`Kind::System`] when it is too long for DER.
+/// [`Kind::System`]: it is too long for DER.
 pub fn encode(uri: &str) -> Result<Vec<u8>> {
     let encoded = || {
         let mut members = AnyRef::new(Tag::VisibleString, VERSION)?.to_der()?;

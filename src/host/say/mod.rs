@@ -1,4 +1,4 @@
-//! What people and programs are shown: [`output`] on standard output, [`progress`] meanwhile.
+//! Results on standard output, for users and programs ([`output`]); progress on standard error ([`progress`]).
 
 pub mod output;
 pub mod progress;

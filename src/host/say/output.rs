@@ -8,12 +8,12 @@ use std::{
     io::{ErrorKind, IsTerminal, Write},
 };
 
-/// What a word is to the reader.
+/// The meaning of a word, which decides its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
-    /// As it should be: green.
+    /// Good: green.
     Good,
-    /// Not to be missed: red.
+    /// Bad: red.
     Bad,
     /// Perhaps not as it should be: yellow.
     Doubtful,
@@ -35,7 +35,7 @@ pub fn coloured(tone: Tone, text: &str) -> String {
     format!("\x1b[{colour}m{text}\x1b[0m")
 }
 
-/// One line; whoever has stopped reading is not told.
+/// One line; a closed pipe is not an error.
 ///
 /// # Errors
 /// [`crate::error::Kind::System`], as for all of these.
@@ -64,7 +64,7 @@ pub fn lines(lines: impl IntoIterator<Item = impl Display>) -> Result<()> {
     lines.into_iter().try_for_each(line)
 }
 
-/// One JSON value, indented: easy on whoever looks, and all the same to a program.
+/// One JSON value, indented for readability.
 ///
 /// # Errors
 /// As [`line()`].

@@ -1,11 +1,11 @@
-//! How far a command is, for whoever looks at a terminal.
+//! The progress of a command, on a terminal.
 
 use std::{
     io::{IsTerminal, Write},
     time::Instant,
 };
 
-/// A count that goes up, on one line of standard error; silent where that is no terminal.
+/// A counter on one line of standard error; silent where that is not a terminal.
 pub struct Progress {
     what: &'static str,
     done: usize,
@@ -31,17 +31,17 @@ impl Progress {
     fn show(&self) {
         if self.shown {
             let mut stderr = std::io::stderr();
-            // To be looked at, and no more: a terminal that is gone stops nothing.
+            // Only a display: a terminal that is gone stops nothing.
             let _ = write!(stderr, "\r{} {}/{}", self.what, self.done, self.total).and_then(|()| stderr.flush());
         }
     }
 }
 
-/// How long something has taken so far, in the same place.
+/// The time that something has taken so far, on one line of standard error.
 pub struct Waiting {
     what: String,
     start: Instant,
-    /// The second that is shown.
+    /// The second shown last.
     second: Option<u64>,
 }
 

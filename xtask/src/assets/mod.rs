@@ -1,5 +1,5 @@
-//! `cargo xtask assets`: what other projects made and tests need, in one directory: firmware, kernel, boot loaders
-//! and the tools that their makers use, as Debian packages them.
+//! `cargo xtask assets`: firmware, kernel, boot loaders and tools of other projects that tests need, as Debian packages
+//! them, in one directory.
 //!
 //! They are unpacked there and not installed: the system's own packages stay as they are.
 
@@ -90,7 +90,7 @@ const PROGRAMS: [(&str, &str); 4] = [
     ),
 ];
 
-/// Sees to it that everything is there, and returns the directory.
+/// Ensures that everything is there, and returns the directory.
 pub fn prepare() -> Result<PathBuf> {
     let root = assets::directory();
     if is_complete(&root) {
@@ -101,7 +101,7 @@ pub fn prepare() -> Result<PathBuf> {
     if is_complete(&root) {
         return Ok(root);
     }
-    // Nobody's directory is replaced but our own.
+    // Only a directory of ours is replaced.
     if !root.join(STAMP).exists() && fs::read_dir(&root).is_ok_and(|mut entries| entries.next().is_some()) {
         bail!("{} has other things in it: name a place in TRUST_ASSETS that is empty or not there yet", root.display());
     }
@@ -126,7 +126,7 @@ pub fn prepare() -> Result<PathBuf> {
     Ok(root)
 }
 
-/// Sees to it that what the benchmark of boots needs is there, too. Tests do without.
+/// Ensures that what the benchmark of boots needs is there, too. Tests do not need it.
 pub fn prepare_bench() -> Result<()> {
     let root = prepare()?;
     let tree = root.join(trees::BENCH.place());
@@ -153,7 +153,7 @@ pub fn prepare_bench() -> Result<()> {
     Ok(fs::remove_dir_all(&work)?)
 }
 
-/// Two at a time would get in each other's way. Unlocked when closed.
+/// A lock against a second run. Released when closed.
 fn alone(root: &Path) -> Result<fs::File> {
     let parent = root.parent().context("the directory for assets has no parent")?;
     fs::create_dir_all(parent)?;
@@ -179,7 +179,7 @@ fn missing(suite: &str, root: &Path) -> String {
     )
 }
 
-/// Whether all that this version asks for is there; more does no harm.
+/// Whether everything that this version needs is there; more does no harm.
 fn is_complete(root: &Path) -> bool {
     let found = fs::read_to_string(root.join(STAMP)).unwrap_or_default();
     wanted().lines().all(|line| found.lines().any(|other| other == line))

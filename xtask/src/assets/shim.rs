@@ -1,7 +1,7 @@
 //! shim, compiled from Debian's source with room for a vendor database.
 //!
 //! Distributions' shims carry one certificate. A keyset has three that sign images, and each keyset has others; so the
-//! room is there, empty, and whoever needs a shim of a keyset fills it.
+//! space is left empty, and filled with the certificates of a keyset when one is needed.
 
 use super::empty;
 use crate::{apt, sh};
@@ -33,7 +33,7 @@ pub fn build(suite: &str, root: &Path) -> Result<String> {
     let jobs = std::thread::available_parallelism().map_or(1, usize::from);
     let mut make = Command::new("make");
     make.current_dir(&tree).arg(format!("--jobs={jobs}")).arg("VENDOR_DB_FILE=vendor-db.esl").arg("shimx64.efi");
-    // It asks git, if there is any, which commit this is: that of somebody else's tree.
+    // It would ask git, if installed, for the commit: of an unrelated tree.
     sh::run_quietly(make.arg("COMMIT_ID=none").env_remove("MAKEFLAGS").env_remove("MAKELEVEL"))?;
     let program = root.join(PROGRAM);
     fs::create_dir_all(program.parent().context("a file is in a directory")?)?;

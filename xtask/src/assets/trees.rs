@@ -84,7 +84,7 @@ pub fn unpack(wanted: &Tree, root: &Path) -> Result<()> {
         symlink(Path::new("usr").join(name), tree.join(name))?;
     }
     for package in debs(&lists.join("cache/archives"))? {
-        // Without what nobody reads here. A pipe needs a shell, and tar's status is that of all: dpkg-deb's end cut off
+        // Without files that are not read here. A pipe needs a shell, and tar's status is that of all: dpkg-deb's end cut off
         // is an archive cut off.
         let script = r#"package=$1; shift; dpkg-deb --fsys-tarfile "$package" | tar --extract "$@""#;
         let mut shell = Command::new("sh");

@@ -1,4 +1,4 @@
-//! Who is measured, and on what.
+//! The candidates of the benchmark, and the machine that they run on.
 
 use super::{
     Row,
@@ -102,7 +102,7 @@ impl Stage {
         Self { machine, unowned, provisioned, creds }
     }
 
-    /// Measures everybody: in `rounds` rounds for the wall time, so that what disturbs one disturbs all.
+    /// Measures all candidates: in `rounds` rounds for the wall time, so that a disturbance affects all of them.
     pub fn measure(&self, rounds: usize) -> Result<Vec<Row>> {
         let mut rows: Vec<Row> = Candidate::ALL
             .map(|candidate| Row {
@@ -151,7 +151,7 @@ impl Stage {
     }
 }
 
-/// Makes a credential, or says why that cannot be: systemd has its own mind about which TPM is one.
+/// Makes a credential, or says why it cannot: systemd does not accept every TPM.
 fn bind_creds(sandbox: &Sandbox) -> Result<(), String> {
     if sh::find("systemd-creds").is_none() {
         return Err("systemd-creds is not installed".into());

@@ -100,7 +100,7 @@ impl Images {
         requirements
     }
 
-    /// For people.
+    /// As text.
     pub fn text(&self) -> String {
         let mut lines = vec![["", "processor time", "memory KiB"].map(str::to_owned).to_vec()];
         for pair in &self.pairs {
@@ -114,7 +114,7 @@ impl Images {
         format!("\nAn image of {} bytes (medians of {ROUNDS} rounds):\n{}", grouped(self.size), aligned(&lines))
     }
 
-    /// For programs.
+    /// As JSON.
     pub fn json(&self) -> Value {
         let seconds = |costs: &[Cost]| median(costs.iter().map(|cost| cost.time).collect());
         let pair = |pair: &Pair| {

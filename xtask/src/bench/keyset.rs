@@ -62,7 +62,7 @@ impl KeysetTimes {
         }
     }
 
-    /// For people.
+    /// As text.
     pub fn text(&self) -> String {
         let Self { keys, cores, .. } = self;
         let ratio = self.ratio();
@@ -72,7 +72,7 @@ impl KeysetTimes {
         )
     }
 
-    /// For programs.
+    /// As JSON.
     pub fn json(&self) -> Value {
         json!({
             "keys": self.keys,

@@ -1,22 +1,22 @@
-//! What a boot may cost.
+//! The requirements of a boot's cost.
 
 use super::{Row, candidates::Candidate, measure::Figures};
 use anyhow::{Context, Result};
 use harness::{Exchange, cc};
 use serde_json::{Value, json};
 
-/// One demand, and what was measured.
+/// One requirement, and what was measured.
 pub struct Requirement {
-    /// What is demanded.
+    /// What is required.
     pub demand: &'static str,
     /// What was found.
     pub found: String,
-    /// Whether that is enough.
+    /// Whether it is met.
     pub is_met: bool,
 }
 
 impl Requirement {
-    /// For programs.
+    /// As JSON.
     pub fn json(&self) -> Value {
         json!({ "demand": self.demand, "found": self.found, "holds": self.is_met })
     }
@@ -26,10 +26,10 @@ const COMMANDS: usize = 36;
 const PEAK_BYTES: u64 = 2_000_000;
 const RATIO: f64 = 20.0;
 
-/// Holds our row against the budget. That `setup` ended with status 0 is already known: a run that fails is no row.
+/// Checks our row. That `setup` ended with status 0 is already known: a run that fails has no row.
 pub fn check(rows: &[Row]) -> Result<Vec<Requirement>> {
     let figures = |candidate| -> Result<&Figures> {
-        let row = rows.iter().find(|row| row.candidate == candidate).context("everybody has a row")?;
+        let row = rows.iter().find(|row| row.candidate == candidate).context("every candidate has a row")?;
         row.figures.as_ref().map_err(|why| anyhow::anyhow!("{why}"))
     };
     let (ours, tools) = (figures(Candidate::Ours)?, figures(Candidate::Tools)?);

@@ -1,4 +1,4 @@
-//! The table, for people and for programs.
+//! The table, as text and as JSON.
 
 use super::{
     Measured, Row,
@@ -26,7 +26,7 @@ const COLUMNS: [&str; 10] = [
     "initrd bytes",
 ];
 
-/// The table for people.
+/// The table as text.
 pub fn text(
     Measured { rows, keyset_times, images }: &Measured,
     requirements: &[Requirement],
@@ -37,7 +37,7 @@ pub fn text(
     text + &budget(requirements)
 }
 
-/// What was demanded, and what was found.
+/// The requirements, and what was found.
 pub fn budget(requirements: &[Requirement]) -> String {
     let mut text = "\nBudget\n".to_owned();
     for requirement in requirements {
@@ -91,7 +91,7 @@ fn boots(rows: &[Row], models: &Models) -> String {
     text
 }
 
-/// The same for programs.
+/// The same as JSON.
 pub fn json(
     Measured { rows, keyset_times, images }: &Measured,
     requirements: &[Requirement],

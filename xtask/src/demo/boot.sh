@@ -10,7 +10,7 @@ show() {
     local status=0
     echo "   \$ $1"
     eval "$1" >/run/said 2>&1 || status=$?
-    # Root of these namespaces is somebody without a name outside of them.
+    # Root of these namespaces is a user without a name outside of them.
     sed "s/\\<$(id -u)\\>/root/g; s/^/     /" /run/said
     return "$status"
 }

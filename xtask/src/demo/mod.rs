@@ -15,17 +15,17 @@ use std::{
 
 /// What every boot starts with.
 const PRELUDE: &str = include_str!("boot.sh");
-/// For whoever has not heard of any of it.
+/// For readers to whom all of this is new.
 const INTRODUCTION: &str = "\
-This shows how a machine starts without anybody there, and still keeps its disk's passphrase from others.
+This shows how a machine starts unattended, and still keeps its disk's passphrase from others.
 
-  TPM    a chip that keeps secrets and gives them out on conditions; here swtpm, a program that behaves like one
-  PCR 7  a register of the TPM in which the firmware notes, at each start, which keys it trusts (Secure Boot) and
-         whose signature it has found on what it starts: it has one value for the owner's images, others for others
+  TPM    a chip that keeps secrets and releases them on conditions; here swtpm, a program that behaves like one
+  PCR 7  a register of the TPM in which the firmware records, at each start, which keys it trusts (Secure Boot) and
+         who has signed the programs that it starts: the owner's images have one value, others have another
   boot   here, a process in namespaces of its own, in which it is root: this machine's own TPM, keyring and mounts
          are not touched
 
-What stands behind a $ are commands as the owner or the machine would give them.
+Lines behind a $ are commands as the owner or the machine would give them.
 ";
 /// Name of the keyset.
 const KEYSET: &str = "demo";
@@ -50,12 +50,12 @@ pub fn demo() -> Result<()> {
     println!(
         "\nDone: the passphrase and the identity went from the TPM to where they are used, once a boot, and only in"
     );
-    println!("boots that the owner has signed for. All of it was scratch: nothing is left but the two programs in");
+    println!("boots that the owner has signed for. All of it was temporary: nothing is left but the two programs in");
     println!("target/dist. Your own image: README.md, or docs/images.md for each step.");
     Ok(())
 }
 
-/// Tells what happens.
+/// Prints what happens.
 struct Narrator {
     step: u32,
     bold: bool,
@@ -70,7 +70,7 @@ impl Narrator {
     }
 
     /// What came of it.
-    #[allow(clippy::unused_self, reason = "only who tells the narrator speaks")]
+    #[allow(clippy::unused_self, reason = "results belong to a step")]
     fn result(&self, line: &str) {
         println!("   => {line}");
     }
@@ -143,13 +143,13 @@ impl Machine {
         self.boot(Boot::Limited, include_str!("provision.sh"))?;
         let indices = self.tpm.tools().ok("getcap", &["handles-nv-index"]).replace("- ", "").replace('\n', " ");
         narrator.result(&format!(
-            "the owner owns the TPM; what it keeps for him is in NV indices, named areas of its memory: {indices}"
+            "the TPM has an owner; what it keeps is in NV indices, named areas of its memory: {indices}"
         ));
 
         narrator.step("The installer boots: a new passphrase, and a disk that it opens.");
         self.boot(Boot::Production, include_str!("install.sh"))?;
 
-        narrator.step("The machine boots. `setup` takes the secrets out of the TPM, shuts the door, hands them over.");
+        narrator.step("The machine boots. `setup` reads the secrets from the TPM, locks it, and hands them over.");
         self.boot(Boot::Production, include_str!("start.sh"))?;
 
         narrator.step("Something else boots: signed by the owner, but not for production.");

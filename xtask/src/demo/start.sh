@@ -6,7 +6,7 @@ cmp /priv/factory/secure/server.crt "$CERT"
 cmp /priv/factory/secure/server.key "$KEY"
 result "the passphrase is in root's keyring, the identity in a tmpfs of its own"
 show 'cryptsetup open --test-passphrase --token-only --verbose /sandbox/disk'
-result "the disk accepts it, and nobody was asked"
+result "the disk accepts it, without a prompt"
 
 status=0
 show 'trust setup --tcti $TPM --secrets-dir /priv/again' || status=$?

@@ -68,7 +68,7 @@ fn added(text: &str, target: &str, figures: &Figures) -> Option<String> {
     for line in table.lines() {
         let mut columns = line.trim_matches('|').split('|').map(str::trim);
         let name = columns.next()?.to_owned();
-        // What nobody knows is left empty.
+        // Unknown figures are left empty.
         let mut number = || columns.next().map(|text| text.parse().unwrap_or_default());
         let row = Figures { cpu: number()?, executions: number()?, edges: number()? };
         if name != ALL {

@@ -1,6 +1,6 @@
 //! The test programs: cargo builds them, and two of them run at a time.
 //!
-//! Most tests wait for somebody, for a TPM or for a machine that starts, and the last test of a program runs alone: one
+//! Most tests wait, for a TPM or for a machine that starts, and the last test of a program runs alone: one
 //! program after the other would leave a good part of two cores idle.
 
 use super::{Options, tally::Tally};
@@ -17,7 +17,7 @@ use std::{
     time::Instant,
 };
 
-/// How the names of those begin that boot virtual machines.
+/// Prefix of the programs that boot virtual machines.
 const MACHINES: &str = "vm_";
 
 /// Those that take minutes: begun first, they leave no core idle at the end.

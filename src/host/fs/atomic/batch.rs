@@ -1,4 +1,4 @@
-//! Many directories beside each other, each of which appears when it is complete.
+//! Many directories in one parent, each of which appears when it is complete.
 
 use super::{cannot, make_dirs, staging::Unfinished, sync};
 use crate::error::Result;
@@ -7,14 +7,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Directories that are made in numbers: as [`super::Staging`] makes one, but the disk is waited for once for many.
+/// Directories made in bulk: as [`super::Staging`] makes one, but with one sync for many.
 ///
 /// Each is on the disk before it is visible. What has not been published is
 /// gone when this is dropped, or when the next one is begun in the same place.
 pub struct Batch {
     parent: PathBuf,
     unfinished: Unfinished,
-    /// Names of what is complete, or was there before.
+    /// Names of those that are complete, or existed before.
     ready: VecDeque<String>,
     /// Whether any of them is ours.
     made: bool,
@@ -30,7 +30,7 @@ impl Batch {
         Ok(Self { parent, unfinished, ready: VecDeque::new(), made: false })
     }
 
-    /// Makes the directory `name` and has `fill` write what belongs into it. Nobody sees it yet.
+    /// Makes the directory `name`, and has `fill` write its contents. It is not visible yet.
     ///
     /// # Errors
     /// [`crate::error::Kind::System`], and those of `fill`; the others stay as they are.
@@ -46,22 +46,22 @@ impl Batch {
         Ok(())
     }
 
-    /// Has [`Self::publish`] tell of the directory `name`, which is there already, when its turn comes.
+    /// Has [`Self::publish`] report the directory `name`, which exists already, in its turn.
     pub fn keep(&mut self, name: &str) {
         self.ready.push_back(name.to_owned());
     }
 
-    /// How many have not been told of.
+    /// How many have not been reported yet.
     #[must_use]
     pub fn ready(&self) -> usize {
         self.ready.len()
     }
 
-    /// Makes visible what is complete, and tells of each in the order in which it was made:
-    /// where it is, and whether it is ours. Where somebody else was faster, it is not.
+    /// Makes the complete ones visible, and reports each in the order in which it was made:
+    /// its path, and whether it is ours. It is not if another process was faster.
     ///
     /// # Errors
-    /// [`crate::error::Kind::System`], and those of `tell`; what has not been told of can be published later.
+    /// [`crate::error::Kind::System`], and those of `tell`; what has not been reported can be published later.
     pub fn publish(&mut self, mut tell: impl FnMut(&Path, bool) -> Result<()>) -> Result<()> {
         if self.made {
             let failed = |e: rustix::io::Errno| cannot("write", &self.parent, &e.into());
@@ -70,7 +70,7 @@ impl Batch {
         while let Some(name) = self.ready.front() {
             let (from, to) = (self.unfinished.path.join(name), self.parent.join(name));
             let is_there = || to.symlink_metadata().is_ok();
-            // Between a look and the renaming somebody else may come; rename(2) never replaces a directory that holds something.
+            // Another process may make it between the check and the renaming; rename(2) never replaces a directory with contents.
             let ours = !is_there()
                 && match std::fs::rename(&from, &to) {
                     Ok(()) => true,

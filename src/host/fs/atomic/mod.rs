@@ -18,17 +18,17 @@ use std::{
 };
 use uuid::Uuid;
 
-/// Of what only its owner may read.
+/// Mode of files that only their owner may read.
 pub const PRIVATE: u32 = 0o600;
-/// Of what his group may read too.
+/// Mode of files that their group may read, too.
 pub const PUBLIC: u32 = 0o640;
-/// Of what is there for all.
+/// Mode of files that all may read.
 pub const SHARED: u32 = 0o644;
-/// Of every directory.
+/// Mode of directories.
 const DIRECTORY: u32 = 0o700;
-/// What the names of unfinished files and directories begin with. No keyset, project or machine is called so.
+/// Prefix of the names of unfinished files and directories. No keyset, project or machine may have such a name.
 pub const UNFINISHED: &str = ".new-";
-/// Larger files are not what they should be.
+/// Upper bound for a file, in bytes.
 const MAX_FILE: u64 = 1024 * 1024;
 
 /// A failure to do `what` to `path`, with a remedy for the usual reasons.
@@ -57,12 +57,12 @@ pub fn make_dirs(path: &Path) -> Result<()> {
 /// Reads a whole file.
 ///
 /// # Errors
-/// [`Kind::Usage`] when there is none, [`Kind::Corrupt`] when it is larger than 1 MiB, else [`Kind::System`].
+/// [`Kind::Usage`]: it does not exist; [`Kind::Corrupt`]: it is larger than 1 MiB; otherwise [`Kind::System`].
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     read_up_to(path, MAX_FILE)
 }
 
-/// Reads a whole file of at most so many bytes.
+/// Reads a whole file of at most `most` bytes.
 ///
 /// # Errors
 /// As [`read`], but for the size.
@@ -76,7 +76,7 @@ pub fn read_up_to(path: &Path, most: u64) -> Result<Vec<u8>> {
     }
 }
 
-/// Writes a file that is not there yet.
+/// Writes a new file.
 ///
 /// # Errors
 /// [`Kind::System`].
@@ -85,20 +85,20 @@ pub fn create(path: &Path, mode: u32, contents: &[u8]) -> Result<()> {
     file.and_then(|mut file| file.write_all(contents)).map_err(|e| cannot("write", path, &e))
 }
 
-/// Writes a file, in the place of an old one if there is one: whoever reads it sees all of either.
+/// Writes a file, replacing an existing one atomically: a reader sees the whole old or the whole new one.
 ///
 /// # Errors
-/// [`Kind::Usage`]: what is there is no file; else [`Kind::System`]. The old one is then still there.
+/// [`Kind::Usage`]: the existing one is not a regular file; otherwise [`Kind::System`]. The old file is then still there.
 pub fn replace(path: &Path, mode: u32, contents: &[u8]) -> Result<()> {
     let mut output = Output::begin(path, mode)?;
     output.append(contents)?;
     output.finish()
 }
 
-/// The names in a directory that are finished, sorted.
+/// The names in a directory, sorted, without unfinished ones.
 ///
 /// # Errors
-/// [`Kind::Usage`] when there is no such directory, else [`Kind::System`].
+/// [`Kind::Usage`]: there is no such directory; otherwise [`Kind::System`].
 pub fn list(path: &Path) -> Result<Vec<String>> {
     let failed = |e| cannot("list", path, &e);
     let mut names = Vec::new();

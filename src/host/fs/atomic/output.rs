@@ -22,30 +22,30 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What the kernel copies before a Ctrl-C is looked for.
+/// Bytes that the kernel copies between two checks for Ctrl-C.
 const COPIED_AT_ONCE: usize = 32 << 20;
 
-/// A file in the making: in the place of an old one, if there is one, when it is finished, and gone when this is dropped.
+/// A file under construction. When it is finished it replaces an old one, if there is one; dropped before, it is removed.
 ///
-/// Until then it has no name, where the file system knows such files: whatever ends the program, nothing stays behind.
-/// What has been written can be read, so that a signature is over the very bytes that come out.
+/// Until then it has no name, if the file system supports that: however the program ends, nothing stays behind.
+/// What has been written can be read back, so that a signature is over the very bytes that come out.
 #[derive(Debug)]
 pub struct Output {
     target: PathBuf,
-    /// The name before the last one.
+    /// The temporary name, if it has one.
     unfinished: PathBuf,
     has_name: bool,
     written: Input,
 }
 
 impl Output {
-    /// Begins one that will be called `target`, beside it.
+    /// Begins a file that will be called `target`, in the same directory.
     ///
     /// # Errors
-    /// [`Kind::Usage`]: what is there is no file; else [`Kind::System`].
+    /// [`Kind::Usage`]: the existing target is not a regular file; otherwise [`Kind::System`].
     pub fn begin(target: &Path, mode: u32) -> Result<Self> {
         if target.symlink_metadata().is_ok_and(|there| !there.is_file() && !there.is_symlink()) {
-            let why = "there is something that is no regular file";
+            let why = "the existing file is not a regular file";
             let what = format!("write {}", target.display());
             return Err(Error::new(Kind::Usage, what, why).remedy("choose another name"));
         }
@@ -60,13 +60,13 @@ impl Output {
         Ok(Self { target: target.to_owned(), written: Input::of(file, target), unfinished, has_name })
     }
 
-    /// What has been written.
+    /// What has been written so far.
     #[must_use]
     pub fn data(&self) -> Data<'_> {
         self.written.data()
     }
 
-    /// Puts bytes behind what has been written; those of a file are copied by the kernel, where it can.
+    /// Appends bytes; those of a file are copied by the kernel if it can.
     ///
     /// # Errors
     /// [`Kind::System`], and those of reading.
@@ -99,7 +99,7 @@ impl Output {
         self.append_zeros(len.next_multiple_of(alignment) - len)
     }
 
-    /// Writes over what is there.
+    /// Overwrites bytes that have been written.
     ///
     /// # Errors
     /// [`Kind::System`].
@@ -107,7 +107,7 @@ impl Output {
         self.write(at, bytes)
     }
 
-    /// Makes it visible, when all of it is on the disk.
+    /// Syncs it to the disk, and makes it visible.
     ///
     /// # Errors
     /// [`Kind::System`]; an old file is then still there.
@@ -123,7 +123,7 @@ impl Output {
         sync(parent_of(&self.target))
     }
 
-    /// Has the kernel copy to the place `to`, and returns how much of it that was: nothing, where it cannot.
+    /// Has the kernel copy to the offset `to`, and returns the number of bytes copied: 0 if it cannot.
     fn copy(&self, data: Data<'_>, to: usize) -> Result<usize> {
         let Some((from, start)) = data.in_file() else { return Ok(0) };
         let (mut from_at, mut to_at) = (start as u64, to as u64);
@@ -153,14 +153,14 @@ impl Output {
 
 impl Drop for Output {
     fn drop(&mut self) {
-        // Where it is finished, there is none of this name.
+        // After it is finished, this name no longer exists.
         if self.has_name {
             let _ = std::fs::remove_file(&self.unfinished);
         }
     }
 }
 
-/// Where the kernel shows an open file, by which it can be given a name.
+/// The path of an open file in /proc, by which it can be given a name.
 fn path_of(file: &File) -> PathBuf {
     format!("/proc/self/fd/{}", file.as_raw_fd()).into()
 }
@@ -186,7 +186,7 @@ mod tests {
         for has_name in [false, true] {
             let mut output = Output::begin(&to, 0o600).unwrap();
             if has_name {
-                // As where the file system knows no files without one.
+                // As on a file system without unnamed files.
                 let file = File::options().read(true).write(true).create_new(true).open(&output.unfinished).unwrap();
                 (output.written, output.has_name) = (Input::of(file, &to), true);
             }
@@ -212,7 +212,7 @@ mod tests {
         let to = dir.path().join("to");
         let mut output = Output::begin(&to, 0o600).unwrap();
         output.append(b"half").unwrap();
-        // Whoever kills the program now.
+        // If the program is killed now.
         assert!(output.has_name || names(dir.path()).is_empty());
         drop(output);
         assert!(names(dir.path()).is_empty());

@@ -10,8 +10,8 @@ use std::{
 
 /// A directory that is not visible under its name until it is complete.
 ///
-/// It is gone when this is dropped, or, had the program no time for that, when
-/// the next one is made beside it: nobody holds its lock then.
+/// It is removed when this is dropped, or, if the program was killed, when
+/// the next one is made beside it: its lock is free then.
 pub struct Staging {
     target: PathBuf,
     unfinished: Unfinished,
@@ -21,7 +21,7 @@ impl Staging {
     /// Begins the directory `target`; from here on a Ctrl-C waits for [`interrupt::check`].
     ///
     /// # Errors
-    /// [`crate::error::Kind::Usage`] when it exists, else [`crate::error::Kind::System`].
+    /// [`crate::error::Kind::Usage`]: it exists; otherwise [`crate::error::Kind::System`].
     pub fn begin(target: PathBuf) -> Result<Self> {
         refuse_existing(&target)?;
         let unfinished = Unfinished::begin(parent_of(&target))?;
@@ -34,15 +34,15 @@ impl Staging {
         &self.unfinished.path
     }
 
-    /// Makes it visible, with all that is in it on the disk.
+    /// Syncs it to the disk with its contents, and makes it visible.
     ///
     /// # Errors
-    /// [`crate::error::Kind::Usage`] when somebody else was faster, else [`crate::error::Kind::System`].
+    /// [`crate::error::Kind::Usage`]: another process was faster; otherwise [`crate::error::Kind::System`].
     pub fn finish(self) -> Result<PathBuf> {
         sync_tree(self.path())?;
         interrupt::check()?;
         refuse_existing(&self.target)?;
-        // Never replaces a directory that holds something, should somebody else have made it just now: rename(2).
+        // rename(2) never replaces a directory with contents that another process has just made.
         if let Err(e) = std::fs::rename(self.path(), &self.target) {
             refuse_existing(&self.target)?;
             return Err(cannot("make", &self.target, &e));
@@ -52,7 +52,7 @@ impl Staging {
     }
 }
 
-/// A directory with a name that nobody looks for, gone when this is dropped.
+/// A directory with a temporary name, removed when this is dropped.
 pub(super) struct Unfinished {
     pub path: PathBuf,
     /// Holds the lock.
@@ -60,7 +60,7 @@ pub(super) struct Unfinished {
 }
 
 impl Unfinished {
-    /// Makes one in `parent`, which is made too, and removes those whose makers were killed.
+    /// Makes one in `parent`, which is made too, and removes those of killed processes.
     pub fn begin(parent: &Path) -> Result<Self> {
         interrupt::defer();
         make_dirs(parent)?;
@@ -78,12 +78,12 @@ impl Unfinished {
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        // Where it cannot be removed, it stays invisible.
+        // If it cannot be removed, it stays invisible.
         let _ = std::fs::remove_dir_all(&self.path);
     }
 }
 
-/// Removes unfinished directories whose makers were killed; the caller holds the lock of `parent`.
+/// Removes unfinished directories of killed processes; the caller holds the lock of `parent`.
 fn remove_abandoned(parent: &Path) {
     for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
         if entry.file_name().to_str().is_some_and(|name| name.starts_with(UNFINISHED))
@@ -96,7 +96,7 @@ fn remove_abandoned(parent: &Path) {
     }
 }
 
-/// Brings a directory tree to the disk.
+/// Syncs a directory tree to the disk.
 fn sync_tree(dir: &Path) -> Result<()> {
     let failed = |e| cannot("list", dir, &e);
     for entry in std::fs::read_dir(dir).map_err(failed)? {

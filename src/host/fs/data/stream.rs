@@ -1,12 +1,12 @@
-//! Bytes read once, from their beginning to their end.
+//! Bytes read once, from beginning to end.
 
 use super::{Data, PIECE};
 use crate::error::Error;
 use std::io::{self, BufRead, Read};
 
-/// What can be passed over as well as read.
+/// A reader that can skip.
 pub trait Forward: Read {
-    /// Passes over at most so many bytes, and says over how many.
+    /// Skips at most so many bytes, and returns how many.
     ///
     /// # Errors
     /// Those of reading.
@@ -14,13 +14,13 @@ pub trait Forward: Read {
         io::copy(&mut self.take(len as u64), &mut io::sink()).map(|passed| passed as usize)
     }
 
-    /// How much there may still be.
+    /// Upper bound for the bytes left.
     fn left(&self) -> usize {
         usize::MAX
     }
 }
 
-/// Data from a place on.
+/// Data from an offset on.
 #[derive(Debug)]
 pub struct From<'a> {
     data: Data<'a>,
@@ -49,18 +49,18 @@ impl Forward for From<'_> {
     }
 }
 
-/// A reader that can look ahead, and knows where it is.
+/// A reader that can look ahead, and knows its position.
 #[derive(Debug)]
 pub struct Stream<R> {
     source: R,
-    /// What has been read; from `at` on it has not been used.
+    /// What has been read; the bytes from `at` on have not been used.
     buffer: Vec<u8>,
     at: usize,
     position: usize,
 }
 
 impl<'a> Stream<From<'a>> {
-    /// Data from this place on.
+    /// Data from this offset on.
     #[must_use]
     pub fn of(data: Data<'a>, at: usize) -> Self {
         let at = at.min(data.len());
@@ -74,7 +74,7 @@ impl<R: Forward> Stream<R> {
         Self { source, buffer: Vec::new(), at: 0, position: 0 }
     }
 
-    /// Where the next byte is.
+    /// The offset of the next byte.
     pub const fn position(&self) -> usize {
         self.position
     }
@@ -88,7 +88,7 @@ impl<R: Forward> Stream<R> {
         Ok(self.buffer.get(self.at..self.buffer.len().min(self.at + len)).unwrap_or_default())
     }
 
-    /// Passes over so many bytes, and says whether they were there.
+    /// Skips so many bytes, and returns whether they existed.
     ///
     /// # Errors
     /// Those of reading.
@@ -100,7 +100,7 @@ impl<R: Forward> Stream<R> {
         Ok(ahead + passed == len)
     }
 
-    /// Passes over zeros, and says whether anything follows.
+    /// Skips zeros, and returns whether anything follows.
     ///
     /// # Errors
     /// Those of reading.
@@ -119,7 +119,7 @@ impl<R: Forward> Stream<R> {
         self.buffer.len() - self.at
     }
 
-    /// Reads ahead, so that there may be `len` bytes, and says whether there was anything to read.
+    /// Reads ahead up to `len` bytes, and returns whether there was anything to read.
     fn fill(&mut self, len: usize) -> io::Result<bool> {
         self.buffer.drain(..self.at);
         self.at = 0;
@@ -153,7 +153,7 @@ impl<R: Forward> BufRead for Stream<R> {
     }
 }
 
-/// What went wrong with a stream: an error of ours as it was, or else what `otherwise` makes of its text.
+/// The error of a stream: one of ours unchanged, or what `otherwise` makes of its text.
 pub fn failure(error: io::Error, otherwise: impl FnOnce(String) -> Error) -> Error {
     error.downcast::<Error>().unwrap_or_else(|error| otherwise(error.to_string()))
 }
@@ -162,7 +162,7 @@ pub fn failure(error: io::Error, otherwise: impl FnOnce(String) -> Error) -> Err
 mod tests {
     use super::*;
 
-    /// As decompressors do it: less than is asked for.
+    /// Returns less than asked for, as decompressors do.
     struct Trickle<'a>(&'a [u8]);
 
     impl Read for Trickle<'_> {

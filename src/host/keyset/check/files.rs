@@ -1,4 +1,4 @@
-//! Files: who may read and write them, and what does not belong there.
+//! Files: their modes and owners, and unexpected ones.
 
 use super::Findings;
 use crate::{
@@ -24,7 +24,7 @@ enum Expected {
     Private,
     /// Mode 0640.
     Public,
-    /// What a command left that was killed.
+    /// Left by a command that was killed.
     Unfinished,
     Nothing,
 }
@@ -40,10 +40,10 @@ pub fn check(keyset: &Keyset, findings: &mut Findings) -> Result<()> {
     Ok(())
 }
 
-/// On the way through a keyset.
+/// The state of the walk through a keyset.
 struct Walk<'a> {
     owner: u32,
-    /// What more people may look at than need to.
+    /// What is accessible to more users than necessary.
     open: Vec<PathBuf>,
     /// Whether there was a private key.
     private: bool,
@@ -61,7 +61,7 @@ impl Walk<'_> {
             names.push(entry.file_name().to_string_lossy().into_owned());
             match path.symlink_metadata() {
                 Ok(metadata) => self.look_at(&path, &metadata, names),
-                Err(e) => self.findings.error(&path, format!("cannot be looked at: {e}"), "check the file system"),
+                Err(e) => self.findings.error(&path, format!("cannot be read: {e}"), "check the file system"),
             }
             names.pop();
         }
@@ -84,10 +84,10 @@ impl Walk<'_> {
                 );
             }
             Expected::Directory if !kind.is_dir() => {
-                return self.findings.error(path, "is no directory", "remove it, or restore it from a backup");
+                return self.findings.error(path, "is not a directory", "remove it, or restore it from a backup");
             }
             Expected::Private | Expected::Public if !kind.is_file() => {
-                return self.findings.error(path, "is no regular file", "remove it, or restore it from a backup");
+                return self.findings.error(path, "is not a regular file", "remove it, or restore it from a backup");
             }
             _ => {}
         }
@@ -116,7 +116,7 @@ impl Walk<'_> {
     }
 
     fn private_mode(&mut self, path: &Path, metadata: &Metadata) {
-        // Where a token's key is may be known, but the PIN may be there too.
+        // The name of a token's key is not secret, but the file may also hold the PIN.
         self.private |= Whereabouts::of(path) != Whereabouts::Token;
         let mode = metadata.mode() & 0o7777;
         if mode & !PRIVATE != 0 {
@@ -137,13 +137,13 @@ impl Walk<'_> {
         let mode = metadata.mode() & 0o7777;
         if mode & 0o022 != 0 {
             let what = format!("is writable by others (mode {mode:04o})");
-            self.findings.error(path, what, format!("chmod 640 {}, and see that it is what it was", quoted(path)));
+            self.findings.error(path, what, format!("chmod 640 {}, and check that it is unchanged", quoted(path)));
         } else if mode & !PUBLIC != 0 {
             self.open.push(path.to_owned());
         }
     }
 
-    /// What is not part of a keyset: nobody looks at it, but it may be a copy of a key.
+    /// A file that is not part of a keyset: nothing reads it, but it may be a copy of a key.
     fn foreign(&mut self, path: &Path, metadata: &Metadata) {
         if metadata.is_file() && holds_key(path) {
             let what = "a private key where none belongs";
@@ -153,21 +153,21 @@ impl Walk<'_> {
         let what = match () {
             () if metadata.is_dir() => "a directory that is not part of a keyset",
             () if kind.is_socket() || kind.is_fifo() || kind.is_block_device() || kind.is_char_device() => {
-                "no file, and not part of a keyset"
+                "not a file, and not part of a keyset"
             }
             () => "not part of a keyset",
         };
         self.findings.warning(path, what, "move it elsewhere if you know it, or find out where it is from");
     }
 
-    /// One finding for what is open to others, if there are keys to protect.
+    /// One finding for everything accessible to others, if there are keys to protect.
     fn close(self, root: &Path) {
         if let Some(first) = self.open.iter().min().filter(|_| self.private) {
             let more = match self.open.len() - 1 {
                 0 => String::new(),
                 n => format!(", and {n} more"),
             };
-            let what = format!("others may look into it{more}: directories should have mode 0700 and files 0640");
+            let what = format!("others can read it{more}: directories should have mode 0700 and files 0640");
             self.findings.warning(first, what, format!("chmod -R go-rwx {}", quoted(root)));
         }
     }

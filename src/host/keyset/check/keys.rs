@@ -1,4 +1,4 @@
-//! Keys and certificates: whether they are there, belong together, were issued by whom they should, and hold.
+//! Keys and certificates: whether they exist, match, were issued by the right authority, and are valid.
 
 use super::{Findings, RESTORE, counted};
 use crate::host::{
@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 
 /// What to do with a machine's certificate that is not what it should be.
 const ADD_AGAIN: &str = "remove the machine's directory, and add the machine again: trust sudi add";
-/// A certificate that ends within this time is worth a word.
+/// A certificate that expires within this time is reported.
 const SOON: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 /// Looks at the keys of the keyset, its projects and their machines.
@@ -44,7 +44,7 @@ pub fn check(keyset: &Keyset, findings: &mut Findings) {
     look.sum_up();
 }
 
-/// On the way through a keyset's keys.
+/// The state of the walk through a keyset's keys.
 struct Look<'a> {
     keyset: &'a Keyset,
     findings: &'a mut Findings,
@@ -73,7 +73,7 @@ const fn purpose(role: Role) -> Purpose {
     }
 }
 
-/// Who should have issued a certificate.
+/// The expected issuer of a certificate.
 enum IssuedBy<'a> {
     Itself,
     /// The certificate, if it could be read, and its name.
@@ -141,11 +141,11 @@ impl Look<'_> {
         match key::library_of(&uri) {
             Library::Named => {}
             Library::Found(named) => {
-                let what = "says by its path which library is to run, which is for the command line to say";
+                let what = "says by its path which library is to run, which only the command line may do";
                 self.findings.warning(path, what, format!("write its name there: {}", again(&named)));
             }
             Library::Foreign => {
-                let what = "names a library that is none of the system's PKCS#11 modules, and that is not run";
+                let what = "names a library that is not one of the system's PKCS#11 modules, and that is not run";
                 let remedy =
                     "find out who wrote it; if it is yours, install the module as /usr/local/lib/pkcs11/NAME.so";
                 self.findings.error(path, what, format!("{remedy}, then {}", again("pkcs11:…?module-name=NAME")));
@@ -224,12 +224,12 @@ impl Look<'_> {
     fn purpose(&mut self, dir: &Path, certificate: &Certificate, purpose: Purpose) {
         let path = dir.join(Item::Certificate.file());
         for what in purpose.complaints(certificate) {
-            // A firmware minds neither, and so older keysets do without.
+            // A firmware checks neither, and older keysets lack them.
             if purpose.is_enforced() {
                 let remedy = self.renewal(&path);
                 self.findings.error(&path, what, remedy);
             } else {
-                self.findings.warning(&path, what, "see whether its consumers mind");
+                self.findings.warning(&path, what, "check whether its consumers accept that");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Whether a keyset is whole and sound: looked at from all sides, whatever is missing.
+//! Whether a keyset is complete and sound: all of it is checked, whatever is missing.
 //!
 //! Needs no private key: what can be checked without one is.
 
@@ -17,13 +17,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// How bad it is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Something will not work, or somebody else may read or change what is only for the owner.
+    /// Something will not work, or others may read or change what is only for the owner.
     Error,
-    /// Somebody should look at it.
+    /// It should be reviewed.
     Warning,
     /// Good to know.
     Note,
@@ -44,7 +44,7 @@ impl Severity {
 /// Something that was found.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Finding {
-    /// How bad it is.
+    /// The severity of a finding.
     pub severity: Severity,
     /// What it is about, relative to the keyset's directory; empty for the whole.
     pub path: PathBuf,
@@ -52,7 +52,7 @@ pub struct Finding {
     pub what: String,
     /// What to do, or nothing.
     pub remedy: String,
-    /// Of what else the same is true, with the same remedy.
+    /// Other files with the same finding and remedy.
     pub also: Vec<PathBuf>,
 }
 
@@ -71,7 +71,7 @@ pub struct Report {
     pub findings: Vec<Finding>,
 }
 
-/// Looks at everything.
+/// Checks everything.
 ///
 /// # Errors
 /// [`crate::error::Kind::System`] when the keyset's directory itself cannot be read.
@@ -118,7 +118,7 @@ impl Findings {
         }
     }
 
-    /// Says of what is wrong at or in `path` what follows from it, in place of further findings; or else that alone.
+    /// Adds a consequence to the finding at or in `path`, in place of a further one; if there is none, reports it alone.
     fn follows(&mut self, path: &Path, what: &str) {
         let relative = path.strip_prefix(&self.root).unwrap_or(path);
         let is_cause =
@@ -135,7 +135,7 @@ impl Findings {
     }
 }
 
-/// The worst first, then by path; what has one cause once, wherever it shows.
+/// The worst first, then by path; findings with one cause are merged.
 fn summed_up(mut list: Vec<Finding>) -> Vec<Finding> {
     list.sort();
     list.dedup();

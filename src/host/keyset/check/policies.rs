@@ -1,4 +1,4 @@
-//! pcr7data: whether what is signed is what a target will ask for, and verifies.
+//! pcr7data: whether the signed policies are those that a target needs, and verify.
 
 use super::{Findings, RESTORE};
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
 };
 use std::path::{Path, PathBuf};
 
-/// Looks at the signed policies that count.
+/// Checks the signed policies of the version that targets use.
 pub fn check(keyset: &Keyset, findings: &mut Findings) {
     let dir = keyset.pcr7data();
     let anew = format!("{RESTORE}, or sign it anew: trust keyset pcr7data {}", keyset.name());
@@ -52,7 +52,7 @@ pub fn check(keyset: &Keyset, findings: &mut Findings) {
 /// Whether the public key of a policy key is among those that a target checks signatures with.
 fn published(keyset: &Keyset, pubkeys: &Path, role: Role, prefix: &str, findings: &mut Findings) {
     let Ok(certificate) = keyset.certificate(role) else {
-        // Said where the keys are looked at.
+        // Reported with the keys.
         return;
     };
     let Ok(expected) = PublicKey::from_info(certificate.tbs_certificate().subject_public_key_info()) else {
@@ -79,7 +79,7 @@ fn published(keyset: &Keyset, pubkeys: &Path, role: Role, prefix: &str, findings
     }
 }
 
-/// Whether who must vouch for storage root keys is the keyset's own authority.
+/// Whether the authority required for storage root keys is the keyset's own.
 fn authority(keyset: &Keyset, findings: &mut Findings) {
     let path = srk::file(keyset);
     if !path.exists() {
@@ -91,12 +91,12 @@ fn authority(keyset: &Keyset, findings: &mut Findings) {
             let remedy = format!("`trust sudi pin-tpm {}` puts that there", keyset.name());
             findings.error(&path, "is not the certificate of sudi-ca: no machine of this keyset boots", remedy);
         }
-        // Without one, that is said where the keys are looked at.
+        // A missing one is reported with the keys.
         _ => {}
     }
 }
 
-/// At the entry of one PCR 7 value.
+/// The entry of one PCR 7 value.
 struct Look<'a> {
     data: &'a Pcr7Data,
     pcr7: &'a Digest,
@@ -113,11 +113,7 @@ impl Look<'_> {
             },
             Err(e) if e.kind() == Kind::Refused => {
                 let remedy = "remove it, or add the value again with `trust keyset pcr7data`";
-                self.findings.warning(
-                    &self.dir,
-                    "has no info.json: it was not finished, and counts for nothing",
-                    remedy,
-                );
+                self.findings.warning(&self.dir, "has no info.json: it was not finished, and is ignored", remedy);
             }
             Err(e) => self.findings.failed(&self.dir.join("info.json"), &e),
         }
@@ -129,7 +125,7 @@ impl Look<'_> {
         let Ok(signed) = kind.signed_policy() else { return };
         let path = self.dir.join(signed.signature);
         let pubkey = self.data.dir().join("pubkeys").join(signed.key_of(&entry.info.keyset));
-        // As a target reads it, and then for whoever verifies here.
+        // As a target reads it, and then in the form that is verified here.
         let key = entry.public_key(kind).and_then(|_| PublicKey::from_pem(&atomic::read(&pubkey)?));
         let key = match key {
             Ok(key) => key,
@@ -142,7 +138,7 @@ impl Look<'_> {
         if !key.verify(Hash::Sha256, policy, &signature) {
             let version = String::from_utf8_lossy(&entry.info.policy_version).into_owned();
             let of = if kind.asks_for_the_version() { format!(" and policy version {version}") } else { String::new() };
-            let what = format!("is no signature of the policy of this PCR 7 value{of}: a TPM refuses it");
+            let what = format!("is not a signature of the policy of this PCR 7 value{of}: a TPM refuses it");
             self.findings.error(&path, what, "sign it again with `trust keyset pcr7data`");
         }
     }

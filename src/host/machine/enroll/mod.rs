@@ -1,4 +1,4 @@
-//! How a firmware gets the keys of a keyset.
+//! Puts the keys of a keyset into a firmware.
 //!
 //! - [`variables`]: into the variable store of a virtual machine;
 //! - [`signed`]: as signed files for a real one.

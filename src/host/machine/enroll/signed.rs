@@ -1,4 +1,4 @@
-//! As signed files for a real firmware: each variable as signature lists (`esl`) and signed (`auth`).
+//! Signed files for a real firmware: each variable as signature lists (`esl`) and signed (`auth`).
 
 use crate::{
     error::Result,
@@ -17,8 +17,8 @@ use crate::{
 /// A file's name and contents.
 pub type File = (String, Vec<u8>);
 
-/// What puts a machine in the hands of a keyset: PK, KEK, db and dbx, `noPK.auth` that takes the PK away again, and
-/// for a shim what it is built with.
+/// The files that put a machine under the control of a keyset: PK, KEK, db and dbx, `noPK.auth` that removes the PK again, and
+/// for a shim its vendor database.
 ///
 /// # Errors
 /// Those of reading the keyset and of its keys.
@@ -34,7 +34,7 @@ pub fn take_over(keyset: &Keyset, chain: Chain, databases: &Databases, time: Tim
             files.push((format!("{}.esl", variable.name), contents));
         }
     }
-    // The firmware takes nothing that is not newer than what it has.
+    // The firmware accepts only updates newer than its own.
     files.push(("noPK.auth".into(), sign(PK, AUTHENTICATED, time.next()?, &[], &pk)?));
     if chain == Chain::Shim {
         files.push(("vendor_db.esl".into(), signature_list::to_bytes(&databases::vendor_db(keyset)?)?));
@@ -42,7 +42,7 @@ pub fn take_over(keyset: &Keyset, chain: Chain, databases: &Databases, time: Tim
     Ok(files)
 }
 
-/// What is added to the db and dbx of a machine that is in the hands of a keyset; nothing for no lists.
+/// The files that append to db and dbx of a machine under the control of a keyset; none for empty lists.
 ///
 /// # Errors
 /// As [`take_over`].

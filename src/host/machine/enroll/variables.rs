@@ -1,4 +1,4 @@
-//! Into the variable store of a virtual machine, which is switched off.
+//! The variable store of a virtual machine that is off.
 
 use crate::{
     error::Result,
@@ -17,11 +17,11 @@ use crate::{
 /// Whether OVMF enforces Secure Boot: one byte.
 const SECURE_BOOT_ENABLE: Variable<'_> =
     Variable { name: "SecureBootEnable", vendor: guid("f0a30bc7-af08-4556-99c4-001009c93a44") };
-/// Whether whoever sits before OVMF may change the keys without a signature: one byte.
+/// Whether a user at the console of OVMF may change the keys without a signature: one byte.
 const CUSTOM_MODE: Variable<'_> = Variable { name: "CustomMode", vendor: guid("c076ec0c-7028-4399-a072-71ee5c448b9f") };
 
 /// A flash image with these databases in it and Secure Boot on; other variables stay. `time` is when they were
-/// signed, as far as the firmware is concerned: it takes later updates only.
+/// signed, as far as the firmware is concerned: it accepts only later updates.
 ///
 /// # Errors
 /// Those of [`VariableStore::parse`], but that blank flash is formatted, and [`VariableStore::to_image`].

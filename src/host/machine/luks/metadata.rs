@@ -1,13 +1,13 @@
-//! What a LUKS2 header says of its volume ("LUKS2 On-Disk Format Specification", section 3), and whether that is worth
-//! a seal: data and keyslots that are encrypted, by something known here, and nothing half done.
+//! The metadata of a LUKS2 header ("LUKS2 On-Disk Format Specification", section 3), and whether the volume may be
+//! sealed: data and keyslots must be encrypted by a known cipher, and no operation may be under way.
 //!
-//! A seal makes whatever stands in a header true for good, so that what is not known is refused.
+//! A seal makes a header trusted for good, so that anything unknown is refused.
 
 use crate::error::{Error, Kind, Result};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What encrypts without authentication, as cryptsetup names it, and its shortest key in bytes: 128 bits of strength.
+/// Ciphers without authentication, as cryptsetup names them, and their shortest key in bytes: 128 bits of strength.
 const CIPHERS: [(&str, u64); 10] = [
     ("aes-xts-plain64", 32),
     ("capi:xts(aes)-plain64", 32),
@@ -20,22 +20,22 @@ const CIPHERS: [(&str, u64); 10] = [
     ("xchacha12,aes-adiantum-plain64", 32),
     ("xchacha20,aes-adiantum-plain64", 32),
 ];
-/// What makes one of these authentic, and the bytes of key that it takes besides.
+/// Integrity algorithms for these, and the bytes of their key.
 const MACS: [(&str, u64); 2] = [("hmac(sha256)", 32), ("hmac(sha512)", 64)];
-/// What encrypts and authenticates at once: the cipher, its kind of integrity, and its shortest key.
+/// Authenticated ciphers: the cipher, its kind of integrity, and its shortest key.
 const AEADS: [(&str, &str, u64); 4] = [
     ("aegis128-random", "aead", 16),
     ("aegis256-random", "aead", 32),
     ("aes-gcm-random", "aead", 16),
     ("chacha20-random", "poly1305", 32),
 ];
-/// Whose passphrase a keyslot must have.
+/// The key description of the passphrase that a keyslot must have.
 const DESCRIPTION: &str = "machine:luks";
 /// The token of a seal.
 const SEAL: &str = "trust-seal";
 /// The priority of keyslots that cryptsetup tries only when they are named.
 const IGNORED: u8 = 0;
-/// How many tokens a header has room for.
+/// The number of tokens that a header can hold.
 const TOKENS: u8 = 32;
 
 /// The JSON area, as far as it matters here.
@@ -105,7 +105,7 @@ struct Requirements {
     mandatory: Vec<String>,
 }
 
-/// What a header is sealed with.
+/// The facts of a header that is sealed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Facts {
     /// How the data is encrypted.
@@ -121,7 +121,7 @@ pub struct Facts {
 }
 
 impl Metadata {
-    /// Reads it out of the JSON area, which zeros fill up.
+    /// Reads it from the JSON area, which is padded with zeros.
     ///
     /// # Errors
     /// [`Kind::Corrupt`].
@@ -133,13 +133,13 @@ impl Metadata {
         })
     }
 
-    /// The numbers of the tokens that are seals. One is right; of several, none counts.
+    /// The numbers of the tokens that are seals. Exactly one is valid.
     #[must_use]
     pub fn seals(&self) -> Vec<u8> {
         (0..TOKENS).filter(|id| self.token(*id).is_some_and(|token| token.r#type == SEAL)).collect()
     }
 
-    /// A number that no token has; `None`: there is no room for another one.
+    /// A free token number; `None`: there is none.
     #[must_use]
     pub fn free_token(&self) -> Option<u8> {
         (0..TOKENS).find(|id| self.token(*id).is_none())
@@ -149,10 +149,10 @@ impl Metadata {
         self.tokens.get(&id.to_string())
     }
 
-    /// What would be sealed; `size` is that of both copies of the header, in bytes.
+    /// Checks what would be sealed; `size` is that of both copies of the header, in bytes.
     ///
     /// # Errors
-    /// [`Kind::Refused`]: no one should rely on it.
+    /// [`Kind::Refused`]: the volume does not protect its data.
     pub fn check(&self, size: u64) -> Result<Facts> {
         if let Some(name) = self.config.requirements.mandatory.first() {
             return Err(if name.starts_with("online-reencrypt") {
@@ -221,7 +221,7 @@ impl Metadata {
 }
 
 impl Keyslot {
-    /// Whether the volume key lies in it encrypted, and for good.
+    /// Whether the volume key is stored in it encrypted, and permanently.
     fn check(&self, id: &str) -> Result<()> {
         if (self.r#type.as_str(), self.area.r#type.as_str()) != ("luks2", "raw") {
             let why = format!("keyslot {id} is of type {:?} with an area of type {:?}", self.r#type, self.area.r#type);
@@ -273,7 +273,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    /// What cryptsetup makes of its defaults, with our token.
+    /// A header made by cryptsetup with its defaults, with our token.
     fn usual() -> Value {
         json!({
             "keyslots": {"0": {
@@ -365,7 +365,7 @@ mod tests {
         for json in [&b""[..], b"{}", b"[]", b"{\"keyslots\":{}}"] {
             assert!(Metadata::parse(json).is_err_and(|e| e.kind() == Kind::Corrupt));
         }
-        // Twice the same member: programs do not agree on which one counts.
+        // A duplicate member: programs do not agree on which one counts.
         let twice = usual().to_string().replace(
             "\"encryption\":\"aes-xts-plain64\",\"iv",
             "\"encryption\":\"null\",\"encryption\":\"aes-xts-plain64\",\"iv",

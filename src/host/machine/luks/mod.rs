@@ -1,4 +1,4 @@
-//! Seals the header of a LUKS2 volume: [`crate::luks`] says what for.
+//! Seals the header of a LUKS2 volume; its purpose is in [`crate::luks`].
 
 mod metadata;
 
@@ -30,8 +30,8 @@ use std::{
 /// Binds the header of `device`, as it is now, to the passphrase in the keyring, and returns what has been sealed.
 ///
 /// # Errors
-/// [`Kind::Refused`]: there is no passphrase, none of its keyslots opens with it, or nobody should rely on the volume;
-/// [`Kind::Usage`]: it is no LUKS2 volume; [`Kind::System`]: cryptsetup fails.
+/// [`Kind::Refused`]: there is no passphrase, no keyslot opens with it, or the volume does not protect its data;
+/// [`Kind::Usage`]: it is not a LUKS2 volume; [`Kind::System`]: cryptsetup fails.
 /// Nothing has been written then, unless the last check fails.
 pub fn seal_header(device: &Path, cryptsetup: &Path) -> Result<Sealed> {
     let cannot_copy = |e| Error::system("copy the LUKS2 header", e);
@@ -40,15 +40,15 @@ pub fn seal_header(device: &Path, cryptsetup: &Path) -> Result<Sealed> {
     let facts = metadata.check(2 * header.size() as u64)?;
     let token = token_of(&metadata, device)?;
     let key = Key::from_keyring()?;
-    // cryptsetup writes the header down anew with every token. What that will look like is tried out on a copy, so
-    // that the volume itself is written once: a power cut leaves it sealed as before, or as it shall be.
+    // cryptsetup rewrites the header with every token. This is tried on a copy first, so
+    // that the volume itself is written once: a power cut leaves it sealed as before, or sealed anew.
     let copy = copy_of(&header).map_err(cannot_copy)?;
     let place = format!("/proc/self/fd/{}", copy.as_raw_fd());
     import(&token, [0; 32], Path::new(&place), cryptsetup)?;
     let next = device::read(&copy, 0).map_err(|e| Error::system("read the LUKS2 header", e))?;
     let next = next.ok_or_else(|| Error::new(Kind::System, "seal the header", "cryptsetup made none"))?;
     let keyslots = next.keyslots().ok_or_else(|| {
-        Error::new(Kind::Refused, format!("seal {}", device.display()), "its keyslots lie where none can be")
+        Error::new(Kind::Refused, format!("seal {}", device.display()), "its keyslots are in an invalid place")
             .remedy("format the volume with cryptsetup's defaults")
     })?;
     device::copy_keyslots(&file, &keyslots, &copy).map_err(cannot_copy)?;
@@ -62,7 +62,7 @@ pub fn seal_header(device: &Path, cryptsetup: &Path) -> Result<Sealed> {
 /// What has been sealed.
 pub struct Sealed {
     uuid: String,
-    /// Those of a token for this machine's passphrase, which opens one of them.
+    /// The keyslots of a token for this machine's passphrase, which opens one of them.
     keyslots: BTreeSet<String>,
     facts: Facts,
 }
@@ -83,7 +83,7 @@ impl Display for Sealed {
     }
 }
 
-/// The keyslots of the first token that opens the volume, with the passphrase that lies in the keyring.
+/// The keyslots of the first token that opens the volume with the passphrase in the keyring.
 fn opening(facts: &Facts, header: &Path, cryptsetup: &Path) -> Result<BTreeSet<String>> {
     let mut failure = None;
     for (id, keyslots) in &facts.tokens {
@@ -105,7 +105,7 @@ fn opening(facts: &Facts, header: &Path, cryptsetup: &Path) -> Result<BTreeSet<S
 struct Token {
     id: u8,
     exists: bool,
-    /// Further seals, with which none counts.
+    /// Further seals, which make all of them invalid.
     others: Vec<u8>,
 }
 
@@ -137,7 +137,7 @@ fn header_of(device: &Path) -> Result<(File, Header)> {
     Ok((file, header))
 }
 
-/// A header alone, in memory, where cryptsetup takes it for a whole volume.
+/// A header in memory, which cryptsetup takes for a whole volume.
 fn copy_of(header: &Header) -> std::io::Result<File> {
     let unusual = || std::io::Error::other("its checksum is not SHA-256");
     let pair = header.pair(|bytes| digest::hash(&[bytes])).ok_or_else(unusual)?;
@@ -148,7 +148,7 @@ fn copy_of(header: &Header) -> std::io::Result<File> {
     Ok(copy)
 }
 
-/// Has cryptsetup write the token, and take away the other seals before: a header with two opens no more than one with none.
+/// Makes cryptsetup remove the other seals and write the token: a header with two seals is as closed as one with none.
 fn import(token: &Token, mac: [u8; 32], device: &Path, cryptsetup: &Path) -> Result<()> {
     for id in &token.others {
         let id = id.to_string();
@@ -156,7 +156,7 @@ fn import(token: &Token, mac: [u8; 32], device: &Path, cryptsetup: &Path) -> Res
         run(cryptsetup, &[&args[..], &[device.as_os_str()]].concat(), b"")?;
     }
     let digits = digest::hex(&mac);
-    // In this order and form: `luks::header` looks for just this.
+    // In exactly this order and form, for which `luks::header` searches.
     let json = format!(r#"{{"type":"trust-seal","keyslots":[],"mac":"{digits}"}}"#);
     let id = token.id.to_string();
     let mut args: Vec<&OsStr> = ["token", "import", "--json-file", "-", "--token-id", &id].map(AsRef::as_ref).into();
@@ -171,12 +171,12 @@ fn import(token: &Token, mac: [u8; 32], device: &Path, cryptsetup: &Path) -> Res
 fn run(cryptsetup: &Path, args: &[&OsStr], input: &[u8]) -> Result<Vec<u8>> {
     let failed = |why: std::io::Error| {
         Error::system(format!("run {}", cryptsetup.display()), why)
-            .remedy("install cryptsetup, or say where it is with --cryptsetup")
+            .remedy("install cryptsetup, or give its path with --cryptsetup")
     };
     let mut command = Command::new(cryptsetup);
     command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(failed)?;
-    // Less than a pipe holds; a cryptsetup that does not read it says why.
+    // It fits into a pipe; a cryptsetup that does not read it says why.
     let _ = child.stdin.take().map(|mut stdin| stdin.write_all(input));
     let output = child.wait_with_output().map_err(failed)?;
     if output.status.success() {

@@ -1,4 +1,4 @@
-//! `SignedData` built: the same bytes each time, where the signature itself is the same each time (RSA).
+//! Builds `SignedData`: the same bytes each time, if the signature itself is deterministic (RSA).
 
 use crate::{
     error::{Error, Kind, Result},
@@ -38,9 +38,9 @@ pub struct Attributed<'a> {
     pub der: &'a [u8],
 }
 
-/// Signs content that goes elsewhere, as `EFI_VARIABLE_AUTHENTICATION_2` wants it: a bare
+/// Signs detached content, as `EFI_VARIABLE_AUTHENTICATION_2` requires: a bare
 /// `SignedData`, no attributes, so that the signature is over the content itself
-/// (UEFI Specification 2.10, section 8.2.2, which knows SHA-256 alone).
+/// (UEFI Specification 2.10, section 8.2.2, with SHA-256 only).
 ///
 /// # Errors
 /// [`Kind::Usage`]: the certificate is for another key; those of [`PrivateKey::sign`]; [`Kind::System`] when it cannot be encoded.
@@ -52,7 +52,7 @@ pub fn sign_detached(content: &[u8], key: &PrivateKey, certificate: &Certificate
     signer.and_then(|signer| signed_data(content_info, signer, &[certificate], hash)?.to_der()).map_err(failed)
 }
 
-/// Signs content that goes along, by way of the attributes contentType and messageDigest: a
+/// Signs included content through the attributes contentType and messageDigest: a
 /// `ContentInfo`. The first certificate is the signer's.
 ///
 /// # Errors
@@ -98,7 +98,7 @@ fn signer_info(
         digest_alg: digest_algorithm(hash),
         signed_attrs,
         signature_algorithm: match key.public().family() {
-            // PKCS #7 names the cipher alone, and so do all its readers (RFC 2315, section 9.2).
+            // PKCS #7 names only the cipher, and so do all its readers (RFC 2315, section 9.2).
             Family::Rsa => AlgorithmIdentifierOwned { oid: RSA_ENCRYPTION, parameters: Some(Null.into()) },
             family @ Family::Ec => family.signature_algorithm(hash),
         },
@@ -135,7 +135,7 @@ fn content_info_of(signed_data: &SignedData) -> der::Result<Vec<u8>> {
     ContentInfo { content_type: ID_SIGNED_DATA, content }.to_der()
 }
 
-/// Nobody could verify that.
+/// Refuses a certificate of another key: the signature could not be verified.
 fn refuse_foreign(key: &PrivateKey, certificate: &Certificate) -> Result<()> {
     if certificate::is_for(certificate, key.public()) {
         return Ok(());

@@ -71,7 +71,7 @@ mod tests {
             fs::write(file("cert.pem"), certificate::to_pem(&certificate).unwrap()).unwrap();
             let verify = ["cms", "-verify", "-binary", "-inform", "DER", "-purpose", "any", "-partial_chain"];
             let detached = sign_detached(b"\x04\x07content", &key, &certificate, hash).unwrap();
-            // OpenSSL wants it wrapped, which firmware does itself.
+            // OpenSSL needs it wrapped, which firmware does itself.
             let wrapped = wrap(&detached);
             fs::write(file("detached"), wrapped).unwrap();
             let names = ["-CAfile", &file("cert.pem"), "-content", &file("content"), "-in", &file("detached")];
@@ -102,7 +102,7 @@ mod tests {
         let der = sign_attributed(content, &key, &certificate, &[], Hash::Sha256).unwrap();
         let judged = |der: &[u8]| {
             SignedData::parse_content_info(der).is_ok_and(|signed| {
-                // What kind of value the content is, and whose the key, is for whoever asks to look at.
+                // The type of the content and the owner of the key are checked by the caller.
                 signed.content_type == ID_DATA
                     && signed.content.is_some_and(|content| content.tag() == Tag::OctetString)
                     && signed.certificates == [certificate.to_der().unwrap()]
@@ -120,7 +120,7 @@ mod tests {
             }
         }
         assert!(!judged(&[&der[..], &[0]].concat()));
-        // What names the signer is compared with its certificate by whoever looks for that.
+        // The caller compares the signer's name with the certificate.
         let signed = SignedData::parse_content_info(&der).unwrap();
         let places = |part: &[u8]| {
             let start = part.as_ptr() as usize - der.as_ptr() as usize;

@@ -1,8 +1,8 @@
-//! `SignedData` read, from whoever may have written it.
+//! Reads `SignedData`, which may be hostile.
 //!
 //! In place: signatures and hashes are checked over the very bytes that were
-//! read. What BER allows beyond DER (lengths without need, or none) is refused,
-//! but for the order within sets, which many signers do not keep.
+//! read. What BER allows beyond DER (overlong or indefinite lengths) is refused,
+//! except for the order within sets, which many signers do not keep.
 
 use crate::{
     error::{Error, Kind, Result},
@@ -21,9 +21,9 @@ use der::{
 
 /// The tag of a set (X.690, section 8.12).
 const SET: u8 = 0x31;
-/// More certificates than any chain has.
+/// Upper bound for certificates.
 const MAX_CERTIFICATES: usize = 32;
-/// More attributes than any signer adds.
+/// Upper bound for attributes.
 const MAX_ATTRIBUTES: usize = 32;
 
 /// A value in DER: tag, length and value together, and the value alone.
@@ -47,7 +47,7 @@ pub struct SignedData<'a> {
     pub signer: SignerInfo<'a>,
 }
 
-/// Who has signed, and how.
+/// The signer: who has signed, and how.
 #[derive(Clone, Debug)]
 pub struct SignerInfo<'a> {
     /// `issuer` of the signer's certificate: a `Name` in DER.
@@ -92,7 +92,7 @@ impl<'a> Tlv<'a> {
         self.any.value()
     }
 
-    /// As a primitive type.
+    /// Decodes a primitive type.
     ///
     /// # Errors
     /// [`Kind::Corrupt`]: another type.
@@ -100,7 +100,7 @@ impl<'a> Tlv<'a> {
         T::from_der(self.der).map_err(|e| malformed(&e))
     }
 
-    /// What a constructed value of this tag consists of.
+    /// The parts of a constructed value of this tag.
     ///
     /// # Errors
     /// [`Kind::Corrupt`]: another tag, more than `most` parts.
@@ -124,7 +124,7 @@ impl<'a> SignedData<'a> {
     /// Reads a `ContentInfo` that holds `SignedData`, and nothing after it.
     ///
     /// # Errors
-    /// [`Kind::Corrupt`]: it is none, is not in DER, has no signer or more than one.
+    /// [`Kind::Corrupt`]: it is not one, is not in DER, or does not have exactly one signer.
     pub fn parse_content_info(der: &'a [u8]) -> Result<Self> {
         let parts = Tlv::read(der)?.parts(Tag::Sequence, 2)?;
         let [kind, content] = parts.as_slice() else { return Err(bad("ContentInfo is not complete")) };
@@ -167,8 +167,8 @@ impl<'a> SignedData<'a> {
         }
         Ok(Self { content_type, content, certificates, signer })
     }
-    /// Whether `key` has signed `content`, which is the value of [`Self::content`] if that is there: by way of the
-    /// attributes, or else as it is.
+    /// Whether `key` has signed `content`, which is the value of [`Self::content`] if there is one: through the
+    /// attributes, or otherwise directly.
     #[must_use]
     pub fn is_by(&self, key: &PublicKey, content: &[u8]) -> bool {
         let by = &self.signer;
@@ -216,7 +216,7 @@ impl<'a> SignerInfo<'a> {
             [attributes, rest @ ..] if attributes.tag() == context(0) => (Some(Attributes::read(attributes)?), rest),
             _ => (None, rest),
         };
-        // Attributes that are not signed say nothing that could be believed.
+        // Unsigned attributes prove nothing.
         let (signature_algorithm, signature) = match rest {
             [algorithm, signature] => (algorithm, signature),
             [algorithm, signature, unsigned] if unsigned.tag() == context(1) => (algorithm, signature),
@@ -235,7 +235,7 @@ impl<'a> SignerInfo<'a> {
         })
     }
 
-    /// What it hashes with, if that is to be trusted.
+    /// The signer's hash, if it is a secure one.
     #[must_use]
     pub fn hash(&self) -> Option<Hash> {
         Hash::ALL.into_iter().find(|hash| hash.oid() == self.digest_algorithm)
@@ -250,7 +250,7 @@ impl<'a> Attributes<'a> {
             let [kind, values] = parts.as_slice() else { return Err(bad("an attribute is not complete")) };
             each.push((kind.decode()?, values.parts(Tag::Set, MAX_ATTRIBUTES)?));
         }
-        // What is signed has the tag of a set, and not the one it is stored under: RFC 2315, section 9.3.
+        // Signed attributes have the tag of a set, and not the one that they are stored under: RFC 2315, section 9.3.
         let mut signed = attributes.der.to_vec();
         if let Some(tag) = signed.first_mut() {
             *tag = SET;
@@ -258,7 +258,7 @@ impl<'a> Attributes<'a> {
         Ok(Self { each, signed })
     }
 
-    /// The value of an attribute that is there once, with one value.
+    /// The value of an attribute that occurs once, with one value.
     #[must_use]
     pub fn get(&self, kind: ObjectIdentifier) -> Option<Tlv<'a>> {
         let mut found = self.each.iter().filter(|(oid, _)| *oid == kind);

@@ -1,4 +1,4 @@
-//! What only whoever sits there knows: from them, or from a file of theirs. Whatever holds it on the way is wiped.
+//! Passphrases and PINs, typed by the user or read from a file. All copies are wiped.
 
 use crate::{
     error::{Error, Kind, Result},
@@ -7,7 +7,7 @@ use crate::{
 use std::{io::ErrorKind, path::Path};
 use zeroize::Zeroizing;
 
-/// The first line of a file; `what` is what it should hold.
+/// The first line of a file; `what` is its expected content.
 ///
 /// # Errors
 /// Those of reading; [`Kind::Usage`]: it is not text.
@@ -23,10 +23,10 @@ pub fn first_line(path: &Path, what: &str) -> Result<Zeroizing<String>> {
     }
 }
 
-/// What is typed at the terminal, unseen, when asked with `question`.
+/// Prompts with `question` at the terminal, without echo, and returns the input.
 ///
 /// # Errors
-/// [`Kind::Usage`], without a remedy: there is no terminal, or nobody answers.
+/// [`Kind::Usage`], without a remedy: there is no terminal, or no answer.
 pub fn terminal(question: &str, what: &str) -> Result<Zeroizing<String>> {
     rpassword::prompt_password(question).map(Zeroizing::new).map_err(|e| {
         let why = match e.kind() {

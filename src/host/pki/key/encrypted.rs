@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 const PBES2: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.5.13");
 /// RFC 8018, appendix A.2.
 const PBKDF2: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.5.12");
-/// RFC 8018, appendix B.1: the hashes to compute with; where none is named, the first.
+/// RFC 8018, appendix B.1: the hashes; the first is the default.
 const HASHES: [(ObjectIdentifier, pbkdf2::Algorithm); 4] = [
     (ObjectIdentifier::new_unwrap("1.2.840.113549.2.7"), PBKDF2_HMAC_SHA1),
     (ObjectIdentifier::new_unwrap("1.2.840.113549.2.9"), PBKDF2_HMAC_SHA256),
@@ -31,10 +31,10 @@ const CIPHERS: [(ObjectIdentifier, &Algorithm, usize); 3] = [
     (ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.1.22"), &AES_192, 24),
     (ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.1.42"), &AES_256, 32),
 ];
-/// OpenSSL's 2048, and a hundred times what is recommended today, are within a few seconds.
+/// Upper bound for iterations: covers OpenSSL's 2048 and a hundred times today's recommendation, and takes a few seconds.
 const MAX_ITERATIONS: u32 = 20_000_000;
 
-/// `EncryptedPrivateKeyInfo`, understood.
+/// A parsed `EncryptedPrivateKeyInfo`.
 pub struct Encrypted<'a> {
     hash: pbkdf2::Algorithm,
     salt: &'a [u8],
@@ -49,7 +49,7 @@ impl<'a> Encrypted<'a> {
     /// Reads it.
     ///
     /// # Errors
-    /// [`Kind::Usage`]: it is broken, or encrypted in another way.
+    /// [`Kind::Usage`]: it is malformed, or encrypted in an unsupported way.
     pub fn read(der: &'a [u8]) -> Result<Self> {
         let remedy = "write it anew: openssl pkcs8 -topk8 -v2 aes-256-cbc -in FILE -out NEW";
         Self::parse(der).ok_or_else(|| {
@@ -75,7 +75,7 @@ impl<'a> Encrypted<'a> {
         while !parameters.is_finished() {
             let field = AnyRef::decode(&mut parameters).ok()?;
             match field.tag() {
-                // The length of the key, which the cipher knows.
+                // The length of the key, which the cipher determines.
                 Tag::Integer if field.decode_as::<u32>().is_ok_and(|size| usize::try_from(size) == Ok(key_size)) => {}
                 Tag::Sequence => hash = field.decode_as::<AlgorithmIdentifierRef<'_>>().ok()?.oid,
                 _ => return None,
@@ -86,7 +86,7 @@ impl<'a> Encrypted<'a> {
         Some(Self { hash, salt, iterations, cipher, key_size, iv, contents })
     }
 
-    /// The PKCS#8 in it, if this is the passphrase: what another one gives begins as none, all but once in thousands.
+    /// The PKCS#8 in it, if this is the passphrase: the result of another one is very unlikely to look like one.
     pub fn open(&self, passphrase: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let mut key = Zeroizing::new(vec![0; self.key_size]);
         pbkdf2::derive(self.hash, self.iterations, self.salt, passphrase, &mut key);

@@ -1,4 +1,4 @@
-//! What a file with a private key holds, in PEM or DER, and what it should not.
+//! Files with private keys, in PEM or DER.
 
 use crate::{
     error::{Error, Kind, Result},
@@ -19,18 +19,18 @@ pub const PKCS8: &str = "PRIVATE KEY";
 const PKCS1: &str = "RSA PRIVATE KEY";
 /// The label of `ECPrivateKey` (RFC 5915, section 4).
 const SEC1: &str = "EC PRIVATE KEY";
-/// The label of a key that lies in a token, as OpenSSL's pkcs11-provider writes it.
+/// The label of a key in a token, as OpenSSL's pkcs11-provider writes it.
 pub const PROVIDER_URI: &str = "PKCS#11 PROVIDER URI";
 /// The label of encrypted PKCS#8 (RFC 7468, section 11).
 pub const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
 
-/// What a file says of its private key.
+/// The private key of a file.
 pub enum Found {
     /// The key.
     Key(Encoded),
-    /// PKCS#8 that only a passphrase opens (RFC 5958, section 3).
+    /// PKCS#8 encrypted with a passphrase (RFC 5958, section 3).
     Encrypted(Zeroizing<Vec<u8>>),
-    /// Where it is, as pkcs11-provider says it.
+    /// Its URI in the form of pkcs11-provider.
     Elsewhere(Zeroizing<Vec<u8>>),
 }
 
@@ -55,7 +55,7 @@ impl Found {
     /// Finds the private key among other blocks: certificates, parameters of curves.
     ///
     /// # Errors
-    /// [`Kind::Corrupt`]: none, or broken; [`Kind::Usage`]: encrypted in RFC 1421's way, or of a format that is not for us.
+    /// [`Kind::Corrupt`]: none, or malformed; [`Kind::Usage`]: encrypted as in RFC 1421, or in an unsupported format.
     pub fn in_file(file: &[u8]) -> Result<Self> {
         let mut seen = None;
         for block in pem::blocks(file) {
@@ -69,9 +69,9 @@ impl Found {
                     continue;
                 }
             };
-            // With which OpenSSL wrote the old formats.
+            // Old formats of OpenSSL.
             if block.encrypted {
-                return Err(Error::new(Kind::Usage, "read a private key", "it is encrypted in a way of the past")
+                return Err(Error::new(Kind::Usage, "read a private key", "it is encrypted in an obsolete way")
                     .remedy(
                         "write it as PKCS#8, which may have a passphrase, too: openssl pkcs8 -topk8 -in FILE -out NEW",
                     ));
@@ -93,7 +93,7 @@ impl Found {
         }
     }
 
-    /// Tells the formats apart by their first two fields, as far as they differ there.
+    /// Tells the formats apart by their first two fields.
     fn of_der(der: &[u8]) -> Option<Self> {
         let outer = AnyRef::from_der(der).ok().filter(|any| any.tag() == Tag::Sequence)?;
         let mut fields = SliceReader::new(outer.value()).ok()?;
@@ -120,7 +120,7 @@ impl Encoded {
         }
     }
 
-    /// Why a library has refused this key, `why` being what it says.
+    /// The error that a library has refused this key; `why` is its message.
     pub fn refused(&self, why: &str) -> Error {
         let algorithm = if self.format == Format::Pkcs8 { algorithm(&self.der) } else { None };
         match algorithm {
@@ -131,8 +131,8 @@ impl Encoded {
                 unsupported(format!("its curve is {curve} and not P-256"))
             }
             _ if why == "TooSmall" => unsupported("it is RSA with less than 2048 bits".into()),
-            _ if self.is_ec() => corrupt(format!("it is no key on P-256 ({why})")),
-            _ => corrupt(format!("it is no RSA key ({why})")),
+            _ if self.is_ec() => corrupt(format!("it is not a key on P-256 ({why})")),
+            _ => corrupt(format!("it is not an RSA key ({why})")),
         }
     }
 }

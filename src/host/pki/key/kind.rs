@@ -1,4 +1,4 @@
-//! Which keys there are, and which hashes they sign.
+//! The kinds of keys, and the hashes that they sign.
 
 use super::PublicKey;
 use aws_lc_rs::digest;
@@ -12,7 +12,7 @@ use std::fmt;
 /// The kinds of keys that are made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum KeyType {
-    /// RSA with 2048 bits: what every firmware and every TPM 2.0 knows.
+    /// RSA with 2048 bits: supported by every firmware and every TPM 2.0.
     #[default]
     Rsa2048,
     /// RSA with 3072 bits.
@@ -24,7 +24,7 @@ pub enum KeyType {
 }
 
 impl KeyType {
-    /// The kind of key that goes with another: under an authority on P-256, its subjects have such keys too.
+    /// The default kind of a subject's key, given its authority's: P-256 under an authority on P-256.
     #[must_use]
     pub const fn like(key: &PublicKey) -> Self {
         match (key.family(), key.bits()) {
@@ -57,7 +57,7 @@ pub enum Family {
 }
 
 impl Family {
-    /// What a signature of such a key calls itself in a certificate (RFC 4055, section 5; RFC 5758, section 3.2).
+    /// The algorithm identifier of its signatures in a certificate (RFC 4055, section 5; RFC 5758, section 3.2).
     #[must_use]
     pub fn signature_algorithm(self, hash: Hash) -> AlgorithmIdentifierOwned {
         match self {
@@ -88,7 +88,7 @@ impl fmt::Display for Family {
     }
 }
 
-/// What is signed of a message.
+/// The hash of a message that is signed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Hash {
     /// SHA-256 (FIPS 180-4).

@@ -1,6 +1,6 @@
 //! Private and public keys: RSA, and ECDSA on P-256; in files, and in tokens (PKCS#11).
 //!
-//! Whatever held a private key is wiped: by AWS-LC in its memory, by the
+//! All copies of a private key are wiped: by AWS-LC in its memory, by the
 //! allocator ([`crate::memory`]) in ours.
 
 mod ask;
@@ -34,8 +34,8 @@ use std::path::Path;
 use token::TokenKey;
 use zeroize::Zeroizing;
 
-/// What to do about a file that names a library.
-const SAY_AGAIN: &str = "say again where the key is: trust keyset use-key KEYSET ROLE 'pkcs11:…?module-name=NAME'";
+/// The remedy for a file that names a library.
+const SAY_AGAIN: &str = "name the key again: trust keyset use-key KEYSET ROLE 'pkcs11:…?module-name=NAME'";
 
 /// A private key that can sign.
 ///
@@ -43,11 +43,11 @@ const SAY_AGAIN: &str = "say again where the key is: trust keyset use-key KEYSET
 pub struct PrivateKey {
     source: Source,
     public: PublicKey,
-    /// What it was read from, if that takes a passphrase: so it is written again.
+    /// The encrypted file that it was read from, if it was: it is written in the same form.
     encrypted: Option<Zeroizing<Vec<u8>>>,
 }
 
-/// Where it is.
+/// Its place.
 enum Source {
     Memory(Software),
     Token(Box<TokenKey>),
@@ -57,7 +57,7 @@ impl PrivateKey {
     /// Makes a new key; of RSA with exponent 65537.
     ///
     /// # Errors
-    /// [`Kind::System`] when there is no randomness.
+    /// [`Kind::System`]: no random numbers are available.
     pub fn generate(kind: KeyType) -> Result<Self> {
         Self::new(Software::generate(kind)?)
     }
@@ -74,8 +74,8 @@ impl PrivateKey {
         Self::from_file(path, None).map_err(|e| e.within(format!("use {}", path.display())))
     }
 
-    /// Reads PKCS#8, PKCS#1 or SEC 1 in PEM or DER, for whose passphrase somebody is asked, or opens the key in a token
-    /// that the file names. `public` is for a token that keeps no public keys.
+    /// Reads PKCS#8, PKCS#1 or SEC 1 in PEM or DER, and asks for the passphrase if needed, or opens the key in a token
+    /// that the file names. `public` is for a token without public keys.
     ///
     /// # Errors
     /// Those of reading, of [`Self::from_bytes`], of [`passphrase::open`] and of [`Self::in_token`].
@@ -99,10 +99,10 @@ impl PrivateKey {
         }
     }
 
-    /// Reads PKCS#8, PKCS#1 or SEC 1 in PEM or DER, and asks nobody for anything.
+    /// Reads PKCS#8, PKCS#1 or SEC 1 in PEM or DER, without any prompt.
     ///
     /// # Errors
-    /// [`Kind::Corrupt`]: no key; [`Kind::Usage`]: one that is encrypted, in a token, or of a kind that is not for us.
+    /// [`Kind::Corrupt`]: no key; [`Kind::Usage`]: one that is encrypted, in a token, or of an unsupported kind.
     pub fn from_bytes(file: &[u8]) -> Result<Self> {
         match Found::in_file(file)? {
             Found::Key(key) => Self::new(Software::decode(&key)?),
@@ -116,7 +116,7 @@ impl PrivateKey {
         }
     }
 
-    /// Opens a key in a token: loads the module, logs in, finds the key. `public` is for a token that keeps none.
+    /// Opens a key in a token: loads the module, logs in, finds the key. `public` is for a token without public keys.
     ///
     /// # Errors
     /// [`Kind::Usage`]: no such module, token or key, or several, or the PIN is wrong; [`Kind::System`]: the token fails.
@@ -130,7 +130,7 @@ impl PrivateKey {
         Ok(Self { source: Source::Memory(software), public, encrypted: None })
     }
 
-    /// Where the key is, if it is in a token.
+    /// The URI of the key, if it is in a token.
     #[must_use]
     pub fn uri(&self) -> Option<&Uri> {
         match &self.source {
@@ -139,11 +139,11 @@ impl PrivateKey {
         }
     }
 
-    /// The key as PKCS#8 in PEM, encrypted if it was; of one in a token, what names it, as OpenSSL's pkcs11-provider
-    /// reads it, its module by name.
+    /// The key as PKCS#8 in PEM, encrypted if it was; for one in a token, its name in the form of OpenSSL's pkcs11-provider,
+    /// with the module by name.
     ///
     /// # Errors
-    /// [`Kind::Usage`]: the module is none of the system's; [`Kind::System`] when there is no memory.
+    /// [`Kind::Usage`]: the module is not one of the system's; [`Kind::System`]: out of memory.
     pub fn to_pem(&self) -> Result<Zeroizing<String>> {
         if let Some(encrypted) = &self.encrypted {
             return Ok(pem::encode(ENCRYPTED, encrypted).into());
@@ -152,7 +152,7 @@ impl PrivateKey {
             Source::Memory(key) => key.to_pem(),
             Source::Token(key) => {
                 let uri = token::by_name(key.uri()).map_err(|e| {
-                    e.because("a file does not say which library is to run").remedy(
+                    e.because("a file may not say which library is to run").remedy(
                         "install the module, or a link to it, as /usr/local/lib/pkcs11/NAME.so and write module-name=NAME; \
                          or make it known to p11-kit (pkcs11.conf(5)) and name none",
                     )
@@ -172,10 +172,10 @@ impl PrivateKey {
     /// ECDSA, r and s in DER (RFC 3279, section 2.2.3).
     ///
     /// # Errors
-    /// [`Kind::Usage`]: a hash that does not go with the key; [`Kind::System`] when AWS-LC or the token refuses it;
+    /// [`Kind::Usage`]: a hash that does not match the key; [`Kind::System`]: AWS-LC or the token refuses it;
     /// [`Kind::Corrupt`]: the token has signed with another key.
     pub fn sign(&self, hash: Hash, message: &[u8]) -> Result<Vec<u8>> {
-        // RFC 5480, section 4: the hash that goes with the curve; AWS-LC signs with no other.
+        // RFC 5480, section 4: the hash that matches the curve; AWS-LC signs with no other.
         if (self.public.family(), hash) == (Family::Ec, Hash::Sha384) {
             return Err(Error::new(Kind::Usage, "sign", "a key on P-256 signs with SHA-256")
                 .remedy("choose SHA-256, or an RSA key"));
@@ -190,7 +190,7 @@ impl PrivateKey {
 /// A signature with SHA-256.
 pub struct Signature(Vec<u8>);
 
-// What x509-cert and cms ask of whoever signs.
+// The traits that x509-cert and cms need of a signer.
 
 impl signature::Keypair for PrivateKey {
     type VerifyingKey = PublicKey;
@@ -218,10 +218,10 @@ impl DynSignatureAlgorithmIdentifier for PrivateKey {
     }
 }
 
-/// Where the key of a file is, if it is in a token; the token is not asked.
+/// The URI of the key that a file names, if it is in a token; the token is not opened.
 ///
 /// # Errors
-/// [`Kind::Corrupt`]: no key; [`Kind::Usage`]: no URI.
+/// [`Kind::Corrupt`]: no key; [`Kind::Usage`]: a malformed URI.
 pub fn uri_in(file: &[u8]) -> Result<Option<Uri>> {
     match Found::in_file(file)? {
         Found::Key(_) | Found::Encrypted(_) => Ok(None),
@@ -229,10 +229,10 @@ pub fn uri_in(file: &[u8]) -> Result<Option<Uri>> {
     }
 }
 
-/// What a file says of the library that reaches a token, which is for the command line to say.
+/// The library that a file names for a token, which only the command line may do.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Library {
-    /// Nothing, or a name.
+    /// None, or a name.
     Named,
     /// A path, to a module that has this URI when it is named.
     Found(String),
@@ -240,7 +240,7 @@ pub enum Library {
     Foreign,
 }
 
-/// Looks at what a URI in a file says; nothing is loaded.
+/// Checks the URI in a file; nothing is loaded.
 #[must_use]
 pub fn library_of(uri: &Uri) -> Library {
     match token::by_name(uri) {

@@ -1,4 +1,4 @@
-//! The passphrases of encrypted private keys: from a file, or from whoever sits there.
+//! The passphrases of encrypted private keys: from a file, or from the user.
 
 use super::{ask, encrypted::Encrypted};
 use crate::error::{Error, Kind, Result};
@@ -8,20 +8,20 @@ use std::{
 };
 use zeroize::Zeroizing;
 
-/// Where the passphrase is, if nobody is to be asked.
+/// The file with the passphrase, if there is to be no prompt.
 static FILE: OnceLock<PathBuf> = OnceLock::new();
-/// The last one that was right: nobody is asked twice for that of several keys.
+/// The last correct one: it is not asked for twice for several keys.
 static RIGHT: Mutex<Option<Zeroizing<String>>> = Mutex::new(None);
 
-/// From now on passphrases are the first line of this file.
+/// Makes the first line of this file the passphrase from now on.
 pub fn is_in(file: PathBuf) {
     let _ = FILE.set(file);
 }
 
-/// The PKCS#8 in an encrypted one, whose file is called `name`.
+/// Decrypts an encrypted PKCS#8 from the file `name`.
 ///
 /// # Errors
-/// [`Kind::Usage`]: it is encrypted in a way that is not known here, nobody can be asked, or the passphrase is wrong.
+/// [`Kind::Usage`]: it is encrypted in an unsupported way, there is no terminal, or the passphrase is wrong.
 pub fn open(der: &[u8], name: &Path) -> Result<Zeroizing<Vec<u8>>> {
     let encrypted = Encrypted::read(der)?;
     let mut right = RIGHT.lock().unwrap_or_else(PoisonError::into_inner);

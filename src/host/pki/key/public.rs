@@ -1,4 +1,4 @@
-//! Public keys, and what they say to a signature.
+//! Public keys, and verifying signatures with them.
 
 use super::{Family, Hash};
 use crate::{
@@ -20,7 +20,7 @@ use spki::{EncodePublicKey, SubjectPublicKeyInfoOwned};
 
 /// The label of a `SubjectPublicKeyInfo` in PEM (RFC 7468, section 13).
 const PUBLIC: &str = "PUBLIC KEY";
-/// What AWS-LC verifies with, in bits of the modulus.
+/// The sizes that AWS-LC verifies with, in bits of the modulus.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
 /// A public key: RSA with 2048 to 8192 bits, or a point on P-256.
@@ -33,10 +33,10 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
-    /// Takes over the key of a certificate.
+    /// Takes the key of a certificate.
     ///
     /// # Errors
-    /// [`Kind::Usage`]: a kind or size of key that nothing here uses; [`Kind::Corrupt`]: no key at all.
+    /// [`Kind::Usage`]: an unsupported kind or size of key; [`Kind::Corrupt`]: not a key.
     pub fn from_info(info: &SubjectPublicKeyInfoOwned) -> Result<Self> {
         let (family, bits) = match info.algorithm.oid {
             RSA_ENCRYPTION => (Family::Rsa, rsa_bits(info)?),
@@ -46,14 +46,14 @@ impl PublicKey {
         let der = info.to_der().map_err(|e| corrupt(e.to_string()))?;
         let info = Document::try_from(der).map_err(|e| corrupt(e.to_string()))?;
         let key = Self { info, family, bits };
-        // The numbers themselves: an even exponent, a point beside the curve.
+        // Checks the numbers themselves: an even exponent, a point off the curve.
         match UnparsedPublicKey::new(key.algorithm(Hash::Sha256), key.as_der()).parse() {
             Ok(_) => Ok(key),
             Err(why) => Err(corrupt(why.to_string())),
         }
     }
 
-    /// Takes over a `SubjectPublicKeyInfo` in DER (RFC 5280, section 4.1.2.7).
+    /// Takes a `SubjectPublicKeyInfo` in DER (RFC 5280, section 4.1.2.7).
     ///
     /// # Errors
     /// As [`Self::from_info`].
@@ -61,7 +61,7 @@ impl PublicKey {
         Self::from_info(&SubjectPublicKeyInfoOwned::from_der(der).map_err(|e| corrupt(e.to_string()))?)
     }
 
-    /// Takes over the first `SubjectPublicKeyInfo` in a text with PEM (RFC 7468, section 13).
+    /// Takes the first `SubjectPublicKeyInfo` in a text with PEM (RFC 7468, section 13).
     ///
     /// # Errors
     /// As [`Self::from_info`].
@@ -74,7 +74,7 @@ impl PublicKey {
     /// Its `SubjectPublicKeyInfo` (RFC 5280, section 4.1.2.7).
     ///
     /// # Errors
-    /// [`Kind::Corrupt`], which cannot be: it came from one.
+    /// [`Kind::Corrupt`], which does not happen: it came from one.
     pub fn to_info(&self) -> Result<SubjectPublicKeyInfoOwned> {
         SubjectPublicKeyInfoOwned::from_der(self.as_der()).map_err(|e| corrupt(e.to_string()))
     }
@@ -120,7 +120,7 @@ impl PublicKey {
     }
 }
 
-/// Bits of the modulus, if AWS-LC is to see the key at all.
+/// The bits of the modulus, checked before AWS-LC gets the key.
 fn rsa_bits(info: &SubjectPublicKeyInfoOwned) -> Result<usize> {
     // RFC 3279, section 2.3.1.
     if !info.algorithm.parameters.as_ref().is_some_and(der::Any::is_null) {

@@ -1,4 +1,4 @@
-//! Keys in our own memory, by AWS-LC, which wipes what it frees.
+//! Keys in our own memory, with AWS-LC, which wipes what it frees.
 
 use super::{
     Hash, KeyType, PublicKey,
@@ -77,7 +77,7 @@ impl Software {
                 let signature = pair.sign(&SystemRandom::new(), message).map_err(|_| failed("sign"))?;
                 Ok(signature.as_ref().to_vec())
             }
-            // The caller has said why not.
+            // The caller has reported the reason.
             (Self::Ec(_), Hash::Sha384) => Err(failed("sign")),
         }
     }

@@ -14,10 +14,10 @@ use std::{
 const TREE: &str = "trixie-bench";
 /// Of every volume. There is one in the machine at a time.
 const UUID: &str = "4d8a7a3e-3c0b-4a3e-9d0e-1d3b4ce2ae10";
-/// How volumes are made: no time is spent on a passphrase that no man has chosen.
+/// The options of volumes: no time is spent on a passphrase that was not chosen by a human.
 const FORMAT: &str = "--batch-mode --type luks2 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --uuid";
 const CLOCK: &str = include_str!("clock.sh");
-/// What can open a disk by a TPM, or measures something there. Each image has what it is about, and no other.
+/// Modules that open a disk by a TPM, or measure. Each image includes only its own.
 const OPENERS: &str = "tpm2-tss systemd-cryptsetup systemd-pcrphase clevis clevis-pin-tpm2 clevis-pin-sss \
                        clevis-pin-tang clevis-pin-null";
 /// What the command line says in all images with systemd.
@@ -69,7 +69,7 @@ pub fn of(candidate: Candidate, deployment: &Deployment) -> PathBuf {
     let dracut = dracut(configuration, "report", report, &environment, &units);
     dracut.add_tree("etc/trust/pcr7data", &deployment.key("pcr7data", ""));
     let asks = format!("rd.luks.name={UUID}=root");
-    // Nobody can have systemd-cryptsetup without tpm2-tss.
+    // systemd-cryptsetup needs tpm2-tss.
     let (name, modules, cmdline) = match candidate {
         Candidate::Systemd => {
             let cmdline = format!("{asks} rd.luks.options={UUID}=tpm2-device=auto");

@@ -52,7 +52,7 @@ mod tests {
         assert_eq!(holds([0.02, 0.01, 0.03, 0.1]), [false, true]);
         assert_eq!(holds([0.01, 0.03, 0.02, 0.1]), [true, false]);
         assert_eq!(holds([0.03, 0.03, 0.03, 0.1]), [false, false]);
-        // Who is not there is no better.
+        // A missing candidate is not better.
         assert!(check(&rows([0.01; 4])[..1]).iter().all(|requirement| !requirement.is_met));
     }
 }

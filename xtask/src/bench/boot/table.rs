@@ -1,4 +1,4 @@
-//! The table of boots, for people and for programs.
+//! The table of boots, as text and as JSON.
 
 use super::{Candidate, ROUNDS, Row, timeline::Boot};
 use crate::bench::{
@@ -24,7 +24,7 @@ const PHASES: [Figure; 7] = [
     ("all", |boot| boot.end),
 ];
 
-/// What does not depend on how busy the machine is, but for the processes of udev.
+/// Figures that do not depend on the machine's load, except the processes of udev.
 const COUNTS: [Figure; 4] = [
     ("commands", |boot| boot.commands() as f64),
     ("swaps", |boot| boot.swaps() as f64),
@@ -71,7 +71,7 @@ fn ours<'a>(row: &Row, rows: &'a [Row]) -> Option<&'a Row> {
     rows.iter().find(|row| row.candidate == ours)
 }
 
-/// For people.
+/// As text.
 pub fn text(rows: &[Row], requirements: &[Requirement], models: &Models) -> String {
     let columns = ["", "image bytes", "share", "x Trust", "cpu"];
     let mut header = columns.map(str::to_owned).to_vec();
@@ -98,7 +98,7 @@ pub fn text(rows: &[Row], requirements: &[Requirement], models: &Models) -> Stri
     text + LEGEND + &budget(requirements)
 }
 
-/// For programs.
+/// As JSON.
 pub fn json(rows: &[Row], requirements: &[Requirement], models: &Models) -> Value {
     let figures = |figures: &[Figure], boot: &Boot| -> Map<String, Value> {
         figures.iter().map(|(name, figure)| (name.replace(' ', "_"), json!(figure(boot)))).collect()

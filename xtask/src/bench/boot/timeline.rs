@@ -49,7 +49,7 @@ pub struct Boot {
 /// A command to the TPM: when it came, and when its answer left.
 type Span = (Instant, Instant);
 
-/// Somebody who notes when a guest says what, and when its TPM is asked.
+/// Records when a guest prints which line, and when its TPM gets a command.
 pub struct Watch {
     candidate: Candidate,
     spans: Arc<Mutex<Vec<Span>>>,
@@ -58,7 +58,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Begins to listen.
+    /// Begins to record.
     pub fn start(hears: impl Fn(&str) -> bool + Send + 'static, candidate: Candidate) -> Self {
         let (over, is_over) = mpsc::channel();
         let ear = thread::spawn(move || {
@@ -83,11 +83,11 @@ impl Watch {
         let (asked, answered) = (self.spans.clone(), self.spans.clone());
         tpm.on_command(move |_| {
             let now = Instant::now();
-            asked.lock().expect("nobody panics with it").push((now, now));
+            asked.lock().expect("no panic holds it").push((now, now));
             Action::Forward
         });
         tpm.on_response(move |_, _| {
-            if let Some((_, end)) = answered.lock().expect("nobody panics with it").last_mut() {
+            if let Some((_, end)) = answered.lock().expect("no panic holds it").last_mut() {
                 *end = Instant::now();
             }
             Action::Forward
@@ -115,7 +115,7 @@ impl Watch {
             (Some(first), Some(last)) => (first.0, last.1),
             _ => mark("mark start").zip(mark("mark end")).context("the guest was not heard")?,
         };
-        let spans = self.spans.lock().expect("nobody panics with it").clone();
+        let spans = self.spans.lock().expect("no panic holds it").clone();
         ensure!(spans.len() == record.len(), "{} moments of {} commands", spans.len(), record.len());
         let then = |span: &Span| since(span.0) > unlocker - SLACK && since(span.1) < end + SLACK;
         let mine = |(exchange, span): &(Exchange, Span)| then(span) && !is_kernels(&exchange.command);

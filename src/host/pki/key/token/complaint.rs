@@ -1,4 +1,4 @@
-//! What tokens complain of, in words that help.
+//! Helpful messages for errors of tokens.
 
 use crate::error::{Error, Kind};
 use cryptoki::error::{Error as Cryptoki, RvError};
@@ -38,7 +38,7 @@ pub fn complaint(what: &'static str, error: &Cryptoki) -> Error {
         RvError::SessionCount => (Kind::System, "it is in use by too many", "end other programs that use it"),
         other => {
             let why = format!("the token says {other:?}");
-            return Error::new(Kind::System, what, why).remedy("see what pkcs11-tool says of it");
+            return Error::new(Kind::System, what, why).remedy("check it with pkcs11-tool");
         }
     };
     Error::new(kind, what, why).remedy(remedy)

@@ -1,4 +1,4 @@
-//! Keys in tokens (PKCS#11 3.1), which sign and are never seen.
+//! Keys in tokens (PKCS#11 3.1), which sign and never leave them.
 
 mod complaint;
 mod module;
@@ -23,7 +23,7 @@ use std::sync::{Mutex, PoisonError};
 /// A private key in a token, ready to sign.
 pub struct TokenKey {
     uri: Uri,
-    /// One signature at a time: a session knows one operation.
+    /// One signature at a time: a session has one operation.
     session: Mutex<Session>,
     handle: ObjectHandle,
     mechanisms: signing::Mechanisms,
@@ -32,7 +32,7 @@ pub struct TokenKey {
 impl TokenKey {
     /// Finds the one key that a URI names, with its public half.
     ///
-    /// Not every token has that; then it is `known`, which a certificate says. Every signature is held against it.
+    /// A token may lack that; then it is `known` from a certificate. Every signature is verified with it.
     pub fn open(uri: Uri, known: Option<&PublicKey>) -> Result<(Self, PublicKey)> {
         let found = Self::find(&uri, known).map_err(|e| e.within(format!("use {uri}")));
         let (session, handle, mechanisms, public) = found?;
@@ -48,12 +48,12 @@ impl TokenKey {
         Ok((session, handle, mechanisms, public))
     }
 
-    /// Where it is.
+    /// Its URI.
     pub fn uri(&self) -> &Uri {
         &self.uri
     }
 
-    /// Signs, and believes no token that it has.
+    /// Signs, and verifies the token's signature.
     pub fn sign(&self, public: &PublicKey, hash: Hash, message: &[u8]) -> Result<Vec<u8>> {
         let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let signature = self.mechanisms.sign(&session, self.handle, public.family(), hash, message);
@@ -62,11 +62,11 @@ impl TokenKey {
             return Ok(signature);
         }
         Err(Error::new(Kind::Corrupt, format!("use {}", self.uri), "its signature is not one of its public key")
-            .remedy("see which key belongs to the public key or certificate beside it"))
+            .remedy("check which key belongs to the public key or certificate beside it"))
     }
 }
 
-/// The private key that the URI names, which must be one.
+/// The one private key that the URI names.
 fn find_key(session: &Session, uri: &Uri) -> Result<ObjectHandle> {
     if uri.kind.as_deref().is_some_and(|kind| kind != "private") {
         return Err(Error::new(Kind::Usage, "find the key", "its type is not private").remedy("write type=private"));

@@ -1,7 +1,7 @@
-//! PKCS#11 modules: found where distributions put them, loaded once, with no help of the environment.
+//! PKCS#11 modules: found where distributions put them, loaded once, without the environment.
 //!
-//! A module is a library, and to load it is to run it. Where it lies may be said on the command line, but not by a
-//! file: what a file says is reduced to the name of a module of the system ([`by_name`]).
+//! A module is a library, and loading it runs it. Its path may be given on the command line, but not by a
+//! file: a file may only name a module of the system ([`by_name`]).
 
 use super::complaint;
 use crate::{
@@ -18,9 +18,9 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-/// The module that stands for all that are configured on a machine.
+/// The proxy module for all modules configured on a machine.
 const PROXY: &str = "p11-kit-proxy";
-/// Those that are initialized: twice is an error.
+/// The initialized ones: doing so twice is an error.
 static LOADED: Mutex<Vec<(PathBuf, Pkcs11)>> = Mutex::new(Vec::new());
 
 /// The module of a URI, initialized.
@@ -63,16 +63,16 @@ fn locate(uri: &Uri) -> Result<PathBuf> {
     }
 }
 
-/// The URI with nothing but the name of a module that lies where the system has them: all that a file may say of it.
+/// The URI with only the name of a module of the system: all that a file may contain.
 ///
-/// A path will do if that name leads to the very same module, which is then the one that is loaded.
+/// A path is accepted if that name leads to the very same module, which is then loaded.
 ///
 /// # Errors
 /// [`Kind::Usage`]: it names another library.
 pub fn by_name(uri: &Uri) -> Result<Uri> {
     let foreign = |why: String| Error::new(Kind::Usage, "use a PKCS#11 URI in a file", why);
     if let Some(name) = uri.module_name.as_deref().filter(|name| !is_plain(name)) {
-        return Err(foreign(format!("module-name {name:?} is no plain name")));
+        return Err(foreign(format!("module-name {name:?} is not a plain name")));
     }
     let Some(path) = uri.module_path.as_deref().map(Path::new) else { return Uri::parse(uri.as_str()) };
     let file =
@@ -89,17 +89,17 @@ pub fn by_name(uri: &Uri) -> Result<Uri> {
     }
 }
 
-/// Whether a name needs no `%` in a URI, and leads nowhere.
+/// Whether a name needs no `%` in a URI, and is not a path.
 fn is_plain(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte)) && name != ".."
 }
 
-/// The module of this name where the distributions have them.
+/// The module of this name in the distributions' directories.
 fn in_the_system(name: &str) -> Option<PathBuf> {
     directories().iter().find_map(|dir| find_in(dir, name))
 }
 
-/// Where the distributions have them.
+/// The distributions' directories for modules.
 fn directories() -> Vec<PathBuf> {
     let multiarch = format!("{ARCH}-linux-gnu");
     let libraries = ["/usr/local/lib", "/usr/local/lib64", "/usr/lib", "/usr/lib64"].map(PathBuf::from);
@@ -125,7 +125,7 @@ fn find_in(dir: &Path, name: &str) -> Option<PathBuf> {
 
 fn unknown(name: &str) -> Error {
     Error::new(Kind::Usage, "find the PKCS#11 module", format!("there is no {name}.so"))
-        .remedy("install it, or say on the command line where it is: ?module-path=/…/MODULE.so")
+        .remedy("install it, or give its path on the command line: ?module-path=/…/MODULE.so")
 }
 
 fn missing(path: &Path, why: &str) -> Error {

@@ -1,4 +1,4 @@
-//! The PIN: from the URI, from the file that it names, or from whoever sits there.
+//! The PIN: from the URI, from the file that it names, or from the user.
 
 use crate::{
     error::{Error, Kind, Result},
@@ -10,7 +10,7 @@ use crate::{
 use cryptoki::types::AuthPin;
 use std::path::Path;
 
-/// The PIN of the token called `label`. Whatever held it on the way is wiped.
+/// The PIN of the token called `label`. All copies are wiped.
 pub fn of(uri: &Uri, label: &str) -> Result<AuthPin> {
     let pin = match &uri.pin {
         Pin::Value(value) => value.clone(),

@@ -20,7 +20,7 @@ use der::{
 use spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 use x509_cert::Certificate;
 
-/// From wherever the token has it, or `known`.
+/// From whichever object of the token has it, or `known`.
 pub fn of(session: &Session, key: ObjectHandle, known: Option<&PublicKey>) -> Result<PublicKey> {
     let own = Facts::of(session, key)?;
     let mut infos: Vec<Option<SubjectPublicKeyInfoOwned>> = vec![own.info()];
@@ -40,12 +40,12 @@ pub fn of(session: &Session, key: ObjectHandle, known: Option<&PublicKey>) -> Re
     }
 }
 
-/// Objects that say by their id that they belong to the key.
+/// The objects with the id of the key.
 fn beside(session: &Session, class: ObjectClass, id: &[u8]) -> Vec<ObjectHandle> {
     session.find_objects(&[Attribute::Class(class), Attribute::Id(id.to_vec())]).unwrap_or_default()
 }
 
-/// What an object says of itself.
+/// The attributes of an object.
 #[derive(Default)]
 struct Facts {
     kind: Option<KeyType>,
@@ -71,7 +71,7 @@ impl Facts {
         ];
         let class =
             session.get_attributes(object, &[AttributeType::Class]).map_err(|e| complaint("ask the token", &e))?;
-        // The value of a private key is nobody's business, even if the token would tell.
+        // The value of a private key is never read, even if the token would give it.
         let wanted = if class.contains(&Attribute::Class(ObjectClass::CERTIFICATE)) {
             &[AttributeType::Value][..]
         } else {
@@ -94,7 +94,7 @@ impl Facts {
         Ok(facts)
     }
 
-    /// Its public key, if that is all there.
+    /// Its public key, if it is complete.
     fn info(&self) -> Option<SubjectPublicKeyInfoOwned> {
         if let Some(info) = self.info.as_ref().and_then(|der| SubjectPublicKeyInfoOwned::from_der(der).ok()) {
             return Some(info);
@@ -119,7 +119,7 @@ fn rsa(modulus: &[u8], exponent: &[u8]) -> Option<SubjectPublicKeyInfoOwned> {
     info(RSA_ENCRYPTION, Any::null(), &key.to_der().ok()?)
 }
 
-/// CKA_EC_POINT is a point in an OCTET STRING; some tokens leave that away.
+/// CKA_EC_POINT is a point in an OCTET STRING; some tokens omit that.
 fn ec(curve: &[u8], point: &[u8]) -> Option<SubjectPublicKeyInfoOwned> {
     let point = <&OctetStringRef>::from_der(point).map_or(point, |wrapped| wrapped.as_bytes());
     info(ID_EC_PUBLIC_KEY, Any::from(AnyRef::from_der(curve).ok()?), point)

@@ -1,4 +1,4 @@
-//! How a token signs.
+//! Signing with a token.
 
 use super::{complaint, slot::Place};
 use crate::{
@@ -17,7 +17,7 @@ use der::{
 };
 use spki::AlgorithmIdentifierOwned;
 
-/// What the token can do with hashes.
+/// The token's mechanisms with hashes.
 pub struct Mechanisms {
     /// CKM_SHA256_RSA_PKCS and CKM_SHA384_RSA_PKCS.
     hashing: Vec<MechanismType>,
@@ -54,7 +54,7 @@ impl Mechanisms {
         if self.hashing.contains(&kind) {
             match session.sign(&mechanism, key, message) {
                 Ok(signature) => return Ok(signature),
-                // Known to the token, and not allowed to this key.
+                // Supported by the token, but not allowed for this key.
                 Err(Cryptoki::Pkcs11(RvError::MechanismInvalid, _)) => {}
                 Err(e) => return Err(failed(e)),
             }
@@ -88,8 +88,8 @@ fn ecdsa_to_der(pair: &[u8]) -> Result<Vec<u8>> {
 }
 
 fn wrong(why: der::Error) -> Error {
-    Error::new(Kind::Corrupt, "sign", format!("the token's answer is none ({why})"))
-        .remedy("see what pkcs11-tool says of it")
+    Error::new(Kind::Corrupt, "sign", format!("the token's response is not a signature ({why})"))
+        .remedy("check it with pkcs11-tool")
 }
 
 #[cfg(test)]

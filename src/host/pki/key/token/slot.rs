@@ -20,17 +20,17 @@ pub struct Place {
     info: TokenInfo,
 }
 
-/// Sessions that keep us logged in until the program ends: nobody is asked for a PIN twice.
+/// Sessions that keep us logged in until the program ends: a PIN is not asked for twice.
 static LOGGED_IN: Mutex<Vec<Session>> = Mutex::new(Vec::new());
 
-/// Finds it. A PIN must never go to a token that was not meant: two are too many.
+/// Finds the one token that matches. A PIN must never go to the wrong token: two matches are an error.
 pub fn find(uri: &Uri) -> Result<Place> {
     let module = module::load(uri)?;
     check_library(&module, uri)?;
     let failed = |e: Cryptoki| complaint("look for the token", &e);
     let (mut matching, mut others) = (Vec::new(), Vec::new());
     for slot in module.get_slots_with_initialized_token().map_err(failed)? {
-        // Taken out since.
+        // Removed since.
         let (Ok(about), Ok(info)) = (module.get_slot_info(slot), module.get_token_info(slot)) else { continue };
         if is_slot(uri, slot, &about) && is_token(uri, &info) {
             matching.push((slot, info));
@@ -51,7 +51,7 @@ pub fn find(uri: &Uri) -> Result<Place> {
 }
 
 impl Place {
-    /// A session of a user who has shown his PIN, where the token asks for one.
+    /// A session, logged in with the PIN if the token requires one.
     pub fn session(&self, uri: &Uri) -> Result<Session> {
         let failed = |e: Cryptoki| complaint("log in to the token", &e);
         let open = || self.module.open_ro_session(self.slot).map_err(failed);
@@ -66,7 +66,7 @@ impl Place {
         if self.info.user_pin_locked() {
             return Err(failed(Cryptoki::Pkcs11(RvError::PinLocked, cryptoki::context::Function::Login)));
         }
-        // Its own keypad asks.
+        // Its own keypad prompts.
         let pin = if self.info.protected_authentication_path() { None } else { Some(pin::of(uri, self.info.label())?) };
         match session.login(UserType::User, pin.as_ref()) {
             Ok(()) | Err(Cryptoki::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => {}
@@ -110,7 +110,7 @@ fn is_token(uri: &Uri, info: &TokenInfo) -> bool {
         && is(&wanted.model, info.model())
 }
 
-/// Whether a field that is filled up with blanks is what is wanted.
+/// Whether a field padded with blanks has this value.
 fn is(wanted: &Option<String>, field: &str) -> bool {
     wanted.as_ref().is_none_or(|wanted| wanted.trim_end_matches(' ') == field.trim_end_matches(' '))
 }
