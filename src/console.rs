@@ -1,5 +1,5 @@
 //! Messages: to standard error, and in an initrd also to the console and the
-//! kernel log, because there nobody else shows what a failed unit has said.
+//! kernel log, because there nothing else shows what a failed unit has said.
 
 use crate::{error::Error, process};
 use std::{fs::OpenOptions, io::Write, path::Path};
@@ -11,7 +11,7 @@ pub fn report(error: &Error) {
 
 /// Says one line.
 pub fn say(line: &str) {
-    // Where a message cannot be shown, there is nobody to tell.
+    // Where a message cannot be shown, this cannot be shown either.
     let _ = writeln!(std::io::stderr(), "trust: {line}");
     if in_initrd() {
         // <3>: an error (syslog), so that `quiet` does not hide it.
@@ -37,7 +37,7 @@ pub fn warn(line: &str) {
     note(&format!("warning: {line}"));
 }
 
-/// Says what no one must miss nor be alarmed by: to standard error alone.
+/// Says what is good to know and no cause for alarm: to standard error alone.
 pub fn note(line: &str) {
     let _ = writeln!(std::io::stderr(), "trust: {line}");
 }

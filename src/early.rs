@@ -1,4 +1,4 @@
-//! What the first process of all finds missing: nobody has mounted anything yet.
+//! What the first process of all finds missing: nothing is mounted yet.
 
 use crate::{
     error::{Error, Result},
@@ -19,18 +19,18 @@ const FILE_SYSTEMS: [(&str, &str, MountFlags); 5] = [
     ("sysfs", "/sys", NODEV_NOEXEC),
     // Holds the firmware's event log. It is a directory of sysfs and cannot be made.
     ("securityfs", "/sys/kernel/security", NODEV_NOEXEC),
-    // Whoever comes next would mount it over what --secrets-dir=/run/… has published.
+    // The next program would mount it over what --secrets-dir=/run/… has published.
     ("tmpfs", "/run", MountFlags::NODEV),
 ];
 
-/// Mounts what a TPM driver, and whoever comes next, needs; what is mounted stays.
+/// Mounts what a TPM driver and the next program need; what is mounted stays.
 ///
 /// # Errors
 /// [`crate::error::Kind::System`]; a kernel without securityfs is fine.
 pub fn mount_all() -> Result<()> {
     for (kind, place, flags) in FILE_SYSTEMS {
         let failed = |why: Errno| Error::system(format!("mount {kind} at {place}"), why);
-        // Somebody has: the kernel itself, perhaps.
+        // By the kernel itself, perhaps.
         if files::is_mount(Path::new(place)).unwrap_or(false) {
             continue;
         }

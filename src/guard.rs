@@ -1,4 +1,4 @@
-//! What happens when the door cannot be shut: the machine is switched off.
+//! What happens when PCR 7 cannot be locked: the machine is switched off.
 
 use crate::{console, error::Error, error::Kind};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum OnLockFailure {
-    /// Switch the machine off: nobody must get at a TPM that may still answer.
+    /// Switch the machine off: nothing may get at a TPM that may still answer.
     #[default]
     PowerOff = 1,
-    /// End with [`Kind::LockNotProven`]; whoever called takes care of the rest.
+    /// End with [`Kind::LockNotProven`]; the caller takes care of the rest.
     Exit = 2,
 }
 
@@ -60,7 +60,7 @@ pub fn install_panic_hook() {
     }));
 }
 
-/// Switches the machine off; returns only where the kernel does not let us.
+/// Switches the machine off; returns only where the kernel does not allow it.
 fn power_off() {
     if let Err(errno) = rustix::system::reboot(rustix::system::RebootCommand::PowerOff) {
         console::say(&format!("cannot switch the machine off: {errno}"));

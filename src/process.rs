@@ -52,7 +52,7 @@ pub fn harden() -> Result<Before> {
 /// When the kernel does not allow one of these.
 pub fn conceal() -> Result<Rlimit> {
     let core = getrlimit(Resource::Core);
-    // The hard limit stays: whoever may not raise it again could not give it back to the next program.
+    // The hard limit stays: a process that may not raise it again could not give it back to the next program.
     let none = Rlimit { current: Some(0), ..core };
     setrlimit(Resource::Core, none).map_err(|errno| Error::system("switch core dumps off", errno))?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable)
@@ -136,8 +136,8 @@ fn unblock_signals() -> Result<()> {
     SigSet::all().thread_unblock().map_err(|e| Error::system("unblock signals", Errno::from_raw_os_error(e as i32)))
 }
 
-/// Closes every descriptor but the standard three. Without /proc there is
-/// nobody yet who could have opened one.
+/// Closes every descriptor but the standard three. Without /proc no
+/// program has run that could have opened one.
 fn close_inherited() {
     let Ok(listing) = std::fs::read_dir("/proc/self/fd") else { return };
     let descriptors: Vec<i32> =
@@ -152,7 +152,7 @@ fn close_inherited() {
     }
 }
 
-/// Whether this is the first process of all, before which nobody has done anything.
+/// Whether this is the first process of all, before which no other has run.
 #[must_use]
 pub fn is_first() -> bool {
     rustix::process::getpid().is_init()

@@ -6,7 +6,12 @@ use crate::{
     policy::version,
     tpm::Address,
 };
-use std::{ffi::OsString, fmt::Write, path::PathBuf, time::Duration};
+use std::{
+    ffi::{OsStr, OsString},
+    fmt::Write,
+    path::PathBuf,
+    time::Duration,
+};
 
 /// An option, or an operand, as the help shows it.
 pub struct Spec {
@@ -128,9 +133,12 @@ impl<'a> Arguments<'a> {
 
     /// What to say where operands are missing, or too many.
     fn wanted(&self) -> String {
-        let names: Vec<_> =
-            self.operands().filter(|operand| !operand.is_rest()).map(|operand| operand.spec.name).collect();
-        if names.is_empty() { "it takes no operands".into() } else { format!("it needs {}", names.join(" and ")) }
+        let mut text = String::new();
+        for operand in self.operands().filter(|operand| !operand.is_rest()) {
+            text += if text.is_empty() { "it needs " } else { " and " };
+            text += operand.spec.name;
+        }
+        if text.is_empty() { "it takes no operands".into() } else { text }
     }
 
     /// The part of a help that is about them, from the usage on.
@@ -228,7 +236,7 @@ impl Value for Vec<String> {
 /// How long to wait: whole seconds, up to an hour.
 impl Value for Duration {
     fn set(&mut self, value: OsString) -> Option<()> {
-        *self = Self::from_secs(value.to_str()?.parse().ok().filter(|seconds| *seconds <= 3600)?);
+        *self = Self::from_secs(number(&value, 10).filter(|seconds| *seconds <= 3600)?.into());
         Some(())
     }
 }
@@ -236,7 +244,7 @@ impl Value for Duration {
 /// A number of seconds that is not 0.
 impl Value for Option<u32> {
     fn set(&mut self, value: OsString) -> Option<()> {
-        *self = Some(value.to_str()?.parse().ok().filter(|seconds| *seconds > 0)?);
+        *self = Some(number(&value, 10).filter(|seconds| *seconds > 0)?);
         Some(())
     }
 }
@@ -265,9 +273,15 @@ pub struct Handle(pub u32);
 
 impl Value for Handle {
     fn set(&mut self, value: OsString) -> Option<()> {
-        self.0 = u32::from_str_radix(value.to_str()?.strip_prefix("0x")?, 16).ok()?;
+        self.0 = number(value.to_str()?.strip_prefix("0x")?.as_ref(), 16)?;
         Some(())
     }
+}
+
+/// Out of line, for the sake of the program's size.
+#[inline(never)]
+fn number(digits: &OsStr, radix: u32) -> Option<u32> {
+    u32::from_str_radix(digits.to_str()?, radix).ok()
 }
 
 /// A policy version: four ASCII digits.

@@ -1,4 +1,4 @@
-//! `finish`: after the file systems are mounted, and before anybody is asked anything.
+//! `finish`: after the file systems are mounted, and before any prompt.
 
 use super::{
     Command, Heading, Run,

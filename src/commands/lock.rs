@@ -1,4 +1,4 @@
-//! `lock`: the door alone, for boots that want nothing from the TPM.
+//! `lock`: nothing but the lock, for boots that need nothing from the TPM.
 
 use super::{
     Command, Heading, Run,
@@ -11,7 +11,7 @@ use crate::{error::Result, store::read_then_lock};
 pub const COMMAND: Command = Command {
     name: "lock",
     alias: Some("extend-pcr7"),
-    about: "Lock PCR 7: the TPM gives its secrets to nobody until the machine is restarted.",
+    about: "Lock PCR 7: the TPM gives out no secret until the machine is restarted.",
     heading: Heading::Boot,
     calls: Some(&[phases::TPM, phases::LOCK]),
     new: || Box::new(Lock::default()),

@@ -68,7 +68,7 @@ impl Run for LuksOpen {
                 name: "--wait",
                 value: "SECONDS",
                 default: "10",
-                help: "wait at most so long, 0 to 3600, for the volume to appear",
+                help: "how long to wait for the volume to appear, 0 to 3600",
             },
             &mut self.wait,
         );

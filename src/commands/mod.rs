@@ -1,5 +1,5 @@
 //! The commands of a machine. Each is a file: what it is called, what it takes, which system calls it makes, and its
-//! steps. Whoever adds one writes such a file, and a line in [`ALL`].
+//! steps. To add one, write such a file, and a line in [`ALL`].
 
 pub mod arguments;
 mod finish;

@@ -40,7 +40,7 @@ impl Tpm {
                 name: "--wait",
                 value: "SECONDS",
                 default: "10",
-                help: "wait at most so long, 0 to 3600, for the TPM to appear, and three times as long for each of its answers, but at least 3 s",
+                help: "how long to wait for the TPM to appear, 0 to 3600, and three times as long for each of its answers, but at least 3 s",
             },
             &mut self.wait,
         );

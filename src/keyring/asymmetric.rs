@@ -34,7 +34,7 @@ impl PublicKey {
     /// kernel lacks.
     pub fn of_certificate(der: &[u8]) -> nix::Result<Self> {
         let (kind, description) = (c"asymmetric", c"trust:authority");
-        // SAFETY: two strings that end with a zero, and as many bytes as it is told; the kernel copies them all.
+        // SAFETY: two strings that end with a zero, and a pointer with its length; the kernel copies them all.
         let serial = unsafe {
             syscall(SYS_add_key, kind.as_ptr(), description.as_ptr(), der.as_ptr(), der.len(), KEY_SPEC_PROCESS_KEYRING)
         };

@@ -19,7 +19,7 @@ pub struct Published<'a> {
     pub directory: &'a Path,
 }
 
-/// Publishes all of it, or nothing: the tmpfs is built where nobody sees it,
+/// Publishes all of it, or nothing: the tmpfs is built where no other process sees it,
 /// then the keys are added, and attaching the tmpfs is the last act.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! A tmpfs that nobody sees until it is complete (fsopen(2), fsmount(2), move_mount(2)).
+//! A tmpfs that no other process sees until it is complete (fsopen(2), fsmount(2), move_mount(2)).
 
 use crate::{
     error::{Error, Result},
@@ -22,7 +22,7 @@ use std::{
     path::Path,
 };
 
-/// More than the files need, and no room to hide in.
+/// More than the files need, and not much more.
 const SIZE: &str = "1m";
 
 /// What statfs(2) says of a tmpfs.
@@ -150,7 +150,7 @@ pub fn replace(directory: &Path, name: &str, content: &[u8]) -> Result<()> {
     wipe(&old).map_err(failed)
 }
 
-/// Overwrites a file: whoever still has it open, or gets its memory next, finds nothing.
+/// Overwrites a file: a process that still has it open, or gets its memory next, finds nothing.
 fn wipe(file: &OwnedFd) -> rustix::io::Result<()> {
     let zeros = [0; 4096];
     let mut left = u64::try_from(fs::fstat(file)?.st_size).unwrap_or(0);
@@ -167,8 +167,8 @@ fn absent(error: io::Error) -> io::Result<()> {
 
 /// Removes the tmpfs at `directory` and the mount that carries it; returns how many mounts there were.
 ///
-/// The files go first: whoever still has the directory open keeps the mount alive, but finds nothing in it. Somebody else
-/// may be doing the same at the same time, as units of systemd do: what is gone already will do.
+/// The files go first: a process that still has the directory open keeps the mount alive, but finds nothing in it. Another
+/// process may be doing the same at the same time, as units of systemd do: what is already gone is no error.
 ///
 /// # Errors
 /// [`crate::error::Kind::System`].
@@ -189,7 +189,7 @@ pub fn remove(directory: &Path) -> Result<usize> {
         }
         match unmount(directory, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
             Ok(()) => removed += 1,
-            // Somebody else was quicker with this one; there may be another below it.
+            // Another process was quicker with this one; there may be another below it.
             Err(Errno::INVAL) if lost < RACES => lost += 1,
             Err(errno) => return Err(failed(errno.into())),
         }

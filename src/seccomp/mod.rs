@@ -3,7 +3,7 @@
 //! An attacker who takes the process over, with an answer of the TPM for instance, finds a process that starts no program,
 //! maps no executable memory, and reaches nothing that its command does not reach anyway. What a command needs, it
 //! declares ([`crate::commands::Command::calls`]); anything else fails with EPERM, so that a call which a later C library
-//! makes and nobody has thought of is an error like others, after which PCR 7 is locked. [`call::FORBIDDEN`] are calls that
+//! makes, and that is not declared, is an error like others, after which PCR 7 is locked. [`call::FORBIDDEN`] are calls that
 //! no library makes for a process like this one. They end it at once: an error would invite the attacker to try the next
 //! thing, and the process that started a `setup` which is killed locks the TPM.
 //!

@@ -162,7 +162,7 @@ fn doubt(image: &Image<'_>, signer: &str) -> Option<String> {
     let lacking: Vec<_> = PARTS.into_iter().filter(|name| image.section(name).is_none()).collect();
     (!lacking.is_empty()).then(|| {
         format!(
-            "may read secrets with this signature, and lacks {}: what is not part of it, nobody has signed; \
+            "may read secrets with this signature, and lacks {}: what is not part of it is not signed; \
              build images with `trust uki build`",
             lacking.join(", ")
         )
@@ -194,7 +194,7 @@ impl VerifyEfi {
     }
 }
 
-/// For whoever looks.
+/// For a reader.
 fn show(file: &Path, report: &ImageReport) -> Result<()> {
     let verdict = |good| if good { (Tone::Good, "accepted") } else { (Tone::Bad, "refused") };
     let (tone, word) = verdict(report.is_accepted());

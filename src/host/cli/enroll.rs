@@ -101,7 +101,7 @@ impl Run for Enroll {
     }
 }
 
-/// The mode of a file, so that whoever could read it can read its successor.
+/// The mode of a file, so that its successor can be read by the same users.
 fn mode_of(path: &Path) -> Result<u32> {
     fs::metadata(path)
         .map(|metadata| metadata.permissions().mode() & 0o666)

@@ -52,7 +52,7 @@ mod tests {
     use super::*;
     use crate::host::cli::definition;
 
-    /// A command without a heading would be one that nobody finds.
+    /// The help would not show a command without one.
     #[test]
     fn every_command_is_under_one_heading() {
         for command in definition().get_subcommands() {

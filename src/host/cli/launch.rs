@@ -268,7 +268,7 @@ impl Printer {
 
     fn started(&mut self) -> Result<()> {
         let Some((Step::Run, what, waiting)) = &mut self.step else { return Ok(()) };
-        // Nobody waits for the end of the last one.
+        // The end of the last one is not waited for.
         *waiting = None;
         let what = format!("{what}; Ctrl-C switches it off");
         match (self.json, self.terminal) {

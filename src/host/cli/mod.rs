@@ -1,5 +1,5 @@
 //! The command line of `trust`. Each command is a file: its name, its arguments, its help, and what it does with them.
-//! Whoever adds one writes such a file, and a line in [`COMMANDS`].
+//! To add one, write such a file, and a line in [`COMMANDS`].
 
 mod arguments;
 mod check;

@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 
-/// A command as it was called, as it is called, and the options that the keyset was named with, now its first operand.
+/// A command as it was called, as it is called, and the options that named the keyset, which is its first operand now.
 const COMMANDS: [(&[&str], &[&str], &[&str]); 6] = [
     (&["initkeyset"], &["keyset", "add"], &["--keysetname", "--keyset-name"]),
     (&["new-uuid"], &["new-uuid"], &["--keysetname", "--keyset-name"]),
