@@ -2,7 +2,17 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use trust::host::{image::{authenticode, pe::Image, uki::{inspect, measure::{self, Bank}}}, pki::key::Hash};
+use trust::{
+    host::{
+        image::{
+            authenticode,
+            pe::Image,
+            uki::{inspect, measured, stub},
+        },
+        pki::key::Hash,
+    },
+    measure::bank::Bank,
+};
 
 /// A certificate whose key has signed nothing.
 const ANCHOR: &[u8] = include_bytes!("../anchor.der");
@@ -12,9 +22,9 @@ fuzz_target!(|bytes: &[u8]| {
     for hash in [Hash::Sha256, Hash::Sha384] {
         let _ = authenticode::digest(&image, hash);
     }
-    if let Ok(Some((_, version))) = measure::stub_version(&image) {
-        for profile in 0..measure::profiles(&image, version).min(4) {
-            let _ = measure::sections(&image, version, profile, &[Bank::Sha256]);
+    if let Ok(Some((_, version))) = stub::version(&image) {
+        for profile in 0..measured::profiles(&image, version).min(4) {
+            let _ = measured::sections(&image, version, profile, &[Bank::Sha256]);
         }
     }
     let _ = inspect::inspect(&image);
