@@ -1,7 +1,7 @@
 //! The log of what the system has extended PCRs with, as systemd keeps it: a sequence of JSON texts (RFC 7464), each like
-//! an event of TCG's Canonical Event Log without its number. Who extends a PCR holds the file's lock (flock(2)) meanwhile.
+//! an event of TCG's Canonical Event Log without its number. A process that extends a PCR holds the file's lock (flock(2)) meanwhile.
 //!
-//! It is of no use to us, and never in the way: what cannot be opened, locked or written in no time is left alone.
+//! Trust does not need it: a log that cannot be opened, locked or written at once is left alone.
 
 use crate::{console, digest::hex};
 use rustix::{
@@ -17,14 +17,14 @@ use std::{
     time::Duration,
 };
 
-/// Where systemd has it. Where its directory is missing, nobody keeps one.
+/// Where systemd keeps it. Where its directory is missing, no log is kept.
 pub const PLACE: &str = "/run/log/systemd/tpm2-measure.log";
 
 /// The end of a record: what the digests are of, as JSON has it.
 const LOCKED: &str =
     concat!(r#"],"content_type":"systemd","content":{"string":"atomix\n","eventType":"phase"}}"#, "\n");
 
-/// How often its lock is tried, and what is waited in between.
+/// How often its lock is tried, and how long it waits in between.
 const ATTEMPTS: u32 = 25;
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -43,7 +43,7 @@ impl MeasureLog {
         Self { path: Some(path), file: None }
     }
 
-    /// Keeps everybody else who honours the lock from extending a PCR.
+    /// Keeps every other process that honours the lock from extending a PCR.
     pub fn hold(&mut self) {
         if let Some(path) = self.path.take() {
             self.file = open(&path).map_err(not_recorded).ok().flatten();
@@ -70,7 +70,7 @@ impl MeasureLog {
 fn open(path: &Path) -> io::Result<Option<File>> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let flags = i32::try_from(flags.bits()).unwrap_or(0);
-    // As its directory is missing where nobody keeps one.
+    // Its directory is missing where no log is kept.
     let file = match OpenOptions::new().append(true).create(true).custom_flags(flags).open(path) {
         Err(why) if why.kind() == ErrorKind::NotFound => return Ok(None),
         other => other?,

@@ -131,7 +131,7 @@ fn an_intermediate_without_its_issuer_is_refused() {
     fixture.accepts(&file, &root);
     // The whole of a chain that ends elsewhere is no better.
     let file = fixture.signed(&signer, &[&middle, &root]);
-    fixture.refuses(&file, &stranger, "its chain ends at CN=root, which is no certificate given");
+    fixture.refuses(&file, &stranger, "its chain ends at CN=root, which is not one of the certificates given");
 }
 
 #[test]
@@ -163,8 +163,8 @@ fn certificates_issued_by_no_ca_are_refused() {
     let fixture = Fixture::new();
     let root = fixture.party("root", CA, None);
     for (name, extensions, why) in [
-        ("signer-as-ca", SIGNER, "it is no CA"),
-        ("nothing", &["subjectKeyIdentifier=hash"][..], "it is no CA"),
+        ("signer-as-ca", SIGNER, "it is not a CA"),
+        ("nothing", &["subjectKeyIdentifier=hash"][..], "it is not a CA"),
         (
             "other-usage",
             &["basicConstraints=critical,CA:TRUE", "keyUsage=digitalSignature"],

@@ -7,7 +7,7 @@ use aws_lc_rs::digest::{self, Algorithm, Context};
 pub enum Bank {
     /// SHA-1, on TPMs that still have it.
     Sha1,
-    /// SHA-256, what everybody uses.
+    /// SHA-256, the usual one.
     Sha256,
     /// SHA-384.
     Sha384,

@@ -11,7 +11,7 @@ pub struct ExpectedEvent<'a> {
     pub name: &'a str,
     /// The digest in the sha256 bank, in hexadecimal.
     pub digest: &'a str,
-    /// Who signed what was started; empty where nobody did.
+    /// Who signed what was started; empty where it was not signed.
     pub signer: &'a str,
 }
 
@@ -23,7 +23,7 @@ impl ExpectedEvent<'_> {
     }
 }
 
-/// Reads the list. What is no such line is left out.
+/// Reads the list. Other lines are left out.
 #[must_use]
 pub fn parse(list: &str) -> Vec<ExpectedEvent<'_>> {
     list.lines()

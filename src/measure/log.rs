@@ -12,9 +12,9 @@ use crate::{
 const SHA1: Algorithm = (alg::SHA1, 20);
 /// What the data of the first entry begins with, in a log with digests of several algorithms.
 const SPEC_ID: &[u8] = b"Spec ID Event03\0";
-/// More algorithms than TPMs have banks.
+/// Upper bound of the number of algorithms.
 const MAX_ALGORITHMS: u32 = 16;
-/// More events than firmware and boot loaders make in one PCR.
+/// Upper bound of the number of events in one PCR.
 const MAX_EVENTS: usize = 4096;
 
 /// An algorithm (`TPM_ALG_ID`) and the size of its digests in bytes.
@@ -26,7 +26,7 @@ pub fn events_of(log: &[u8], pcr: u32) -> Vec<Event<&[u8]>> {
     Events::of(log).filter(|event| event.pcr == pcr && event.extends()).take(MAX_EVENTS).collect()
 }
 
-/// All events of a log, in order: those that extended nothing too, but for the header. What cannot be understood ends it.
+/// All events of a log, in order: including those that extended nothing, but without the header. An entry that cannot be understood ends the list.
 #[derive(Clone, Debug)]
 pub struct Events<'a> {
     rest: Reader<'a>,

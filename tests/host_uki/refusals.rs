@@ -109,7 +109,7 @@ fn inputs_that_no_boot_could_use_are_refused() {
         ("--cmdline", "quiet # rd.break", "on a line of its own"),
         ("--os-release", "script", "ID="),
         ("--splash", "script", "BMP"),
-        ("--with-trust", "script", "no program"),
+        ("--with-trust", "script", "not a program"),
         ("--with-trust", "missing", "check the name"),
         ("--output", "missing/refused.efi", "check the name"),
         ("--output", "/proc/refused.efi", "cannot write"),

@@ -17,7 +17,7 @@ use clap::{Parser, ValueHint};
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 
-/// Bytes of an event that are shown where someone looks.
+/// Bytes of an event that are shown as text.
 const SHOWN: usize = 64;
 
 /// Compute the PCR 7 values of a keyset's boots

@@ -14,7 +14,7 @@ use crate::{
 };
 use uuid::Uuid;
 
-/// Who verifies an image before it is started.
+/// What verifies an image before it is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Chain {
     /// The firmware itself: its db holds the keys of the images
@@ -36,12 +36,12 @@ pub struct Databases {
     pub dbx: Vec<SignatureList>,
 }
 
-/// What of them is not a keyset's.
+/// What they hold that is not of a keyset.
 #[derive(Clone, Debug, Default)]
 pub struct Foreign {
     /// What db holds behind the keyset's certificates.
     pub db: Vec<SignatureList>,
-    /// What dbx holds, if not what that of [`profile`] does.
+    /// What dbx holds, if not the same as that of [`profile`].
     pub dbx: Option<Vec<SignatureList>>,
 }
 

@@ -20,10 +20,10 @@ use crate::{
 const AUTHORITY: EventType = EventType::EFI_VARIABLE_AUTHORITY;
 const DRIVER_CONFIG: EventType = EventType::EFI_VARIABLE_DRIVER_CONFIG;
 
-/// The variables of which a keyset's machines say what is in them.
+/// The variables whose contents a keyset decides.
 const VARIABLES: [Variable<'_>; 5] = [SECURE_BOOT, PK, KEK, DB, DBX];
 
-/// A firmware's events in PCR 7, with slots for what depends on the keyset and on the image.
+/// A firmware's events in PCR 7, with slots for what keyset and image decide.
 #[derive(Clone, Debug)]
 pub struct Firmware {
     /// In their order.
@@ -34,7 +34,7 @@ pub struct Firmware {
     pub doubts: Vec<String>,
 }
 
-/// What stands in one place.
+/// One event, or what decides it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Slot {
     /// `SecureBoot`, or one of the databases.

@@ -1,4 +1,4 @@
-//! What of a machine is not in its keyset: by default a freshly enrolled OVMF, and with a shim the boot kit that
+//! What is not in a keyset of its machines: by default a freshly enrolled OVMF, and with a shim the boot kit that
 //! earlier keysets were used with (shim 15.6, whose `vendor_db` was made without owners).
 
 use super::{
@@ -22,18 +22,18 @@ const OVMF_DBX_OWNER: Uuid = guid("a0baa8a3-041d-48a8-bc87-c36d121b5e3d");
 /// The `SbatLevel` that a shim sets which knows no revocations.
 pub const ORIGINAL_SBAT_LEVEL: &[u8] = b"sbat,1,2021030218\n";
 
-/// A machine, but for its keyset.
+/// A machine, apart from its keyset.
 #[derive(Clone, Debug)]
 pub struct Machine {
     /// What its firmware measures.
     pub firmware: Firmware,
     /// Who verifies the images.
     pub chain: Chain,
-    /// What is in its databases beside the keyset's.
+    /// What is in its databases in addition to the keyset's.
     pub foreign: Foreign,
-    /// Its shim, if not that of the boot kit; of no meaning for [`Chain::Direct`].
+    /// Its shim, if not that of the boot kit; ignored for [`Chain::Direct`].
     pub shim: Option<Shim>,
-    /// What its SbatLevel is, if not what its shim sets.
+    /// Its SbatLevel, if not the one that its shim sets.
     pub sbat_level: Option<Vec<u8>>,
 }
 

@@ -1,6 +1,6 @@
 //! What a shim measures into PCR 7, as read from its file.
 //!
-//! Nothing lays this down but shim itself. What versions 15.6 to 16.1 do, when
+//! Only shim itself defines this. What versions 15.6 to 16.1 do, when
 //! the machine's owner has changed none of their settings:
 //!
 //! 1. `SbatLevel`: set where it is absent or older, from the section
@@ -52,7 +52,7 @@ pub struct Shim {
     pub sbat_level: Vec<u8>,
     /// Whether it measures `MokListTrusted` into PCR 7.
     pub measures_mok_list_trusted: bool,
-    /// Whom it trusts beside the firmware's db.
+    /// Which keys it trusts in addition to the firmware's db.
     pub vendor: Vendor,
     /// Its file, if it is signed; one that is not will be, with the keyset's uefi-db.
     pub signed: Option<Vec<u8>>,
@@ -62,7 +62,7 @@ pub struct Shim {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Vendor {
     /// None.
-    Nobody,
+    Empty,
     /// Signature lists.
     Db(Vec<SignatureList>),
     /// One certificate in DER, which is logged as `Shim`.
@@ -113,7 +113,7 @@ impl Shim {
         let Some(file) = &self.signed else {
             return entries.next().map(|entry| (DB, entry.to_bytes())).ok_or_else(|| foreign("db is empty"));
         };
-        // Nothing is verified with what cannot be read: somebody else's, since the keyset's own can.
+        // An entry that cannot be read verifies nothing, and is not the keyset's.
         for entry in entries.filter(|entry| certificate::readable(&entry.data).is_ok()) {
             let report = authenticode::verify(file, &[&entry.data])?;
             if report.is_accepted() {
@@ -137,7 +137,7 @@ impl Shim {
     #[must_use]
     pub fn authority(&self, certificate: &[u8]) -> Option<(Variable<'static>, Vec<u8>)> {
         match &self.vendor {
-            Vendor::Nobody => None,
+            Vendor::Empty => None,
             Vendor::Db(lists) => {
                 let variable = Variable { name: "vendor_db", vendor: SECURITY_DATABASE };
                 databases::entry_of(lists, certificate).map(|entry| (variable, entry.to_bytes()))
@@ -159,7 +159,7 @@ impl Vendor {
     fn read(authorized: &[u8], version: ShimVersion) -> Result<Self> {
         /// What a certificate in DER begins with: SEQUENCE.
         const SEQUENCE: u8 = 0x30;
-        let Some(first) = authorized.first() else { return Ok(Self::Nobody) };
+        let Some(first) = authorized.first() else { return Ok(Self::Empty) };
         if *first != SEQUENCE {
             return signature_list::parse(authorized).map(Self::Db);
         }

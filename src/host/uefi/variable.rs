@@ -28,7 +28,7 @@ pub const AUTHENTICATED: u32 = NON_VOLATILE | BOOTSERVICE_ACCESS | RUNTIME_ACCES
 pub struct Variable<'a> {
     /// Its name.
     pub name: &'a str,
-    /// Whose it is.
+    /// The GUID of its vendor.
     pub vendor: Uuid,
 }
 
@@ -36,7 +36,7 @@ pub struct Variable<'a> {
 pub const SECURE_BOOT: Variable<'_> = Variable { name: "SecureBoot", vendor: GLOBAL };
 /// The platform key.
 pub const PK: Variable<'_> = Variable { name: "PK", vendor: GLOBAL };
-/// Who may change db and dbx.
+/// Key exchange keys: they may change db and dbx.
 pub const KEK: Variable<'_> = Variable { name: "KEK", vendor: GLOBAL };
 /// What may be started.
 pub const DB: Variable<'_> = Variable { name: "db", vendor: SECURITY_DATABASE };

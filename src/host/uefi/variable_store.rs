@@ -20,7 +20,7 @@ use uuid::Uuid;
 pub(super) const NV_DATA: Uuid = guid("fff12b8d-7696-4c8b-a985-2747075b4f50");
 /// `EFI_AUTHENTICATED_VARIABLE_GUID`: variables of which some are authenticated.
 pub(super) const AUTHENTICATED: Uuid = guid("aaf32c78-947b-439a-a180-2e144ec37792");
-/// `EFI_VARIABLE_GUID`: of which none is.
+/// `EFI_VARIABLE_GUID`: variables of which none is authenticated.
 const UNAUTHENTICATED: Uuid = guid("ddcf3616-3275-4164-98b6-fe85707ffe7d");
 pub(super) const VOLUME_SIGNATURE: &[u8] = b"_FVH";
 /// Bytes of `VARIABLE_STORE_HEADER`.
@@ -72,7 +72,7 @@ impl<'a> VariableStore<'a> {
     /// Reads a flash image, whose first volume must be one of variables.
     ///
     /// # Errors
-    /// [`Kind::Corrupt`]: it is none, or damaged.
+    /// [`Kind::Corrupt`]: it is not one, or it is damaged.
     pub fn parse(image: &'a [u8]) -> Result<Self> {
         let room = locate(image)?;
         let variables = read(image.get(..room.end).unwrap_or_default(), room.start).ok_or_else(|| {
@@ -143,7 +143,7 @@ impl Stored {
     }
 
     fn write(&self, image: &mut Vec<u8>) {
-        // Whoever has more than 4 GiB in one will not find room for it.
+        // A variable of more than 4 GiB will not find room.
         let size = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes();
         let parts: [&[u8]; 11] = [
             &START.to_le_bytes(),

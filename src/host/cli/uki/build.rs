@@ -138,7 +138,7 @@ impl Build {
 /// Who signs the image, by --unsigned, --key and --cert.
 fn signer(unsigned: bool, key: Option<&str>, cert: Option<&Path>) -> Result<By> {
     match (key, cert) {
-        _ if unsigned => Ok(By::Nobody),
+        _ if unsigned => Ok(By::Unsigned),
         (Some(key), Some(cert)) => {
             let certificate = certificate::first(&atomic::read(cert)?).map_err(|e| e.within(in_file(cert)))?;
             Ok(By::Other(Box::new(Credentials { key: PrivateKey::open(key)?, certificate })))

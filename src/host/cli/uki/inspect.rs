@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 
 pub const HELP: &str = "\
-It shows who has signed the image; that the signatures are good, `trust verify efi` finds out.
+It shows who has signed the image; whether the signatures are good, `trust verify efi` says.
 
 Example:
   trust uki inspect acme.efi --files";
@@ -164,7 +164,7 @@ impl Inspect {
     }
 }
 
-/// Whose a signature is said to be.
+/// Who is said to have signed.
 struct SignerLine {
     subject: Option<String>,
     /// Whether what was signed is the digest of this image.
@@ -172,7 +172,7 @@ struct SignerLine {
 }
 
 fn signers(image: &Image<'_>) -> Result<Vec<SignerLine>> {
-    const NOBODY: [&[u8]; 0] = [];
-    let signatures = authenticode::verify(image.data(), &NOBODY)?.signatures.into_iter();
+    const NO_ANCHORS: [&[u8]; 0] = [];
+    let signatures = authenticode::verify(image.data(), &NO_ANCHORS)?.signatures.into_iter();
     Ok(signatures.map(|found| SignerLine { subject: found.signer, matches: found.is_of_image }).collect())
 }

@@ -118,7 +118,7 @@ impl Link {
     fn unfit(&self, between: usize) -> Option<&'static str> {
         let tbs = self.certificate.tbs_certificate();
         let constraints = tbs.get_extension::<BasicConstraints>().ok().flatten().map(|(_, constraints)| constraints);
-        let Some(constraints) = constraints.filter(|constraints| constraints.ca) else { return Some("it is no CA") };
+        let Some(constraints) = constraints.filter(|constraints| constraints.ca) else { return Some("it is not a CA") };
         match tbs.get_extension::<KeyUsage>() {
             Ok(None) => {}
             Ok(Some((_, usage))) if usage.key_cert_sign() => {}
@@ -168,7 +168,9 @@ pub fn find<'a>(signer: &'a Link, embedded: &'a [Link], anchors: &'a [Link]) -> 
         _ if end.names(end) && anchors.iter().any(|anchor| end.names(anchor)) => {
             format!("its chain ends at {}, and the certificate of this name that was given is another", end.subject())
         }
-        _ if end.names(end) => format!("its chain ends at {}, which is no certificate given", end.subject()),
+        _ if end.names(end) => {
+            format!("its chain ends at {}, which is not one of the certificates given", end.subject())
+        }
         Some(obstacle) => obstacle,
         None => format!("there is no certificate of {}, which should have issued {}", end.issuer(), end.subject()),
     }))

@@ -72,7 +72,7 @@ pub fn decode<'a>(content: &Tlv<'a>) -> Result<(Hash, &'a [u8])> {
     let hash = Hash::ALL.into_iter().find(|hash| hash.oid() == algorithm.oid);
     let hash = hash.ok_or_else(|| unsupported(algorithm.oid))?;
     if digest.tag() != Tag::OctetString {
-        return Err(bad("the digest is no OCTET STRING"));
+        return Err(bad("the digest is not an OCTET STRING"));
     }
     Ok((hash, digest.value()))
 }

@@ -101,7 +101,7 @@ impl ImageReport {
     }
 }
 
-/// Verifies an image for anybody who trusts one of `anchors`, X.509 certificates in DER. All of it is read once.
+/// Verifies an image for a verifier that trusts one of `anchors`, X.509 certificates in DER. All of it is read once.
 ///
 /// # Errors
 /// [`Kind::Corrupt`]: no image, or no anchor that can be read; those of reading. Everything else is in the report.
@@ -136,7 +136,7 @@ pub fn verify<'a>(image: impl Into<Data<'a>>, anchors: &[impl AsRef<[u8]>]) -> R
     })
 }
 
-/// Those of them that can be read, of which there is one, and a note on each of the others: nobody is trusted for them.
+/// Those of them that can be read, of which there is one, and a note on each of the others: they vouch for nothing.
 fn read_anchors(given: &[impl AsRef<[u8]>]) -> Result<(Vec<Link>, Vec<String>)> {
     let (mut anchors, mut notes) = (Vec::new(), Vec::new());
     for (number, der) in (1..).zip(given) {
@@ -198,7 +198,7 @@ fn open_into<'a>(signature: &mut SignatureReport, entry: &'a Certificate<'_>) ->
     for (number, der) in (1..).zip(&signed_data.certificates) {
         match Link::read(der) {
             Ok(link) => embedded.push(link),
-            // Whoever it belongs to: the chain does without it, or is not found.
+            // Without it the chain is found all the same, or not at all.
             Err(why) => signature.notes.push(format!(
                 "certificate {number} of the {} in it is passed over, it cannot be read: {}",
                 signed_data.certificates.len(),

@@ -13,7 +13,7 @@ const MAGIC_WITH_SUM: &[u8] = b"070702";
 const FIRST: u8 = b'0';
 /// Six digits of magic and thirteen fields of eight hexadecimal digits.
 const HEADER: usize = 110;
-/// Of larger files only the beginning is shown.
+/// Upper bound in bytes of what is shown of a file: its beginning.
 pub const MAX_SHOWN: usize = 64 * 1024;
 
 /// An entry of an archive that was read.
@@ -38,7 +38,7 @@ pub struct Entry<'a> {
 pub struct Part {
     /// Where it begins.
     pub start: usize,
-    /// How it is compressed. Only who decompresses it knows where it ends.
+    /// How it is compressed. Only decompressing it shows where it ends.
     pub compression: Option<Compression>,
 }
 
@@ -46,7 +46,7 @@ pub struct Part {
 /// trailer, and the next part comes behind it; something compressed is where the stream then is.
 ///
 /// # Errors
-/// [`Kind::Corrupt`]: it is nothing that the kernel would unpack, or cut off; those of reading.
+/// [`Kind::Corrupt`]: the kernel would not unpack it, or cut off; those of reading.
 pub fn next_part(initrd: &mut Stream<impl Forward>, see: &mut dyn FnMut(&Entry<'_>)) -> Result<Option<Part>> {
     if !behind_zeros(initrd)? {
         return Ok(None);
@@ -63,7 +63,7 @@ pub fn next_part(initrd: &mut Stream<impl Forward>, see: &mut dyn FnMut(&Entry<'
     }
 }
 
-/// The entries of an archive. It ends behind its trailer, or, as the kernel asks for none, where no further entry begins.
+/// The entries of an archive. It ends behind its trailer, or, as the kernel does not demand one, where no further entry begins.
 /// Zeros may stand between any two entries.
 fn archive(initrd: &mut Stream<impl Forward>, see: &mut dyn FnMut(&Entry<'_>)) -> Result<()> {
     while entry(initrd, see)? {
@@ -75,7 +75,7 @@ fn archive(initrd: &mut Stream<impl Forward>, see: &mut dyn FnMut(&Entry<'_>)) -
     Ok(())
 }
 
-/// Shows the next entry, if it is not the trailer, and says whether it is none.
+/// Shows the next entry, if it is not the trailer, and says whether it is not the trailer.
 pub(super) fn entry(initrd: &mut Stream<impl Forward>, see: &mut dyn FnMut(&Entry<'_>)) -> Result<bool> {
     let at = initrd.position();
     let unreadable = |e| unreadable(at, e);
@@ -130,7 +130,7 @@ impl EntryHeader {
     fn read(header: &[u8], at: usize) -> Result<Self> {
         let header = header.first_chunk::<HEADER>().ok_or_else(|| cut_off(at))?;
         let fields = header.strip_prefix(MAGIC).or_else(|| header.strip_prefix(MAGIC_WITH_SUM));
-        let fields = fields.ok_or_else(|| bad(at, "this is no header of an entry"))?;
+        let fields = fields.ok_or_else(|| bad(at, "this is not the header of an entry"))?;
         let mut numbers = [0; 13];
         for (number, digits) in numbers.iter_mut().zip(fields.chunks_exact(8)) {
             *number = hex(digits).ok_or_else(|| bad(at, "a number in the header is not hexadecimal"))?;

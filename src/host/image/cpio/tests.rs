@@ -10,7 +10,7 @@ fn sample() -> Archive {
     archive
 }
 
-/// An entry of a file as somebody else writes it, and a trailer.
+/// An entry of a file as other programs write it, and a trailer.
 fn raw(name: &str, name_size: u32, size: u32) -> Vec<u8> {
     let mut bytes = MAGIC.to_vec();
     let fields = [1, 0o100_644, 0, 0, 1, 0, size, 0, 0, 0, 0, name_size, 0];

@@ -4,7 +4,7 @@ use super::{ALIGNMENT, DIRECTORY, KIND, MAGIC, MAX_NAME, REGULAR, SYMLINK, TRAIL
 use crate::error::{Error, Kind, Result};
 use std::collections::BTreeMap;
 
-/// Zeros after an archive: LZ4 has no other mark of its end.
+/// Zeros after an archive: LZ4 marks its end in no other way.
 const SEPARATOR: usize = 4;
 
 /// An archive to be written: the same entries give the same bytes, in whatever order they came.
@@ -31,7 +31,7 @@ impl Archive {
             match self.entries.get(parent) {
                 None => self.insert(parent, DIRECTORY | 0o755, Vec::new())?,
                 Some((mode, _)) if mode & KIND == DIRECTORY => {}
-                Some(_) => return Err(unwritable(parent, "it is no directory")),
+                Some(_) => return Err(unwritable(parent, "it is not a directory")),
             }
         }
         Ok(())
@@ -76,7 +76,7 @@ impl Archive {
     fn insert(&mut self, path: &str, mode: u32, data: Vec<u8>) -> Result<()> {
         let plain = |part: &str| !matches!(part, "" | "." | "..") && !part.contains('\0');
         if path.len() >= MAX_NAME || path == TRAILER || !path.split('/').all(plain) {
-            return Err(unwritable(path, "it is no path of an initrd"));
+            return Err(unwritable(path, "it is not a path in an initrd"));
         }
         if self.entries.contains_key(path) {
             return Err(unwritable(path, "it is there already"));

@@ -4,14 +4,14 @@ use super::{CERTIFICATE_ALIGNMENT, CERTIFICATE_HEADER, Certificate, bad, headers
 use crate::{bytes::Reader, error::Result, host::fs::data::Data};
 use std::{borrow::Cow, ops::Range};
 
-/// Signatures hold certificates and digests: no table of them is longer.
+/// Upper bound in bytes: signatures hold certificates and digests alone.
 const MAX_TABLE: usize = 16 << 20;
-/// More signatures than any image has.
+/// Upper bound of the number of signatures.
 const MAX_CERTIFICATES: usize = 16;
 
 /// Where the certificate table lies, which the headers say and `end`, the end of all sections, confirms; and its length.
 ///
-/// A table without length is none, whatever its place: so firmware has it.
+/// A table of length 0 does not exist, wherever it lies: so says firmware.
 pub(super) fn locate(file: Data<'_>, (start, size): Extent, end: usize) -> Result<Option<(Range<usize>, usize)>> {
     let (start, size) = (start as usize, size as usize);
     if size == 0 {

@@ -1,4 +1,4 @@
-//! `CheckSum`: of the whole file, and no protection against anybody.
+//! `CheckSum`: of the whole file, and no protection against attackers.
 
 use super::Headers;
 use std::ops::Range;

@@ -70,7 +70,7 @@ fn read_optional<H: ImageOptionalHeader>(bytes: &[u8], offsets: &Offsets, machin
     }
     let (section_alignment, file_alignment) = (optional.section_alignment(), optional.file_alignment());
     if !section_alignment.is_power_of_two() || !file_alignment.is_power_of_two() {
-        return Err(bad("an alignment is no power of two"));
+        return Err(bad("an alignment is not a power of two"));
     }
     let certificate_entry = (entries > IMAGE_DIRECTORY_ENTRY_SECURITY).then(|| {
         let start = directory + IMAGE_DIRECTORY_ENTRY_SECURITY * DIRECTORY_ENTRY;

@@ -6,7 +6,7 @@
 //! the file.
 //!
 //! An image is as large as it likes: its headers and its certificate table are
-//! read once and kept, the rest is read when somebody wants it.
+//! read once and kept, the rest is read on demand.
 
 mod certificate_table;
 mod check_sum;
@@ -30,7 +30,7 @@ pub const CERTIFICATE_ALIGNMENT: usize = 8;
 /// `dwLength`, `wRevision` and `wCertificateType`.
 pub const CERTIFICATE_HEADER: usize = 8;
 
-/// No image has longer headers.
+/// Upper bound in bytes of the headers.
 const MAX_HEADERS: usize = 1 << 20;
 /// Where `CheckSum` lies in the optional header, of either kind.
 const CHECK_SUM: usize = 64;
@@ -120,7 +120,7 @@ impl<'a> Image<'a> {
     /// Reads an image.
     ///
     /// # Errors
-    /// [`Kind::Corrupt`]: it is no PE image, cut off, or its headers contradict themselves or the file.
+    /// [`Kind::Corrupt`]: it is not a PE image, is cut off, or its headers contradict themselves or the file.
     pub fn parse(data: impl Into<Data<'a>>) -> Result<Self> {
         let data = data.into();
         let mut head = data.first(MAX_HEADERS).read()?;

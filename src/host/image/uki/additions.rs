@@ -24,13 +24,13 @@ pub const PCR7DATA: &str = "pcr7data";
 pub const MANIFEST_CA: &str = "manifestCA.pem";
 /// Where the program lies.
 pub const PROGRAM: &str = "usr/bin/trust";
-/// Where the program is, seen from the one that is running: beside it, or where `cargo xtask install` has it.
+/// Where the program is, relative to the running one: beside it, or where `cargo xtask install` puts it.
 const PROGRAM_HERE: [&str; 2] = ["trust-initrd", "../lib/trust/trust-initrd"];
 
-/// Readable by everybody: nothing in there is secret.
+/// Readable by all: nothing in there is secret.
 const PUBLIC: u32 = 0o644;
 const EXECUTABLE: u32 = 0o755;
-/// A program of 64 MiB is none for an initrd.
+/// Upper bound in bytes; a larger program is not one for an initrd.
 const MAX_PROGRAM: u64 = 64 << 20;
 
 /// The archive: the keyset's public files, and the program if there is one.
@@ -52,7 +52,7 @@ pub fn archive(keyset: &Keyset, program: Option<Vec<u8>>) -> Result<Vec<u8>> {
 /// `trust-initrd` beside the running one or installed with it. `machine` is the kernel's, as PE images say it.
 ///
 /// # Errors
-/// Those of reading; [`Kind::Usage`] when it is none.
+/// Those of reading; [`Kind::Usage`] when it is not one for that architecture.
 pub fn program(given: Option<&Path>, machine: u16) -> Result<Vec<u8>> {
     let here = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.to_owned())).unwrap_or_default();
     let [beside, installed] = PROGRAM_HERE.map(|name| here.join(name));
@@ -64,7 +64,7 @@ pub fn program(given: Option<&Path>, machine: u16) -> Result<Vec<u8>> {
     // e_machine (System V ABI, ELF header).
     let found = bytes.get(18..).and_then(|rest| Reader::new(rest).le16());
     let why = match elf_machine(machine) {
-        _ if !bytes.starts_with(b"\x7fELF") => "it is no program",
+        _ if !bytes.starts_with(b"\x7fELF") => "it is not a program",
         Some(wanted) if found != Some(wanted) => "it is for another architecture than the kernel",
         _ => return Ok(bytes),
     };
@@ -83,7 +83,7 @@ const fn elf_machine(machine: u16) -> Option<u16> {
     }
 }
 
-/// Adds what is below a directory of the keyset, but for what is unfinished. An image is for everybody to read.
+/// Adds what is below a directory of the keyset, but for what is unfinished. All may read an image.
 fn add_tree(archive: &mut Archive, keyset: &Inside, path: &str) -> Result<()> {
     archive.directory(path)?;
     for name in keyset.list(Path::new(path))? {

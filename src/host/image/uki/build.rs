@@ -58,8 +58,8 @@ pub enum By {
     Keyset,
     /// Another key.
     Other(Box<Credentials>),
-    /// Nobody yet.
-    Nobody,
+    /// Not signed yet.
+    Unsigned,
 }
 
 /// What has been built.
@@ -76,7 +76,7 @@ pub struct Built {
 /// What an owner should know about an image, a sentence.
 #[derive(Debug)]
 pub enum Remark {
-    /// Nothing to be alarmed by.
+    /// No reason for alarm.
     Note(String),
     /// What may turn out to be wrong.
     Warning(String),
@@ -87,12 +87,12 @@ impl Recipe {
     ///
     /// # Errors
     /// Those of the keyset, of reading and writing, and of signing; [`Kind::Usage`] for what no boot could use, and for an
-    /// image that would read secrets under a command line that nobody has signed.
+    /// image that would read secrets under an unsigned command line.
     pub fn build(&self, to: &Path) -> Result<Built> {
         self.demand_command_line()?;
         let keysets;
         let signer = match &self.signer {
-            By::Nobody => None,
+            By::Unsigned => None,
             By::Other(credentials) => Some(&**credentials),
             By::Keyset => {
                 keysets = self.credentials()?;
@@ -140,10 +140,10 @@ impl Recipe {
         Ok(Built { size, pcrs: pcrs.collect(), remarks })
     }
 
-    /// Where the image has no command line, the stub takes that of the boot menu, which nobody signs.
+    /// Where the image has no command line, the stub takes the unsigned one of the boot menu.
     fn demand_command_line(&self) -> Result<()> {
         if self.ingredients.cmdline.is_none() && self.kind.reads_secrets() {
-            let why = "it has no command line, and that of the boot menu, which nobody signs, would take its place";
+            let why = "it has no command line, and the unsigned one of the boot menu would take its place";
             return Err(Error::new(Kind::Usage, "build an image that may read secrets", why).remedy(
                 "give one, such as --cmdline 'console=tty0 console=ttyS0 root=/dev/mapper/root ro panic=30 noresume \
                  systemd.import_credentials=no systemd.gpt_auto=0 rdinit=/usr/bin/trust -- init --end'",

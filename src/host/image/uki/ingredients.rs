@@ -45,7 +45,7 @@ pub struct Ingredients {
     pub uname: Option<String>,
     /// The stub, if not systemd's for the kernel's architecture.
     pub stub: Option<PathBuf>,
-    /// A picture, BMP.
+    /// A picture in BMP format.
     pub splash: Option<PathBuf>,
 }
 
@@ -59,7 +59,7 @@ impl Ingredients {
     }
 
     /// Writes the image, with `additions` as a further archive: the same ingredients give the same bytes. Returns what an
-    /// owner would hardly want of a production image: see [`cmdline::doubts`].
+    /// owner would hardly want in a production image: see [`cmdline::doubts`].
     ///
     /// # Errors
     /// Those of reading, and of [`assemble::assemble`]; [`Kind::Usage`] for what no boot could use.
@@ -90,8 +90,8 @@ impl Ingredients {
         let mut doubts = cmdline::doubts(self.cmdline.as_deref().unwrap_or_default(), systemd);
         if !is_deaf {
             doubts.push(format!(
-                "{} appends to the command line what the firmware's strings say (SMBIOS), which nobody signs: take one of \
-                 systemd 253 or before, or see that nobody can set them",
+                "{} appends unsigned strings of the firmware (SMBIOS) to the command line: use a stub of systemd 253 or \
+                 earlier, or make sure that no attacker can set them",
                 stub_path.display()
             ));
         }
@@ -119,7 +119,8 @@ fn read_splash(path: &Path) -> Result<Vec<u8>> {
     if bytes.starts_with(b"BM") {
         return Ok(bytes);
     }
-    Err(Error::new(Kind::Usage, in_file(path), "it is no BMP picture").remedy("convert it: the stub shows only those"))
+    Err(Error::new(Kind::Usage, in_file(path), "it is not a BMP picture")
+        .remedy("convert it: the stub shows only those"))
 }
 
 /// Finds each of them to be an initrd, and says whether systemd is in any.

@@ -76,7 +76,7 @@ fn decompress(
     Ok(true)
 }
 
-/// What was compressed can only be archives.
+/// Walks through what was compressed: it can only be archives.
 fn walk_contents(contents: impl Read, limit: usize, see: &mut dyn FnMut(&Entry<'_>)) -> Result<()> {
     let mut stream = Stream::new(Limited { contents, left: limit, limit });
     while let Some(Part { start, compression }) = cpio::next_part(&mut stream, see)? {
@@ -87,7 +87,7 @@ fn walk_contents(contents: impl Read, limit: usize, see: &mut dyn FnMut(&Entry<'
     Ok(())
 }
 
-/// What may not be longer than it may be.
+/// A reader that fails beyond a limit.
 struct Limited<R> {
     contents: R,
     left: usize,

@@ -16,9 +16,9 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-/// Decompressed initrds are not larger.
+/// Upper bound in bytes of a decompressed initrd.
 const MAX_INITRD: usize = 2 << 30;
-/// Texts are not longer; more is not shown.
+/// Upper bound in bytes of a text that is shown.
 const MAX_TEXT: usize = 64 * 1024;
 
 /// What is in an image.

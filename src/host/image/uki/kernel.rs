@@ -23,7 +23,7 @@ const REMEDY: &str = "give a kernel that was built with CONFIG_EFI_STUB, such as
 /// Reads a kernel as the PE image that it has to be.
 ///
 /// # Errors
-/// [`Kind::Corrupt`]: it is none; those of reading.
+/// [`Kind::Corrupt`]: it is not one; those of reading.
 pub fn parse<'a>(kernel: impl Into<Data<'a>>) -> Result<Image<'a>> {
     let kernel = kernel.into();
     Image::parse(kernel).map_err(|e| {
@@ -41,7 +41,7 @@ pub fn unusable(why: &'static str) -> Error {
     Error::new(Kind::Corrupt, "use the kernel", why).remedy(REMEDY)
 }
 
-/// What `uname -r` will print, if the kernel says it where everybody can read.
+/// What `uname -r` will print, if the kernel says it in plain text.
 ///
 /// # Errors
 /// Those of reading.

@@ -13,7 +13,7 @@ use std::ops::Range;
 const PROFILE: &str = ".profile";
 /// Which of these sections counts is decided by the machine.
 const CHOSEN_BY_MACHINE: [&str; 2] = [".dtbauto", ".efifw"];
-/// Zeros behind a section that no file holds; more is a lie.
+/// Upper bound in bytes of the zeros that a section has in memory and not in the file.
 const MAX_ZEROS: u64 = 256 * 1024 * 1024;
 
 /// Sections in the order of their measurement, and the version of systemd-stub from which on they are.
@@ -95,7 +95,7 @@ impl Measured {
     }
 }
 
-/// How many profiles an image has: one that is not written down, if none is.
+/// How many profiles an image has: a single implicit one where it has no section for any.
 #[must_use]
 pub fn profiles(image: &Image<'_>, stub: u16) -> usize {
     let written = image.sections().iter().filter(|section| section.name() == PROFILE).count();
@@ -105,7 +105,7 @@ pub fn profiles(image: &Image<'_>, stub: u16) -> usize {
 /// What a stub of this version measures of a profile, in its order: those
 /// sections that are there and not empty, the profile's own before those of all.
 ///
-/// A section that the machine chooses among several is left out: for most machines none is.
+/// A section that the machine chooses among several is left out: most machines choose none.
 ///
 /// # Errors
 /// [`Kind::Usage`]: there is no such profile, or the stub is too old to measure; [`Kind::Corrupt`]: a section that lies.

@@ -1,7 +1,7 @@
 //! systemd's stub: which version an image is made of, and that it takes nothing from the firmware's strings.
 //!
 //! Since version 254 the stub appends to the command line, signed or not, what an OEM string of the firmware's SMBIOS table
-//! says, Secure Boot or not; that is measured into PCR 12, and PCR 7 stays what it was. Such strings are for whoever has
+//! says, Secure Boot or not; that is measured into PCR 12, and PCR 7 stays what it was. Such strings can be set by anyone who has
 //! the machine and its vendor's tools, or the settings of its virtual machine: `rdinit=/bin/sh`, and a shell has a boot
 //! that the TPM gives the secrets to. No name of a string is one that nobody could write; so the stub gets another GUID to
 //! look for than that of the SMBIOS table, and finds none.

@@ -16,7 +16,7 @@ use layout::ImageLayout;
 pub const LINUX: &str = ".linux";
 /// Revocation levels, of the stub and of the kernel.
 const SBAT: &str = ".sbat";
-/// More than any list of them.
+/// Upper bound in bytes of a list of them.
 const MAX_SBAT: usize = 1 << 20;
 
 /// A section to be added.
@@ -41,7 +41,7 @@ impl NewSection<'_> {
 /// The kernel's SBAT entries join those of the stub, so that either can be revoked.
 ///
 /// # Errors
-/// [`Kind::Corrupt`]: the stub is none; [`Kind::Usage`]: they do not fit each other, the stub is signed or has
+/// [`Kind::Corrupt`]: the stub is not a PE image; [`Kind::Usage`]: they do not fit each other, the stub is signed or has
 /// no room, a section is there already, 4 GiB are not enough; those of reading and writing.
 pub fn assemble(stub: &[u8], kernel: &Image<'_>, sections: &[NewSection<'_>], output: &mut Output) -> Result<()> {
     let image = Image::parse(stub).map_err(|e| {
@@ -57,7 +57,7 @@ pub fn assemble(stub: &[u8], kernel: &Image<'_>, sections: &[NewSection<'_>], ou
             .remedy("give the unsigned one, which ends in .efi.stub"));
     }
     let revocation_levels = match kernel.section(SBAT) {
-        Some(sbat) if sbat.data.len() > MAX_SBAT => return Err(kernel::unusable("its section .sbat is no list")),
+        Some(sbat) if sbat.data.len() > MAX_SBAT => return Err(kernel::unusable("its section .sbat is not a list")),
         Some(sbat) => merge(&image, &sbat.data.read()?)?,
         None => None,
     };

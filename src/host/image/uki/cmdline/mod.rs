@@ -8,9 +8,9 @@ use table::{
     When::{self, Bare, Given, On, Unless},
 };
 
-/// Behind which the first process, Trust, takes nothing: systemd's stub appends what strings of the firmware say.
+/// What ends the options of the first process, Trust: systemd's stub appends strings of the firmware behind it.
 const END: &str = "--end";
-/// That it is the first process.
+/// What makes Trust the first process.
 const FIRST: &str = "rdinit=/usr/bin/trust";
 
 /// The one doubt that matters for an image that may read nothing, too: nobody would see why it fails.
@@ -19,15 +19,15 @@ pub fn is_mute(cmdline: &str) -> Option<String> {
     doubts(cmdline, false).into_iter().find(|doubt| doubt.starts_with("without console="))
 }
 
-/// What an owner would hardly want of an image that may read the secrets, a sentence each.
+/// What an owner would hardly want in an image that may read the secrets, a sentence each.
 ///
 /// `systemd` says whether the initrd has it.
 #[must_use]
 pub fn doubts(cmdline: &str, systemd: bool) -> Vec<String> {
-    // Quotation marks, which kernel and systemd know, hide nothing.
+    // Kernel and systemd remove quotation marks: so nothing hides in them.
     let plain = cmdline.replace(['"', '\''], "");
     let words: Vec<&str> = plain.split_ascii_whitespace().collect();
-    // `init` alone is what Trust is to do as the first process.
+    // `init` alone is the command of Trust as the first process.
     let odd = words.iter().filter(|word| **word != "init").filter_map(|word| {
         let (name, value) = parts(word);
         let odd = ODD.iter().find(|odd| odd.names.iter().any(|known| is(known, &name)) && odd.when.holds(value))?;
@@ -38,10 +38,10 @@ pub fn doubts(cmdline: &str, systemd: bool) -> Vec<String> {
     // Where it is there and says otherwise, it has been called odd.
     let missing = MISSING.iter().filter(|missing| systemd || !missing.systemd);
     let missing = missing.filter(|missing| !options.iter().any(|name| name == missing.name));
-    let missing = missing.map(|missing| format!("without {} {}: write it", missing.spelling, missing.why));
+    let missing = missing.map(|missing| format!("without {} {}: add it", missing.spelling, missing.why));
     let open = words.last() != Some(&END) || !words.contains(&FIRST);
     let open = open.then(|| {
-        format!("without {FIRST} -- init {END} at its end strings of the firmware are appended to it: write it there")
+        format!("without {FIRST} -- init {END} at its end, strings of the firmware are appended to it: add it there")
     });
     odd.chain(missing).chain(open).collect()
 }
@@ -53,7 +53,7 @@ fn parts(word: &str) -> (String, Option<&str>) {
     (name.strip_prefix("rd.").map(str::to_owned).unwrap_or(name), value)
 }
 
-/// Whether it is what is known: that word, or one that begins so.
+/// Whether it is a known word, or begins with a known prefix.
 fn is(known: &str, word: &str) -> bool {
     known.strip_suffix('*').map_or(known == word, |beginning| word.starts_with(beginning))
 }

@@ -2,9 +2,9 @@
 
 use When::{Bare, Given, On, Unless};
 
-/// Options that an owner would hardly sign, for one reason.
+/// Options that an owner would hardly sign, for the same reason.
 pub(super) struct Odd {
-    /// Without `rd.`, and with `_` for `-`: kernel and systemd take both. One that ends with `*` is a beginning.
+    /// Without `rd.`, and with `_` for `-`: kernel and systemd take both. One that ends with `*` is a prefix.
     pub(super) names: &'static [&'static str],
     pub(super) when: When,
     pub(super) why: &'static str,
@@ -13,13 +13,13 @@ pub(super) struct Odd {
 
 /// With which values.
 pub(super) enum When {
-    /// With any, or without.
+    /// With any value, or without one.
     Given,
-    /// With none, or one that does not say no.
+    /// Without a value, or with one that does not say no.
     On,
     /// Without a value.
     Bare,
-    /// With any but these; those that end with `*` are beginnings.
+    /// With any value but these; those that end with `*` are prefixes.
     Unless(&'static [&'static str]),
 }
 
@@ -27,7 +27,7 @@ pub(super) enum When {
 pub(super) struct Missing {
     /// As in [`Odd`].
     pub(super) name: &'static str,
-    /// Whether it is for systemd alone.
+    /// Whether only systemd knows it.
     pub(super) systemd: bool,
     pub(super) spelling: &'static str,
     pub(super) why: &'static str,
@@ -36,20 +36,20 @@ pub(super) struct Missing {
 pub(super) const NO: [&str; 6] = ["0", "no", "n", "off", "false", "f"];
 const LEAVE_IT_OUT: &str = "leave it out";
 const NAME_IT: &str = "name the volume that trust opens, root=/dev/mapper/NAME";
-const IN_THE_INITRD: &str = "say so in the initrd or the system, where it can be read what runs";
+const IN_THE_INITRD: &str = "configure it in the initrd or the system, where it can be seen";
 const BUILD_IT_IN: &str = "build it into the initrd, or have it on the volume that trust opens";
 
 pub(super) const ODD: [Odd; 18] = [
     Odd {
         names: &["root", "mount.usr"],
         when: Unless(&["/dev/mapper/*", "tmpfs", "/dev/ram*"]),
-        why: "mounts whatever file system of that name lies on a disk",
+        why: "mounts any file system of that name on any disk",
         instead: NAME_IT,
     },
     Odd {
         names: &["systemd.mount_extra", "systemd.swap_extra"],
         when: Given,
-        why: "mounts or swaps to what lies on a disk under that name",
+        why: "mounts, or swaps to, anything of that name on any disk",
         instead: "name volumes in an fstab of the system",
     },
     Odd {
@@ -63,13 +63,13 @@ pub(super) const ODD: [Odd; 18] = [
             "cmdline",
         ],
         when: On,
-        why: "gives a shell or a prompt to anybody at the machine",
+        why: "gives a shell or a prompt to anyone at the machine",
         instead: LEAVE_IT_OUT,
     },
     Odd {
         names: &["emergency", "rescue", "single", "s", "S", "1", "_b"],
         when: Bare,
-        why: "gives a shell to anybody at the machine",
+        why: "gives a shell to anyone at the machine",
         instead: LEAVE_IT_OUT,
     },
     Odd {
@@ -94,7 +94,7 @@ pub(super) const ODD: [Odd; 18] = [
     Odd {
         names: &["kgdboc*", "kgdbdbgp", "kgdbwait", "kgdbcon", "ekgdboc", "sysrq_always_enabled"],
         when: Given,
-        why: "gives the kernel itself into the hands of anybody at the machine",
+        why: "gives control of the kernel to anyone at the machine",
         instead: LEAVE_IT_OUT,
     },
     Odd { names: &["systemd.ssh_listen"], when: Given, why: "opens another way to log in", instead: IN_THE_INITRD },
@@ -110,7 +110,7 @@ pub(super) const ODD: [Odd; 18] = [
             "systemd.factory_reset",
         ],
         when: Unless(&NO),
-        why: "changes what runs, those units among it that lock, withdraw and restart",
+        why: "changes what runs, including the units that lock, withdraw and restart",
         instead: IN_THE_INITRD,
     },
     Odd {
@@ -122,37 +122,37 @@ pub(super) const ODD: [Odd; 18] = [
     Odd {
         names: &["systemd.random_seed"],
         when: Given,
-        why: "lets everybody know what random numbers begin with",
+        why: "reveals the seed of random numbers",
         instead: LEAVE_IT_OUT,
     },
     Odd {
         names: &["resume", "resume_offset", "resumeflags", "resumewait", "hibernate"],
         when: Unless(&["no", "noresume", "nocompress", "protect_image"]),
-        why: "puts a system that nobody signed, out of an image on a disk, in the place of this one",
+        why: "puts an unsigned system, from an image on a disk, in the place of this one",
         instead: "leave it out, and write noresume",
     },
     Odd {
         names: &["luks", "luks.*", "cryptdevice", "cryptopts", "cryptkey"],
         when: On,
-        why: "opens volumes whose headers nobody has verified, beside or instead of `trust luks open`",
-        instead: "let that open them",
+        why: "opens volumes with unverified headers, beside or instead of `trust luks open`",
+        instead: "let that command open them",
     },
     Odd {
         names: &["auto", "dm_mod.create"],
         when: On,
-        why: "puts volumes together as disks or names say, which nobody has signed",
+        why: "assembles volumes as unsigned disks or names say",
         instead: "let `trust luks open` open them",
     },
     Odd {
         names: &["systemd.pull", "live.*", "netroot", "nfsroot", "iscsi*", "nbd*"],
         when: Unless(&NO),
-        why: "takes a system, or parts of one, that nobody has signed",
+        why: "takes an unsigned system, or parts of one",
         instead: BUILD_IT_IN,
     },
     Odd {
         names: &["initrd", "bootconfig", "acpi_rsdp", "dtb"],
         when: Given,
-        why: "has the kernel take what lies beside the image and is not signed with it",
+        why: "makes the kernel take unsigned files from beside the image",
         instead: BUILD_IT_IN,
     },
     Odd {
@@ -174,13 +174,13 @@ pub(super) const MISSING: [Missing; 4] = [
         name: "console",
         systemd: false,
         spelling: "console=tty0 console=ttyS0 (arm64: ttyAMA0)",
-        why: "nothing of a boot that fails is seen at a serial line",
+        why: "a boot that fails shows nothing on a serial line",
     },
     Missing {
         name: "noresume",
         systemd: false,
         spelling: "noresume",
-        why: "a system that nobody signed, out of an image on a disk, may take the place of this one",
+        why: "an unsigned system, from an image on a disk, may take the place of this one",
     },
     Missing {
         name: "systemd.import_credentials",

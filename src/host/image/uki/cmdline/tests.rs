@@ -1,6 +1,6 @@
 use super::*;
 
-/// Those of a line that ends as it should.
+/// The doubts about a line that ends as it should.
 fn doubts(line: &str, systemd: bool) -> Vec<String> {
     let separator = if line.contains("-- ") { "" } else { "-- init" };
     super::doubts(&format!("{FIRST} {line} {separator} {END}"), systemd)
@@ -106,7 +106,7 @@ fn what_is_missing_is_told() {
     assert_eq!(says("", false).len(), 2);
     assert!(says("console=ttyS0 -- noresume", false)[0].starts_with("without noresume "));
     assert!(says("noresume -- console=ttyS0", false)[0].starts_with("without console=tty0 console=ttyS0 "));
-    // One that says otherwise is not missing besides.
+    // One that says otherwise is not called missing as well.
     let usual = "console=ttyS0 noresume systemd.gpt_auto=0 systemd.import_credentials=no";
     for more in ["systemd.import_credentials=yes", "rd.systemd.import-credentials", "systemd.gpt_auto=1"] {
         let found = says(&format!("{usual} {more}"), true);
