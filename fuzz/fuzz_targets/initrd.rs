@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use trust::host::image::uki::{initrd, inspect};
+use trust::host::uki::{initrd, inspect};
 
 fuzz_target!(|bytes: &[u8]| {
     let mut seen = 0usize;

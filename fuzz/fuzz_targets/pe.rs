@@ -2,17 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use trust::{
-    host::{
-        image::{
-            authenticode,
-            pe::Image,
-            uki::{inspect, measured, stub},
-        },
-        pki::key::Hash,
-    },
-    measure::bank::Bank,
-};
+use trust::{host::{image::{authenticode, pe::Image}, uki::{inspect, measured, stub}, pki::key::Hash}, measure::bank::Bank};
 
 /// A certificate whose key has signed nothing.
 const ANCHOR: &[u8] = include_bytes!("../anchor.der");

@@ -3,7 +3,7 @@
 //! - [`cli`]: the command line, and which function does what; [`say`]: results, tables, progress;
 //! - [`keyset`]: what a keyset holds, its products and machines, the policies that it signs;
 //! - [`pki`]: private keys in files and tokens, certificates, CMS;
-//! - [`image`]: PE images and initrds: signed, verified, built, measured, looked into;
+//! - [`image`]: PE images and archives: signed, verified; [`uki`]: unified kernel images: built, measured, looked into;
 //! - [`uefi`]: variables, signature lists, variable stores;
 //! - [`predict`]: what a firmware and a shim measure into PCR 7;
 //! - [`machine`]: virtual machines and what belongs to one: its firmware's keys, its disk's header;
@@ -18,3 +18,4 @@ pub mod pki;
 pub mod predict;
 pub mod say;
 pub mod uefi;
+pub mod uki;

@@ -5,8 +5,8 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
 };
-use trust::host::image::{
-    cpio::{self, DIRECTORY, KIND, REGULAR, SYMLINK},
+use trust::host::{
+    image::cpio::{self, DIRECTORY, KIND, REGULAR, SYMLINK},
     uki::initrd,
 };
 

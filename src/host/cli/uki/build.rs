@@ -8,14 +8,14 @@ use crate::{
     host::{
         cli::machine,
         fs::atomic,
-        image::uki::{
+        keyset::Keyset,
+        pki::{certificate, credentials::Credentials, key::PrivateKey},
+        say::output,
+        uki::{
             build::{Built, By, Recipe, Remark},
             ingredients::Ingredients,
             text,
         },
-        keyset::Keyset,
-        pki::{certificate, credentials::Credentials, key::PrivateKey},
-        say::output,
     },
     policy::boot_kind::BootKind,
 };

@@ -5,12 +5,9 @@ use crate::{
     digest::hex,
     error::Result,
     host::{
-        image::{
-            authenticode,
-            pe::Image,
-            uki::{additions, inspect},
-        },
+        image::{authenticode, pe::Image},
         say::output,
+        uki::{additions, inspect},
     },
 };
 use clap::Args;

@@ -5,11 +5,11 @@ use crate::{
     digest::hex,
     error::Result,
     host::{
-        image::uki::{
+        say::output,
+        uki::{
             measured::Measured,
             pcrs::{self, Measurements},
         },
-        say::output,
     },
     measure::bank::{Bank, Pcr},
 };

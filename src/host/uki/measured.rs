@@ -140,7 +140,7 @@ pub fn sections(image: &Image<'_>, stub: u16, profile: usize, banks: &[Bank]) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::image::uki::assemble::tests::program;
+    use crate::host::uki::assemble::tests::program;
 
     fn names(image: &[u8], stub: u16, profile: usize) -> Vec<&'static str> {
         let image = Image::parse(image).unwrap();

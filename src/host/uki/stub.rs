@@ -67,7 +67,7 @@ fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::image::uki::assemble::tests::program;
+    use crate::host::uki::assemble::tests::program;
 
     #[test]
     fn a_stub_that_asks_the_firmware_finds_nothing_there() {
