@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_deceives_is_not_shown() {
+    fn control_and_bidirectional_characters_are_not_printed() {
         assert_eq!(printable("CN=Zoé \"& Söhne\\,O=日本"), "CN=Zoé \"& Söhne\\,O=日本");
         let deceptive = "a\u{1b}[2Jb\n\u{202e}c\u{0}\u{2066}\u{feff}d\u{200b}";
         assert_eq!(printable(deceptive), "a\u{fffd}[2Jb\u{fffd}\u{fffd}c\u{fffd}\u{fffd}\u{fffd}d\u{fffd}");

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blocks_of_all_layouts() {
+    fn blocks_of_all_layouts_are_read() {
         let text = b"subject=/CN=x\r\n-----BEGIN A-----\r\nAQID\r\nBA==\r\n-----END A-----\r\n-----BEGIN B-----\nAQ=\n=\n-----END B-----";
         let found: Vec<_> = blocks(text).map(|b| (b.label.to_owned(), b.der.map(|d| d.to_vec()))).collect();
         assert_eq!(found, [("A".into(), Some(vec![1, 2, 3, 4])), ("B".into(), Some(vec![1]))]);
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_told_from_what_they_head() {
+    fn headers_are_separated_from_the_body() {
         for end in ["\n", "\r\n"] {
             let of = |kind: &str| {
                 format!("-----BEGIN A-----{end}Proc-Type: 4,{kind}{end}DEK-Info: X{end}{end}AQID{end}-----END A-----")
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_encoded_is_found_again() {
+    fn an_encoded_block_is_decoded() {
         for size in [1, 47, 48, 49, 96, 500] {
             let bytes: Vec<u8> = (0..size).map(|i| i as u8).collect();
             let text = encode("SOME KEY", &bytes);
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_where_nothing_is() {
+    fn text_without_a_block_yields_none() {
         for text in
             [&b""[..], b"-----BEGIN ", b"-----BEGIN A-----", b"-----BEGIN A-----\nAQ==\n-----END B-----", &[0xff; 40]]
         {

@@ -74,7 +74,7 @@ fn formatted(page: &Path) -> String {
 }
 
 #[test]
-fn every_command_has_a_page_that_knows_its_options() {
+fn every_command_has_a_page_with_all_its_options() {
     let parent = TempDir::new().unwrap();
     let dir = parent.path().join("man/man1");
     trust(&["man", "--output", dir.to_str().unwrap()]);
@@ -145,7 +145,7 @@ fn the_page_of_the_program_explains_exit_statuses_and_files() {
 
 /// What clap shows of the commands that it does not parse is what they show themselves.
 #[test]
-fn commands_of_the_target_are_described_alike() {
+fn target_commands_have_the_same_help_in_both_programs() {
     for command in ["provision", "preinit", "setup", "lock"] {
         let (theirs, ours) = (trust(&[command, "--help"]), trust(&["help", command]));
         assert_eq!(options(&theirs), options(&ours), "{command}");
@@ -154,7 +154,7 @@ fn commands_of_the_target_are_described_alike() {
 }
 
 #[test]
-fn every_shell_takes_its_completions() {
+fn every_shell_accepts_its_completions() {
     let dir = TempDir::new().unwrap();
     for shell in ["bash", "zsh", "fish"] {
         let script = dir.path().join(shell);
@@ -166,7 +166,7 @@ fn every_shell_takes_its_completions() {
 }
 
 #[test]
-fn bash_completes() {
+fn bash_completes_commands_options_and_values() {
     let dir = TempDir::new().unwrap();
     let script = dir.path().join("trust");
     fs::write(&script, trust(&["completions", "bash"])).unwrap();

@@ -68,7 +68,7 @@ fn files(dir: &Path) -> BTreeMap<String, Option<Vec<u8>>> {
 }
 
 #[test]
-fn old_names_do_what_todays_do() {
+fn old_names_do_the_same_as_new_ones() {
     let keyset = Home::with_keyset();
     for (name, byte) in [("a", 1), ("b", 2), ("c", 3)] {
         fs::write(keyset.path().join(name), [byte; 32]).expect("a file");
@@ -92,7 +92,7 @@ fn old_names_do_what_todays_do() {
 }
 
 #[test]
-fn no_help_shows_them() {
+fn old_names_are_in_no_help() {
     let trust = |args: &[&str]| {
         let output = Command::new(trust_host()).args(args).output().expect("it runs");
         String::from_utf8(output.stdout).expect("UTF-8")

@@ -112,7 +112,7 @@ mod systemd {
     }
 
     #[test]
-    fn passwords_come_to_its_digests() {
+    fn policies_with_passwords_equal_systemds() {
         let one = "8fcd2169ab92694e0c633f1ab772842b8241bbc20288981fc7ac1eddc1fddb0e";
         let two = "759ebd5ed65100e0b4aa2d04b4b789c2672d92ecc9cdda4b5fa16a303132e008";
         assert_eq!(Policy::of([Assertion::AuthValue]).digest(), bytes(one));
@@ -120,7 +120,7 @@ mod systemd {
     }
 
     #[test]
-    fn keys_come_to_its_names_and_policies() {
+    fn key_names_and_policies_equal_systemds() {
         let rsa = name_of(Key::Rsa { modulus: &bytes::<256>(MODULUS), exponent: 0 });
         assert_eq!(digest::hex(&rsa), "000be78f74a470dd92e979ca067cdb2293a35f075e8560b436bd2ccea5da21486a07");
         let expected = "95213a3784eaab04f427bc7e8851c2f1df0903be8e42428ec25dcefd907baff1";
@@ -132,7 +132,7 @@ mod systemd {
     }
 
     #[test]
-    fn pcrs_come_to_its_digests() {
+    fn pcr_policies_equal_systemds() {
         let values = [
             "368f85b3013041dfe203faaa364f00b07c5da7b1e5f1dbf2efb06fa6b9bd92de",
             "aa1154c9e0a774854ccbed4c8ce7e9b906b3d700a1a8db1772d0341a62dbe51b",
@@ -153,7 +153,7 @@ mod go_tpm2 {
     use super::*;
 
     #[test]
-    fn comparisons_with_an_index_come_to_its_digests() {
+    fn nv_comparisons_equal_go_tpm2s() {
         // Ordinary, authwrite, authread, written.
         let index = NvPublic::new(0x0181_f000, 1 << 2 | 1 << 18 | 1 << 29, None, 8);
         let sixteen = [0, 0, 0, 0, 0, 0, 0, 0x10];
@@ -170,7 +170,7 @@ mod go_tpm2 {
     }
 
     #[test]
-    fn passwords_of_hierarchies_come_to_its_digests() {
+    fn secret_policies_equal_go_tpm2s() {
         for (reference, expected) in [
             ("foo", "62fd94980db2a746545cab626e9df21a1d0f00472f637d4bf567026e40a6ebed"),
             ("", "0d84f55daf6e43ac97966e62c9bb989d3397777d25c5f749868055d65394f952"),
@@ -182,7 +182,7 @@ mod go_tpm2 {
     }
 
     #[test]
-    fn commands_come_to_its_digests() {
+    fn command_code_policies_equal_go_tpm2s() {
         for (code, expected) in [
             (0x13b, "445ed953601a045504550999bf2cbb2992cba2dbb5121bcf03869f65b50c26e5"),
             (0x14b, "bef56b8c1cc84e11edd717528d2cd99356bd2bbf8f015209c3f84aeeaba8e8a2"),
@@ -194,7 +194,7 @@ mod go_tpm2 {
 
 /// The policies of endorsement keys (TCG EK Credential Profile 2.5, annexes B.3 and B.6; the policy index of SHA-256).
 #[test]
-fn alternatives_and_policies_in_an_index_come_to_those_of_endorsement_keys() {
+fn policy_or_and_authorize_nv_equal_those_of_endorsement_keys() {
     let a = Policy::of([Assertion::Secret { hierarchy: rh::ENDORSEMENT, policy_ref: Operand::new() }]);
     assert_eq!(a.digest(), bytes("837197674484b3f81a90cc8d46a5d724fd52d76e06520b64f2a1da1b331469aa"));
     let index = NvPublic::new(0x01c0_7f01, 0x220f_1008, Some(&a.digest()), 34);

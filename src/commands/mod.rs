@@ -237,7 +237,7 @@ mod tests {
     const EXCEPTIONS: [(&str, u32); 0] = [];
 
     #[test]
-    fn no_command_declares_a_call_that_is_forbidden() {
+    fn no_command_declares_a_forbidden_system_call() {
         let mut declared = Vec::new();
         for command in ALL {
             let calls = [phases::PROCESS].into_iter().chain(command.calls.into_iter().flatten().copied()).flatten();
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_taken_once() {
+    fn command_names_are_unique() {
         let mut names: Vec<_> = ALL.iter().flat_map(|command| [Some(command.name), command.alias]).flatten().collect();
         names.sort_unstable();
         let count = names.len();
@@ -258,7 +258,7 @@ mod tests {
 
     /// A default is a value that the option takes.
     #[test]
-    fn defaults_fit() {
+    fn defaults_are_valid() {
         for command in ALL {
             let mut run = (command.new)();
             let mut words = Vec::new();

@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn types_have_the_names_of_the_profile() {
+    fn event_types_have_the_names_of_the_profile() {
         assert_eq!(EventType(4).to_string(), "EV_SEPARATOR");
         assert_eq!(EventType(0x8000_00e0).to_string(), "EV_EFI_VARIABLE_AUTHORITY");
         assert_eq!(EventType(0x8000_1234).to_string(), "0x80001234");

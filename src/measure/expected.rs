@@ -51,7 +51,7 @@ mod tests {
     use crate::measure::event::EventType;
 
     #[test]
-    fn what_is_written_is_read() {
+    fn written_lists_are_read() {
         let event = |kind, data: &[u8]| Event::measured(7, kind, data.to_vec());
         let events = [event(EventType::SEPARATOR, &[0; 4]), event(EventType::EFI_ACTION, b"UEFI Debug Mode")];
         let text = write(&events);

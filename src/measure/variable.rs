@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read() {
+    fn encoded_variables_are_decoded() {
         let variable = VariableData { vendor: &[9; 16], name: "dbx😀".to_owned(), contents: b"contents" };
         let bytes = variable.to_bytes();
         assert_eq!(bytes[16..34], [5, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, b'd', 0]);
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_that_lie_are_refused() {
+    fn false_sizes_are_refused() {
         let bytes = VariableData { vendor: &[9; 16], name: "db".to_owned(), contents: b"contents" }.to_bytes();
         for (at, size) in [(16, 3), (16, u64::MAX), (16, 1 << 63), (24, 9), (24, u64::MAX)] {
             let mut lying = bytes.clone();

@@ -47,7 +47,7 @@ mod tests {
     use crate::policy::version;
 
     #[test]
-    fn what_is_written_is_read_and_nothing_shorter() {
+    fn encoded_names_are_decoded_and_shorter_ones_refused() {
         let resource = of_index(&version::index()).unwrap();
         assert_eq!(nv_public(&resource), Some(version::index()));
         for end in 0..resource.len() {

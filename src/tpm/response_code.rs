@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_lose_their_numbers() {
+    fn handle_and_session_numbers_are_removed_from_codes() {
         assert_eq!(base(0x18b), HANDLE, "first handle");
         assert_eq!(base(0x2c4), VALUE, "second parameter");
         assert_eq!(base(0x99d), POLICY_FAIL, "first session");

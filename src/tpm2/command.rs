@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_those_of_the_commands() {
+    fn sizes_equal_those_of_the_commands() {
         for (command, size) in [
             (read_public(0x8100_0001), 14),
             (take_policy_away(rh::OWNER), 31),

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_storage_key_and_nothing_else() {
+    fn only_a_storage_key_is_accepted() {
         let key = StorageKey::parse(&area()).unwrap();
         assert_eq!((key.x, key.y), ([1; 32], [2; 32]));
         assert_eq!(StorageKey::from_tpm2b(&key.to_tpm2b()), Some(key.clone()));

@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_does_not_contradict_itself() {
+    fn the_command_line_definition_is_consistent() {
         definition().debug_assert();
     }
 
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn paragraphs_flow_and_examples_stay() {
+    fn paragraphs_are_joined_and_examples_kept() {
         let text = "Examples:\n  one\n  two\n\nA paragraph\nof two lines.\n\nAnother\none:\n  three";
         let flowing = "Examples:\n  one\n  two\n\nA paragraph of two lines.\n\nAnother one:\n  three\n";
         assert_eq!(flow(text), flowing);

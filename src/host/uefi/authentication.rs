@@ -107,7 +107,7 @@ mod tests {
     use crate::host::uefi::variable::DBX;
 
     #[test]
-    fn headers_are_written_as_laid_down_and_taken_off() {
+    fn headers_are_written_as_specified_and_removed() {
         let time = Time::of("2026-11-22T10:11:12Z".parse().unwrap());
         let header = header(time, b"signature").unwrap();
         let expected: &[&[u8]] = &[

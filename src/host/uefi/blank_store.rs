@@ -70,7 +70,7 @@ mod tests {
     use crate::host::uefi::variable_store::VariableStore;
 
     #[test]
-    fn what_is_blank_becomes_a_store() {
+    fn blank_flash_becomes_a_store() {
         let flash = formatted(&vec![ERASED; FLASH]).unwrap();
         assert_eq!(flash.len(), FLASH);
         assert!(VariableStore::parse(&flash).unwrap().variables().is_empty());

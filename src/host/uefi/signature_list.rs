@@ -181,7 +181,7 @@ mod tests {
     const OWNER_GUID: Uuid = guid("a0baa8a3-041d-48a8-bc87-c36d121b5e3d");
 
     #[test]
-    fn lists_are_written_as_the_specification_lays_them_out() {
+    fn lists_are_written_as_specified() {
         let written = to_bytes(&[SignatureList::x509(OWNER_GUID, vec![1, 2, 3])]).unwrap();
         let expected: &[&[u8]] = &[
             &[0xa1, 0x59, 0xc0, 0xa5, 0xe4, 0x94, 0xa7, 0x4a, 0x87, 0xb5, 0xab, 0x15, 0x5c, 0x2b, 0xf0, 0x72],
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_is_written_again() {
+    fn lists_read_are_written_unchanged() {
         let other = SignatureList {
             kind: OWNER_GUID,
             header: vec![7; 5],
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn files_come_in_three_forms() {
+    fn files_are_read_in_three_forms() {
         let lists = [SignatureList::sha256(OWNER_GUID, &[[1; 32], [2; 32]])];
         let bare = to_bytes(&lists).unwrap();
         let time = authentication::Time::of("2026-11-22T10:11:12Z".parse().unwrap());
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_appended_is_what_is_not_there() {
+    fn only_missing_entries_are_appended() {
         let old = [SignatureList::sha256(OWNER_GUID, &[[1; 32], [2; 32]]), SignatureList::x509(X509, vec![1; 32])];
         let more = [
             SignatureList::sha256(OWNER_GUID, &[[2; 32], [3; 32]]),
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_that_lie_are_refused() {
+    fn false_sizes_are_refused() {
         let sound = to_bytes(&[SignatureList::sha256(OWNER_GUID, &[[1; 32], [2; 32]])]).unwrap();
         let with = |at: usize, value: u32| {
             let mut bytes = sound.clone();
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn no_byte_makes_it_panic() {
+    fn changed_bytes_do_not_panic() {
         let lists =
             [SignatureList::sha256(OWNER_GUID, &[[1; 32], [2; 32]]), SignatureList::x509(OWNER_GUID, vec![3; 5])];
         let sound = to_bytes(&lists).unwrap();
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn signatures_of_another_size_than_their_list_are_not_written() {
+    fn signatures_of_a_wrong_size_are_not_written() {
         let mut list = SignatureList::sha256(OWNER_GUID, &[[1; 32]]);
         list.size = 31;
         assert!(to_bytes(&[list]).is_err());

@@ -65,14 +65,14 @@ mod tests {
     use crate::digest::{hash, hex};
 
     #[test]
-    fn guids_are_what_they_say() {
+    fn guid_constants_are_valid() {
         for guid in [GLOBAL, SECURITY_DATABASE, SHIM_LOCK] {
             assert_ne!(guid, Uuid::nil());
         }
     }
 
     #[test]
-    fn secure_boot_on_is_what_every_machine_logs() {
+    fn secure_boot_on_is_encoded_as_machines_log_it() {
         let digest = hex(&hash(&[&SECURE_BOOT.data(&[1])]));
         assert_eq!(digest, "ccfc4bb32888a345bc8aeadaba552b627d99348c767681ab3141f5b01e40a40e");
     }

@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn what_counts_is_kept_byte_for_byte() {
+    fn valid_variables_are_kept_byte_for_byte() {
         let lone_surrogate = [0x00, 0xd8, 0, 0];
         let long_name = [b'x', 0].repeat(0x4000);
         let all = [
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_takes_what_there_is_room_for() {
+    fn a_store_accepts_only_what_fits() {
         let header_and_name = HEADER + encode_name("db").len();
         let image = image(&[], 0x400);
         let mut store = VariableStore::parse(&image).unwrap();
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn no_byte_makes_it_panic() {
+    fn changed_bytes_do_not_panic() {
         let variables =
             [stored(&encode_name("a"), b"contents", ADDED), stored(&encode_name("b"), b"more", ADDED)].concat();
         let sound = image(&variables, 0x200);

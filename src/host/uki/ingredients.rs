@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stubs_have_the_names_that_systemd_gives_them() {
+    fn stubs_are_found_by_systemds_names() {
         assert_eq!(default_stub(0x8664), Path::new("/usr/lib/systemd/boot/efi/linuxx64.efi.stub"));
         assert_eq!(default_stub(0xaa64), Path::new("/usr/lib/systemd/boot/efi/linuxaa64.efi.stub"));
     }

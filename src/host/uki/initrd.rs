@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn one_behind_the_other() {
+    fn concatenated_archives_are_read() {
         let mut initrd = archive("microcode");
         for part in [gzip(&archive("gzip")), zstd(&archive("zstd")), archive("plain"), gzip(&archive("last"))] {
             cpio::append(&mut initrd, &part);
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_decompressed_does_not_hide_what_follows() {
+    fn undecodable_archives_do_not_hide_later_ones() {
         let mut initrd = b"\xfd7zXZ\0 and \0\0\0\x00070701 inside".to_vec();
         cpio::append(&mut initrd, &archive("after"));
         assert_eq!(see(&initrd).unwrap(), (vec!["after".to_owned()], vec![false, true]));
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn too_much_and_too_little_are_refused() {
+    fn truncated_and_excessive_initrds_are_refused() {
         for pack in [gzip, zstd] {
             let bomb = pack(&vec![0; LIMIT + 1]);
             assert!(see(&bomb).unwrap_err().to_string().contains("larger than"));

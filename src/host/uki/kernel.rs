@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_release_is_where_the_boot_protocol_says() {
+    fn the_release_is_read_as_the_boot_protocol_says() {
         let mut kernel = vec![0; 0x1000];
         kernel[0x202..0x206].copy_from_slice(b"HdrS");
         kernel[0x20e..0x210].copy_from_slice(&0x600_u16.to_le_bytes());
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_firmware_can_start_is_refused() {
+    fn kernels_that_no_firmware_can_start_are_refused() {
         assert!(parse(b"MZ\0").unwrap_err().to_string().contains("CONFIG_EFI_STUB"));
         assert!(parse(b"\x1f\x8b\x08").unwrap_err().to_string().contains("decompress it"));
     }

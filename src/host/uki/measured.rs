@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn stubs_measure_what_they_know_in_their_own_order() {
+    fn sections_are_measured_in_the_order_of_each_stub() {
         let image = program(&[
             (".sbat", b"s"),
             (".uname", b"u"),
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_comes_before_what_all_have() {
+    fn a_profile_is_measured_before_common_sections() {
         let image = program(&[
             (".linux", b"linux"),
             (".cmdline", b"all"),
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_beyond_the_file_is_zeros() {
+    fn memory_beyond_the_file_is_measured_as_zeros() {
         let data = [5; 0x200];
         let mut image = program(&[(".linux", &data)]);
         let virtual_size = 64 + 24 + 240 + 8;

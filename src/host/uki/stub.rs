@@ -70,7 +70,7 @@ mod tests {
     use crate::host::uki::assemble::tests::program;
 
     #[test]
-    fn a_stub_that_asks_the_firmware_finds_nothing_there() {
+    fn a_patched_stub_finds_no_firmware_strings() {
         let halves = [&TABLES[0][..8], &TABLES[1][..8]].map(|half| [b"code ", half, b" code"].concat());
         let with = |parts: &[&[u8]]| parts.concat();
         // Of before version 254.
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn the_stub_says_its_version() {
+    fn the_version_of_a_stub_is_read() {
         let found = |text: &str| {
             let image = program(&[(".sdmagic", text.as_bytes())]);
             version(&Image::parse(&image).unwrap()).unwrap()

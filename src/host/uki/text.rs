@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_line_is_one_line() {
+    fn a_command_line_is_joined_into_one_line() {
         assert_eq!(command_line(" quiet\nro  rw \n\n").unwrap(), "quiet ro  rw");
         assert_eq!(command_line("").unwrap(), "");
         assert!(command_line("a\0b").is_err());
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_comment_is_no_option() {
+    fn comments_are_removed() {
         let dir = tempfile::TempDir::new().unwrap();
         let of = |bytes: &[u8]| {
             let file = dir.path().join("cmdline");
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn an_os_release_gets_the_default_that_it_does_without() {
+    fn an_os_release_without_id_gets_the_default() {
         let dir = tempfile::TempDir::new().unwrap();
         let of = |bytes: &[u8]| {
             let file = dir.path().join("os-release");

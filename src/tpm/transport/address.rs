@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses() {
+    fn addresses_are_parsed_and_malformed_ones_refused() {
         let parsed = |text: &str| text.parse::<Address>().ok();
         assert_eq!(parsed("device"), Some(Address::Device(None)));
         assert_eq!(parsed("device:/dev/tpm1"), Some(Address::Device(Some("/dev/tpm1".into()))));

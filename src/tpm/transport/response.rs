@@ -113,7 +113,7 @@ mod tests {
     const BODY: [u8; 11] = [0, 0, 0, 2, 7, 7, 0, 0, 1, 0, 0];
 
     #[test]
-    fn accepts_what_a_tpm_says() {
+    fn well_formed_responses_are_accepted() {
         let nv_read = command(ST_SESSIONS, NV_READ);
         assert_eq!(check(&nv_read, &answer(ST_SESSIONS, 0, &BODY)), Ok(()));
         assert_eq!(check(&nv_read, &answer(ST_NO_SESSIONS, 0x922, &[])), Ok(()));
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_every_truncation_and_every_lying_size() {
+    fn truncated_responses_and_false_sizes_are_refused() {
         let nv_read = command(ST_SESSIONS, NV_READ);
         let good = answer(ST_SESSIONS, 0, &BODY);
         for end in 0..good.len() {
@@ -141,13 +141,13 @@ mod tests {
     }
 
     #[test]
-    fn refuses_a_success_without_sessions() {
+    fn a_success_without_sessions_is_refused() {
         let nv_read = command(ST_SESSIONS, NV_READ);
         assert_eq!(check(&nv_read, &answer(ST_NO_SESSIONS, 0, &[0, 0])), Err(Fault::Malformed));
     }
 
     #[test]
-    fn knows_a_tpm_1_2() {
+    fn a_tpm_1_2_is_recognised() {
         assert_eq!(check(&command(ST_NO_SESSIONS, 0x17a), &answer(TPM12, 0x1e, &[])), Err(Fault::Tpm12));
     }
 }

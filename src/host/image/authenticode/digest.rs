@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn all_but_check_sum_and_table_entry() {
+    fn the_digest_covers_all_but_check_sum_and_table_entry() {
         let file = sample(b"rest");
         let headers = Image::parse(&file).unwrap().headers().clone();
         let (sum, entry) = (headers.check_sum_field(), headers.certificate_entry.unwrap());
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_of_every_size_make_the_same() {
+    fn the_digest_is_independent_of_piece_sizes() {
         for file in [sample(b"rest"), with_gap([0; 16])] {
             let image = Image::parse(&file).unwrap();
             for size in 1..80 {

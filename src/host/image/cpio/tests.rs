@@ -30,7 +30,7 @@ fn read(initrd: &[u8]) -> Result<Vec<(String, u32, Vec<u8>)>> {
 }
 
 #[test]
-fn what_is_written_is_read() {
+fn written_archives_are_read() {
     let bytes = sample().to_bytes().unwrap();
     assert_eq!(bytes.len() % 4, 0);
     let expected = [
@@ -52,7 +52,7 @@ fn what_is_written_is_read() {
 }
 
 #[test]
-fn paths_that_lead_elsewhere_are_not_written() {
+fn paths_out_of_the_archive_are_not_written() {
     for path in ["", "/etc", "a//b", "a/", "../a", "a/../b", ".", "a\0b", TRAILER, &"x".repeat(5000)] {
         assert!(Archive::new().file(path, 0o644, Vec::new()).is_err(), "{path:?}");
         assert!(Archive::new().directory(path).is_err(), "{path:?}");
@@ -65,7 +65,7 @@ fn paths_that_lead_elsewhere_are_not_written() {
 
 /// The kernel asks for no trailer, so that an archive may end with any of its entries, and nowhere else.
 #[test]
-fn an_archive_ends_where_an_entry_does() {
+fn an_archive_without_trailer_ends_with_an_entry() {
     let bytes = sample().to_bytes().unwrap();
     // Where the zeros behind an entry begin, and where the next one does.
     let (mut ends, mut stream, mut size) = (vec![], Stream::of((&bytes).into(), 0), 0);
@@ -84,7 +84,7 @@ fn an_archive_ends_where_an_entry_does() {
 }
 
 #[test]
-fn what_others_write_is_read() {
+fn archives_of_other_tools_are_read() {
     let sample = sample().to_bytes().unwrap();
     let all = read(&sample).unwrap();
     let trailer = Archive::new().to_bytes().unwrap();
@@ -108,7 +108,7 @@ fn what_others_write_is_read() {
 }
 
 #[test]
-fn lies_are_refused() {
+fn false_sizes_are_refused() {
     assert_eq!(read(&raw("./a\0", 4, 0)).unwrap()[0].0, "a");
     assert_eq!(read(&raw(".\0", 2, 0)).unwrap()[0].0, "");
     assert_eq!(read(&raw("a\0\0\0\0\0", 6, 0)).unwrap()[0].0, "a");
@@ -139,7 +139,7 @@ fn lies_are_refused() {
 }
 
 #[test]
-fn compression_is_told_by_the_first_bytes() {
+fn compression_is_recognised_by_the_first_bytes() {
     let next = |initrd: &[u8]| next_part(&mut Stream::of(initrd.into(), 0), &mut |_| ()).unwrap();
     let part = next(b"\0\0\0\0\x28\xb5\x2f\xfd");
     assert_eq!(part, Some(Part { start: 4, compression: Some(Compression::Zstd) }));
@@ -148,7 +148,7 @@ fn compression_is_told_by_the_first_bytes() {
 }
 
 #[test]
-fn of_large_files_the_beginning_is_shown() {
+fn only_the_beginning_of_large_files_is_kept() {
     let mut archive = sample();
     archive.file("large", 0o644, (0..MAX_SHOWN * 5).map(|at| at as u8).collect()).unwrap();
     let bytes = archive.to_bytes().unwrap();

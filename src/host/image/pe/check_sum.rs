@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_add_up() {
+    fn check_sums_of_parts_add_up() {
         let bytes: Vec<u8> = (1..=29).collect();
         let folded = |mut sum: u128| {
             while sum > 0xffff {

@@ -49,7 +49,7 @@ fn why(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn a_whole_image() {
+fn a_whole_image_is_parsed() {
     let bytes = sample(b"rest");
     let image = Image::parse(&bytes).unwrap();
     let headers = image.headers();
@@ -66,7 +66,7 @@ fn a_whole_image() {
 }
 
 #[test]
-fn certificates_one_after_another() {
+fn several_certificates_are_found() {
     let table = b"\x0b\0\0\0\0\x02\x02\0one\0\0\0\0\0\x10\0\0\0\0\x01\xf1\x0etwotwotw";
     let bytes = with_table(table);
     let image = Image::parse(&bytes).unwrap();
@@ -79,7 +79,7 @@ fn certificates_one_after_another() {
 }
 
 #[test]
-fn certificates_without_end() {
+fn more_than_16_certificates_are_reported() {
     let table = b"\x10\0\0\0\0\x02\x02\0abcdefgh";
     let flaw = |times| {
         let bytes = with_table(&table.repeat(times));
@@ -93,7 +93,7 @@ fn certificates_without_end() {
 
 /// Whatever is in the table, where the image ends is known: it can be signed anew.
 #[test]
-fn certificate_tables_that_lie() {
+fn inconsistent_certificate_tables_are_refused() {
     let good = b"\x10\0\0\0\0\x02\x02\0abcdefgh";
     for (stray, word) in [
         (&b"\0\0\0\0\0\x02\x02\0"[..], "empty"),
@@ -132,7 +132,7 @@ fn certificate_tables_that_lie() {
 }
 
 #[test]
-fn headers_that_lie() {
+fn inconsistent_headers_are_refused() {
     let second = SECTIONS + 40;
     for (offset, value, word) in [
         (0, &b"ZM"[..], "MZ"),
@@ -164,7 +164,7 @@ fn headers_that_lie() {
 }
 
 #[test]
-fn cut_off_anywhere() {
+fn truncated_images_are_refused() {
     let whole = with_table(b"\x10\0\0\0\0\x02\x02\0abcdefgh");
     for length in 0..whole.len() {
         why(&whole[..length]);
@@ -173,7 +173,7 @@ fn cut_off_anywhere() {
 }
 
 #[test]
-fn check_sums() {
+fn check_sums_equal_the_reference() {
     let mut bytes = sample(b"odd");
     let sum = |bytes: &[u8]| {
         let mut sum = CheckSum::new(Image::parse(bytes).unwrap().headers());

@@ -78,7 +78,7 @@ fn sections_are_where_the_headers_say() {
 }
 
 #[test]
-fn the_kernel_brings_its_revocation_levels_and_withdraws_promises() {
+fn the_kernels_revocation_levels_are_merged_and_nx_is_withdrawn() {
     let mut stub = stub();
     stub[64 + 24 + 70..64 + 24 + 72].copy_from_slice(&0x160_u16.to_le_bytes());
     let mut kernel = program(&[(".sbat", b"sbat,1,y\nlinux,1,the kernel\n")]);
@@ -97,7 +97,7 @@ fn the_kernel_brings_its_revocation_levels_and_withdraws_promises() {
 
 /// As on the stub of Debian 12, whose `.sbat` stands between others.
 #[test]
-fn revocation_levels_that_outgrow_their_place_get_another() {
+fn a_revocation_section_that_grows_is_moved() {
     let stub =
         program(&[(".text", b"code"), (".sbat", b"sbat,1,x\nsystemd-stub,1\n"), (".reloc", b"r"), (".data", b"d")]);
     // For the file, and for memory alone.
@@ -153,7 +153,7 @@ fn an_image_beyond_4_gib_is_refused_before_anything_is_written() {
 }
 
 #[test]
-fn what_does_not_fit_is_refused() {
+fn oversized_sections_are_refused() {
     let data = b"x".as_slice();
     let refused = |sections: &[NewSection<'_>]| assembled(sections).unwrap_err().to_string();
     assert!(refused(&[section(".text", data)]).contains("there already"));

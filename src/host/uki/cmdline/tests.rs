@@ -7,7 +7,7 @@ fn doubts(line: &str, systemd: bool) -> Vec<String> {
 }
 
 #[test]
-fn an_appliance_is_beyond_doubt() {
+fn the_documented_command_line_raises_no_doubt() {
     for line in [
         "console=tty0 console=ttyS0 root=/dev/mapper/root ro panic=30 noresume systemd.import_credentials=no \
          systemd.gpt_auto=0",
@@ -24,7 +24,7 @@ fn an_appliance_is_beyond_doubt() {
 }
 
 #[test]
-fn each_doubt_is_told() {
+fn every_doubtful_parameter_is_reported() {
     for line in [
         "root=LABEL=root",
         "root=UUID=4d8a7a3e-3c0b-4a3e-9d0e-1d3b4ce2ae10 ro",
@@ -92,7 +92,7 @@ fn each_doubt_is_told() {
 }
 
 #[test]
-fn a_line_that_can_be_appended_to_is_told() {
+fn a_line_that_can_be_appended_to_is_reported() {
     for line in ["noresume", "noresume rdinit=/usr/bin/trust -- init", "noresume -- init --end"] {
         let found = super::doubts(&format!("console=ttyS0 {line}"), false);
         assert!(found.len() == 1 && found[0].contains("are appended to it"), "{line}: {found:?}");
@@ -100,7 +100,7 @@ fn a_line_that_can_be_appended_to_is_told() {
 }
 
 #[test]
-fn what_is_missing_is_told() {
+fn missing_parameters_are_reported() {
     let says = |line: &str, systemd: bool| doubts(line, systemd);
     assert_eq!(says("root=/dev/mapper/root", true).len(), 4);
     assert_eq!(says("", false).len(), 2);

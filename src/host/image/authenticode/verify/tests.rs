@@ -120,7 +120,7 @@ fn refused(image: &[u8], party: &Party, because: &str) {
 }
 
 #[test]
-fn accepted_is_what_is_whole() {
+fn an_intact_signature_is_accepted() {
     let party = Party::new();
     let good = party.signature(SPC_INDIRECT_DATA, &content_of_sample(Hash::Sha256));
     let image = signed(&[&good]);
@@ -145,7 +145,7 @@ fn accepted_is_what_is_whole() {
 }
 
 #[test]
-fn one_of_several_suffices() {
+fn one_valid_signature_of_several_is_enough() {
     let (one, two) = (Party::new(), Party::new());
     let [first, second] =
         [&one, &two].map(|party| party.signature(SPC_INDIRECT_DATA, &content_of_sample(Hash::Sha256)));
@@ -157,7 +157,7 @@ fn one_of_several_suffices() {
 }
 
 #[test]
-fn what_is_signed_has_to_be_this_image() {
+fn a_signature_of_another_image_is_refused() {
     let party = Party::new();
     let other = content::encode(Hash::Sha256, &[0; 32]).unwrap();
     refused(&signed(&[&party.signature(SPC_INDIRECT_DATA, &other)]), &party, "not the one that was signed");
@@ -178,7 +178,7 @@ fn what_is_signed_has_to_be_this_image() {
 }
 
 #[test]
-fn attributes_have_to_be_there_once() {
+fn missing_and_repeated_attributes_are_refused() {
     let party = Party::new();
     let both = [ID_CONTENT_TYPE, ID_MESSAGE_DIGEST];
     let good = party.with_attributes(&both, None);
@@ -205,7 +205,7 @@ fn attributes_have_to_be_there_once() {
 }
 
 #[test]
-fn signers_are_one_and_present() {
+fn anything_but_one_present_signer_is_refused() {
     let (party, other) = (Party::new(), Party::new());
     let without = party.changed(|parts| parts.certificates = None);
     refused(&signed(&[&without]), &party, "the signer's certificate is not in it");
@@ -227,7 +227,7 @@ fn signers_are_one_and_present() {
 }
 
 #[test]
-fn tables_hold_nothing_else() {
+fn other_entries_of_the_table_are_refused() {
     let party = Party::new();
     let good = party.signature(SPC_INDIRECT_DATA, &content_of_sample(Hash::Sha256));
     // Padding that is counted in dwLength, as Microsoft does it, is padding still.
@@ -245,7 +245,7 @@ fn tables_hold_nothing_else() {
 }
 
 #[test]
-fn a_checksum_is_a_matter_of_taste() {
+fn a_stale_checksum_is_refused_only_if_strict() {
     let party = Party::new();
     let mut image = signed(&[&party.signature(SPC_INDIRECT_DATA, &content_of_sample(Hash::Sha256))]);
     let (sum, field) = (check_sum(&image), Image::parse(&image).unwrap().headers().check_sum_field());
@@ -261,7 +261,7 @@ fn a_checksum_is_a_matter_of_taste() {
 
 /// What firmware would not read to the end is refused, and mended when it is signed anew.
 #[test]
-fn tables_with_entries_of_nothing_are_mended() {
+fn empty_table_entries_are_repaired() {
     let party = Party::new();
     let good = entry(0x200, 2, &party.signature(SPC_INDIRECT_DATA, &content_of_sample(Hash::Sha256)), 0);
     let signer = Signer { key: &party.key, certificate: &party.certificate, intermediates: &[] };
@@ -279,7 +279,7 @@ fn tables_with_entries_of_nothing_are_mended() {
 }
 
 #[test]
-fn a_certificate_that_cannot_be_read_is_named_and_passed_over() {
+fn an_unreadable_certificate_is_named_and_skipped() {
     let (party, other) = (Party::new(), Party::new());
     let content = content_of_sample(Hash::Sha256);
     let content = Attributed { kind: SPC_INDIRECT_DATA, der: &content };
