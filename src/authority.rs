@@ -1,5 +1,5 @@
 //! An authority that vouches for storage root keys: its certificate is in the signed image, what it has signed lies
-//! anywhere, since nobody needs to vouch for that.
+//! anywhere: the signature is verified, wherever it comes from.
 //!
 //! The kernel reads the certificate and checks the signature (keyctl_pkey_verify(3)), as it does for its modules: not
 //! a line of cryptography is added here for it.
@@ -15,14 +15,14 @@ use crate::{
 use nix::errno::Errno;
 use std::{io, path::Path};
 
-/// More is no signature: RSA of 4096 bits has 512 bytes.
+/// Upper bound of a signature in bytes: one by RSA 4096 has 512.
 const MAX_SIGNATURE: usize = 1024;
 
 /// What is being done, in messages.
 const WHAT: &str = "trust the TPM's storage root key";
 
 /// Sees that one of the `authorities`, certificates in PEM, has signed the statement of `key`; where there are none,
-/// nobody asks. The signature (RSASSA-PKCS1-v1_5 or ECDSA, with SHA-256) is in a file.
+/// no signature is needed. The signature (RSASSA-PKCS1-v1_5 or ECDSA, with SHA-256) is in a file.
 ///
 /// # Errors
 /// [`Kind::Refused`] when there is no key or no such signature; [`Kind::Corrupt`] when a certificate is malformed;
@@ -33,13 +33,13 @@ pub fn vouches_for(authorities: &[Vec<u8>], signature: &Path, key: Option<&Stora
     }
     let refused = |why: String| {
         Error::new(Kind::Refused, WHAT, why).remedy(
-            "if this is a new TPM or a new machine, have its key signed: `trust sudi certify-tpm`; if it is not, somebody \
-             may be on the bus of the TPM",
+            "if this is a new TPM or a new machine, have its key signed: `trust sudi certify-tpm`; if it is not, an \
+             attacker may be on the bus of the TPM",
         )
     };
     let key = key.ok_or_else(|| refused("it has none that an authority could vouch for".into()))?;
     let signed = files::read(signature, MAX_SIGNATURE)
-        .map_err(|why| refused(format!("nobody vouches for {}: {}: {why}", key.name(), signature.display())))?;
+        .map_err(|why| refused(format!("no authority vouches for {}: {}: {why}", key.name(), signature.display())))?;
     let digest = hash(&[key.statement().as_bytes()]);
     for authority in authorities {
         if has_signed(authority, &digest, &signed)? {

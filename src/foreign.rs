@@ -1,4 +1,4 @@
-//! Text that others have written, where somebody reads it: it moves no cursor, and turns no line around. Pure.
+//! Text from outside, made fit to be shown: it moves no cursor, and reverses no line. Pure.
 
 /// A text with a replacement for each character that could deceive.
 #[cfg(feature = "host")]

@@ -1,5 +1,5 @@
 //! Memory is wiped before it is given back, in Rust and in tpm2-tss alike, so
-//! that what passed through buffers that nobody here owns does not outlive them.
+//! that what passed through the buffers of libraries does not outlive them.
 
 #![allow(unsafe_code, reason = "the allocator, which wipes what is freed, in C too, and says when nothing is left")]
 
@@ -42,7 +42,7 @@ fn or_end(block: *mut u8) -> *mut u8 {
     #[cfg(feature = "host")]
     if block.is_null() && !crate::guard::is_armed() {
         let text = b"trust: cannot go on: there is no memory left; give it more, or raise the limit (`ulimit -v`)\n";
-        // Nobody could be told that this fails.
+        // A failure could not be reported.
         let _ = rustix::io::write(rustix::stdio::stderr(), text);
         // SAFETY: nothing of this process runs after it.
         unsafe { nix::libc::_exit(i32::from(crate::error::Kind::System.exit_status())) }

@@ -1,5 +1,5 @@
 //! The seam between the boot's steps and the hardware that keeps the secrets,
-//! and the bracket that no way out of a boot gets around.
+//! and the bracket that no way out of a boot avoids.
 
 use crate::{
     error::{Error, Kind, Result},
@@ -41,18 +41,18 @@ pub trait Truststore: Lock {
     fn read(&mut self, item: Item) -> Result<Secret>;
 
     /// Puts a newly made passphrase in the place of the operating system's, if
-    /// this boot is allowed to, and returns it. Nobody has seen it before.
+    /// this boot is allowed to, and returns it. It is new.
     ///
     /// # Errors
     /// As [`Self::read`].
     fn renew_os_passphrase(&mut self) -> Result<Secret>;
 }
 
-/// Proof that the store is locked. Only [`read_then_lock`] makes it; whoever publishes asks for it.
+/// Proof that the store is locked. Only [`read_then_lock`] makes it; publishing requires it.
 #[derive(Debug)]
 pub struct Locked(());
 
-/// Runs `read` on the store and then locks it, whatever `read` said.
+/// Runs `read` on the store and then locks it, whatever `read` returned.
 ///
 /// A closure and not a destructor: with panic=abort destructors do not run.
 /// A panic in between ends in [`guard`]'s hook, which does what `on_failure` says.

@@ -95,7 +95,7 @@ fn look(dir: &Path, module: &[String], uses: &mut BTreeMap<String, BTreeSet<Stri
     for entry in fs::read_dir(dir).expect("a directory") {
         let path = entry.expect("a readable directory").path();
         let stem = path.file_stem().and_then(|stem| stem.to_str()).expect("text").to_owned();
-        let inner = if stem == "mod" { module.to_vec() } else { [module, &[stem]].concat() };
+        let inner = if stem == "mod" { module.to_vec() } else { [module, std::slice::from_ref(&stem)].concat() };
         if path.is_dir() {
             look(&path, &inner, uses);
             continue;

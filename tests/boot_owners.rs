@@ -150,7 +150,7 @@ fn a_tpm_prepared_by_an_attacker_is_refused() {
     machine.tpm.tools().ok("changeauth", &["-c", "owner", THEIRS]);
     assert_eq!(INDICES.map(|index| Area::of(&machine, index)), areas, "it is not the same layout");
     let run = attempt(&machine, (Boot::Limited, PROVISION));
-    refused(&machine, &run, Boot::Limited, "nobody with the machine's private key has provisioned it");
+    refused(&machine, &run, Boot::Limited, "it was not provisioned as it is now with the machine's private key");
 
     // The old tool's layout, and the digest of the certificate, alone or with what an attacker can make.
     for rest in [&b""[..], &[0; 32], &sha256(&[&certificate])] {
@@ -164,7 +164,7 @@ fn a_tpm_prepared_by_an_attacker_is_refused() {
             &machine,
             &run,
             Boot::Limited,
-            if rest.is_empty() { "no proof of who has written it" } else { "another" },
+            if rest.is_empty() { "no proof of how it was written" } else { "another" },
         );
     }
 }
@@ -207,7 +207,7 @@ fn a_wrong_proof_of_provisioning_is_refused() {
     let area = Area::of(&machine, PASSPHRASE);
     area.with_size(41).replace(&machine, &owner, &[b'x'; 41]);
     let run = attempt(&machine, (Boot::Limited, PROVISION));
-    refused(&machine, &run, Boot::Limited, "nobody with the machine's private key has provisioned it");
+    refused(&machine, &run, Boot::Limited, "it was not provisioned as it is now with the machine's private key");
     area.with_attributes(area.attributes() | AUTHREAD).replace(&machine, &owner, &[b'x'; 40]);
     let run = attempt(&machine, (Boot::Limited, PROVISION));
     refused(&machine, &run, Boot::Limited, "another owner");
@@ -307,7 +307,7 @@ fn a_storage_root_key_that_outlives_a_clear_is_refused() {
     machine.tpm.tools().ok("clear", &["-c", "p"]);
     assert_eq!(keep_key(&machine, "e"), before, "it does not outlive it");
     let run = attempt(&machine, (Boot::Limited, PROVISION));
-    refused(&machine, &run, Boot::Limited, "is no primary key of its owner's");
+    refused(&machine, &run, Boot::Limited, "is not a primary key of its owner");
     // The remedy works.
     machine.tpm.tools().ok("clear", &["-c", "p"]);
     machine.provision();
@@ -354,7 +354,7 @@ fn indices_left_by_an_attacker_are_replaced() {
     tools.ok("changeauth", &["-c", "e", THEIRS]);
     let run = attempt(&machine, (Boot::Limited, PROVISION));
     run.refused(12);
-    assert!(run.stderr.contains("the index is somebody else's, who gives the owner no access"), "{run:#?}");
+    assert!(run.stderr.contains("the index gives the owner no access"), "{run:#?}");
     tools.ok("clear", &["-c", "p"]);
     machine.provision();
 }

@@ -87,7 +87,7 @@ fn a_missing_or_wrong_srk_signature_is_refused() {
     fs::remove_file(&signature).expect("it is there");
     for command in ["setup", "preinit"] {
         machine.wire.take();
-        refused(&machine, &boot(&machine, command), "nobody vouches for 000b");
+        refused(&machine, &boot(&machine, command), "no authority vouches for 000b");
     }
     let mut flipped = genuine.clone();
     flipped[100] ^= 1;
@@ -117,7 +117,7 @@ fn raise_without_an_srk_signature_is_refused() {
     machine.wire.take();
     let run = machine.boot(Boot::Tpm, &raise);
     run.refused(12);
-    assert!(run.stderr.contains("nobody vouches for 000b"), "{run:#?}");
+    assert!(run.stderr.contains("no authority vouches for 000b"), "{run:#?}");
     let record = machine.wire.take();
     assert!(!record.iter().any(|exchange| exchange.command.code() == cc::POLICY_AUTHORIZE), "{run:#?}");
     fs::write(&signature, genuine).expect("a writable directory");
@@ -194,7 +194,7 @@ fn finish_without_an_srk_signature_wraps_no_key() {
     machine.wire.take();
     let run = machine.boot(Boot::Production, &script("/sandbox/none"));
     run.refused(12);
-    assert!(run.stderr.contains("nobody vouches for"), "{run:#?}");
+    assert!(run.stderr.contains("no authority vouches for"), "{run:#?}");
     assert!(machine.wire.take().iter().all(|exchange| exchange.command.code() != cc::IMPORT), "the key left");
     let run = machine.boot(Boot::Production, &script(SIGNATURE));
     assert_eq!(run.status(), 0, "{run:#?}");

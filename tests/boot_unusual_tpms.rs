@@ -69,7 +69,7 @@ fn a_tpm_with_an_owner_is_refused() {
         machine.tpm.boot();
         machine.tpm.tools().ok("changeauth", &["-c", who, "foreign"]);
         let run = attempt(&machine, COMMANDS[0]);
-        let why = if who == "owner" { "it has an owner already" } else { "somebody has set a lockout or endorsement" };
+        let why = if who == "owner" { "it has an owner already" } else { "a lockout or endorsement password is set" };
         refused(&machine, &run, Boot::Limited, 12, &[why, "clear", "in the firmware setup", "destroys what it holds"]);
         let run = attempt(&machine, COMMANDS[2]);
         refused(&machine, &run, Boot::Production, 11, &["the TPM does not hold it"]);
@@ -88,7 +88,7 @@ fn an_unknown_lockout_password_is_refused_without_trying_it() {
     // After one attempt the TPM would refuse even the right password for a day: none is made.
     for _ in 0..2 {
         let run = attempt(&machine, COMMANDS[0]);
-        refused(&machine, &run, Boot::Limited, 12, &["somebody has set a lockout or endorsement", "clear the TPM"]);
+        refused(&machine, &run, Boot::Limited, 12, &["a lockout or endorsement password is set", "clear the TPM"]);
         assert_eq!(machine.tpm.failed_attempts(), 0);
     }
 }

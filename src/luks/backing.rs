@@ -1,7 +1,7 @@
 //! What a file system stands on, down to the volumes that this boot has opened.
 //!
 //! Names prove nothing: udev gives `/dev/mapper/root` to a volume `root` of any volume group called `mapper`, and a label
-//! to whoever writes it. So this asks the kernel alone: which device is mounted, and which devices that one is made of.
+//! to the process that writes it. So this asks the kernel alone: which device is mounted, and which devices that one is made of.
 
 use super::opened::{self, UUID_PREFIX};
 use crate::{
@@ -156,7 +156,7 @@ impl<'a> Kernel<'a> {
             return Err(odd());
         }
         layers.try_for_each(|path| {
-            // An escape, or a place that depends on who has mounted it.
+            // An escape, or a place that depends on which process has mounted it.
             if path.contains(&b'\\') || !path.starts_with(b"/") || path.windows(3).any(|part| part == b"/..") {
                 return Err(odd());
             }

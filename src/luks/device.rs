@@ -1,4 +1,4 @@
-//! A header read once, verified, and handed on where nobody can change it any more.
+//! A header read once, verified, and handed on where no process can change it any more.
 
 use super::header::{self, Header, WayIn};
 use crate::{

@@ -45,7 +45,7 @@ enum Of<'a> {
 }
 
 impl<'a> Name<'a> {
-    /// A place, whatever it is called.
+    /// A path.
     #[must_use]
     pub fn path(path: &'a Path) -> Self {
         Self { text: path.as_os_str(), of: Of::Path }
@@ -129,7 +129,7 @@ pub fn find(name: Name<'_>, wait: Duration) -> Result<Verified> {
     }
 }
 
-/// Looks once. Whoever else has a disk of this name keeps nobody from finding the right one.
+/// Looks once. A second disk of this name does not keep the right one from being found.
 fn look(name: Name<'_>, key: &Key) -> Result<Verified> {
     let mut devices = name.devices()?;
     let mut foreign = None;
@@ -155,7 +155,7 @@ fn look(name: Name<'_>, key: &Key) -> Result<Verified> {
     })
 }
 
-/// What is wrong with a header of this name. Nobody vouches for it: this is only said.
+/// What is wrong with a header of this name. It is not authenticated, and only shown.
 fn not_ours(name: Name<'_>, path: &Path, header: &Header) -> Error {
     let of = if name.is_path() { "its LUKS2 header".into() } else { format!("the LUKS2 header of {}", path.display()) };
     if header.is_being_reencrypted() {

@@ -61,7 +61,7 @@ impl Header {
         bytes.get(..size_of(bytes, offset)?).map(|bytes| Self(bytes.to_vec()))
     }
 
-    /// The name that somebody gave the volume; empty for none.
+    /// The volume's label; empty for none.
     #[must_use]
     pub fn label(&self) -> &[u8] {
         self.text(LABEL)

@@ -3,7 +3,7 @@
 //! `policy-N/XX/Y…Y/` holds `info.json` and the signed policies of one PCR 7
 //! value; XXY…Y is its hex with the bytes of every pair swapped. With several
 //! `policy-N` the highest N counts. `policy-N/pubkeys/` holds the keys, and
-//! `policy-N/authorities/` the certificates of who must vouch for the TPM, if anybody must.
+//! `policy-N/authorities/` the certificates of the authorities that must vouch for the TPM, if any.
 
 use super::{
     boot_kind::BootKind,
@@ -46,7 +46,7 @@ const UNMEASURED: (&str, &str) = (
 /// Beside the policy of a production boot: its events, for [`crate::measure::explain`]. May be missing.
 pub const EVENTS: &str = "pcr7.events";
 
-/// Holds the certificates of authorities that must vouch for storage root keys; missing where nobody asks for it.
+/// Holds the certificates of authorities that must vouch for storage root keys; missing where none must.
 pub const AUTHORITIES: &str = "authorities";
 
 /// The contents of an info.json.
@@ -63,7 +63,7 @@ pub struct Info {
 /// Parses info.json; unknown members are ignored.
 ///
 /// # Errors
-/// [`Kind::Corrupt`]: not JSON, an unknown key type, a keyset name that is no file name.
+/// [`Kind::Corrupt`]: not JSON, an unknown key type, a keyset name that cannot be a file name.
 pub fn parse_info(json: &[u8]) -> Result<Info> {
     #[derive(Deserialize)]
     struct Raw<'a> {
@@ -80,7 +80,7 @@ pub fn parse_info(json: &[u8]) -> Result<Info> {
     let (raw, _) = serde_json_core::from_slice::<Raw<'_>>(json).map_err(|e| bad(e.to_string()))?;
     let kind = BootKind::named(raw.key_type).ok_or_else(|| bad(format!("unknown key_type {:?}", raw.key_type)))?;
     if !is_keyset_name(raw.key) {
-        return Err(bad(format!("{:?} is no name of a keyset", raw.key)));
+        return Err(bad(format!("{:?} is not the name of a keyset", raw.key)));
     }
     let policy_version = match raw.policy_version.map(|digits| version::parse(digits).ok_or(digits)) {
         None => version::FIRST,

@@ -33,7 +33,7 @@ pub struct Tpm {
 }
 
 impl Tpm {
-    /// Opens the TPM, waiting for it at most `patience`; no answer may take longer either.
+    /// Opens the TPM, waiting for it at most `patience`; no response may take longer either.
     ///
     /// Nothing is sent yet.
     ///
@@ -53,10 +53,10 @@ impl Tpm {
         })
     }
 
-    /// Opens the TPM again, with a new ESYS that knows no session and no object of the old one: after an answer that is
+    /// Opens the TPM again, with a new ESYS that knows no session and no object of the old one: after a response that is
     /// malformed or not authentic, neither the link nor ESYS takes another command. Whether that could be done.
     ///
-    /// A TPM that is silent is given up. The kernel still waits for its answer: it would have the closing of the old
+    /// A TPM that is silent is given up. The kernel still waits for its response: it would have the closing of the old
     /// link, and every command on the new one, wait as well.
     pub(super) fn reopen(&mut self) -> bool {
         if self.wire.fault() == Some(Fault::Silent) {
@@ -103,11 +103,11 @@ impl Tpm {
         }
     }
 
-    /// Sends a command that ESYS has no use for; its answer is not authenticated.
+    /// Sends a command that ESYS has no use for; its response is not authenticated.
     pub(super) fn run_raw(&mut self, what: &'static str, command: &[u8]) -> Result<Vec<u8>> {
         let wire = Rc::clone(&self.wire);
         self.run(what, |_| match wire.exchange(command) {
-            Ok(answer) if wire.code() == 0 => Ok(answer),
+            Ok(response) if wire.code() == 0 => Ok(response),
             _ => Err(tss_esapi::Error::WrapperError(WrapperErrorKind::WrongValueFromTpm)),
         })
     }
@@ -130,7 +130,7 @@ impl Tpm {
             0 => Error::new(
                 Kind::Corrupt,
                 what,
-                format!("the TPM's answer is not authentic, or not understood ({})", short(error)),
+                format!("the TPM's response is not authentic, or not understood ({})", short(error)),
             )
             .remedy("restart the machine; if this happens again, suspect the TPM or its bus"),
             code => response_code::error(what, code),

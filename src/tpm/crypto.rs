@@ -74,7 +74,7 @@ unsafe fn take(running: *mut *mut Running) -> Option<Running> {
     if held.is_null() {
         return None;
     }
-    // SAFETY: it came from Box::into_raw in `start`, and C's pointer is cleared so that nobody takes it twice.
+    // SAFETY: it came from Box::into_raw in `start`, and C's pointer is cleared so that it is not taken twice.
     let boxed = unsafe { Box::from_raw(ptr::replace(held, ptr::null_mut())) };
     Some(*boxed)
 }

@@ -25,11 +25,11 @@ impl Tpm {
             .remedy("switch it on in the firmware setup; do not clear the TPM, which would destroy what it holds"))
     }
 
-    /// Leaves no policy to the endorsement, lockout and owner hierarchies, whose passwords must still be empty: who has set
-    /// one has the hierarchy's rights by it, whatever its password is.
+    /// Leaves no policy to the endorsement, lockout and owner hierarchies, whose passwords must still be empty: an
+    /// attacker who has set one has the hierarchy's rights by it, whatever its password is.
     ///
-    /// The answer is not authenticated: who sits on the bus of a TPM that
-    /// has no owner yet can have anything of it.
+    /// The response is not authenticated: an attacker on the bus of a TPM that
+    /// has no owner yet can do anything with it.
     pub(super) fn take_policies_away(&mut self) -> Result<()> {
         for hierarchy in [rh::ENDORSEMENT, rh::LOCKOUT, rh::OWNER] {
             self.run_raw("take a policy of the TPM's away", &command::take_policy_away(hierarchy))?;

@@ -1,4 +1,4 @@
-//! What anybody can find out about a TPM, without a policy or a password.
+//! What can be found out about a TPM without a policy or a password.
 
 use super::{
     connection::Tpm,

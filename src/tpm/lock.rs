@@ -8,12 +8,12 @@ use crate::{
 };
 
 impl Lock for TpmStore {
-    /// Locks, and where that fails tries once more on a new link: one bad answer spoils the link, not the TPM.
+    /// Locks, and where that fails tries once more on a new link: one bad response spoils the link, not the TPM.
     ///
-    /// The second attempt takes nothing over from the first, whose command may have been carried out though its answer
-    /// was lost: PCR 7 is read again and extended again, even where it seems to be locked by now. Nobody vouches for what
-    /// is read, so that whoever sits on the bus could show us the locked value of a PCR that is not locked. The answer
-    /// to the extension proves it, since the nonces of a new session enter it, and no answer of an earlier one fits.
+    /// The second attempt takes nothing over from the first, whose command may have been carried out though its response
+    /// was lost: PCR 7 is read again and extended again, even where it seems to be locked by now. What is read is not
+    /// authenticated: an attacker on the bus could show the locked value of a PCR that is not locked. The response
+    /// to the extension proves it, since the nonces of a new session enter it, and no response of an earlier one fits.
     fn lock(&mut self) -> Result<()> {
         let opened = self.open.take().is_some();
         let locked = self.try_to_lock().or_else(|error| {
@@ -25,7 +25,7 @@ impl Lock for TpmStore {
         });
         match locked {
             // What has worked in this boot is no TPM 1.2, and has been started. Failure mode it may have fallen into; but
-            // so says, too, whoever wants PCR 7 to stay as it is.
+            // so would an attacker say who wants PCR 7 to stay as it is.
             Err(error) if error.kind() == Kind::NoTpm && self.tpm.has_worked() => {
                 let why = format!("{}, though it has worked before", error.cause());
                 Err(Error::new(Kind::LockNotProven, "believe the TPM", why))
@@ -43,7 +43,7 @@ impl TpmStore {
     /// Extends PCR 7, has the TPM vouch for it, and sees that it has changed as computed.
     fn try_to_lock(&mut self) -> Result<()> {
         self.log.hold();
-        // Whatever cannot be read: it is extended first.
+        // Even where it cannot be read, it is extended.
         let before = self.pcr7.map_or_else(|| self.tpm.read_pcr7(), |value| Ok(Some(value)));
         let session = match self.any_session() {
             Ok(session) => session,

@@ -1,7 +1,7 @@
 //! The TPM room: the only place that names `tss_esapi`, and the only one that
 //! turns what a TPM says into plaintext.
 //!
-//! - [`transport`]: from `--tcti` to bytes on a wire, every answer checked;
+//! - [`transport`]: from `--tcti` to bytes on a wire, every response checked;
 //! - `crypto`: the crypto backend of ESYS;
 //! - `connection`: one command at a time, retried within bounds, errors by remedy;
 //! - `session`, `pcr`, `nv`: what the commands need;
@@ -10,7 +10,7 @@
 //! - `store`, `lock`: [`Truststore`](crate::store::Truststore) on top of all that;
 //! - `hierarchy`: whether the firmware has left the TPM's hierarchies switched on;
 //! - `dictionary_attack`: that power cuts do not lock a machine out;
-//! - `inspect`: what anybody can find out, for the host program;
+//! - `inspect`: what needs no policy and no password, for the host program;
 //! - `provision`: layout 3 written, in steps that can be cut off;
 //! - `proof`, `root_key`: that it was not written by an attacker;
 //! - `raise`: the policy version raised;

@@ -27,9 +27,9 @@ use tss_esapi::{
 const SMALLEST_BUFFER: u16 = 512;
 
 /// What every TPM moves at once: a digest.
-const SURELY: u16 = 64;
+const LEAST_BUFFER: u16 = 64;
 
-/// How long PCRs may keep changing, in times that an answer is waited for.
+/// How long PCRs may keep changing, in times that a response is waited for.
 const STORM: u32 = 6;
 
 /// An index that the TPM has.
@@ -47,7 +47,7 @@ impl Nv {
     }
 
     /// Refuses it unless it is as the layout has it, opened by `policy` and by nothing else. What an attacker can read or
-    /// write in a way of their own is no place for a secret.
+    /// write in a way of their own must not hold a secret.
     pub fn check(&self, policy: Option<&Digest>) -> Result<()> {
         let (index, found) = (self.index, &self.public);
         // The Name of the policy version is part of every policy; the old tool's other indices have no NO_DA.
@@ -77,7 +77,7 @@ const PLATFORM: &str = "switch off in the firmware setup what needs it, or use a
 pub(super) const CLEAR: &str =
     "clear the TPM in the firmware setup, which destroys what it holds, then provision and install the machine anew";
 
-/// Who authorizes an access, and the session that protects the data on the bus.
+/// What authorizes an access, and the session that protects the data on the bus.
 #[derive(Clone, Copy)]
 pub(super) enum Access {
     /// The owner, by the session.
@@ -101,7 +101,7 @@ impl Access {
         if matches!(self, Self::Owner(_)) { NvAuth::Owner } else { NvAuth::NvIndex(nv.handle) }
     }
 
-    /// For the command: who authorizes it, then who protects it besides.
+    /// The command's sessions: the one that authorizes it, then the one that only protects it.
     fn sessions(self) -> (Option<AuthSession>, Option<AuthSession>, Option<AuthSession>) {
         match self {
             Self::Owner(_) | Self::Policy(_) => (Some(self.session()), None, None),
@@ -130,8 +130,8 @@ impl Tpm {
 
     /// How many bytes one command moves at most, of `size`; the TPM is asked at most once, and not for what every TPM moves.
     fn chunk(&mut self, size: usize) -> Result<u16> {
-        if size <= usize::from(SURELY) {
-            return Ok(SURELY);
+        if size <= usize::from(LEAST_BUFFER) {
+            return Ok(LEAST_BUFFER);
         }
         if let Some(known) = self.nv_buffer {
             return Ok(known);
@@ -194,7 +194,7 @@ impl Tpm {
     }
 
     fn read_nv_chunk(&mut self, nv: &Nv, length: u16, offset: u16, access: Access) -> Result<MaxNvBuffer> {
-        self.run_protected(read_what(nv.index), access.session(), Protect::Answer, |c| {
+        self.run_protected(read_what(nv.index), access.session(), Protect::Response, |c| {
             c.execute_with_sessions(access.sessions(), |c| c.nv_read(access.auth(nv), nv.handle, length, offset))
         })
     }

@@ -47,7 +47,7 @@ impl Tpm {
         Secret::filled(ADMIN_PASSWORD_LEN, |buffer| self.fill_hex(buffer, session))
     }
 
-    /// Fills `digits` with hex digits; whoever knows one of the two sources alone knows nothing.
+    /// Fills `digits` with hex digits; an attacker who knows only one of the two sources knows nothing.
     fn fill_hex(&mut self, digits: &mut [u8], session: AuthSession) -> Result<()> {
         const HEX: &[u8; 16] = b"0123456789abcdef";
         for part in digits.chunks_mut(32) {
@@ -67,7 +67,7 @@ impl Tpm {
         const WHAT: &str = "get random bytes";
         let mut kernel = Zeroizing::new([0u8; 32]);
         getrandom::fill(&mut *kernel).map_err(|e| Error::new(Kind::System, WHAT, e.to_string()))?;
-        let tpm = self.run_protected(WHAT, session, Protect::Answer, |c| {
+        let tpm = self.run_protected(WHAT, session, Protect::Response, |c| {
             c.execute_with_session(Some(session), |c| c.get_random(32))
         })?;
         let mut hash = Sha256::new();

@@ -30,11 +30,11 @@ impl Tpm {
     /// The value of PCR 7 in the sha256 bank; `None` where there is no such bank.
     pub(super) fn read_pcr7(&mut self) -> Result<Option<Digest>> {
         const WHAT: &str = "read PCR 7";
-        let answer = self.run(WHAT, |c| {
+        let response = self.run(WHAT, |c| {
             let selection = selection_list(&[Selection::SHA256_7])?;
             c.execute_without_session(|c| c.pcr_read(selection))
         });
-        let (_, _, digests) = match answer {
+        let (_, _, digests) = match response {
             // A TPM that does not know SHA-256 at all refuses the selection itself.
             Err(_) if self.last_code() == response_code::VALUE => return Ok(None),
             other => other?,
@@ -46,14 +46,14 @@ impl Tpm {
     /// Extends PCR 7 of every active bank with the bank's hash of [`LOCK_EVENT`].
     ///
     /// `TPM2_PCR_Event` does so by itself for all banks, whichever they are.
-    /// Its answer is authenticated by `session`, which ends with it.
+    /// Its response is authenticated by `session`, which ends with it.
     pub(super) fn extend_pcr7(&mut self, session: AuthSession, log: &mut MeasureLog) -> Result<()> {
         let what = "extend PCR 7";
         let digests = self.run_protected(what, session, Protect::CommandAndEnd, |c| {
             let event = Event::from_bytes(LOCK_EVENT)?;
             let sessions = (Some(AuthSession::Password), Some(session), None);
             match c.execute_with_sessions(sessions, |c| c.pcr_event(PcrHandle::Pcr7, event)) {
-                // An authentic answer that names a bank which tss-esapi does not know: extended all the same.
+                // An authentic response that names a bank which tss-esapi does not know: extended all the same.
                 Err(tss_esapi::Error::WrapperError(WrapperErrorKind::WrongValueFromTpm)) => Ok(None),
                 other => other.map(Some),
             }
@@ -71,7 +71,7 @@ impl Tpm {
         }
     }
 
-    /// Extends PCR 7 with nothing to authenticate the answer: better than not at all, and no proof.
+    /// Extends PCR 7 with nothing to authenticate the response: better than not at all, and no proof.
     pub(super) fn extend_pcr7_unauthenticated(&mut self, log: &mut MeasureLog) -> Result<()> {
         let digests = self.run("extend PCR 7", |c| {
             let event = Event::from_bytes(LOCK_EVENT)?;

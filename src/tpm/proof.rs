@@ -52,7 +52,7 @@ pub fn of(identity: &Identity, root: &RootKey, areas: &[u8]) -> Result<[u8; LEN]
     Ok(whole)
 }
 
-/// Whether the index holds that. It takes as long for whatever it holds of that size.
+/// Whether the index holds that. It takes the same time for all contents of that size.
 pub fn is(found: &[u8], proof: &[u8; LEN]) -> bool {
     let differences = found.iter().zip(proof).fold(0, |differences, (a, b)| black_box(differences | (a ^ b)));
     found.len() == LEN && differences == 0

@@ -4,8 +4,8 @@
 //! authorization is empty the run starts over: the admin password is read
 //! back, with the owner's empty authorization, to undo what had been set with
 //! it; the hierarchies' policies, which a password does not replace, are taken
-//! away; every index is removed and written anew, so that nothing that somebody
-//! left behind becomes one of our secrets. Setting the owner's authorization
+//! away; every index is removed and written anew, so that nothing that an
+//! attacker left behind becomes one of our secrets. Setting the owner's authorization
 //! is the last command and completes the whole. `TPM2_Clear` is not needed.
 //!
 //! Where there is an owner already, success is said only of what is proven to
@@ -46,7 +46,7 @@ pub enum Outcome {
     AlreadyProvisioned,
 }
 
-/// Every index, the layout version first: without it, nobody takes the rest for complete. So they are removed in this
+/// Every index, the layout version first: without it, the rest does not count as complete. So they are removed in this
 /// order, and written in the reverse one.
 const INDICES: [Index; 8] = [
     Index::LayoutVersion,
@@ -123,7 +123,7 @@ impl TpmStore {
         if attributes & (permanent::ENDORSEMENT_AUTH_SET | permanent::LOCKOUT_AUTH_SET) != 0 {
             self.undo_ownership(session, attributes)?;
         }
-        // Passwords are no use while somebody else's policy gives the same rights.
+        // Passwords are no use while an attacker's policy gives the same rights.
         self.tpm.take_policies_away()?;
         for index in INDICES {
             if let Some(nv) = self.tpm.find_nv(index)? {
@@ -191,7 +191,7 @@ impl TpmStore {
             return Err(owned("it has been provisioned with another certificate"));
         }
         if found.len() == proof::DIGEST_LEN {
-            let why = "it holds the certificate's digest, but no proof of who has written it";
+            let why = "it holds the certificate's digest, but no proof of how it was written";
             return Err(owned(why).remedy(format!(
                 "a machine that an older version of Trust has provisioned, in a trusted place, goes on working; otherwise {CLEAR}"
             )));
@@ -202,19 +202,19 @@ impl TpmStore {
         }
         let root = self.root_key()?;
         proof::is(found, &proof::of(identity, &root, &areas)?).then_some(()).ok_or_else(|| {
-            owned("it has another owner: nobody with the machine's private key has provisioned it as it is now")
+            owned("it has another owner: it was not provisioned as it is now with the machine's private key")
         })
     }
 
     /// Takes back what an earlier run set with the password that it had stored before.
     fn undo_ownership(&mut self, session: HmacSession, attributes: u32) -> Result<()> {
-        let somebody = || {
-            let why = "somebody has set a lockout or endorsement password";
+        let foreign = || {
+            let why = "a lockout or endorsement password is set that is not ours";
             Error::new(Kind::Refused, "take ownership of the TPM", why)
                 .remedy("clear the TPM in the firmware setup, which destroys what it holds, and run it again")
         };
         let Some(nv) = self.tpm.find_nv(Index::AdminPassword)?.filter(Nv::is_written) else {
-            return Err(somebody());
+            return Err(foreign());
         };
         let password = self.tpm.read_nv(&nv, Access::Owner(session), &mut |_| Ok(()))?;
         let set = [
@@ -226,7 +226,7 @@ impl TpmStore {
                 self.tpm.use_password(object, &password)?;
                 self.change_auth(hierarchy, session, &[]).map_err(|error| match self.tpm.last_code() {
                     // The lockout password may be tried once, and then not for a day.
-                    response_code::AUTH_FAIL | response_code::BAD_AUTH | response_code::LOCKOUT => somebody(),
+                    response_code::AUTH_FAIL | response_code::BAD_AUTH | response_code::LOCKOUT => foreign(),
                     _ => error,
                 })?;
             }

@@ -72,14 +72,14 @@ pub fn error(what: &'static str, code: u32) -> Error {
         HANDLE | NV_UNINITIALIZED => (Kind::Unprovisioned, "the TPM does not hold it", None),
         AUTH_FAIL | BAD_AUTH => (
             Kind::Refused,
-            "the TPM refuses the authorization: it has another owner, or somebody alters what is sent to it",
+            "the TPM refuses the authorization: it has another owner, or an attacker alters what is sent to it",
             Some(
                 "restart the machine; if this happens again, clear the TPM in the firmware setup and provision it anew",
             ),
         ),
         NV_AUTHORIZATION => (
             Kind::Refused,
-            "the index is somebody else's, who gives the owner no access: the firmware's, or another program's",
+            "the index gives the owner no access: it is the firmware's, or another program's",
             Some(
                 "clear the TPM in the firmware setup, which removes what is not the firmware's, and provision it anew",
             ),
@@ -87,7 +87,7 @@ pub fn error(what: &'static str, code: u32) -> Error {
         NV_SPACE => (
             Kind::Unprovisioned,
             "the TPM's NV memory is full",
-            Some("undefine NV indices that nobody needs (tpm2_nvundefine), then run it again"),
+            Some("undefine NV indices that are not needed (tpm2_nvundefine), then run it again"),
         ),
         OBJECT_MEMORY | SESSION_MEMORY => (
             Kind::System,

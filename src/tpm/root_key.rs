@@ -25,9 +25,9 @@ impl TpmStore {
     /// [`Kind::Refused`] if it is another key.
     pub(super) fn root_key(&mut self) -> Result<RootKey> {
         const WHAT: &str = "look at the storage root key";
-        let answer = self.tpm.run_raw(WHAT, &command::read_public(SRK_HANDLE))?;
-        let (name, qualified) =
-            command::names(&answer).ok_or_else(|| Error::new(Kind::Corrupt, WHAT, "the TPM's answer is malformed"))?;
+        let response = self.tpm.run_raw(WHAT, &command::read_public(SRK_HANDLE))?;
+        let (name, qualified) = command::names(&response)
+            .ok_or_else(|| Error::new(Kind::Corrupt, WHAT, "the TPM's response is malformed"))?;
         let salted = self.storage_root_key();
         let name = Name::try_from(name).ok().filter(|name| {
             // In place of the Qualified Name of a primary key's parent there is its hierarchy's handle.
@@ -35,7 +35,7 @@ impl TpmStore {
             is_the_owners && salted.as_ref().is_none_or(|salted| salted.name() == hex(name))
         });
         let Some(name) = name else {
-            let why = "what it has at 0x81000001 is no primary key of its owner's with SHA-256";
+            let why = "what it has at 0x81000001 is not a primary key of its owner hierarchy with SHA-256";
             return Err(Error::new(Kind::Refused, "take ownership of the TPM", why)
                 .remedy("clear the TPM in the firmware setup, which destroys what it holds, and run it again"));
         };

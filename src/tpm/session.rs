@@ -1,8 +1,8 @@
 //! The one session of a run: salted to a key in the TPM, AES-128-CFB, so that
 //! what it carries is neither seen nor changed on the bus.
 //!
-//! Somebody between us and the TPM who answers in its place from the start has a key of his own for that. What tells
-//! the two apart is an authority that vouches for the TPM's ([`crate::authority`]), where the image asks for one.
+//! An attacker between us and the TPM who responds in its place from the start has a key of their own for that. What
+//! tells the two apart is an authority that vouches for the TPM's ([`crate::authority`]), where the image asks for one.
 
 use super::{connection::Tpm, esys_resource, layout::SRK_HANDLE, response_code};
 use crate::{
@@ -42,10 +42,10 @@ impl Session for HmacSession {
     const TYPE: SessionType = SessionType::Hmac;
 }
 
-/// A session, and the key that it is salted to: whoever has not the private half of that can take no part in it.
+/// A session, and the key that it is salted to: without the private half of that, no one can take part in it.
 pub(super) struct Salted<S> {
     pub session: S,
-    /// The storage root key; `None` for a primary key of the null hierarchy, which nobody can vouch for.
+    /// The storage root key; `None` for a primary key of the null hierarchy, which no authority can vouch for.
     pub to: Option<StorageKey>,
 }
 
@@ -54,8 +54,8 @@ pub(super) struct Salted<S> {
 pub(super) enum Protect {
     /// Encrypts the first parameter of the command.
     Command,
-    /// Encrypts the first parameter of the answer.
-    Answer,
+    /// Encrypts the first parameter of the response.
+    Response,
     /// As [`Self::Command`], and the session ends with it.
     CommandAndEnd,
 }
@@ -120,7 +120,7 @@ impl Tpm {
         let session = session.into();
         let (decrypt, encrypt, more) = match how {
             Protect::Command => (true, false, true),
-            Protect::Answer => (false, true, true),
+            Protect::Response => (false, true, true),
             Protect::CommandAndEnd => (true, false, false),
         };
         let (attributes, mask) = SessionAttributesBuilder::new()

@@ -170,7 +170,7 @@ impl TpmStore {
             let why = format!("this is a {} boot of the keyset {}", entry.info.kind.as_str(), entry.info.keyset);
             return Err(Error::new(Kind::Refused, what, why).remedy(remedy));
         }
-        // The lock asks nobody: it must work with whatever TPM there is.
+        // The lock asks no authority: it must work with whatever TPM there is.
         authority::vouches_for(entry.srk_authority()?.as_slice(), &self.voucher, self.salted_to.as_ref())?;
         let approval = self.tpm.approve(&entry, &pcr7)?;
         Ok(Admission { opens: approval.opens(), approval: Rc::new(approval) })

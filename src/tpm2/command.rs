@@ -20,10 +20,10 @@ pub fn read_public(object: u32) -> Command {
     command(NO_SESSIONS, cc::READ_PUBLIC, |writer| writer.be32(object))
 }
 
-/// Name and Qualified Name in the answer to it.
+/// Name and Qualified Name in the response to it.
 #[must_use]
-pub fn names(answer: &[u8]) -> Option<(&[u8], &[u8])> {
-    let mut reader = Reader::new(answer.get(HEADER..)?);
+pub fn names(response: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut reader = Reader::new(response.get(HEADER..)?);
     let _public = reader.tpm2b()?;
     Some((reader.tpm2b()?, reader.tpm2b()?))
 }

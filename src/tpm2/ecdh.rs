@@ -1,4 +1,4 @@
-//! One side of an ECDH key exchange on P-256: that of whoever has no key yet. Pure, but for the randomness.
+//! One side of an ECDH key exchange on P-256: the one that makes an ephemeral key. Pure, but for the randomness.
 //!
 //! The shared secret and both coordinates of a point are padded to the size of
 //! the field, as TPM 2.0 Library part 1, section C.6.1 has it; a backend that

@@ -67,9 +67,9 @@ impl Tpm {
         })
     }
 
-    /// Sees whoever answers prove that he knows what the session was salted with, and so holds the storage key.
+    /// Has the TPM prove that it knows what the session was salted with, and so holds the storage key.
     fn prove(&mut self, session: HmacSession) -> Result<()> {
-        self.run_protected("see that the storage root key is the TPM's", session, Protect::Answer, |c| {
+        self.run_protected("see that the storage root key is the TPM's", session, Protect::Response, |c| {
             c.execute_with_session(Some(session.into()), |c| c.get_random(16)).map(|_| ())
         })
     }
@@ -82,8 +82,8 @@ impl Tpm {
         public: &Public,
     ) -> Result<Private> {
         let wrapped = duplication::wrap(key, &object.name(), &object.sensitive)
-            .ok_or_else(|| Error::new(Kind::Corrupt, WHAT, "the storage root key is no point of its curve"))?;
-        let imported = self.run_protected(WHAT, session, Protect::Answer, |c| {
+            .ok_or_else(|| Error::new(Kind::Corrupt, WHAT, "the storage root key is not a point of its curve"))?;
+        let imported = self.run_protected(WHAT, session, Protect::Response, |c| {
             let private = Private::from_bytes(&wrapped.private)?;
             let seed = EncryptedSecret::from_bytes(&wrapped.seed)?;
             c.execute_with_session(Some(session.into()), |c| {
@@ -108,7 +108,7 @@ impl Tpm {
         })
     }
 
-    /// Has the TPM load it once, as everybody will who uses it. The session ends.
+    /// Has the TPM load it once, as every later user of the key will. The session ends.
     fn try_out(&mut self, parent: KeyHandle, session: HmacSession, private: &Private, public: &Public) -> Result<()> {
         let key = self.run_protected(
             "load the key that has been moved into the TPM",

@@ -29,7 +29,7 @@ const CURVES: [Curve; 3] = [
     (ObjectIdentifier::new_unwrap("1.3.132.0.35"), curve::NIST_P521, 66, "P-521"),
 ];
 
-/// A key pair that signs, with whatever scheme and hash its user chooses.
+/// A key pair that signs, with any scheme and hash.
 pub struct Object {
     /// `TPMT_PUBLIC`.
     pub public: Vec<u8>,

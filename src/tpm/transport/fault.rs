@@ -6,13 +6,13 @@ use rustix::io::Errno;
 /// Why a link is of no more use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// No answer within the time that `--wait` allows.
+    /// No response within the time that `--wait` allows.
     Silent,
     /// The other side has gone.
     Closed,
-    /// The answer is not what TPM 2.0 Library part 1, section 18 describes.
+    /// The response is not what TPM 2.0 Library part 1, section 18 describes.
     Malformed,
-    /// The answer is that of a TPM 1.2.
+    /// The response is that of a TPM 1.2.
     Tpm12,
     /// A system call failed.
     Io(Errno),
@@ -25,7 +25,7 @@ impl Fault {
         match self {
             Self::Silent => "the TPM does not answer".into(),
             Self::Closed => "the TPM has closed the connection".into(),
-            Self::Malformed => "the TPM's answer is malformed".into(),
+            Self::Malformed => "the TPM's response is malformed".into(),
             Self::Tpm12 => "this is a TPM 1.2".into(),
             Self::Io(errno) => errno.to_string(),
         }

@@ -1,4 +1,4 @@
-//! One open connection to a TPM, with a deadline on every answer.
+//! One open connection to a TPM, with a deadline on every response.
 
 use super::{
     address::{Address, DEVICES},
@@ -25,9 +25,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The largest command or answer (`TPM2_MAX_COMMAND_SIZE`), in bytes.
+/// The largest command or response (`TPM2_MAX_COMMAND_SIZE`), in bytes.
 pub const MAX_MESSAGE: usize = 4096;
-/// Who does not wait for a TPM to appear waits for its answers all the same.
+/// Where a TPM is not waited for to appear, its responses are waited for all the same.
 pub const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 /// How often a device that is not there yet is looked for.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -48,7 +48,7 @@ pub struct Link {
     fd: OwnedFd,
     /// Becomes readable when `fd` does. To ask the device itself is to wait for the kernel, which holds its lock for as
     /// long as it works on a command: minutes, if the TPM is silent.
-    answers: OwnedFd,
+    responses: OwnedFd,
     /// mssim's second connection, which keeps the simulator powered.
     _platform: Option<OwnedFd>,
     framing: Framing,
@@ -56,7 +56,7 @@ pub struct Link {
 }
 
 impl Link {
-    /// Opens the TPM, waiting for it at most `patience`; an answer may take three times as long.
+    /// Opens the TPM, waiting for it at most `patience`; a response may take three times as long.
     ///
     /// # Errors
     /// [`Kind::NoTpm`] when it does not appear in time.
@@ -66,11 +66,11 @@ impl Link {
             let error = match open_once(address) {
                 Ok((fd, platform)) => {
                     let framing = if platform.is_some() { Framing::Mssim } else { Framing::Bare };
-                    let answers = watch(&fd).map_err(|errno| {
+                    let responses = watch(&fd).map_err(|errno| {
                         Error::new(Kind::NoTpm, format!("use {}", name(address)), errno.to_string())
                     })?;
                     let patience = patience.max(LEAST_PATIENCE);
-                    return Ok(Self { fd, answers, _platform: platform, framing, patience });
+                    return Ok(Self { fd, responses, _platform: platform, framing, patience });
                 }
                 Err(error) => error,
             };
@@ -102,25 +102,25 @@ impl Link {
         self.write_all(command, deadline)
     }
 
-    /// Receives the answer to `command`: at most [`MAX_MESSAGE`] bytes, checked against what it says of itself.
+    /// Receives the response to `command`: at most [`MAX_MESSAGE`] bytes, checked against what it says of itself.
     ///
     /// # Errors
     /// The link is of no more use.
-    pub fn receive(&mut self, command: &[u8], answer: &mut Vec<u8>) -> std::result::Result<(), Fault> {
+    pub fn receive(&mut self, command: &[u8], response: &mut Vec<u8>) -> std::result::Result<(), Fault> {
         let deadline = Instant::now() + self.patience * SWAPPING;
-        answer.clear();
+        response.clear();
         if self.framing == Framing::Mssim {
-            // The size, which the answer's own header repeats.
-            self.read_exactly(4, answer, deadline)?;
-            answer.clear();
+            // The size, which the response's own header repeats.
+            self.read_exactly(4, response, deadline)?;
+            response.clear();
         }
-        self.read_exactly(response::HEADER, answer, deadline)?;
-        let size = response::stated_size(answer).ok_or(Fault::Malformed)?;
+        self.read_exactly(response::HEADER, response, deadline)?;
+        let size = response::stated_size(response).ok_or(Fault::Malformed)?;
         if size > MAX_MESSAGE {
             return Err(Fault::Malformed);
         }
-        self.read_exactly(size, answer, deadline)?;
-        response::check(command, answer)?;
+        self.read_exactly(size, response, deadline)?;
+        response::check(command, response)?;
         if self.framing == Framing::Mssim {
             let mut trailer = Vec::new();
             self.read_exactly(4, &mut trailer, deadline)?;
@@ -141,7 +141,7 @@ impl Link {
         Ok(())
     }
 
-    /// Reads until `buffer` holds `size` bytes; a device gives a whole answer at once, so more may come.
+    /// Reads until `buffer` holds `size` bytes; a device gives a whole response at once, so more may come.
     fn read_exactly(&self, size: usize, buffer: &mut Vec<u8>, deadline: Instant) -> std::result::Result<(), Fault> {
         let mut chunk = [0u8; MAX_MESSAGE];
         while buffer.len() < size {
@@ -166,7 +166,7 @@ impl Link {
 
     fn wait_for_answer(&self, deadline: Instant) -> std::result::Result<(), Fault> {
         let mut events = [epoll::Event { flags: EventFlags::empty(), data: EventData::new_u64(0) }];
-        wait(deadline, |left| epoll::wait(&self.answers, &mut events, Some(left)))
+        wait(deadline, |left| epoll::wait(&self.responses, &mut events, Some(left)))
     }
 }
 
@@ -257,8 +257,8 @@ fn power_on(platform: &OwnedFd) -> io::Result<()> {
         rustix::io::write(platform, &signal.to_be_bytes())?;
         let mut fds = [PollFd::new(platform, PollFlags::IN)];
         let second = Timespec { tv_sec: 1, tv_nsec: 0 };
-        let mut answer = [0u8; 4];
-        if poll(&mut fds, Some(&second))? == 0 || rustix::io::read(platform, &mut answer)? == 0 {
+        let mut response = [0u8; 4];
+        if poll(&mut fds, Some(&second))? == 0 || rustix::io::read(platform, &mut response)? == 0 {
             return Err(Errno::TIMEDOUT.into());
         }
     }

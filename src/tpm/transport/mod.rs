@@ -2,7 +2,7 @@
 //! structure (TCTI) by which tpm2-tss uses the link.
 //!
 //! tpm2-tss brings its own; ours knows deadlines, never reads the
-//! environment, keeps no descriptor open over exec, and checks every answer
+//! environment, keeps no descriptor open over exec, and checks every response
 //! ([`response`]) before C sees it.
 
 mod address;

@@ -1,5 +1,5 @@
-//! Whether an answer is built as TPM 2.0 Library part 1, section 18 describes.
-//! Pure: bytes in, verdict out. tpm2-tss trusts the sizes in an answer; after
+//! Whether a response is built as TPM 2.0 Library part 1, section 18 describes.
+//! Pure: bytes in, verdict out. tpm2-tss trusts the sizes in a response; after
 //! this it may.
 
 use super::fault::Fault;
@@ -16,7 +16,7 @@ const MAX_DIGEST: usize = 64;
 /// At most three sessions go with a command.
 const MAX_SESSIONS: usize = 3;
 
-/// Commands whose answer begins with a handle, as far as they are used here.
+/// Commands whose response begins with a handle, as far as they are used here.
 const WITH_HANDLE: [u32; 4] = [
     0x0000_0131, // CreatePrimary
     0x0000_0157, // Load
@@ -33,43 +33,43 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 }
 
 /// The size that a header states.
-pub fn stated_size(answer: &[u8]) -> Option<usize> {
-    usize::try_from(u32_at(answer, 2)?).ok()
+pub fn stated_size(response: &[u8]) -> Option<usize> {
+    usize::try_from(u32_at(response, 2)?).ok()
 }
 
-/// The response code of a whole answer.
-pub fn code(answer: &[u8]) -> Option<u32> {
-    u32_at(answer, 6)
+/// The response code of a whole response.
+pub fn code(response: &[u8]) -> Option<u32> {
+    u32_at(response, 6)
 }
 
-/// Checks `answer` against the command that it answers.
+/// Checks `response` against the command that it answers.
 ///
 /// # Errors
 /// [`Fault::Tpm12`] or [`Fault::Malformed`].
-pub fn check(command: &[u8], answer: &[u8]) -> Result<(), Fault> {
-    let tag = u16_at(answer, 0).ok_or(Fault::Malformed)?;
+pub fn check(command: &[u8], response: &[u8]) -> Result<(), Fault> {
+    let tag = u16_at(response, 0).ok_or(Fault::Malformed)?;
     if tag == TPM12 {
         return Err(Fault::Tpm12);
     }
-    well_formed(command, tag, answer).ok_or(Fault::Malformed)
+    well_formed(command, tag, response).ok_or(Fault::Malformed)
 }
 
-fn well_formed(command: &[u8], tag: u16, answer: &[u8]) -> Option<()> {
+fn well_formed(command: &[u8], tag: u16, response: &[u8]) -> Option<()> {
     let exact = |holds: bool| holds.then_some(());
-    exact(stated_size(answer)? == answer.len())?;
-    if code(answer)? != 0 {
-        return exact(tag == ST_NO_SESSIONS && answer.len() == HEADER);
+    exact(stated_size(response)? == response.len())?;
+    if code(response)? != 0 {
+        return exact(tag == ST_NO_SESSIONS && response.len() == HEADER);
     }
-    // An answer without sessions to a command with sessions would be one that nobody vouches for.
+    // A response without sessions to a command with sessions would be one that is not authenticated.
     exact(u16_at(command, 0)? == tag)?;
     let handles = if WITH_HANDLE.contains(&u32_at(command, 6)?) { 4 } else { 0 };
     let parameters = HEADER + handles;
-    exact(answer.len() >= parameters)?;
+    exact(response.len() >= parameters)?;
     match tag {
         ST_NO_SESSIONS => Some(()),
         ST_SESSIONS => {
-            let size = usize::try_from(u32_at(answer, parameters)?).ok()?;
-            sessions(answer.get((parameters + 4).checked_add(size)?..)?)
+            let size = usize::try_from(u32_at(response, parameters)?).ok()?;
+            sessions(response.get((parameters + 4).checked_add(size)?..)?)
         }
         _ => None,
     }
@@ -104,7 +104,7 @@ mod tests {
         [&tag.to_be_bytes()[..], &10u32.to_be_bytes(), &code.to_be_bytes()].concat()
     }
 
-    fn answer(tag: u16, code: u32, body: &[u8]) -> Vec<u8> {
+    fn response(tag: u16, code: u32, body: &[u8]) -> Vec<u8> {
         let size = u32::try_from(HEADER + body.len()).unwrap();
         [&tag.to_be_bytes()[..], &size.to_be_bytes(), &code.to_be_bytes(), body].concat()
     }
@@ -115,16 +115,16 @@ mod tests {
     #[test]
     fn well_formed_responses_are_accepted() {
         let nv_read = command(ST_SESSIONS, NV_READ);
-        assert_eq!(check(&nv_read, &answer(ST_SESSIONS, 0, &BODY)), Ok(()));
-        assert_eq!(check(&nv_read, &answer(ST_NO_SESSIONS, 0x922, &[])), Ok(()));
+        assert_eq!(check(&nv_read, &response(ST_SESSIONS, 0, &BODY)), Ok(()));
+        assert_eq!(check(&nv_read, &response(ST_NO_SESSIONS, 0x922, &[])), Ok(()));
         let start = command(ST_NO_SESSIONS, 0x176);
-        assert_eq!(check(&start, &answer(ST_NO_SESSIONS, 0, &[3, 0, 0, 0, 0, 0])), Ok(()));
+        assert_eq!(check(&start, &response(ST_NO_SESSIONS, 0, &[3, 0, 0, 0, 0, 0])), Ok(()));
     }
 
     #[test]
     fn truncated_responses_and_false_sizes_are_refused() {
         let nv_read = command(ST_SESSIONS, NV_READ);
-        let good = answer(ST_SESSIONS, 0, &BODY);
+        let good = response(ST_SESSIONS, 0, &BODY);
         for end in 0..good.len() {
             assert!(check(&nv_read, &good[..end]).is_err(), "cut at {end}");
             let mut cut = good[..end].to_vec();
@@ -143,11 +143,11 @@ mod tests {
     #[test]
     fn a_success_without_sessions_is_refused() {
         let nv_read = command(ST_SESSIONS, NV_READ);
-        assert_eq!(check(&nv_read, &answer(ST_NO_SESSIONS, 0, &[0, 0])), Err(Fault::Malformed));
+        assert_eq!(check(&nv_read, &response(ST_NO_SESSIONS, 0, &[0, 0])), Err(Fault::Malformed));
     }
 
     #[test]
     fn a_tpm_1_2_is_recognised() {
-        assert_eq!(check(&command(ST_NO_SESSIONS, 0x17a), &answer(TPM12, 0x1e, &[])), Err(Fault::Tpm12));
+        assert_eq!(check(&command(ST_NO_SESSIONS, 0x17a), &response(TPM12, 0x1e, &[])), Err(Fault::Tpm12));
     }
 }

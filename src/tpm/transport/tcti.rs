@@ -90,15 +90,15 @@ impl Wire {
         self.has_worked.get()
     }
 
-    /// Sends a command that ESYS or its bindings do not know, and receives its answer.
+    /// Sends a command that ESYS or its bindings do not know, and receives its response.
     ///
     /// # Errors
     /// The link is of no more use. What the TPM says is [`Self::code`].
     pub fn exchange(&self, command: &[u8]) -> Result<Vec<u8>, Fault> {
-        let mut answer = Vec::new();
+        let mut response = Vec::new();
         self.transmit(command)?;
-        self.receive(command, &mut answer)?;
-        Ok(answer)
+        self.receive(command, &mut response)?;
+        Ok(response)
     }
 
     fn transmit(&self, command: &[u8]) -> Result<(), Fault> {
@@ -109,9 +109,9 @@ impl Wire {
         self.with_link(|link| link.transmit(command))
     }
 
-    fn receive(&self, command: &[u8], answer: &mut Vec<u8>) -> Result<(), Fault> {
-        self.with_link(|link| link.receive(command, answer))?;
-        let code = response::code(answer).unwrap_or(0);
+    fn receive(&self, command: &[u8], response: &mut Vec<u8>) -> Result<(), Fault> {
+        self.with_link(|link| link.receive(command, response))?;
+        let code = response::code(response).unwrap_or(0);
         self.code.set(code);
         self.has_worked.set(self.has_worked() || code == 0);
         Ok(())
@@ -129,7 +129,7 @@ struct Context {
     table: TSS2_TCTI_CONTEXT_COMMON_V2,
     wire: Rc<Wire>,
     command: Zeroizing<Vec<u8>>,
-    answer: Zeroizing<Vec<u8>>,
+    response: Zeroizing<Vec<u8>>,
     waiting: bool,
 }
 
@@ -155,10 +155,10 @@ impl Context {
         self.wire.transmit(command).map_or_else(rc, |()| 0)
     }
 
-    /// Fetches the answer once; SYS asks for its size first and then for the answer.
+    /// Fetches the response once; SYS asks for its size first and then for the response.
     fn fetch(&mut self) -> TSS2_RC {
         self.waiting = false;
-        self.wire.receive(&self.command, &mut self.answer).map_or_else(rc, |()| 0)
+        self.wire.receive(&self.command, &mut self.response).map_or_else(rc, |()| 0)
     }
 }
 
@@ -179,12 +179,12 @@ unsafe extern "C" fn transmit(context: *mut TSS2_TCTI_CONTEXT, size: size_t, com
     context.transmit(unsafe { std::slice::from_raw_parts(command, size as usize) })
 }
 
-/// Waits for the answer as long as the link allows, whatever `timeout` says:
+/// Waits for the response as long as the link allows, whatever `timeout` says:
 /// the synchronous calls above always say "for ever".
 unsafe extern "C" fn receive(
     context: *mut TSS2_TCTI_CONTEXT,
     size: *mut size_t,
-    response: *mut u8,
+    buffer: *mut u8,
     _timeout: i32,
 ) -> TSS2_RC {
     // SAFETY: as in `transmit`; `size` is the caller's variable.
@@ -195,21 +195,21 @@ unsafe extern "C" fn receive(
             return rc;
         }
     }
-    let answer = &mut context.answer;
-    if answer.is_empty() {
+    let response = &mut context.response;
+    if response.is_empty() {
         return BAD_SEQUENCE;
     }
     let room = *size as usize;
-    *size = answer.len() as size_t;
-    if response.is_null() {
+    *size = response.len() as size_t;
+    if buffer.is_null() {
         return 0;
     }
-    if room < answer.len() {
+    if room < response.len() {
         return INSUFFICIENT_BUFFER;
     }
-    // SAFETY: `response` has room for `room` bytes by the TCTI contract, and the answer is no longer.
-    unsafe { ptr::copy_nonoverlapping(answer.as_ptr(), response, answer.len()) };
-    answer.clear();
+    // SAFETY: `buffer` has room for `room` bytes by the TCTI contract, and the response is no longer.
+    unsafe { ptr::copy_nonoverlapping(response.as_ptr(), buffer, response.len()) };
+    response.clear();
     0
 }
 
@@ -230,7 +230,7 @@ unsafe extern "C" fn Tss2_TctiLdr_Initialize(_name: *const c_char, out: *mut *mu
         },
         wire,
         command: Zeroizing::new(Vec::with_capacity(MAX_MESSAGE)),
-        answer: Zeroizing::new(Vec::with_capacity(MAX_MESSAGE)),
+        response: Zeroizing::new(Vec::with_capacity(MAX_MESSAGE)),
         waiting: false,
     });
     // SAFETY: not null; the box is given back by Tss2_TctiLdr_Finalize.
