@@ -137,7 +137,12 @@ fn a_process_taken_over_is_refused_other_system_calls() {
 #[test]
 fn a_process_taken_over_is_killed_at_forbidden_system_calls() {
     let machine = Machine::provisioned();
-    for (what, number) in [("execve", libc::SYS_execve), ("ptrace", libc::SYS_ptrace), ("bpf", libc::SYS_bpf)] {
+    for (what, number) in [
+        ("execve", libc::SYS_execve),
+        ("ptrace", libc::SYS_ptrace),
+        ("bpf", libc::SYS_bpf),
+        ("kexec_file_load", libc::SYS_kexec_file_load),
+    ] {
         let (outcomes, run) = taken_over(&machine, "setup", cc::NV_READ, move |_| vec![(what, number, [0; 6])]);
         assert_eq!(outcomes, [(what, Outcome::Killed(Signal::SIGSYS))], "a setup taken over can call {what}");
         assert_eq!((run.status(), run.value("published")), (128 + 31, "no"), "{what}: {run:#?}");
