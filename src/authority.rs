@@ -8,8 +8,8 @@ use crate::{
     digest::{Digest, hash},
     error::{Error, Kind, Result},
     files,
-    identity::Public,
-    keyring::asymmetric::PublicKey,
+    identity::CertifiedKey,
+    keyring::asymmetric::CertificateKey,
     tpm2::StorageKey,
 };
 use nix::errno::Errno;
@@ -59,15 +59,15 @@ fn has_signed(certificate: &[u8], digest: &Digest, signature: &[u8]) -> Result<b
              CONFIG_CRYPTO_ECDSA",
         )
     };
-    let (der, public) = Public::of_certificate(certificate).map_err(corrupt)?;
+    let (der, public) = CertifiedKey::of_certificate(certificate).map_err(corrupt)?;
     if signature.is_empty() {
         return Ok(false);
     }
     let encoding = match public {
-        Public::Rsa { .. } => c"enc=pkcs1 hash=sha256",
-        Public::Other(..) => c"enc=x962 hash=sha256",
+        CertifiedKey::Rsa { .. } => c"enc=pkcs1 hash=sha256",
+        CertifiedKey::Other(..) => c"enc=x962 hash=sha256",
     };
-    let key = PublicKey::of_certificate(&der).map_err(|errno| match errno {
+    let key = CertificateKey::of_certificate(&der).map_err(|errno| match errno {
         Errno::EBADMSG | Errno::EINVAL | Errno::EKEYREJECTED => corrupt("the kernel finds it malformed"),
         other => unable(other),
     })?;

@@ -4,7 +4,7 @@
 use crate::{
     error::{Error, Kind, Result},
     files, pem,
-    private_key::{self, PrivateKey},
+    private_key::{self, KeyNumbers},
     secret::{MAX_SECRET, Secret},
     x509,
 };
@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 /// A certificate and the private key that belongs to it, both PEM as given.
 pub struct Identity {
     certificate: Vec<u8>,
-    public: Public,
+    public: CertifiedKey,
     key: Secret,
 }
 
@@ -32,11 +32,11 @@ impl Identity {
                 .remedy("give a certificate and its unencrypted private key in PEM")
         };
         let pem = files::read(certificate, MAX_SECRET).map_err(|e| bad(certificate, e.to_string()))?;
-        let (_, public) = Public::of_certificate(&pem).map_err(|why| bad(certificate, why.into()))?;
+        let (_, public) = CertifiedKey::of_certificate(&pem).map_err(|why| bad(certificate, why.into()))?;
         let (mut file, size) = files::open(key, MAX_SECRET).map_err(|e| bad(key, e.to_string()))?;
         let key = Secret::filled(size, |buffer| {
             file.read_exact(buffer).map_err(|e| bad(key, e.to_string()))?;
-            match Public::of_key(buffer) {
+            match CertifiedKey::of_key(buffer) {
                 Ok(of_key) if of_key.matches(&public) => Ok(()),
                 Ok(_) => Err(bad(key, "it is not the private key of the certificate".into())),
                 Err(why) => Err(bad(key, why.into())),
@@ -53,7 +53,7 @@ impl Identity {
 
     /// The public key that is certified.
     #[must_use]
-    pub const fn public(&self) -> &Public {
+    pub const fn public(&self) -> &CertifiedKey {
         &self.public
     }
 
@@ -66,7 +66,7 @@ impl Identity {
 
 /// A public key, as far as it must be known to be compared.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Public {
+pub enum CertifiedKey {
     /// Big-endian numbers without leading zeros.
     Rsa {
         /// The modulus.
@@ -80,7 +80,7 @@ pub enum Public {
 
 type Why = &'static str;
 
-impl Public {
+impl CertifiedKey {
     /// The first certificate in `text`, in DER, and its public key.
     pub(crate) fn of_certificate(text: &[u8]) -> std::result::Result<(Zeroizing<Vec<u8>>, Self), Why> {
         let block = pem::blocks(text).next().ok_or("it holds no PEM")?;
@@ -106,10 +106,10 @@ impl Public {
     /// That of the one private key in `text`.
     fn of_key(text: &[u8]) -> std::result::Result<Self, Why> {
         let block = private_key::only(text)?;
-        Ok(match PrivateKey::of_block(&block).ok_or("its private key is malformed")? {
-            PrivateKey::Rsa(key) => Self::rsa(key.modulus, key.public_exponent),
-            PrivateKey::Ec { algorithm, point, .. } => Self::Other(algorithm, point.map(<[u8]>::to_vec)),
-            PrivateKey::Other { algorithm, .. } => Self::Other(algorithm, None),
+        Ok(match KeyNumbers::of_block(&block).ok_or("its private key is malformed")? {
+            KeyNumbers::Rsa(key) => Self::rsa(key.modulus, key.public_exponent),
+            KeyNumbers::Ec { algorithm, point, .. } => Self::Other(algorithm, point.map(<[u8]>::to_vec)),
+            KeyNumbers::Other { algorithm, .. } => Self::Other(algorithm, None),
         })
     }
 

@@ -12,7 +12,7 @@ use spki::AlgorithmIdentifierRef;
 pub const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 
 /// A private key, in the block that it was found in.
-pub enum PrivateKey<'a> {
+pub enum KeyNumbers<'a> {
     /// RSA.
     Rsa(RsaPrivateKeyRef<'a>),
     /// A point's discrete logarithm.
@@ -52,7 +52,7 @@ pub fn only(text: &[u8]) -> Result<Block<'_>, &'static str> {
     Ok(key)
 }
 
-impl<'a> PrivateKey<'a> {
+impl<'a> KeyNumbers<'a> {
     /// The key in a block of PEM.
     #[must_use]
     pub fn of_block(block: &'a Block<'_>) -> Option<Self> {

@@ -10,7 +10,7 @@ use crate::{
 
 /// The secrets that a boot may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Item {
+pub enum SecretItem {
     /// The machine's certificate, PEM.
     Certificate,
     /// The machine's private key, PEM.
@@ -38,7 +38,7 @@ pub trait Truststore: Lock {
     ///
     /// # Errors
     /// By remedy: [`Kind::Unprovisioned`], [`Kind::Refused`], [`Kind::LockedOut`], [`Kind::Corrupt`], [`Kind::NoTpm`].
-    fn read(&mut self, item: Item) -> Result<Secret>;
+    fn read(&mut self, item: SecretItem) -> Result<Secret>;
 
     /// Puts a newly made passphrase in the place of the operating system's, if
     /// this boot is allowed to, and returns it. It is new.

@@ -130,3 +130,40 @@ fn every_room_uses_what_the_table_says_and_nothing_below_it() {
     wrong.extend(uses.keys().map(|room| format!("{room} is not in the table")));
     assert!(wrong.is_empty(), "ARCHITECTURE.md is not what the sources say:\n{}", wrong.join("\n"));
 }
+
+/// The types that a file defines, associated ones left out.
+fn types(text: &str) -> impl Iterator<Item = &str> {
+    let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+    let definitions = code.lines().filter(|line| !line.starts_with("    ")).filter_map(|line| {
+        let line = line
+            .strip_prefix("pub ")
+            .or_else(|| line.split_once("pub(").and_then(|(_, l)| l.split_once(") ")).map(|(_, l)| l))
+            .unwrap_or(line);
+        ["struct ", "enum ", "trait ", "type "].into_iter().find_map(|keyword| line.strip_prefix(keyword))
+    });
+    definitions.map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default())
+}
+
+#[test]
+fn no_two_types_have_the_same_name() {
+    let mut owners: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut left = vec![workspace().join("src")];
+    while let Some(dir) = left.pop() {
+        for entry in fs::read_dir(dir).expect("a directory") {
+            let path = entry.expect("a readable directory").path();
+            if path.is_dir() {
+                left.push(path);
+            } else if path.extension().is_some_and(|x| x == "rs")
+                && path.file_stem().is_some_and(|stem| stem != "tests")
+            {
+                let text = fs::read_to_string(&path).expect("text");
+                for name in types(&text) {
+                    owners.entry(name.to_owned()).or_default().insert(path.display().to_string());
+                }
+            }
+        }
+    }
+    assert!(owners.contains_key("TpmStore"), "the search misses what is there");
+    owners.retain(|_, files| files.len() > 1);
+    assert!(owners.is_empty(), "{owners:#?}");
+}

@@ -15,7 +15,7 @@ use trust::{
         Assertion, Policy,
         assertion::{Comparison, Operand},
         boot_kind::BootKind,
-        public_key::PublicKey,
+        public_key::PolicyKey,
         version,
     },
     tpm,
@@ -107,7 +107,7 @@ impl Random {
     }
 
     /// The public part of a key; there is no private one.
-    fn key(&mut self) -> PublicKey {
+    fn key(&mut self) -> PolicyKey {
         let mut modulus = if self.bytes::<1>()[0].is_multiple_of(2) {
             self.bytes::<256>().to_vec()
         } else {
@@ -115,7 +115,7 @@ impl Random {
         };
         modulus[0] |= 0x80;
         *modulus.last_mut().unwrap() |= 1;
-        PublicKey::from_modulus(modulus).unwrap()
+        PolicyKey::from_modulus(modulus).unwrap()
     }
 }
 
@@ -187,7 +187,7 @@ impl Tpm {
     }
 
     /// The Name that the TPM gives a key.
-    fn name_of(&self, key: &PublicKey) -> Name {
+    fn name_of(&self, key: &PolicyKey) -> Name {
         const LOAD_EXTERNAL: u32 = 0x167;
         let answer = self.ask(
             NO_SESSIONS,

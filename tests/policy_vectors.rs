@@ -8,14 +8,14 @@ use trust::{
         Assertion, Policy,
         assertion::{Comparison, Operand},
         boot_kind::BootKind,
-        public_key::PublicKey,
+        public_key::PolicyKey,
         version,
     },
     tpm2::{
         NvPublic, Public, Selection,
         constants::{alg, curve, rh},
         name,
-        public::{Key, attribute},
+        public::{AsymmetricKey, attribute},
     },
 };
 
@@ -77,7 +77,7 @@ fn the_policy_of_an_index_is_policy_authorize() {
 
 #[test]
 fn the_name_of_a_key_includes_its_default_exponent() {
-    let key = PublicKey::from_pem(PEM.as_bytes()).unwrap();
+    let key = PolicyKey::from_pem(PEM.as_bytes()).unwrap();
     assert_eq!(key.name(), bytes(NAME));
     assert_eq!(key.modulus().len(), 256);
 }
@@ -105,7 +105,7 @@ mod systemd {
     );
 
     /// Its keys are storage keys that nobody has made.
-    fn name_of(key: Key<'_>) -> [u8; 34] {
+    fn name_of(key: AsymmetricKey<'_>) -> [u8; 34] {
         let attributes = attribute::USER_WITH_AUTH | attribute::DECRYPT | attribute::RESTRICTED | 0x32;
         let public = Public { attributes, policy: &[], encrypts_children: true, key };
         name::of(&public.area().unwrap())
@@ -121,13 +121,13 @@ mod systemd {
 
     #[test]
     fn key_names_and_policies_equal_systemds() {
-        let rsa = name_of(Key::Rsa { modulus: &bytes::<256>(MODULUS), exponent: 0 });
+        let rsa = name_of(AsymmetricKey::Rsa { modulus: &bytes::<256>(MODULUS), exponent: 0 });
         assert_eq!(digest::hex(&rsa), "000be78f74a470dd92e979ca067cdb2293a35f075e8560b436bd2ccea5da21486a07");
         let expected = "95213a3784eaab04f427bc7e8851c2f1df0903be8e42428ec25dcefd907baff1";
         assert_eq!(Policy::authorized_by(rsa, Operand::new()).digest(), bytes(expected));
         let x = bytes::<32>("238e02ee4fd5598add6b502429f1815418515e4b0d6551c8e816b38cb15451d1");
         let y = bytes::<32>("70c2d491769775ec43ccd5a571c429233e9d30cf0f486c2e01acd6cb32ba93b6");
-        let ecc = name_of(Key::Ecc { curve: curve::NIST_P256, x: &x, y: &y });
+        let ecc = name_of(AsymmetricKey::Ecc { curve: curve::NIST_P256, x: &x, y: &y });
         assert_eq!(digest::hex(&ecc), "000b302787187ba19c82011c987bd2dcdbb652b3a543ccc5cb0b49c33d4caae604a6");
     }
 

@@ -8,7 +8,7 @@ use trust::{
     error::{Error, Kind, Result},
     guard::OnLockFailure,
     secret::Secret,
-    store::{Item, Lock, Truststore, read_then_lock},
+    store::{Lock, SecretItem, Truststore, read_then_lock},
     tpm::{Tpm, TpmStore},
 };
 
@@ -30,7 +30,7 @@ impl Memory {
 }
 
 impl Truststore for Memory {
-    fn read(&mut self, _: Item) -> Result<Secret> {
+    fn read(&mut self, _: SecretItem) -> Result<Secret> {
         Secret::filled(self.check()?, |_| Ok(()))
     }
 
@@ -131,7 +131,11 @@ fn kind<T>(result: Result<T>) -> Kind {
 }
 
 fn read_all<S: Truststore>(store: &mut S) -> Result<[Secret; 3]> {
-    Ok([store.read(Item::OsPassphrase)?, store.read(Item::Certificate)?, store.read(Item::PrivateKey)?])
+    Ok([
+        store.read(SecretItem::OsPassphrase)?,
+        store.read(SecretItem::Certificate)?,
+        store.read(SecretItem::PrivateKey)?,
+    ])
 }
 
 fn conforms<B: Fixture>(fixture: &B) {
@@ -141,10 +145,10 @@ fn conforms<B: Fixture>(fixture: &B) {
     let (secrets, _locked) = read_then_lock(&mut store, exit, read_all).expect("a production boot reads");
     assert!(secrets.iter().all(|secret| !secret.is_empty()));
     // The same program, and the next one: the door is shut for both.
-    assert_eq!(kind(store.read(Item::OsPassphrase)), Kind::Refused);
+    assert_eq!(kind(store.read(SecretItem::OsPassphrase)), Kind::Refused);
     assert_eq!(kind(store.renew_os_passphrase()), Kind::Refused);
     drop(store);
-    assert_eq!(kind(fixture.again().read(Item::Certificate)), Kind::Refused);
+    assert_eq!(kind(fixture.again().read(SecretItem::Certificate)), Kind::Refused);
 
     let mut store = fixture.boot(State::Provisioned);
     let renewed = read_then_lock(&mut store, exit, Truststore::renew_os_passphrase).expect("a production boot writes");
@@ -162,7 +166,7 @@ fn conforms<B: Fixture>(fixture: &B) {
     let failed = read_then_lock(&mut store, exit, |_| -> Result<()> { Err(Error::new(Kind::System, "x", "y")) });
     assert_eq!(kind(failed), Kind::System);
     drop(store);
-    assert_eq!(kind(fixture.again().read(Item::OsPassphrase)), Kind::Refused);
+    assert_eq!(kind(fixture.again().read(SecretItem::OsPassphrase)), Kind::Refused);
 
     // Locking what is locked is no failure.
     assert!(read_then_lock(&mut fixture.again(), exit, |_| Ok(())).is_ok());

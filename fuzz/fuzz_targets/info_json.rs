@@ -2,11 +2,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use trust::policy::{pcr7data, public_key::PublicKey};
+use trust::policy::{pcr7data, public_key::PolicyKey};
 
 fuzz_target!(|bytes: &[u8]| {
     let _ = pcr7data::parse_info(bytes);
-    if let Ok(key) = PublicKey::from_pem(bytes) {
+    if let Ok(key) = PolicyKey::from_pem(bytes) {
         assert_eq!(key.name()[..2], [0, 11]);
     }
 });

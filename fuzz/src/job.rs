@@ -7,7 +7,7 @@ use std::{
 use trust::{
     error::Result,
     guard::OnLockFailure,
-    store::{Item, Truststore, read_then_lock},
+    store::{SecretItem, Truststore, read_then_lock},
     tpm::{Address, Tpm, TpmStore},
 };
 
@@ -35,7 +35,7 @@ impl Job {
         // No authority is asked: whoever it does not vouch for is heard no further.
         let mut store = TpmStore::new(tpm, Self::pcr7data(), PathBuf::new());
         let (sizes, _locked) = read_then_lock(&mut store, OnLockFailure::Exit, |store| match self {
-            Self::Setup => [Item::OsPassphrase, Item::Certificate, Item::PrivateKey]
+            Self::Setup => [SecretItem::OsPassphrase, SecretItem::Certificate, SecretItem::PrivateKey]
                 .into_iter()
                 .map(|item| store.read(item).map(|secret| secret.len()))
                 .collect(),

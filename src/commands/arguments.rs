@@ -37,19 +37,19 @@ impl Spec {
 pub struct Argument<'a> {
     /// How it is shown.
     pub spec: &'static Spec,
-    slot: Slot<'a>,
+    slot: Target<'a>,
 }
 
 impl Argument<'_> {
     /// Whether it takes all words that follow.
     #[must_use]
     pub const fn is_rest(&self) -> bool {
-        matches!(self.slot, Slot::Rest(_))
+        matches!(self.slot, Target::Rest(_))
     }
 }
 
-enum Slot<'a> {
-    One(&'a mut dyn Value),
+enum Target<'a> {
+    One(&'a mut dyn ArgumentValue),
     Rest(&'a mut Vec<OsString>),
 }
 
@@ -59,16 +59,16 @@ pub struct Arguments<'a>(Vec<Argument<'a>>);
 
 impl<'a> Arguments<'a> {
     /// Declares an option, or the next operand, and sets its default.
-    pub fn add(&mut self, spec: &'static Spec, slot: &'a mut dyn Value) {
+    pub fn add(&mut self, spec: &'static Spec, slot: &'a mut dyn ArgumentValue) {
         if !spec.default.is_empty() {
             let _ = slot.set(spec.default.into());
         }
-        self.0.push(Argument { spec, slot: Slot::One(slot) });
+        self.0.push(Argument { spec, slot: Target::One(slot) });
     }
 
     /// Declares an option that takes all words behind it, at least one, or operands of any number behind all others.
     pub fn rest(&mut self, spec: &'static Spec, slot: &'a mut Vec<OsString>) {
-        self.0.push(Argument { spec, slot: Slot::Rest(slot) });
+        self.0.push(Argument { spec, slot: Target::Rest(slot) });
     }
 
     /// All of them.
@@ -108,16 +108,16 @@ impl<'a> Arguments<'a> {
             };
             let Some(Argument { spec, slot }) = self.0.get_mut(place) else { continue };
             match (slot, operand) {
-                (Slot::One(slot), Some(value)) => {
+                (Target::One(slot), Some(value)) => {
                     slot.set(value).ok_or_else(|| usage(format!("{} is not {}", spec.name, spec.help)))?;
                 }
-                (Slot::One(slot), None) => {
+                (Target::One(slot), None) => {
                     let value = if spec.value.is_empty() { Ok(OsString::new()) } else { parser.value() };
                     let set = slot.set(value.map_err(malformed)?);
                     set.ok_or_else(|| usage(format!("{} needs {}: {}", spec.name, spec.value, spec.help)))?;
                 }
-                (Slot::Rest(slot), Some(value)) => slot.push(value),
-                (Slot::Rest(slot), None) => {
+                (Target::Rest(slot), Some(value)) => slot.push(value),
+                (Target::Rest(slot), None) => {
                     slot.extend(parser.raw_args().map_err(malformed)?);
                     if slot.is_empty() {
                         return Err(usage(format!("{} needs {}", spec.name, spec.value)));
@@ -192,33 +192,33 @@ pub fn fill(text: &mut String, indent: usize, words: &str) {
 }
 
 /// The value of an argument.
-pub trait Value {
+pub trait ArgumentValue {
     /// Takes what was given; a flag is given nothing. `None`: it does not fit.
     fn set(&mut self, value: OsString) -> Option<()>;
 }
 
-impl Value for bool {
+impl ArgumentValue for bool {
     fn set(&mut self, _: OsString) -> Option<()> {
         *self = true;
         Some(())
     }
 }
 
-impl Value for OsString {
+impl ArgumentValue for OsString {
     fn set(&mut self, value: OsString) -> Option<()> {
         *self = value;
         Some(())
     }
 }
 
-impl Value for PathBuf {
+impl ArgumentValue for PathBuf {
     fn set(&mut self, value: OsString) -> Option<()> {
         *self = value.into();
         Some(())
     }
 }
 
-impl Value for Option<PathBuf> {
+impl ArgumentValue for Option<PathBuf> {
     fn set(&mut self, value: OsString) -> Option<()> {
         *self = Some(value.into());
         Some(())
@@ -226,7 +226,7 @@ impl Value for Option<PathBuf> {
 }
 
 /// Texts that are not empty; the option may be repeated.
-impl Value for Vec<String> {
+impl ArgumentValue for Vec<String> {
     fn set(&mut self, value: OsString) -> Option<()> {
         self.push(value.into_string().ok().filter(|text| !text.is_empty())?);
         Some(())
@@ -234,7 +234,7 @@ impl Value for Vec<String> {
 }
 
 /// How long to wait: whole seconds, up to an hour.
-impl Value for Duration {
+impl ArgumentValue for Duration {
     fn set(&mut self, value: OsString) -> Option<()> {
         *self = Self::from_secs(number(&value, 10).filter(|seconds| *seconds <= 3600)?.into());
         Some(())
@@ -242,21 +242,21 @@ impl Value for Duration {
 }
 
 /// A number of seconds that is not 0.
-impl Value for Option<u32> {
+impl ArgumentValue for Option<u32> {
     fn set(&mut self, value: OsString) -> Option<()> {
         *self = Some(number(&value, 10).filter(|seconds| *seconds > 0)?);
         Some(())
     }
 }
 
-impl Value for Address {
+impl ArgumentValue for Address {
     fn set(&mut self, value: OsString) -> Option<()> {
         *self = value.to_str()?.parse().ok()?;
         Some(())
     }
 }
 
-impl Value for OnLockFailure {
+impl ArgumentValue for OnLockFailure {
     fn set(&mut self, value: OsString) -> Option<()> {
         *self = match value.to_str()? {
             "poweroff" => Self::PowerOff,
@@ -271,7 +271,7 @@ impl Value for OnLockFailure {
 #[derive(Clone, Copy, Default)]
 pub struct Handle(pub u32);
 
-impl Value for Handle {
+impl ArgumentValue for Handle {
     fn set(&mut self, value: OsString) -> Option<()> {
         self.0 = number(value.to_str()?.strip_prefix("0x")?.as_ref(), 16)?;
         Some(())
@@ -286,9 +286,9 @@ fn number(digits: &OsStr, radix: u32) -> Option<u32> {
 
 /// A policy version: four ASCII digits.
 #[derive(Clone, Copy, Default)]
-pub struct Version(pub [u8; 4]);
+pub struct VersionArgument(pub [u8; 4]);
 
-impl Value for Version {
+impl ArgumentValue for VersionArgument {
     fn set(&mut self, value: OsString) -> Option<()> {
         self.0 = version::parse(value.to_str()?)?;
         Some(())

@@ -3,7 +3,7 @@
 use super::{
     Command, Heading, Run,
     arguments::{Arguments, Handle, Spec},
-    options::{ALSO_AS, SECRETS_DIR, SRK_SIGNATURE, Tpm},
+    options::{ALSO_AS, SECRETS_DIR, SRK_SIGNATURE, TpmOptions},
     phases,
 };
 use crate::{
@@ -38,7 +38,7 @@ const KEY: &str = "server.key";
 
 #[derive(Default)]
 struct Finish {
-    tpm: Tpm,
+    tpm: TpmOptions,
     srk_signature: PathBuf,
     secrets_dir: PathBuf,
     also_as: Vec<String>,
@@ -95,7 +95,7 @@ impl Run for Finish {
         } else {
             COMMAND.confine(&[])
         };
-        let key = passphrase::Options { also_as: &self.also_as, timeout: None };
+        let key = passphrase::KeyOptions { also_as: &self.also_as, timeout: None };
         let everything = || publish::withdraw(&key, Some(&self.secrets_dir));
         // Nothing is left to a root that an attacker has brought.
         if let Some(Err(error)) = self.root.as_deref().map(backing::check) {

@@ -14,15 +14,15 @@ pub const COMMAND: Command = Command {
     about: "Lock PCR 7: the TPM gives out no secret until the machine is restarted.",
     heading: Heading::Boot,
     calls: Some(&[phases::TPM, phases::LOCK]),
-    new: || Box::new(Lock::default()),
+    new: || Box::new(LockAlone::default()),
 };
 
 #[derive(Default)]
-struct Lock {
+struct LockAlone {
     store: Store,
 }
 
-impl Run for Lock {
+impl Run for LockAlone {
     fn declare<'a>(&'a mut self, arguments: &mut Arguments<'a>) {
         self.store.declare(arguments);
     }

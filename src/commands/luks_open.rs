@@ -8,7 +8,7 @@ use crate::{
     error::{Error, Kind, Result},
     files,
     luks::{
-        find::{self, Name},
+        find::{self, DeviceName},
         opened,
     },
     process,
@@ -86,7 +86,7 @@ impl Run for LuksOpen {
     fn run(&self) -> Result<()> {
         let before = process::harden()?;
         let Self { device, name, more, .. } = self;
-        let wanted = Name::parse(device).ok_or_else(|| {
+        let wanted = DeviceName::parse(device).ok_or_else(|| {
             Error::new(Kind::Usage, "run luks open", format!("{} is not a device name", device.display()))
                 .remedy("name it UUID=… or LABEL=…, as its LUKS2 header does, or say where it is, such as /dev/vda2")
         })?;

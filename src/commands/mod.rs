@@ -155,7 +155,7 @@ impl Command {
     }
 
     /// Prepares for handling secrets that come from this TPM.
-    fn harden(&self, tpm: &options::Tpm) -> Result<Before> {
+    fn harden(&self, tpm: &options::TpmOptions) -> Result<Before> {
         let before = process::harden()?;
         self.confine(&[phases::link(&tpm.tcti)])?;
         Ok(before)

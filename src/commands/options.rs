@@ -17,14 +17,14 @@ const MAX_EVENT_LOG: usize = 1 << 20;
 
 /// The TPM, and the policies that are signed for it.
 #[derive(Default)]
-pub struct Tpm {
+pub struct TpmOptions {
     pub tcti: Address,
     pub wait: Duration,
     pub pcr7data: PathBuf,
     pub verbose: bool,
 }
 
-impl Tpm {
+impl TpmOptions {
     pub fn declare<'a>(&'a mut self, arguments: &mut Arguments<'a>) {
         arguments.add(
             &Spec {
@@ -76,7 +76,7 @@ impl Tpm {
 /// The store in the TPM, which is locked in the end.
 #[derive(Default)]
 pub struct Store {
-    pub tpm: Tpm,
+    pub tpm: TpmOptions,
     pub on_lock_failure: OnLockFailure,
 }
 
@@ -154,7 +154,7 @@ impl EventLog {
     }
 
     /// Has the log say why this boot was refused. The store is locked by now.
-    pub fn explained(&self, outcome: Result<()>, tpm: &Tpm) -> Result<()> {
+    pub fn explained(&self, outcome: Result<()>, tpm: &TpmOptions) -> Result<()> {
         outcome.map_err(|error| {
             if error.kind() != Kind::Refused {
                 return error;

@@ -54,7 +54,7 @@ impl Preinit {
             store.renew_os_passphrase()
         })?;
         drop(store);
-        let key = passphrase::Options { also_as: &self.also_as, timeout: self.key_timeout };
+        let key = passphrase::KeyOptions { also_as: &self.also_as, timeout: self.key_timeout };
         passphrase::publish(&locked, &passphrase, &key).map(|_| ())
     }
 }

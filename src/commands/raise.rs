@@ -2,7 +2,7 @@
 
 use super::{
     Command, Heading, Run,
-    arguments::{Arguments, Spec, Version},
+    arguments::{Arguments, Spec, VersionArgument},
     options::{SRK_SIGNATURE, Store},
     phases,
 };
@@ -22,7 +22,7 @@ pub const COMMAND: Command = Command {
 struct Raise {
     store: Store,
     srk_signature: PathBuf,
-    version: Version,
+    version: VersionArgument,
 }
 
 impl Run for Raise {

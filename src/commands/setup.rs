@@ -13,7 +13,7 @@ use crate::{
     files, memory, process,
     publish::{self, Published, passphrase},
     secret::Secret,
-    store::{Item, Truststore, read_then_lock},
+    store::{SecretItem, Truststore, read_then_lock},
 };
 use std::{
     ffi::OsString,
@@ -95,15 +95,15 @@ impl Setup {
                 mounted?;
                 let before = hardened?;
                 let manifest_ca = read_manifest_ca(&self.manifest_ca)?;
-                let passphrase = store.read(Item::OsPassphrase)?;
-                let certificate = store.read(Item::Certificate)?;
-                let key = store.read(Item::PrivateKey)?;
+                let passphrase = store.read(SecretItem::OsPassphrase)?;
+                let certificate = store.read(SecretItem::Certificate)?;
+                let key = store.read(SecretItem::PrivateKey)?;
                 Ok((before, passphrase, certificate, key, manifest_ca))
             })?;
         drop(store);
         let mut files = vec![("server.crt", &certificate), ("server.key", &key)];
         files.extend(manifest_ca.iter().map(|ca| ("manifestCA.pem", ca)));
-        let key_options = passphrase::Options { also_as: &self.also_as, timeout: self.key_timeout };
+        let key_options = passphrase::KeyOptions { also_as: &self.also_as, timeout: self.key_timeout };
         publish::publish(
             &locked,
             &Published { passphrase: &passphrase, key: key_options, files: &files, directory: &self.secrets_dir },

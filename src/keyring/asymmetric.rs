@@ -15,7 +15,7 @@ const KEY_SPEC_PROCESS_KEYRING: c_int = -2;
 pub const KEYCTL_PKEY_VERIFY: c_int = 28;
 
 /// A public key that the kernel has; it ends with the process.
-pub struct PublicKey(i32);
+pub struct CertificateKey(i32);
 
 /// `struct keyctl_pkey_params` (linux/keyctl.h).
 #[repr(C)]
@@ -26,7 +26,7 @@ struct Params {
     spare: [u32; 7],
 }
 
-impl PublicKey {
+impl CertificateKey {
     /// Gives the kernel a certificate in DER.
     ///
     /// # Errors

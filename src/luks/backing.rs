@@ -32,7 +32,7 @@ const MAX_ATTRIBUTE: usize = 4096;
 const MAX_DEVICES: u32 = 1024;
 
 /// Why something is not trusted, as a message continues "it stands on …".
-type Verdict = std::result::Result<(), String>;
+type BackingResult = std::result::Result<(), String>;
 
 /// Makes sure that `path` stands on nothing but volumes that `trust luks open` has opened in this boot: a block device,
 /// or everything that is mounted at a directory and below it.
@@ -85,7 +85,7 @@ impl<'a> Kernel<'a> {
     ///
     /// # Errors
     /// What is not.
-    pub fn directory(&self, directory: &Path) -> Verdict {
+    pub fn directory(&self, directory: &Path) -> BackingResult {
         let wanted = directory.as_os_str().as_bytes();
         let mut mounts = self.mounts.iter().filter(|mount| is_within(&mount.point, wanted)).peekable();
         // Hidden mounts count: nothing is left to chance, and none of ours is mounted over.
@@ -102,7 +102,7 @@ impl<'a> Kernel<'a> {
     ///
     /// # Errors
     /// What is not.
-    pub fn device(&self, number: &str) -> Verdict {
+    pub fn device(&self, number: &str) -> BackingResult {
         self.count()?;
         let described = self.sysfs.join("dev/block").join(number);
         let uuid = attribute(&described.join("dm/uuid"));
@@ -120,7 +120,7 @@ impl<'a> Kernel<'a> {
         }
     }
 
-    fn mount(&self, mount: &Mount) -> Verdict {
+    fn mount(&self, mount: &Mount) -> BackingResult {
         self.count()?;
         match &*mount.kind {
             _ if !mount.device.starts_with("0:") => self.device(&mount.device),
@@ -132,7 +132,7 @@ impl<'a> Kernel<'a> {
     }
 
     /// Btrfs has several devices, and its mounts do not say which: all devices of all that are mounted are looked at.
-    fn btrfs(&self) -> Verdict {
+    fn btrfs(&self) -> BackingResult {
         let mut found = false;
         for entry in fs::read_dir(self.sysfs.join("fs/btrfs")).into_iter().flatten().flatten() {
             found |= self.devices(&entry.path().join("devices"))?;
@@ -141,7 +141,7 @@ impl<'a> Kernel<'a> {
     }
 
     /// What each layer lies in.
-    fn overlay(&self, options: &[u8]) -> Verdict {
+    fn overlay(&self, options: &[u8]) -> BackingResult {
         let odd = || "its overlay is not understood".to_owned();
         let mut layers = options
             .split(|byte| *byte == b',')
@@ -180,7 +180,7 @@ impl<'a> Kernel<'a> {
         Ok(found)
     }
 
-    fn count(&self) -> Verdict {
+    fn count(&self) -> BackingResult {
         self.asked.set(self.asked.get() + 1);
         if self.asked.get() > MAX_DEVICES { Err("it stands on too many devices".into()) } else { Ok(()) }
     }

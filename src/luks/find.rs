@@ -3,7 +3,7 @@
 use super::{
     device::{self, Device, Verified},
     header::{self, Header},
-    seal::Key,
+    seal::SealKey,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -28,7 +28,7 @@ const MAX_ATTRIBUTE: usize = 32;
 
 /// How a device is named on the command line.
 #[derive(Clone, Copy)]
-pub struct Name<'a> {
+pub struct DeviceName<'a> {
     text: &'a OsStr,
     of: Of<'a>,
 }
@@ -44,7 +44,7 @@ enum Of<'a> {
     Label(&'a [u8]),
 }
 
-impl<'a> Name<'a> {
+impl<'a> DeviceName<'a> {
     /// A path.
     #[must_use]
     pub fn path(path: &'a Path) -> Self {
@@ -110,8 +110,8 @@ fn unquoted(bytes: &[u8]) -> &[u8] {
 /// # Errors
 /// [`Kind::Refused`]: there is no passphrase, or no device of this name with the right header; [`Kind::System`]: there
 /// is no such device, or it cannot be read.
-pub fn find(name: Name<'_>, wait: Duration) -> Result<Verified> {
-    let key = Key::from_keyring()?;
+pub fn find(name: DeviceName<'_>, wait: Duration) -> Result<Verified> {
+    let key = SealKey::from_keyring()?;
     let deadline = Instant::now() + wait;
     let [mut pause, longest] = LOOK_AGAIN;
     loop {
@@ -130,7 +130,7 @@ pub fn find(name: Name<'_>, wait: Duration) -> Result<Verified> {
 }
 
 /// Looks once. A second disk of this name does not keep the right one from being found.
-fn look(name: Name<'_>, key: &Key) -> Result<Verified> {
+fn look(name: DeviceName<'_>, key: &SealKey) -> Result<Verified> {
     let mut devices = name.devices()?;
     let mut foreign = None;
     // Either copy of a header will do, since a power cut may have left the other one half written; but no disk is
@@ -156,7 +156,7 @@ fn look(name: Name<'_>, key: &Key) -> Result<Verified> {
 }
 
 /// What is wrong with a header of this name. It is not authenticated, and only shown.
-fn not_ours(name: Name<'_>, path: &Path, header: &Header) -> Error {
+fn not_ours(name: DeviceName<'_>, path: &Path, header: &Header) -> Error {
     let of = if name.is_path() { "its LUKS2 header".into() } else { format!("the LUKS2 header of {}", path.display()) };
     if header.is_being_reencrypted() {
         return refused(name, format!("{of} says that a re-encryption is under way")).remedy(
@@ -175,7 +175,7 @@ fn not_ours(name: Name<'_>, path: &Path, header: &Header) -> Error {
 }
 
 /// That there is no header of this name, or none of this version.
-fn none(name: Name<'_>, devices: &[Device]) -> Error {
+fn none(name: DeviceName<'_>, devices: &[Device]) -> Error {
     let is_old =
         |device: &&Device| device::uuid_of_luks1(&device.file).is_some_and(|uuid| name.is_of_names(&uuid, b""));
     if let Some(Device { path, .. }) = devices.iter().find(is_old) {
@@ -192,7 +192,7 @@ fn none(name: Name<'_>, devices: &[Device]) -> Error {
     absent(Error::new(Kind::System, name.opening(), "no LUKS2 volume has this name"))
 }
 
-fn refused(name: Name<'_>, why: String) -> Error {
+fn refused(name: DeviceName<'_>, why: String) -> Error {
     Error::new(Kind::Refused, name.opening(), why).remedy(
         "remove foreign disks; if this machine's own was changed on purpose, seal it in a maintenance image: trust luks seal",
     )

@@ -13,9 +13,9 @@ use zeroize::Zeroizing;
 const PURPOSE: &[u8] = b"trust: seal of a LUKS2 header, version 1";
 
 /// What seals the headers of this machine's disks, until another passphrase is in the TPM.
-pub struct Key(Zeroizing<[u8; 32]>);
+pub struct SealKey(Zeroizing<[u8; 32]>);
 
-impl Key {
+impl SealKey {
     /// Derives it from the passphrase in the keyring.
     ///
     /// # Errors

@@ -7,7 +7,7 @@
 
 use super::{
     boot_kind::BootKind,
-    public_key::PublicKey,
+    public_key::PolicyKey,
     version::{self, Version},
 };
 use crate::{
@@ -249,10 +249,10 @@ impl Entry {
     ///
     /// # Errors
     /// [`Kind::Corrupt`] when it cannot be read or is no such key; [`Kind::Refused`]: such boots have none.
-    pub fn public_key(&self, kind: BootKind) -> Result<PublicKey> {
+    pub fn public_key(&self, kind: BootKind) -> Result<PolicyKey> {
         let path = self.policy.join("pubkeys").join(kind.signed_policy()?.key_of(&self.info.keyset));
         let pem = files::read(&path, MAX_FILE).map_err(|e| corrupt(&path, &e))?;
-        PublicKey::from_pem(&pem)
+        PolicyKey::from_pem(&pem)
     }
 
     /// The certificate, in PEM, of the authority that must vouch for the TPM's storage root key, if the keyset asks for it.

@@ -5,7 +5,7 @@ use crate::{
     pem,
     tpm2::{
         Name, Public, name,
-        public::{Key, attribute},
+        public::{AsymmetricKey, attribute},
     },
 };
 use der::Decode;
@@ -20,11 +20,11 @@ const OBJECT_ATTRIBUTES: u32 = attribute::USER_WITH_AUTH | attribute::DECRYPT | 
 
 /// An RSA public key with exponent 65537.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PublicKey {
+pub struct PolicyKey {
     modulus: Vec<u8>,
 }
 
-impl PublicKey {
+impl PolicyKey {
     /// Reads a `SubjectPublicKeyInfo` (RFC 5280, section 4.1.2.7) in PEM.
     ///
     /// # Errors
@@ -63,7 +63,7 @@ impl PublicKey {
     /// As a TPM knows it: the exponent spelled out, symmetric and scheme NULL.
     #[must_use]
     pub fn public(&self) -> Public<'_> {
-        let key = Key::Rsa { modulus: &self.modulus, exponent: EXPONENT };
+        let key = AsymmetricKey::Rsa { modulus: &self.modulus, exponent: EXPONENT };
         Public { attributes: OBJECT_ATTRIBUTES, policy: &[], encrypts_children: false, key }
     }
 

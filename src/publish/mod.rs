@@ -12,7 +12,7 @@ pub struct Published<'a> {
     /// The passphrase of the operating system's LUKS volume.
     pub passphrase: &'a Secret,
     /// How it is to be found in the keyring.
-    pub key: passphrase::Options<'a>,
+    pub key: passphrase::KeyOptions<'a>,
     /// The files, by name.
     pub files: &'a [(&'a str, &'a Secret)],
     /// Where they are to be found.
@@ -45,7 +45,7 @@ pub struct Withdrawn {
 ///
 /// # Errors
 /// [`crate::error::Kind::System`]: something is still there.
-pub fn withdraw(key: &passphrase::Options<'_>, directory: Option<&Path>) -> Result<Withdrawn> {
+pub fn withdraw(key: &passphrase::KeyOptions<'_>, directory: Option<&Path>) -> Result<Withdrawn> {
     let keys = passphrase::revoke(key);
     let mounts = directory.map_or(Ok(0), tmpfs::remove);
     Ok(Withdrawn { keys: keys?, mounts: mounts? })

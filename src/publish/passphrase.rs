@@ -19,23 +19,23 @@ pub const DESCRIPTION: &str = "machine:luks";
 
 /// Under which descriptions the passphrase is added, and for how long.
 #[derive(Clone, Copy, Default)]
-pub struct Options<'a> {
+pub struct KeyOptions<'a> {
     /// Further descriptions beside [`DESCRIPTION`]: systemd-cryptsetup looks for `cryptsetup`.
     pub also_as: &'a [String],
     /// Seconds until the kernel drops the keys by itself.
     pub timeout: Option<u32>,
 }
 
-impl<'a> Options<'a> {
+impl<'a> KeyOptions<'a> {
     fn descriptions(&self) -> impl Iterator<Item = &'a str> {
         std::iter::once(DESCRIPTION).chain(self.also_as.iter().map(String::as_str))
     }
 }
 
 /// Keys that have been added.
-pub struct Keys(Vec<Key>);
+pub struct PublishedKeys(Vec<Key>);
 
-impl Keys {
+impl PublishedKeys {
     /// Makes them unusable, for processes that hold them as well.
     pub fn withdraw(&self) {
         for key in &self.0 {
@@ -49,9 +49,9 @@ impl Keys {
 ///
 /// # Errors
 /// [`Kind::System`].
-pub fn publish(_: &Locked, passphrase: &Secret, options: &Options<'_>) -> Result<Keys> {
+pub fn publish(_: &Locked, passphrase: &Secret, options: &KeyOptions<'_>) -> Result<PublishedKeys> {
     let ring = UserKeyring::open("put the passphrase into the kernel keyring")?;
-    let mut keys = Keys(Vec::new());
+    let mut keys = PublishedKeys(Vec::new());
     for description in options.descriptions() {
         let key = ring.add(description, passphrase.expose(), options.timeout).inspect_err(|_| keys.withdraw())?;
         keys.0.push(key);
@@ -63,7 +63,7 @@ pub fn publish(_: &Locked, passphrase: &Secret, options: &Options<'_>) -> Result
 ///
 /// # Errors
 /// [`Kind::System`]: one may still be there.
-pub fn revoke(options: &Options<'_>) -> Result<usize> {
+pub fn revoke(options: &KeyOptions<'_>) -> Result<usize> {
     let ring = UserKeyring::open("revoke the passphrase in the kernel keyring")?;
     let mut revoked = 0;
     for description in options.descriptions() {

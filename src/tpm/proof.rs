@@ -9,7 +9,7 @@
 //!     "trust: proof of provisioning, version 1" ‖ SHA-256 of the certificate ‖ salted ‖ Name ‖ areas)
 //! ```
 //!
-//! - number: what [`PrivateKey::number`] gives, the same in whichever form of PEM the key comes;
+//! - number: what [`KeyNumbers::number`] gives, the same in whichever form of PEM the key comes;
 //! - salted: one byte, 1 if sessions are salted to the key at 0x81000001, else 0;
 //! - Name: that key's, 34 bytes; a TPM that has been cleared has another one, see [`RootKey`];
 //! - areas: `TPMS_NV_PUBLIC` of every index, written, 0x1500002 first, then in the order of the handles.
@@ -21,7 +21,7 @@ use crate::{
     digest::hash,
     error::{Error, Kind, Result},
     identity::Identity,
-    private_key::{self, PrivateKey},
+    private_key::{self, KeyNumbers},
 };
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -38,7 +38,7 @@ pub const LEN: usize = DIGEST_LEN + 32;
 pub fn of(identity: &Identity, root: &RootKey, areas: &[u8]) -> Result<[u8; LEN]> {
     let unfit = |why: &'static str| Error::new(Kind::Usage, "prove that the TPM is this machine's", why);
     let block = private_key::only(identity.key().expose()).map_err(unfit)?;
-    let key = PrivateKey::of_block(&block).ok_or_else(|| unfit("its private key is malformed"))?;
+    let key = KeyNumbers::of_block(&block).ok_or_else(|| unfit("its private key is malformed"))?;
     let key = Zeroizing::new(hash(&[KEY, key.number()]));
     let digest = hash(&[identity.certificate()]);
     let mut mac = Hmac::<Sha256>::new_from_slice(&*key).map_err(|_| unfit("its private key is malformed"))?;

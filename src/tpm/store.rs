@@ -18,7 +18,7 @@ use crate::{
         pcr7data::{Entry, Pcr7Data},
     },
     secret::Secret,
-    store::{Item, Truststore},
+    store::{SecretItem, Truststore},
     tpm2::{StorageKey, constants::startup_clear},
 };
 use std::{path::PathBuf, rc::Rc};
@@ -194,7 +194,7 @@ impl TpmStore {
 }
 
 impl Truststore for TpmStore {
-    fn read(&mut self, item: Item) -> Result<Secret> {
+    fn read(&mut self, item: SecretItem) -> Result<Secret> {
         let open = self.open()?;
         let session = self.policy_session()?;
         let nv = self.index(index_of(item), Some(&open.opens.digest()))?;
@@ -216,10 +216,10 @@ impl Truststore for TpmStore {
 }
 
 /// Where layout 3 keeps it.
-const fn index_of(item: Item) -> Index {
+const fn index_of(item: SecretItem) -> Index {
     match item {
-        Item::Certificate => Index::Certificate,
-        Item::PrivateKey => Index::PrivateKey,
-        Item::OsPassphrase => Index::OsPassphrase,
+        SecretItem::Certificate => Index::Certificate,
+        SecretItem::PrivateKey => Index::PrivateKey,
+        SecretItem::OsPassphrase => Index::OsPassphrase,
     }
 }

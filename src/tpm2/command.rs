@@ -12,11 +12,11 @@ const NO_SESSIONS: u16 = 0x8001;
 const SESSIONS: u16 = 0x8002;
 
 /// A command in TPM form.
-pub type Command = Buffer<MAX>;
+pub type RawCommand = Buffer<MAX>;
 
 /// `TPM2_ReadPublic` of an object (part 3, section 12.4).
 #[must_use]
-pub fn read_public(object: u32) -> Command {
+pub fn read_public(object: u32) -> RawCommand {
     command(NO_SESSIONS, cc::READ_PUBLIC, |writer| writer.be32(object))
 }
 
@@ -30,7 +30,7 @@ pub fn names(response: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// `TPM2_SetPrimaryPolicy` (part 3, section 24.3) that leaves a hierarchy, whose password is empty, none.
 #[must_use]
-pub fn take_policy_away(hierarchy: u32) -> Command {
+pub fn take_policy_away(hierarchy: u32) -> RawCommand {
     command(SESSIONS, cc::HIERARCHY_SET_PRIMARY_POLICY, |writer| {
         empty_password(writer.be32(hierarchy)).tpm2b(&[]).be16(alg::NULL)
     })
@@ -38,7 +38,7 @@ pub fn take_policy_away(hierarchy: u32) -> Command {
 
 /// `TPM2_DictionaryAttackParameters` (part 3, section 25.3), with an empty lockout password; both times are in seconds.
 #[must_use]
-pub fn dictionary_attack_parameters(max_tries: u32, recovery_time: u32, lockout_recovery: u32) -> Command {
+pub fn dictionary_attack_parameters(max_tries: u32, recovery_time: u32, lockout_recovery: u32) -> RawCommand {
     command(SESSIONS, cc::DICTIONARY_ATTACK_PARAMETERS, |writer| {
         empty_password(writer.be32(rh::LOCKOUT)).be32(max_tries).be32(recovery_time).be32(lockout_recovery)
     })
@@ -49,10 +49,10 @@ fn empty_password(writer: Writer<'_>) -> Writer<'_> {
     writer.be32(9).be32(rh::PASSWORD).bytes(&[0; 5])
 }
 
-fn command(tag: u16, code: u32, body: impl Fn(Writer<'_>) -> Writer<'_>) -> Command {
-    let length = |body: &Command| u32::try_from(HEADER + body.len()).unwrap_or_default();
+fn command(tag: u16, code: u32, body: impl Fn(Writer<'_>) -> Writer<'_>) -> RawCommand {
+    let length = |body: &RawCommand| u32::try_from(HEADER + body.len()).unwrap_or_default();
     // All of them have a fixed size, and fit.
-    let body: Command = bounded(&body).unwrap_or_default();
+    let body: RawCommand = bounded(&body).unwrap_or_default();
     bounded(|writer| writer.be16(tag).be32(length(&body)).be32(code).bytes(&body)).unwrap_or_default()
 }
 

@@ -28,12 +28,12 @@ pub struct Public<'a> {
     /// What the key encrypts its children with, if it is a storage key: AES-128-CFB.
     pub encrypts_children: bool,
     /// The key itself.
-    pub key: Key<'a>,
+    pub key: AsymmetricKey<'a>,
 }
 
 /// A public key; its scheme is left to its user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Key<'a> {
+pub enum AsymmetricKey<'a> {
     /// RSA.
     Rsa {
         /// Big endian, without leading zeros.
@@ -64,7 +64,7 @@ impl<'a> Public<'a> {
             | attribute::DECRYPT,
         policy: &[],
         encrypts_children: true,
-        key: Key::Ecc { curve: curve::NIST_P256, x: &[], y: &[] },
+        key: AsymmetricKey::Ecc { curve: curve::NIST_P256, x: &[], y: &[] },
     };
 
     /// As the TPM marshals it; `None` when it is larger than such areas are.
@@ -75,8 +75,8 @@ impl<'a> Public<'a> {
 
     fn write<'w>(&self, writer: Writer<'w>) -> Writer<'w> {
         let algorithm = match self.key {
-            Key::Rsa { .. } => alg::RSA,
-            Key::Ecc { .. } => alg::ECC,
+            AsymmetricKey::Rsa { .. } => alg::RSA,
+            AsymmetricKey::Ecc { .. } => alg::ECC,
         };
         let writer = writer.be16(algorithm).be16(alg::SHA256).be32(self.attributes).tpm2b(self.policy);
         let writer = if self.encrypts_children {
@@ -87,12 +87,12 @@ impl<'a> Public<'a> {
         // Any scheme.
         let writer = writer.be16(alg::NULL);
         match self.key {
-            Key::Rsa { modulus, exponent } => {
+            AsymmetricKey::Rsa { modulus, exponent } => {
                 let bits = u16::try_from(modulus.len() * 8).unwrap_or_default();
                 writer.be16(bits).be32(exponent).tpm2b(modulus)
             }
             // Any KDF.
-            Key::Ecc { curve, x, y } => writer.be16(curve).be16(alg::NULL).tpm2b(x).tpm2b(y),
+            AsymmetricKey::Ecc { curve, x, y } => writer.be16(curve).be16(alg::NULL).tpm2b(x).tpm2b(y),
         }
     }
 
@@ -104,7 +104,7 @@ impl<'a> Public<'a> {
         let (attributes, policy) = (reader.be32()?, reader.tpm2b()?);
         let symmetric = [reader.be16()?, reader.be16()?, reader.be16()?];
         let (_scheme, curve, _kdf) = (reader.be16()?, reader.be16()?, reader.be16()?);
-        let key = Key::Ecc { curve, x: reader.tpm2b()?, y: reader.tpm2b()? };
+        let key = AsymmetricKey::Ecc { curve, x: reader.tpm2b()?, y: reader.tpm2b()? };
         let fits = algorithms == [alg::ECC, alg::SHA256] && symmetric == [alg::AES, 128, alg::CFB] && reader.is_empty();
         fits.then_some(Self { attributes, policy, encrypts_children: true, key })
     }

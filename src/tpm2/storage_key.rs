@@ -4,7 +4,7 @@ use super::{
     Public,
     constants::curve,
     name,
-    public::{Key, attribute},
+    public::{AsymmetricKey, attribute},
 };
 use crate::{bytes::Reader, digest::hex};
 
@@ -28,7 +28,7 @@ impl StorageKey {
     pub fn parse(area: &[u8]) -> Option<Self> {
         const WANTED: u32 = attribute::FIXED_TPM | attribute::FIXED_PARENT | attribute::RESTRICTED | attribute::DECRYPT;
         let public = Public::parse_storage_key(area)?;
-        let Key::Ecc { curve: curve::NIST_P256, x, y } = public.key else { return None };
+        let AsymmetricKey::Ecc { curve: curve::NIST_P256, x, y } = public.key else { return None };
         let fits = public.attributes & (WANTED | attribute::SIGN) == WANTED;
         fits.then_some(Self { area: area.to_vec(), x: pad(x)?, y: pad(y)? })
     }

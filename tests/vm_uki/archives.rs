@@ -49,7 +49,7 @@ pub fn archives() -> (Vec<u8>, BTreeSet<String>) {
 fn becomes(archive: &[u8], directory: &str) -> Option<Vec<String>> {
     let mut files = BTreeMap::new();
     let mut alone = true;
-    let mut see = |entry: &cpio::Entry<'_>| {
+    let mut see = |entry: &cpio::ArchiveEntry<'_>| {
         let kind = entry.mode & KIND;
         let inside = entry.path == directory || entry.path.starts_with(&format!("{directory}/"));
         let parent = entry.path.rsplit_once('/').map_or("", |(parent, _)| parent);

@@ -6,7 +6,7 @@ use crate::{
     host::{
         keyset::{
             Keyset,
-            check::{self, Finding, Report, Severity},
+            check::{self, CheckReport, Finding, Severity},
         },
         say::output::{self, Tone},
     },
@@ -61,7 +61,7 @@ fn severity(severity: Severity) -> String {
     output::coloured(tone, severity.as_str())
 }
 
-fn counts(report: &Report) -> String {
+fn counts(report: &CheckReport) -> String {
     let some = |count, what| match count {
         0 => format!("no {what}s"),
         1 => format!("1 {what}"),

@@ -1,6 +1,6 @@
 //! `trust sign efi`, `trust verify efi`.
 
-use super::{Run, arguments};
+use super::{HostCommand, arguments};
 use crate::{
     console,
     digest::hex,
@@ -17,7 +17,7 @@ use crate::{
         },
         pki::{
             certificate,
-            facts::Facts,
+            facts::CertificateFacts,
             key::{Hash, PrivateKey},
         },
         say::output::{self, Tone},
@@ -105,7 +105,7 @@ pub struct VerifyEfi {
     json: bool,
 }
 
-impl Run for Sign {
+impl HostCommand for Sign {
     fn run(self) -> Result<()> {
         match self {
             Self::Efi(command) => command.run(),
@@ -113,7 +113,7 @@ impl Run for Sign {
     }
 }
 
-impl Run for Verify {
+impl HostCommand for Verify {
     fn run(self) -> Result<()> {
         match self {
             Self::Efi(command) => command.run(),
@@ -137,7 +137,7 @@ impl SignEfi {
             return Err(of_file(error.remedy("have them replaced: --replace")));
         }
         let hash = if self.digest == "sha384" { Hash::Sha384 } else { Hash::Sha256 };
-        if let Some(doubt) = doubt(&image, &Facts::of(certificate).common_name) {
+        if let Some(doubt) = doubt(&image, &CertificateFacts::of(certificate).common_name) {
             console::warn(&format!("{} {doubt}", self.file.display()));
         }
         let signer = Signer { key: &key, certificate, intermediates };

@@ -1,7 +1,7 @@
 //! `trust enroll …`.
 
 use super::{
-    Run,
+    HostCommand,
     arguments::{self, OutputDir},
     machine,
 };
@@ -49,7 +49,7 @@ pub enum Enroll {
         #[arg(long, short, value_name = "FILE", alias = "vars-out", value_hint = ValueHint::FilePath)]
         output: PathBuf,
         #[command(flatten)]
-        databases: machine::Databases,
+        databases: machine::DatabaseOptions,
     },
     /// Write the keys as signed files (.auth) for real firmware, and as signature lists (.esl)
     #[command(after_help = AUTH_HELP, override_usage = "trust enroll auth [OPTIONS] --output <DIR> <KEYSET>")]
@@ -59,7 +59,7 @@ pub enum Enroll {
         #[command(flatten)]
         output: OutputDir,
         #[command(flatten)]
-        databases: machine::Databases,
+        databases: machine::DatabaseOptions,
         /// Write an update that appends to db and nothing else: a certificate, or signature lists; may be repeated
         #[arg(long, value_name = "FILE", conflicts_with_all = ["chain", "db", "dbx"])]
         append_db: Vec<PathBuf>,
@@ -69,7 +69,7 @@ pub enum Enroll {
     },
 }
 
-impl Run for Enroll {
+impl HostCommand for Enroll {
     fn run(self) -> Result<()> {
         match self {
             Self::Vars { keyset, vars_in, output, databases } => {

@@ -3,7 +3,7 @@
 use crate::{
     error::{Error, Kind, Result},
     host::{
-        keyset::{self, Keys, Keyset, Role},
+        keyset::{self, Keyset, Role, RoleKeys},
         pki::{
             key::{KeyType, PrivateKey},
             pkcs11_uri::Uri,
@@ -27,7 +27,7 @@ pub struct NewKeys {
 
 impl NewKeys {
     /// Opens those that exist; a PIN is asked for now if at all.
-    pub(super) fn open(self) -> Result<Keys> {
+    pub(super) fn open(self) -> Result<RoleKeys> {
         let mut given: Vec<(Role, PrivateKey)> = Vec::new();
         for choice in &self.key {
             let (role, place) = choice.split_once('=').ok_or_else(|| {
@@ -41,7 +41,7 @@ impl NewKeys {
             }
             given.push((role, PrivateKey::open(place)?));
         }
-        Ok(Keys { kind: self.key_type, given })
+        Ok(RoleKeys { kind: self.key_type, given })
     }
 }
 

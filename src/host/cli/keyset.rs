@@ -1,7 +1,7 @@
 //! `trust keyset …`.
 
 use super::{
-    Run,
+    HostCommand,
     arguments::OutputDir,
     check,
     keys::{NewKeys, UseKey},
@@ -35,7 +35,7 @@ pub enum Keysets {
         /// Name of the new keyset
         keyset: String,
         #[command(flatten)]
-        new: New,
+        new: NewKeyset,
     },
     /// List the keysets
     List {
@@ -61,14 +61,14 @@ pub enum Keysets {
     },
     /// Sign the policies for three PCR 7 values and add them to those that the keyset has
     #[command(name = "pcr7data", after_help = pcr7data::HELP)]
-    Pcr7Data(pcr7data::Pcr7Data),
+    Pcr7Data(pcr7data::AddPcr7Data),
     /// Use a key in a token in place of the one in the keyset's file
     UseKey(UseKey),
 }
 
 /// What a new keyset is like.
 #[derive(Args)]
-pub struct New {
+pub struct NewKeyset {
     /// Organization in the certificates' names; may be repeated
     #[arg(long, value_name = "ORG", aliases = ["Org", "organization"])]
     org: Vec<String>,
@@ -82,7 +82,7 @@ pub struct New {
     bootkit_version: Option<String>,
 }
 
-impl New {
+impl NewKeyset {
     fn make(self, keyset: String) -> Result<()> {
         if self.bootkit_version.is_some() {
             console::warn("--bootkit-version does nothing: no boot kit is fetched or made");
@@ -95,7 +95,7 @@ impl New {
     }
 }
 
-impl Run for Keysets {
+impl HostCommand for Keysets {
     fn run(self) -> Result<()> {
         match self {
             Self::Add { keyset, new } => new.make(keyset),

@@ -1,6 +1,6 @@
 //! `trust launch`.
 
-use super::{Run, machine};
+use super::{HostCommand, machine};
 use crate::{
     error::{Error, Kind, Result},
     host::{
@@ -10,8 +10,8 @@ use crate::{
             accelerator::Accelerator,
             boot::GuestEvent,
             facts::Images,
-            firmware::Firmware,
-            lifecycle::{self, New, Progress, Request, Step},
+            firmware::FirmwareFiles,
+            lifecycle::{self, NewMachine, Progress, Request, Step},
         },
         predict::databases::Chain,
         say::{
@@ -87,7 +87,7 @@ pub struct Launch {
     #[arg(long)]
     skip_install: bool,
     #[command(flatten)]
-    databases: machine::Databases,
+    databases: machine::DatabaseOptions,
     /// The shim that the firmware starts before each image, signed for the keyset's db
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     shim: Option<PathBuf>,
@@ -126,7 +126,7 @@ pub struct Launch {
     more: Vec<OsString>,
 }
 
-impl Run for Launch {
+impl HostCommand for Launch {
     fn run(self) -> Result<()> {
         let request = Request {
             name: self.name.clone(),
@@ -157,7 +157,7 @@ impl Run for Launch {
 }
 
 impl Launch {
-    fn new_machine(&self, project: &str) -> Result<New> {
+    fn new_machine(&self, project: &str) -> Result<NewMachine> {
         let usage = |what: &str, why: &str| Error::new(Kind::Usage, what.to_owned(), why.to_owned());
         let (keyset, project) = project.rsplit_once(':').ok_or_else(|| {
             usage(&format!("use --project {project}"), "it names a keyset and no project")
@@ -179,10 +179,10 @@ impl Launch {
             _ => {}
         }
         let firmware = match (&self.firmware, &self.variables) {
-            (Some(code), Some(variables)) => Some(Firmware { code: there(code)?, variables: there(variables)? }),
+            (Some(code), Some(variables)) => Some(FirmwareFiles { code: there(code)?, variables: there(variables)? }),
             _ => None,
         };
-        Ok(New {
+        Ok(NewMachine {
             foreign: self.databases.foreign(&keyset)?,
             keyset,
             project: project.to_owned(),

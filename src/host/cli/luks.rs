@@ -1,6 +1,6 @@
 //! `trust luks …`, but for `luks open`, which is a command of the target.
 
-use super::Run;
+use super::HostCommand;
 use crate::{
     error::Result,
     host::{machine::luks, say::output},
@@ -36,7 +36,7 @@ the passphrase there, where `trust preinit` would have made another one. To re-e
     },
 }
 
-impl Run for Luks {
+impl HostCommand for Luks {
     fn run(self) -> Result<()> {
         match self {
             Self::Seal { device, cryptsetup } => {

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 /// Who verifies the images, and what db and dbx hold.
 #[derive(Args)]
-pub struct Databases {
+pub struct DatabaseOptions {
     /// Who verifies the images [default: direct, or shim where one is given]
     #[arg(long, value_name = "CHAIN")]
     chain: Option<Chain>,
@@ -37,9 +37,9 @@ pub struct Databases {
 
 /// All of what a machine measures that is not in its keyset.
 #[derive(Args)]
-pub struct Options {
+pub struct MachineOptions {
     #[command(flatten)]
-    databases: Databases,
+    databases: DatabaseOptions,
     /// The shim that the machine starts [default: the 15.6 that earlier keysets were used with]
     #[arg(long, value_name = "FILE")]
     shim: Option<PathBuf>,
@@ -52,7 +52,7 @@ pub struct Options {
     log: Option<PathBuf>,
 }
 
-impl Databases {
+impl DatabaseOptions {
     /// Who verifies the images.
     pub fn chain(&self) -> Chain {
         self.chain.unwrap_or(Chain::Direct)
@@ -75,10 +75,10 @@ impl Databases {
     }
 }
 
-impl Options {
+impl MachineOptions {
     /// Whether any of them is given.
     pub fn given(&self) -> bool {
-        let Self { databases: Databases { chain, db, dbx }, shim, sbat_level, log } = self;
+        let Self { databases: DatabaseOptions { chain, db, dbx }, shim, sbat_level, log } = self;
         let files = [shim, sbat_level, log].into_iter().any(Option::is_some);
         chain.is_some() || !db.is_empty() || !dbx.is_empty() || files
     }

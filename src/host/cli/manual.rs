@@ -1,6 +1,6 @@
 //! `trust man`, `trust completions`: made from the definition of the command line.
 
-use super::{Run, definition};
+use super::{HostCommand, definition};
 use crate::{
     error::{Error, Kind, Result},
     host::{fs::atomic, say::output},
@@ -39,7 +39,7 @@ pub struct Completions {
     shell: Shell,
 }
 
-impl Run for Manual {
+impl HostCommand for Manual {
     fn run(self) -> Result<()> {
         let pages = pages(definition());
         if let Some(dir) = self.output {
@@ -58,7 +58,7 @@ impl Run for Manual {
     }
 }
 
-impl Run for Completions {
+impl HostCommand for Completions {
     fn run(self) -> Result<()> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut definition(), "trust", &mut script);

@@ -32,33 +32,33 @@ use clap::{ArgMatches, CommandFactory, Parser, ValueHint};
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 /// The commands, in the order of the help; those of [`crate::commands`] stand behind them under the same headings.
-const COMMANDS: &[Entry] = &[
-    Entry::new::<keyset::Keysets>(Heading::Keys),
-    Entry::new::<project::Projects>(Heading::Keys),
-    Entry::new::<project::Sudis>(Heading::Keys),
-    Entry::new::<project::NewUuid>(Heading::Keys),
-    Entry::new::<pcr7::ComputePcr7>(Heading::Keys),
-    Entry::new::<policy::Policies>(Heading::Keys),
-    Entry::new::<uki::Ukis>(Heading::Images),
-    Entry::new::<efi::Sign>(Heading::Images),
-    Entry::new::<efi::Verify>(Heading::Images),
-    Entry::new::<enroll::Enroll>(Heading::Images),
-    Entry::new::<launch::Launch>(Heading::Images),
-    Entry::new::<luks::Luks>(Heading::Boot),
-    Entry::new::<manual::Manual>(Heading::Program),
-    Entry::new::<manual::Completions>(Heading::Program),
+const COMMANDS: &[CommandEntry] = &[
+    CommandEntry::new::<keyset::Keysets>(Heading::Keys),
+    CommandEntry::new::<project::Projects>(Heading::Keys),
+    CommandEntry::new::<project::Sudis>(Heading::Keys),
+    CommandEntry::new::<project::NewUuid>(Heading::Keys),
+    CommandEntry::new::<pcr7::ComputePcr7>(Heading::Keys),
+    CommandEntry::new::<policy::PolicyCommand>(Heading::Keys),
+    CommandEntry::new::<uki::Ukis>(Heading::Images),
+    CommandEntry::new::<efi::Sign>(Heading::Images),
+    CommandEntry::new::<efi::Verify>(Heading::Images),
+    CommandEntry::new::<enroll::Enroll>(Heading::Images),
+    CommandEntry::new::<launch::Launch>(Heading::Images),
+    CommandEntry::new::<luks::Luks>(Heading::Boot),
+    CommandEntry::new::<manual::Manual>(Heading::Program),
+    CommandEntry::new::<manual::Completions>(Heading::Program),
 ];
 
 /// A command, or a group of commands.
-struct Entry {
+struct CommandEntry {
     /// Under which heading the help lists it.
     heading: Heading,
     definition: fn() -> clap::Command,
     run: fn(&ArgMatches) -> Result<()>,
 }
 
-impl Entry {
-    const fn new<C: Run>(heading: Heading) -> Self {
+impl CommandEntry {
+    const fn new<C: HostCommand>(heading: Heading) -> Self {
         Self {
             heading,
             definition: C::command,
@@ -68,7 +68,7 @@ impl Entry {
 }
 
 /// What a command does, once its arguments are read.
-trait Run: Parser {
+trait HostCommand: Parser {
     /// Runs it.
     fn run(self) -> Result<()>;
 }
@@ -76,7 +76,7 @@ trait Run: Parser {
 /// Unattended, secure boot: keysets, signed images and policies, and what a machine does with them
 #[derive(Parser)]
 #[command(name = "trust", version, max_term_width = 80, arg_required_else_help = true, subcommand_required = true)]
-struct Program {
+struct CommandLine {
     /// Accepted for old scripts; it does nothing
     #[arg(long, global = true, hide = true)]
     debug: bool,
@@ -87,7 +87,8 @@ struct Program {
 
 /// The whole command line, with the commands that `main` does not hand to this module.
 fn definition() -> clap::Command {
-    let program = COMMANDS.iter().fold(Program::command(), |program, entry| program.subcommand((entry.definition)()));
+    let program =
+        COMMANDS.iter().fold(CommandLine::command(), |program, entry| program.subcommand((entry.definition)()));
     headings::list(flowing(target::add_to(program)))
 }
 

@@ -1,6 +1,6 @@
 //! `trust compute-pcr7`.
 
-use super::{Run, machine};
+use super::{HostCommand, machine};
 use crate::{
     digest::{Digest, hex},
     error::Result,
@@ -31,7 +31,7 @@ pub struct ComputePcr7 {
     /// Name of the keyset, or its directory if that holds a slash
     keyset: String,
     #[command(flatten)]
-    machine: machine::Options,
+    machine: machine::MachineOptions,
     /// Show every event, its bytes and PCR 7 after it
     #[arg(long)]
     explain: bool,
@@ -43,7 +43,7 @@ pub struct ComputePcr7 {
     output: Option<PathBuf>,
 }
 
-impl Run for ComputePcr7 {
+impl HostCommand for ComputePcr7 {
     fn run(self) -> Result<()> {
         let keyset = Keyset::open(&self.keyset)?;
         let prediction = predict::pcr7(&keyset, &self.machine.machine(&keyset)?)?;

@@ -23,7 +23,7 @@ pub const HELP: &str = "Examples:\n  trust keyset pcr7data acme --dbx dbx.esl --
 
 /// `trust keyset pcr7data`
 #[derive(Args)]
-pub struct Pcr7Data {
+pub struct AddPcr7Data {
     /// Name of the keyset, or its directory if that holds a slash
     keyset: String,
     /// PCR 7 of TPM administration boots, 32 bytes [default: computed]
@@ -36,7 +36,7 @@ pub struct Pcr7Data {
     #[arg(long, value_name = "FILE", requires_all = ["pcr7_tpm", "pcr7_production"])]
     pcr7_limited: Option<PathBuf>,
     #[command(flatten)]
-    machine: machine::Options,
+    machine: machine::MachineOptions,
     /// Sign this policy for the TPM's admin password [default: the one for PCR 7]
     #[arg(long, value_name = "FILE", alias = "passwdPolicy")]
     passwd_policy: Option<PathBuf>,
@@ -51,7 +51,7 @@ pub struct Pcr7Data {
     comment: String,
 }
 
-impl Pcr7Data {
+impl AddPcr7Data {
     pub(super) fn run(self) -> Result<()> {
         let keyset = Keyset::open(&self.keyset)?;
         let (values, comment, events) = self.values(&keyset)?;

@@ -1,6 +1,6 @@
 //! `trust policy …`.
 
-use super::{Run, arguments};
+use super::{HostCommand, arguments};
 use crate::{error::Result, host::fs::atomic, policy::boot_kind::BootKind};
 use clap::{Args, Parser, ValueHint};
 use std::path::PathBuf;
@@ -8,16 +8,16 @@ use std::path::PathBuf;
 /// Policies of a TPM
 #[derive(Parser)]
 #[command(name = "policy")]
-pub enum Policies {
+pub enum PolicyCommand {
     /// Compute the digests of the policies for two PCR 7 values, for other signers
     #[command(after_help = "Example:\n  trust policy digest --pcr7-tpm tpm.bin --pcr7-production prod.bin -o .\n\n\
         The files are luks_policy.out, for the machine's secrets, and passwd_policy.out, for the TPM's admin password.")]
-    Digest(Digest),
+    Digest(PolicyDigest),
 }
 
 /// `trust policy digest`
 #[derive(Args)]
-pub struct Digest {
+pub struct PolicyDigest {
     /// PCR 7 of TPM administration boots, 32 bytes
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pcr7_tpm: PathBuf,
@@ -38,7 +38,7 @@ pub struct Digest {
     policy_version: [u8; 4],
 }
 
-impl Run for Policies {
+impl HostCommand for PolicyCommand {
     fn run(self) -> Result<()> {
         match self {
             Self::Digest(command) => command.run(),
@@ -46,7 +46,7 @@ impl Run for Policies {
     }
 }
 
-impl Digest {
+impl PolicyDigest {
     fn run(self) -> Result<()> {
         let policy = |kind: BootKind, pcr7| Ok(kind.policy(&arguments::digest(pcr7)?, self.policy_version)?.digest());
         let passwd = policy(BootKind::Admin, &self.pcr7_tpm)?;

@@ -1,6 +1,6 @@
 //! `trust project …`, `trust sudi …`, `trust new-uuid`.
 
-use super::Run;
+use super::HostCommand;
 use crate::{
     console,
     error::Result,
@@ -35,7 +35,7 @@ pub enum Projects {
         /// Name of the new project
         project: String,
         #[command(flatten)]
-        key: Key,
+        key: MachineKey,
     },
     /// List the projects
     List {
@@ -83,7 +83,7 @@ pub enum Sudis {
 
 /// What a new key is like.
 #[derive(Args)]
-pub struct Key {
+pub struct MachineKey {
     /// Kind of the new private key [default: that of the authority]
     #[arg(long, value_name = "KIND", value_enum)]
     key_type: Option<KeyType>,
@@ -115,7 +115,7 @@ pub struct AddSudis {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    key: Key,
+    key: MachineKey,
 }
 
 /// `trust sudi certify-tpm`
@@ -151,10 +151,10 @@ pub struct NewUuid {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    key: Key,
+    key: MachineKey,
 }
 
-impl Run for Projects {
+impl HostCommand for Projects {
     fn run(self) -> Result<()> {
         match self {
             Self::Add { keyset, project, key } => {
@@ -169,7 +169,7 @@ impl Run for Projects {
     }
 }
 
-impl Run for Sudis {
+impl HostCommand for Sudis {
     fn run(self) -> Result<()> {
         match self {
             Self::Add(command) => command.run(),
@@ -243,7 +243,7 @@ impl CertifyTpm {
     }
 }
 
-impl Run for NewUuid {
+impl HostCommand for NewUuid {
     fn run(self) -> Result<()> {
         let (uuid, path) = project::new_product(&Keyset::open(&self.keyset)?, self.key.key_type)?;
         if self.json {

@@ -4,8 +4,8 @@ use crate::{
     error::{Error, Kind, Result},
     host::{
         keyset::{
-            Item, Keyset, Place,
-            show::{self, Key, Overview, Value},
+            Keyset, KeysetItem, Place,
+            show::{self, Overview, ShownKey, ShownValue},
         },
         say::output,
     },
@@ -51,7 +51,7 @@ impl Show {
                 .remedy(format!("`trust keyset show {}` shows what there is", self.keyset)));
         }
         match &self.item {
-            Some(item) => self.item(&path, Item::parse(item)?),
+            Some(item) => self.item(&path, KeysetItem::parse(item)?),
             None if self.path => output::line(path.display()),
             None if self.value => values(&path),
             None => self.place(&keyset, &place),
@@ -79,9 +79,9 @@ impl Show {
     }
 
     /// One file of a key.
-    fn item(&self, dir: &Path, item: Item) -> Result<()> {
+    fn item(&self, dir: &Path, item: KeysetItem) -> Result<()> {
         let path = dir.join(item.file());
-        if item == Item::PrivateKey && !self.value {
+        if item == KeysetItem::PrivateKey && !self.value {
             let whereabouts = show::whereabouts(&path)?;
             return match () {
                 () if self.json => output::json(&json!({"path": path, "private_key": whereabouts})),
@@ -103,7 +103,8 @@ impl Show {
 
 /// What is in the files of a key that are not private.
 fn values(dir: &Path) -> Result<()> {
-    let public = Item::ALL.into_iter().filter(|item| *item != Item::PrivateKey && dir.join(item.file()).exists());
+    let public =
+        KeysetItem::ALL.into_iter().filter(|item| *item != KeysetItem::PrivateKey && dir.join(item.file()).exists());
     public.into_iter().try_for_each(|item| bytes(&show::contents(dir, item)?))
 }
 
@@ -130,7 +131,7 @@ fn tree(keyset: &Overview) -> Vec<String> {
 }
 
 /// Keys in columns.
-pub(super) fn table(keys: &[Key]) -> Vec<String> {
+pub(super) fn table(keys: &[ShownKey]) -> Vec<String> {
     let rows: Vec<_> = keys.iter().map(row).collect();
     let mut widths = [0; 4];
     for row in &rows {
@@ -146,7 +147,7 @@ pub(super) fn table(keys: &[Key]) -> Vec<String> {
     rows.iter().map(pad).collect()
 }
 
-fn row(key: &Key) -> [String; 5] {
+fn row(key: &ShownKey) -> [String; 5] {
     let (name, kind, end) = match &key.certificate {
         Some(facts) => (facts.common_name.clone(), facts.key_type.clone(), format!("until {}", facts.last_day())),
         None => ("no certificate".to_owned(), String::new(), String::new()),
@@ -161,7 +162,7 @@ fn row(key: &Key) -> [String; 5] {
 }
 
 /// All that is known of a key.
-fn details(key: &Key) -> Vec<String> {
+fn details(key: &ShownKey) -> Vec<String> {
     let mut lines = vec![format!("{}  {}", key.name, key.path.display())];
     let mut add = |name: &str, value: &str| lines.push(format!("  {:<15}{value}", format!("{name}:")));
     match (&key.certificate, &key.problem) {
@@ -188,7 +189,7 @@ fn details(key: &Key) -> Vec<String> {
 }
 
 /// A PCR 7 value.
-fn value(value: &Value) -> String {
+fn value(value: &ShownValue) -> String {
     let more = [
         value.keyset.as_ref().map(|name| format!("keyset {name}")),
         value.policy_version.as_ref().map(|version| format!("policy version {version}")),

@@ -77,7 +77,7 @@ impl Input {
     /// All of it.
     #[must_use]
     pub const fn data(&self) -> Data<'_> {
-        Data(Place::File { input: self, start: 0, len: self.len })
+        Data(Region::File { input: self, start: 0, len: self.len })
     }
 }
 
@@ -100,10 +100,10 @@ pub(super) fn too_large(path: &Path, most: u64) -> Error {
 
 /// Bytes in memory, or a part of a file.
 #[derive(Clone, Copy, Debug)]
-pub struct Data<'a>(Place<'a>);
+pub struct Data<'a>(Region<'a>);
 
 #[derive(Clone, Copy, Debug)]
-enum Place<'a> {
+enum Region<'a> {
     Memory(&'a [u8]),
     File { input: &'a Input, start: usize, len: usize },
 }
@@ -113,8 +113,8 @@ impl<'a> Data<'a> {
     #[must_use]
     pub const fn len(self) -> usize {
         match self.0 {
-            Place::Memory(bytes) => bytes.len(),
-            Place::File { len, .. } => len,
+            Region::Memory(bytes) => bytes.len(),
+            Region::File { len, .. } => len,
         }
     }
 
@@ -128,9 +128,9 @@ impl<'a> Data<'a> {
     #[must_use]
     pub fn get(self, range: Range<usize>) -> Option<Self> {
         match self.0 {
-            Place::Memory(bytes) => bytes.get(range).map(|bytes| Self(Place::Memory(bytes))),
-            Place::File { input, start, len } => (range.start <= range.end && range.end <= len)
-                .then(|| Self(Place::File { input, start: start + range.start, len: range.len() })),
+            Region::Memory(bytes) => bytes.get(range).map(|bytes| Self(Region::Memory(bytes))),
+            Region::File { input, start, len } => (range.start <= range.end && range.end <= len)
+                .then(|| Self(Region::File { input, start: start + range.start, len: range.len() })),
         }
     }
 
@@ -146,8 +146,8 @@ impl<'a> Data<'a> {
     /// [`Kind::System`]: they cannot be read, or the file has become shorter.
     pub fn read(self) -> Result<Cow<'a, [u8]>> {
         match self.0 {
-            Place::Memory(bytes) => Ok(Cow::Borrowed(bytes)),
-            Place::File { len, .. } => {
+            Region::Memory(bytes) => Ok(Cow::Borrowed(bytes)),
+            Region::File { len, .. } => {
                 let mut bytes = vec![0; len];
                 self.read_at(0, &mut bytes)?;
                 Ok(Cow::Owned(bytes))
@@ -161,12 +161,12 @@ impl<'a> Data<'a> {
     /// As [`Self::read`].
     pub fn read_at(self, at: usize, buffer: &mut [u8]) -> Result<()> {
         match self.0 {
-            Place::Memory(bytes) => {
+            Region::Memory(bytes) => {
                 let there = bytes.get(at..).and_then(|bytes| bytes.get(..buffer.len()));
                 buffer.copy_from_slice(there.ok_or_else(|| Error::system("read", ErrorKind::UnexpectedEof))?);
                 Ok(())
             }
-            Place::File { input, start, .. } => {
+            Region::File { input, start, .. } => {
                 let failed = |e: io::Error| match e.kind() {
                     ErrorKind::UnexpectedEof => changing(&input.path),
                     _ => cannot("read", &input.path, &e),
@@ -181,7 +181,7 @@ impl<'a> Data<'a> {
     /// # Errors
     /// As [`Self::read`], and those of `see`.
     pub fn pieces(self, mut see: impl FnMut(usize, &[u8]) -> Result<()>) -> Result<()> {
-        if let Place::Memory(bytes) = self.0 {
+        if let Region::Memory(bytes) = self.0 {
             return (0..).step_by(PIECE).zip(bytes.chunks(PIECE)).try_for_each(|(at, piece)| see(at, piece));
         }
         let mut buffer = vec![0; PIECE.min(self.len())];
@@ -200,8 +200,8 @@ impl<'a> Data<'a> {
     /// The file that it is a part of, and its offset there.
     pub(super) const fn in_file(self) -> Option<(&'a File, usize)> {
         match self.0 {
-            Place::Memory(_) => None,
-            Place::File { input, start, .. } => Some((&input.file, start)),
+            Region::Memory(_) => None,
+            Region::File { input, start, .. } => Some((&input.file, start)),
         }
     }
 }
@@ -215,19 +215,19 @@ fn changing(path: &Path) -> Error {
 
 impl<'a> From<&'a [u8]> for Data<'a> {
     fn from(bytes: &'a [u8]) -> Self {
-        Self(Place::Memory(bytes))
+        Self(Region::Memory(bytes))
     }
 }
 
 impl<'a> From<&'a Vec<u8>> for Data<'a> {
     fn from(bytes: &'a Vec<u8>) -> Self {
-        Self(Place::Memory(bytes))
+        Self(Region::Memory(bytes))
     }
 }
 
 impl<'a, const N: usize> From<&'a [u8; N]> for Data<'a> {
     fn from(bytes: &'a [u8; N]) -> Self {
-        Self(Place::Memory(bytes))
+        Self(Region::Memory(bytes))
     }
 }
 

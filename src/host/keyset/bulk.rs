@@ -15,7 +15,7 @@ use crate::{
             key::{KeyType, PrivateKey},
             key_maker,
         },
-        say::progress::Progress,
+        say::progress::ProgressLine,
     },
 };
 use std::{
@@ -121,7 +121,7 @@ pub fn add_machines(
     // First: threads started later then do not receive signals.
     let mut batch = Batch::begin(dir.join(project::MACHINES))?;
     let mut keys = key_maker::stream(kind, missing);
-    let mut progress = Progress::new("machines", serials.len());
+    let mut progress = ProgressLine::new("machines", serials.len());
     let mut published = Instant::now();
     let done = serials.iter().try_for_each(|serial| {
         let path = dir.join(project::MACHINES).join(serial);

@@ -24,14 +24,14 @@ const DEFAULT_PROJECT: &str = "default";
 
 /// The keys of a new keyset.
 #[derive(Default)]
-pub struct Keys {
+pub struct RoleKeys {
     /// The kind of keys to make, where their verifiers support it.
     pub kind: KeyType,
     /// Existing keys.
     pub given: Vec<(Role, PrivateKey)>,
 }
 
-impl Keys {
+impl RoleKeys {
     /// Refuses keys that their roles cannot use.
     fn check(&self) -> Result<()> {
         self.given.iter().try_for_each(|(role, key)| fit::check(*role, key.public()))
@@ -64,7 +64,7 @@ fn lost() -> Error {
 ///
 /// # Errors
 /// [`Kind::Usage`]: the name is taken or invalid, or a key does not fit its role; otherwise [`Kind::System`]. Nothing is left then.
-pub fn create(owner: &Owner, keys: Keys, sign: impl FnOnce(&Keyset) -> Result<()>) -> Result<PathBuf> {
+pub fn create(owner: &Owner, keys: RoleKeys, sign: impl FnOnce(&Keyset) -> Result<()>) -> Result<PathBuf> {
     keys.check()?;
     let staging = Staging::begin(path_of(&owner.keyset)?)?;
     let dir = staging.path();

@@ -1,7 +1,7 @@
 //! Exports the public part of a keyset.
 
 use super::{
-    Inside, Item, Keyset, Role,
+    Inside, Keyset, KeysetItem, Role,
     check::{is_policy_file, is_private},
 };
 use crate::{
@@ -28,15 +28,15 @@ pub fn export_public(keyset: &Keyset, dir: &Path) -> Result<PathBuf> {
     let (from, to) = (&Inside::of(keyset.path())?, staging.path());
     for role in Role::ALL {
         let dir = new_dir(to, Path::new(role.dir()))?;
-        certificate(from, to, &dir.join(Item::Certificate.file()))?;
+        certificate(from, to, &dir.join(KeysetItem::Certificate.file()))?;
         if role.has_guid() {
-            text(from, to, &dir.join(Item::Guid.file()))?;
+            text(from, to, &dir.join(KeysetItem::Guid.file()))?;
         }
     }
     for name in from.list(Path::new("manifest"))? {
         let dir = new_dir(to, &Path::new("manifest").join(name))?;
-        certificate(from, to, &dir.join(Item::Certificate.file()))?;
-        text(from, to, &dir.join(Item::Uuid.file()))?;
+        certificate(from, to, &dir.join(KeysetItem::Certificate.file()))?;
+        text(from, to, &dir.join(KeysetItem::Uuid.file()))?;
     }
     policies(from, to, &new_dir(to, Path::new("pcr7data"))?)?;
     staging.finish()

@@ -23,12 +23,12 @@ pub mod signed_policy;
 pub mod srk;
 mod use_key;
 
-pub use create::{Keys, create};
+pub use create::{RoleKeys, create};
 pub use export::export_public;
 pub use fit::check as check_fit;
 pub use inside::Inside;
 pub use nearest::nearest;
-pub use place::{Item, Place};
+pub use place::{KeysetItem, Place};
 pub use use_key::use_key;
 
 use crate::{

@@ -61,7 +61,7 @@ impl Place {
 
 /// A file beside a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Item {
+pub enum KeysetItem {
     /// The certificate.
     Certificate,
     /// The private key, or the name of the one in a token.
@@ -72,7 +72,7 @@ pub enum Item {
     Uuid,
 }
 
-impl Item {
+impl KeysetItem {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Certificate, Self::PrivateKey, Self::Guid, Self::Uuid];
 
@@ -132,9 +132,11 @@ mod tests {
 
     #[test]
     fn names_of_items_are_parsed() {
-        for (text, item) in [("cert", Item::Certificate), ("privkey.pem", Item::PrivateKey), ("guid", Item::Guid)] {
-            assert_eq!(Item::parse(text).unwrap(), item);
+        for (text, item) in
+            [("cert", KeysetItem::Certificate), ("privkey.pem", KeysetItem::PrivateKey), ("guid", KeysetItem::Guid)]
+        {
+            assert_eq!(KeysetItem::parse(text).unwrap(), item);
         }
-        assert!(Item::parse("../uefi-db/cert.pem").is_err());
+        assert!(KeysetItem::parse("../uefi-db/cert.pem").is_err());
     }
 }

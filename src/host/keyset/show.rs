@@ -1,6 +1,6 @@
 //! The contents of a keyset, as far as they can be read: damage does not hide the rest.
 
-use super::{Item, Keyset, Place, Role, check::is_private};
+use super::{Keyset, KeysetItem, Place, Role, check::is_private};
 use crate::{
     digest::{Digest, hex},
     error::{Error, Kind, Result},
@@ -8,7 +8,7 @@ use crate::{
     host::{
         fs::atomic,
         keyset::{project, srk},
-        pki::{credentials, facts::Facts},
+        pki::{credentials, facts::CertificateFacts},
     },
     policy::pcr7data::{self, Pcr7Data},
 };
@@ -30,25 +30,25 @@ pub struct Overview {
     /// Its directory.
     pub path: PathBuf,
     /// The keys that every keyset has.
-    pub keys: Vec<Key>,
+    pub keys: Vec<ShownKey>,
     /// Its projects.
-    pub projects: Vec<Key>,
+    pub projects: Vec<ShownKey>,
     /// The PCR 7 values that it has signed policies or further facts for.
-    pub pcr7data: Vec<Value>,
+    pub pcr7data: Vec<ShownValue>,
     /// Whether its boots require sudi-ca's signature of the TPM's storage root key.
     pub pins_tpm: bool,
 }
 
 /// A key: of the keyset, a project or a machine.
 #[derive(Debug, Serialize)]
-pub struct Key {
+pub struct ShownKey {
     /// `uefi-db`; `default`; `SN0042`.
     pub name: String,
     /// Its directory.
     pub path: PathBuf,
     /// The facts of its certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub certificate: Option<Facts>,
+    pub certificate: Option<CertificateFacts>,
     /// Why that cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
@@ -81,7 +81,7 @@ pub enum Whereabouts {
 
 /// A PCR 7 value.
 #[derive(Debug, Serialize)]
-pub struct Value {
+pub struct ShownValue {
     /// The value in hex.
     pub pcr7: String,
     /// `production`, `limited`, `tpm`, or `unknown`.
@@ -121,23 +121,23 @@ pub fn overview(keyset: &Keyset) -> Overview {
 ///
 /// # Errors
 /// Those of reading the directory.
-pub fn projects(keyset: &Keyset) -> Result<Vec<Key>> {
+pub fn projects(keyset: &Keyset) -> Result<Vec<ShownKey>> {
     Ok(project::list(keyset)?.into_iter().map(|name| key(keyset, &Place::Project(name))).collect())
 }
 
 /// Reads one key.
 #[must_use]
-pub fn key(keyset: &Keyset, place: &Place) -> Key {
+pub fn key(keyset: &Keyset, place: &Place) -> ShownKey {
     let path = place.path(keyset);
     let certificate = credentials::load_certificate(&path);
-    let text = |item: Item| atomic::read(&path.join(item.file())).ok().map(|text| words(&text));
-    Key {
+    let text = |item: KeysetItem| atomic::read(&path.join(item.file())).ok().map(|text| words(&text));
+    ShownKey {
         name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         problem: certificate.as_ref().err().map(Error::cause),
-        certificate: certificate.as_ref().ok().map(Facts::of),
-        private_key: Whereabouts::of(&path.join(Item::PrivateKey.file())),
-        guid: text(Item::Guid),
-        uuid: text(Item::Uuid),
+        certificate: certificate.as_ref().ok().map(CertificateFacts::of),
+        private_key: Whereabouts::of(&path.join(KeysetItem::PrivateKey.file())),
+        guid: text(KeysetItem::Guid),
+        uuid: text(KeysetItem::Uuid),
         machines: match place {
             Place::Project(name) => Some(project::machines(keyset, name).map_or(0, |machines| machines.len())),
             _ => None,
@@ -184,7 +184,7 @@ pub fn whereabouts(path: &Path) -> Result<Whereabouts> {
 
 /// The PCR 7 values of a keyset, by kind.
 #[must_use]
-pub fn values(keyset: &Keyset) -> Vec<Value> {
+pub fn values(keyset: &Keyset) -> Vec<ShownValue> {
     let Ok(data) = Pcr7Data::open(&keyset.pcr7data()) else {
         return Vec::new();
     };
@@ -194,7 +194,7 @@ pub fn values(keyset: &Keyset) -> Vec<Value> {
     values
 }
 
-fn value(policies: &Path, pcr7: &Digest) -> Value {
+fn value(policies: &Path, pcr7: &Digest) -> ShownValue {
     /// Facts that targets do not need.
     #[derive(Default, Deserialize)]
     struct More {
@@ -205,7 +205,7 @@ fn value(policies: &Path, pcr7: &Digest) -> Value {
     let json = atomic::read(&policies.join(pcr7data::path_of(pcr7)).join("info.json"));
     let info = json.as_ref().map_err(Error::cause).and_then(|json| pcr7data::parse_info(json).map_err(|e| e.cause()));
     let more: More = json.ok().and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default();
-    Value {
+    ShownValue {
         pcr7: hex(pcr7),
         kind: info.as_ref().map_or("unknown", |info| info.kind.as_str()),
         problem: info.as_ref().err().cloned(),
@@ -220,9 +220,9 @@ fn value(policies: &Path, pcr7: &Digest) -> Value {
 ///
 /// # Errors
 /// [`Kind::Usage`]: it is not there, or is the private key, which is not for printing.
-pub fn contents(path: &Path, item: Item) -> Result<Vec<u8>> {
+pub fn contents(path: &Path, item: KeysetItem) -> Result<Vec<u8>> {
     let path = path.join(item.file());
-    let contents = if item == Item::PrivateKey { None } else { Some(atomic::read(&path)?) };
+    let contents = if item == KeysetItem::PrivateKey { None } else { Some(atomic::read(&path)?) };
     // There may be one beside a certificate, or behind a link.
     contents.filter(|contents| !is_private(contents)).ok_or_else(|| {
         let why = "a private key is not for terminals, logs and command lines";

@@ -91,10 +91,13 @@ pub fn add(keyset: &Keyset, values: &Values, policies: &Policies, note: Note<'_>
     check_fit(Role::TpmpolLuks, luks.public())?;
     check_fit(Role::TpmpolAdmin, admin.public())?;
     let dir = publish_keys(&keyset.pcr7data(), keyset.name(), luks.public(), admin.public())?;
-    let mut production = Entry::signed(&values.production, BootKind::Production, &luks, &policies.luks)?;
+    let mut production = SignedEntry::signed(&values.production, BootKind::Production, &luks, &policies.luks)?;
     production.files.extend(note.events.map(|events| (pcr7data::EVENTS, events.into())));
-    let entries =
-        [production, Entry::signed(&values.tpm, BootKind::Admin, &admin, &policies.passwd)?, Entry::limited(values)];
+    let entries = [
+        production,
+        SignedEntry::signed(&values.tpm, BootKind::Admin, &admin, &policies.passwd)?,
+        SignedEntry::limited(values),
+    ];
     for entry in &entries {
         entry.check(&dir)?;
     }
@@ -144,7 +147,7 @@ fn refuse_another(path: &Path, key: &PublicKey) -> Result<()> {
 
 /// The contents of an info.json.
 #[derive(serde::Serialize)]
-struct Info<'a> {
+struct InfoJson<'a> {
     key: &'a str,
     key_type: &'a str,
     /// When the value was established: YYYYMMDD.
@@ -156,14 +159,14 @@ struct Info<'a> {
 }
 
 /// The entry of one PCR 7 value.
-struct Entry {
+struct SignedEntry {
     pcr7: Digest,
     kind: BootKind,
     /// Names and contents, without info.json.
     files: Vec<(&'static str, Vec<u8>)>,
 }
 
-impl Entry {
+impl SignedEntry {
     fn signed(pcr7: &Digest, kind: BootKind, key: &PrivateKey, policy: &Digest) -> Result<Self> {
         // TPM2_PolicyAuthorize checks SHA-256(policy || policyRef), and our policyRef is empty.
         let signature = (kind.signed_policy()?.signature, key.sign(Hash::Sha256, policy)?);
@@ -203,7 +206,7 @@ impl Entry {
             atomic::replace(&dir.join(name), atomic::PUBLIC, contents)?;
         }
         let policy_version = str::from_utf8(version).ok().filter(|_| self.kind == BootKind::Production);
-        let info = Info { key: keyset, key_type: self.kind.as_str(), est_date: &today()?, comment, policy_version };
+        let info = InfoJson { key: keyset, key_type: self.kind.as_str(), est_date: &today()?, comment, policy_version };
         let mut json = serde_json::to_vec(&info)
             .map_err(|e| Error::new(Kind::System, "write info.json", e.to_string()).remedy("give another comment"))?;
         json.push(b'\n');

@@ -13,7 +13,7 @@ use x509_cert::{Certificate, attr::AttributeTypeAndValue, name::Name};
 
 /// The facts of a certificate. Text from the certificate holds no control characters.
 #[derive(Clone, Debug, Serialize)]
-pub struct Facts {
+pub struct CertificateFacts {
     /// The commonName of its subject, or nothing.
     pub common_name: String,
     /// Its subject (RFC 4514).
@@ -32,7 +32,7 @@ pub struct Facts {
     pub sha256: String,
 }
 
-impl Facts {
+impl CertificateFacts {
     /// Those of a certificate.
     #[must_use]
     pub fn of(certificate: &Certificate) -> Self {

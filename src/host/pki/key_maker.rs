@@ -3,7 +3,7 @@
 use super::key::{KeyType, PrivateKey};
 use crate::{
     error::{Error, Kind, Result},
-    host::{fs::interrupt, say::progress::Progress},
+    host::{fs::interrupt, say::progress::ProgressLine},
 };
 use std::{
     sync::{
@@ -25,9 +25,9 @@ const AHEAD: usize = 4;
 /// # Errors
 /// Those of [`PrivateKey::generate`] and [`interrupt::check`].
 pub fn make(kinds: &[KeyType]) -> Result<Vec<PrivateKey>> {
-    let mut progress = Progress::new("keys", kinds.len());
+    let mut progress = ProgressLine::new("keys", kinds.len());
     let mut made = Vec::with_capacity(kinds.len());
-    for key in Keys::of(kinds.into()) {
+    for key in KeyStream::of(kinds.into()) {
         made.push(key?);
         progress.step();
     }
@@ -39,16 +39,16 @@ pub fn make(kinds: &[KeyType]) -> Result<Vec<PrivateKey>> {
 ///
 /// An error of [`PrivateKey::generate`] or [`interrupt::check`] ends the stream.
 pub fn stream(kind: KeyType, count: usize) -> impl Iterator<Item = Result<PrivateKey>> {
-    Keys::of(vec![kind; count].into()).map(|key| key.map(|(_, key)| key))
+    KeyStream::of(vec![kind; count].into()).map(|key| key.map(|(_, key)| key))
 }
 
 /// Keys with their index in the request, in the order of completion.
-struct Keys {
+struct KeyStream {
     done: Receiver<(usize, Result<PrivateKey>)>,
     left: usize,
 }
 
-impl Keys {
+impl KeyStream {
     fn of(kinds: Arc<[KeyType]>) -> Self {
         let left = kinds.len();
         let threads = thread::available_parallelism().map_or(1, usize::from).min(left);
@@ -85,7 +85,7 @@ impl Keys {
     }
 }
 
-impl Iterator for Keys {
+impl Iterator for KeyStream {
     type Item = Result<(usize, PrivateKey)>;
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -103,7 +103,7 @@ impl Uri {
             return Err(bad(format!("it is longer than {MAX} bytes")));
         }
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let mut attributes = Attributes::default();
+        let mut attributes = UriAttributes::default();
         attributes.add(path, ';', b"&", &PATH)?;
         attributes.add(query, '&', b"/?|", &QUERY)?;
         Ok(Self {
@@ -201,9 +201,9 @@ const QUERY: [&str; 4] = ["pin-source", "pin-value", "module-name", "module-path
 
 /// The attributes found, decoded.
 #[derive(Default)]
-struct Attributes(Vec<(&'static str, Zeroizing<Vec<u8>>)>);
+struct UriAttributes(Vec<(&'static str, Zeroizing<Vec<u8>>)>);
 
-impl Attributes {
+impl UriAttributes {
     /// Adds the attributes of one of the two components.
     fn add(&mut self, component: &str, separator: char, also_plain: &[u8], known: &[&'static str]) -> Result<()> {
         if component.is_empty() {

@@ -6,14 +6,14 @@ use std::{
 };
 
 /// A counter on one line of standard error; silent where that is not a terminal.
-pub struct Progress {
+pub struct ProgressLine {
     what: &'static str,
     done: usize,
     total: usize,
     shown: bool,
 }
 
-impl Progress {
+impl ProgressLine {
     /// Begins to count to `total`.
     #[must_use]
     pub fn new(what: &'static str, total: usize) -> Self {
@@ -73,7 +73,7 @@ impl Drop for Waiting {
     }
 }
 
-impl Drop for Progress {
+impl Drop for ProgressLine {
     fn drop(&mut self) {
         if self.shown {
             let _ = write!(std::io::stderr(), "\r\x1b[K");

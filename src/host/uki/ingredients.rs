@@ -12,7 +12,7 @@ use crate::{
             data::{Data, Input},
         },
         image::{
-            cpio::{self, Entry},
+            cpio::{self, ArchiveEntry},
             pe::Image,
         },
     },
@@ -127,7 +127,7 @@ fn read_splash(path: &Path) -> Result<Vec<u8>> {
 fn look_through(paths: &[PathBuf], initrds: &[Input]) -> Result<bool> {
     let mut systemd = false;
     for (path, initrd) in paths.iter().zip(initrds) {
-        let mut see = |entry: &Entry<'_>| systemd |= SYSTEMD.contains(&entry.path.as_str());
+        let mut see = |entry: &ArchiveEntry<'_>| systemd |= SYSTEMD.contains(&entry.path.as_str());
         let parts = initrd::walk(initrd, MAX_INITRD as usize, &mut see).map_err(|e| e.within(in_file(path)))?;
         if parts.is_empty() {
             return Err(Error::new(Kind::Usage, in_file(path), "it is empty")

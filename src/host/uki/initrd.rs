@@ -4,7 +4,7 @@ use crate::{
     error::{Error, Kind, Result},
     host::{
         fs::data::{Data, Forward, PIECE, Stream},
-        image::cpio::{self, Compression, Entry, Part},
+        image::cpio::{self, ArchiveEntry, Compression, Part},
     },
 };
 use flate2::bufread::GzDecoder;
@@ -38,7 +38,11 @@ pub struct WalkedPart {
 ///
 /// # Errors
 /// [`Kind::Corrupt`]: something that the kernel would not unpack, or more than `limit`; those of reading.
-pub fn walk<'a>(initrd: impl Into<Data<'a>>, limit: usize, see: &mut dyn FnMut(&Entry<'_>)) -> Result<Vec<WalkedPart>> {
+pub fn walk<'a>(
+    initrd: impl Into<Data<'a>>,
+    limit: usize,
+    see: &mut dyn FnMut(&ArchiveEntry<'_>),
+) -> Result<Vec<WalkedPart>> {
     let initrd = initrd.into();
     let mut sections = Vec::new();
     let mut stream = Stream::of(initrd, 0);
@@ -62,7 +66,7 @@ fn decompress(
     compression: Compression,
     stream: &mut Stream<impl Forward>,
     limit: usize,
-    see: &mut dyn FnMut(&Entry<'_>),
+    see: &mut dyn FnMut(&ArchiveEntry<'_>),
 ) -> Result<bool> {
     match compression {
         Compression::Gzip => walk_contents(GzDecoder::new(stream), limit, see)?,
@@ -77,7 +81,7 @@ fn decompress(
 }
 
 /// Walks through what was compressed: it can only be archives.
-fn walk_contents(contents: impl Read, limit: usize, see: &mut dyn FnMut(&Entry<'_>)) -> Result<()> {
+fn walk_contents(contents: impl Read, limit: usize, see: &mut dyn FnMut(&ArchiveEntry<'_>)) -> Result<()> {
     let mut stream = Stream::new(Limited { contents, left: limit, limit });
     while let Some(Part { start, compression }) = cpio::next_part(&mut stream, see)? {
         if compression.is_some() {

@@ -7,7 +7,7 @@ use crate::{
     host::{
         fs::data::Data,
         image::{
-            cpio::{self, Entry},
+            cpio::{self, ArchiveEntry},
             pe::{self, Image},
         },
         pki::key::Hash,
@@ -128,7 +128,7 @@ pub fn inspect(image: &Image<'_>) -> Result<Inspection> {
 pub fn look_into<'a>(initrd: impl Into<Data<'a>>) -> Result<Initrd> {
     let mut found = Initrd::default();
     let mut infos = BTreeMap::new();
-    let mut see = |entry: &Entry<'_>| {
+    let mut see = |entry: &ArchiveEntry<'_>| {
         let file = FileStatus { mode: entry.mode, owner: (entry.uid, entry.gid), size: entry.size };
         found.files.insert(entry.path.clone(), file);
         if let Some((version, pcr7)) = policy_of(&entry.path) {

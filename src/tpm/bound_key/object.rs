@@ -4,12 +4,12 @@ use crate::{
     bytes::Writer,
     error::{Error, Kind, Result},
     identity::{self, Identity},
-    private_key::{self, PrivateKey},
+    private_key::{self, KeyNumbers},
     tpm2::{
         Name, Public,
         constants::{alg, curve},
         name,
-        public::{Key, attribute},
+        public::{AsymmetricKey, attribute},
     },
 };
 use der::{Decode, asn1::ObjectIdentifier};
@@ -47,16 +47,16 @@ impl Object {
                 .remedy("clear the TPM, and provision and install the machine anew with a key that TPMs take: RSA 2048 or P-256")
         };
         let block = private_key::only(identity.key().expose()).map_err(unfit)?;
-        let key = PrivateKey::of_block(&block).ok_or_else(|| unfit("it is malformed"))?;
+        let key = KeyNumbers::of_block(&block).ok_or_else(|| unfit("it is malformed"))?;
         match (&key, identity.public()) {
-            (PrivateKey::Rsa(key), identity::Public::Rsa { modulus, exponent }) => {
+            (KeyNumbers::Rsa(key), identity::CertifiedKey::Rsa { modulus, exponent }) => {
                 if *exponent != [1, 0, 1] {
                     return Err(unfit("its public exponent is not 65537"));
                 }
                 let prime = key.prime1.as_bytes();
                 Self::rsa(modulus, prime).ok_or_else(|| unfit("its two primes are not of the same size"))
             }
-            (PrivateKey::Ec { scalar, .. }, identity::Public::Other(algorithm, Some(point))) => {
+            (KeyNumbers::Ec { scalar, .. }, identity::CertifiedKey::Other(algorithm, Some(point))) => {
                 let curve = curve(algorithm).ok_or_else(|| unfit("TPMs do not know its curve"))?;
                 Self::ecc(curve, scalar, point).ok_or_else(|| unfit("its public point is compressed, or malformed"))
             }
@@ -69,7 +69,7 @@ impl Object {
         (full && prime.len() * 2 == modulus.len()).then_some(())?;
         let bits = u16::try_from(modulus.len() * 8).ok()?;
         // The usual exponent.
-        let public = area(Key::Rsa { modulus, exponent: 0 })?;
+        let public = area(AsymmetricKey::Rsa { modulus, exponent: 0 })?;
         Some(Self { public, sensitive: sensitive(alg::RSA, &[], prime)?, kind: format!("RSA {bits}") })
     }
 
@@ -77,7 +77,7 @@ impl Object {
         let (4, coordinates) = point.split_first()? else { return None };
         let (x, y) = coordinates.split_at_checked(size)?;
         (y.len() == size).then_some(())?;
-        let public = area(Key::Ecc { curve, x, y })?;
+        let public = area(AsymmetricKey::Ecc { curve, x, y })?;
         // Some programs write the scalar without its leading zeros.
         let zeros = vec![0; size.checked_sub(scalar.len())?];
         Some(Self { public, sensitive: sensitive(alg::ECC, &zeros, scalar)?, kind: name.into() })
@@ -95,7 +95,7 @@ fn curve(algorithm: &[u8]) -> Option<Curve> {
 }
 
 /// `TPMT_PUBLIC` of such a key: no policy, any scheme.
-fn area(key: Key<'_>) -> Option<Vec<u8>> {
+fn area(key: AsymmetricKey<'_>) -> Option<Vec<u8>> {
     let public = Public { attributes: ATTRIBUTES, policy: &[], encrypts_children: false, key };
     public.area().map(|area| area.to_vec())
 }

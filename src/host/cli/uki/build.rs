@@ -93,7 +93,7 @@ pub struct Build {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    machine: machine::Options,
+    machine: machine::MachineOptions,
 }
 
 impl Build {

@@ -4,7 +4,7 @@ mod build;
 mod inspect;
 mod measure;
 
-use super::Run;
+use super::HostCommand;
 use crate::{
     error::Result,
     host::{
@@ -30,7 +30,7 @@ pub enum Ukis {
     Inspect(inspect::Inspect),
 }
 
-impl Run for Ukis {
+impl HostCommand for Ukis {
     fn run(self) -> Result<()> {
         match self {
             Self::Build(command) => command.run(),

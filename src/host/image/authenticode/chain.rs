@@ -47,12 +47,12 @@ const KNOWN: [ObjectIdentifier; 7] = [
 
 /// A certificate and the bytes that it came as.
 #[derive(Clone, Debug)]
-pub struct Link {
+pub struct ChainLink {
     der: Vec<u8>,
     certificate: Certificate,
 }
 
-impl Link {
+impl ChainLink {
     /// Reads a certificate in DER.
     ///
     /// # Errors
@@ -154,7 +154,11 @@ impl Link {
 ///
 /// # Errors
 /// [`Kind::Refused`], which says where the way ends.
-pub fn find<'a>(signer: &'a Link, embedded: &'a [Link], anchors: &'a [Link]) -> Result<Vec<&'a Link>> {
+pub fn find<'a>(
+    signer: &'a ChainLink,
+    embedded: &'a [ChainLink],
+    anchors: &'a [ChainLink],
+) -> Result<Vec<&'a ChainLink>> {
     if let Some(why) = signer.unknown() {
         return Err(refused(format!("the certificate of {} does not count: {why}", signer.subject())));
     }
@@ -177,18 +181,18 @@ pub fn find<'a>(signer: &'a Link, embedded: &'a [Link], anchors: &'a [Link]) -> 
 }
 
 struct Search<'a> {
-    embedded: &'a [Link],
-    anchors: &'a [Link],
+    embedded: &'a [ChainLink],
+    anchors: &'a [ChainLink],
     checks: usize,
     /// Where the longest way ended.
-    furthest: &'a Link,
+    furthest: &'a ChainLink,
     /// Why a certificate that has the right name is not the next one.
     obstacle: Option<String>,
 }
 
 impl<'a> Search<'a> {
     /// Goes on from the last of `path` to an anchor, or leaves it as it was.
-    fn extend(&mut self, path: &mut Vec<&'a Link>) -> bool {
+    fn extend(&mut self, path: &mut Vec<&'a ChainLink>) -> bool {
         let Some(last) = path.last().copied() else { return false };
         if self.anchors.iter().any(|anchor| anchor.der == last.der) {
             return true;
@@ -216,7 +220,7 @@ impl<'a> Search<'a> {
         false
     }
 
-    fn has_issued(&mut self, issuer: &Link, certificate: &Link, between: usize) -> bool {
+    fn has_issued(&mut self, issuer: &ChainLink, certificate: &ChainLink, between: usize) -> bool {
         if !certificate.names(issuer) || self.checks == 0 {
             return false;
         }

@@ -35,7 +35,7 @@ pub fn digest(image: &Image<'_>, hash: Hash) -> Result<Vec<u8>> {
 /// # Errors
 /// Those of reading.
 pub fn digest_and(image: &Image<'_>, hash: Hash, mut also: impl FnMut(usize, &[u8])) -> Result<Vec<u8>> {
-    let mut digest = Digest::new(image, hash);
+    let mut digest = ImageDigest::new(image, hash);
     image.pieces(0..image.end(), |at, bytes| {
         digest.see(at, bytes);
         also(at, bytes);
@@ -44,14 +44,14 @@ pub fn digest_and(image: &Image<'_>, hash: Hash, mut also: impl FnMut(usize, &[u
 }
 
 /// A digest in the making.
-pub struct Digest {
+pub struct ImageDigest {
     context: Context,
     ranges: Ranges,
     /// What is hashed a second time: gaps between sections have firmware begin the last part too early.
     again: Range<usize>,
 }
 
-impl Digest {
+impl ImageDigest {
     /// That of this image.
     #[must_use]
     pub fn new(image: &Image<'_>, hash: Hash) -> Self {
@@ -164,7 +164,7 @@ mod tests {
     /// What the ranges cover, one behind the other.
     fn covered_bytes(file: &[u8]) -> Vec<u8> {
         let image = Image::parse(file).unwrap();
-        let Digest { ranges, again, .. } = Digest::new(&image, Hash::Sha256);
+        let ImageDigest { ranges, again, .. } = ImageDigest::new(&image, Hash::Sha256);
         ranges.0.into_iter().chain([again]).flat_map(|range| file[range].to_vec()).collect()
     }
 
@@ -217,7 +217,7 @@ mod tests {
         for file in [sample(b"rest"), with_gap([0; 16])] {
             let image = Image::parse(&file).unwrap();
             for size in 1..80 {
-                let mut pieces = Digest::new(&image, Hash::Sha256);
+                let mut pieces = ImageDigest::new(&image, Hash::Sha256);
                 file.chunks(size).zip((0..).step_by(size)).for_each(|(bytes, at)| pieces.see(at, bytes));
                 assert_eq!(pieces.finish(&image).unwrap(), digest(&image, Hash::Sha256).unwrap(), "{size}");
             }

@@ -2,7 +2,7 @@
 
 use super::{
     content,
-    digest::{Digest, Gaps},
+    digest::{Gaps, ImageDigest},
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -65,7 +65,7 @@ pub fn sign(
     let entry = image.headers().certificate_entry.clone();
     let entry = entry.ok_or_else(|| refused("its data directory has no place for a certificate table"))?;
     let (mut gaps, mut digest, mut sum) =
-        (Gaps::new(&image), Digest::new(&image, hash), CheckSum::new(image.headers()));
+        (Gaps::new(&image), ImageDigest::new(&image, hash), CheckSum::new(image.headers()));
     image.pieces(0..image.end(), |at, bytes| {
         gaps.see(at, bytes);
         digest.see(at, bytes);

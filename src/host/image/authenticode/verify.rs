@@ -1,9 +1,9 @@
 //! Images verified, as strictly as a firmware could.
 
 use super::{
-    chain::{self, Link},
+    chain::{self, ChainLink},
     content,
-    digest::{Digest, Gaps},
+    digest::{Gaps, ImageDigest},
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -51,12 +51,12 @@ pub struct SignatureReport {
 
 impl SignatureReport {
     /// Notes what the search for a way to an anchor has come to.
-    fn conclude(&mut self, path: Result<Vec<Link>>) {
+    fn conclude(&mut self, path: Result<Vec<ChainLink>>) {
         self.verdict = match path {
             Ok(path) => {
                 let now = SystemTime::now();
                 self.notes.extend(path.iter().filter_map(|link| link.note_on_time(now)));
-                Verdict::Accepted(path.iter().map(Link::subject).collect())
+                Verdict::Accepted(path.iter().map(ChainLink::subject).collect())
             }
             Err(why) => Verdict::Refused(why.why().to_owned()),
         };
@@ -112,7 +112,7 @@ pub fn verify<'a>(image: impl Into<Data<'a>>, anchors: &[impl AsRef<[u8]>]) -> R
 
     let is_wanted = |hash: &Hash| opened.iter().any(|(said, _)| said.digest.as_ref().is_some_and(|(of, _)| of == hash));
     let hashes = Hash::ALL.into_iter().filter(is_wanted);
-    let mut digests: Vec<_> = hashes.map(|hash| (hash, Digest::new(&image, hash))).collect();
+    let mut digests: Vec<_> = hashes.map(|hash| (hash, ImageDigest::new(&image, hash))).collect();
     let (mut gaps, mut sum) = (Gaps::new(&image), CheckSum::new(image.headers()));
     image.pieces(0..image.data().len(), |at, bytes| {
         gaps.see(at, bytes);
@@ -137,10 +137,10 @@ pub fn verify<'a>(image: impl Into<Data<'a>>, anchors: &[impl AsRef<[u8]>]) -> R
 }
 
 /// Those of them that can be read, of which there is one, and a note on each of the others: they vouch for nothing.
-fn read_anchors(given: &[impl AsRef<[u8]>]) -> Result<(Vec<Link>, Vec<String>)> {
+fn read_anchors(given: &[impl AsRef<[u8]>]) -> Result<(Vec<ChainLink>, Vec<String>)> {
     let (mut anchors, mut notes) = (Vec::new(), Vec::new());
     for (number, der) in (1..).zip(given) {
-        match Link::read(der.as_ref()) {
+        match ChainLink::read(der.as_ref()) {
             Ok(anchor) => anchors.push(anchor),
             Err(why) if number == given.len() && anchors.is_empty() => return Err(why),
             Err(why) => notes.push(format!(
@@ -170,8 +170,8 @@ fn doubt(stated: u32, sum: u32) -> Option<String> {
 struct Opened<'a> {
     signed_data: SignedData<'a>,
     content: Tlv<'a>,
-    embedded: Vec<Link>,
-    signer: Link,
+    embedded: Vec<ChainLink>,
+    signer: ChainLink,
 }
 
 /// Reads a signature; what is found out before that fails is noted.
@@ -196,7 +196,7 @@ fn open_into<'a>(signature: &mut SignatureReport, entry: &'a Certificate<'_>) ->
     let signed_data = SignedData::parse_content_info(without_padding(&entry.content)?)?;
     let mut embedded = Vec::new();
     for (number, der) in (1..).zip(&signed_data.certificates) {
-        match Link::read(der) {
+        match ChainLink::read(der) {
             Ok(link) => embedded.push(link),
             // Without it the chain is found all the same, or not at all.
             Err(why) => signature.notes.push(format!(
@@ -223,7 +223,7 @@ fn open_into<'a>(signature: &mut SignatureReport, entry: &'a Certificate<'_>) ->
 }
 
 /// The way to an anchor.
-fn judge(signature: &SignatureReport, opened: &Opened<'_>, anchors: &[Link]) -> Result<Vec<Link>> {
+fn judge(signature: &SignatureReport, opened: &Opened<'_>, anchors: &[ChainLink]) -> Result<Vec<ChainLink>> {
     let Opened { signed_data, content, embedded, signer } = opened;
     if !signature.is_of_image {
         return Err(bad("the image is not the one that was signed"));

@@ -11,7 +11,7 @@ mod write;
 mod tests;
 
 pub use compression::Compression;
-pub use read::{Entry, MAX_SHOWN, Part, next_part};
+pub use read::{ArchiveEntry, MAX_SHOWN, Part, next_part};
 pub use write::{Archive, append, separator};
 
 /// What a header begins with.

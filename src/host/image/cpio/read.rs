@@ -18,7 +18,7 @@ pub const MAX_SHOWN: usize = 64 * 1024;
 
 /// An entry of an archive that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry<'a> {
+pub struct ArchiveEntry<'a> {
     /// Relative to the root, like `usr/bin/trust`; empty for the root itself.
     pub path: String,
     /// Kind and permissions, as in `stat`.
@@ -47,7 +47,7 @@ pub struct Part {
 ///
 /// # Errors
 /// [`Kind::Corrupt`]: the kernel would not unpack it, or cut off; those of reading.
-pub fn next_part(initrd: &mut Stream<impl Forward>, see: &mut dyn FnMut(&Entry<'_>)) -> Result<Option<Part>> {
+pub fn next_part(initrd: &mut Stream<impl Forward>, see: &mut dyn FnMut(&ArchiveEntry<'_>)) -> Result<Option<Part>> {
     if !behind_zeros(initrd)? {
         return Ok(None);
     }
@@ -65,7 +65,7 @@ pub fn next_part(initrd: &mut Stream<impl Forward>, see: &mut dyn FnMut(&Entry<'
 
 /// The entries of an archive. It ends behind its trailer, or, as the kernel does not demand one, where no further entry begins.
 /// Zeros may stand between any two entries.
-fn archive(initrd: &mut Stream<impl Forward>, see: &mut dyn FnMut(&Entry<'_>)) -> Result<()> {
+fn archive(initrd: &mut Stream<impl Forward>, see: &mut dyn FnMut(&ArchiveEntry<'_>)) -> Result<()> {
     while entry(initrd, see)? {
         let at = initrd.position();
         if !behind_zeros(initrd)? || initrd.peek(1).map_err(|e| unreadable(at, e))? != [FIRST] {
@@ -76,7 +76,7 @@ fn archive(initrd: &mut Stream<impl Forward>, see: &mut dyn FnMut(&Entry<'_>)) -
 }
 
 /// Shows the next entry, if it is not the trailer, and says whether it is not the trailer.
-pub(super) fn entry(initrd: &mut Stream<impl Forward>, see: &mut dyn FnMut(&Entry<'_>)) -> Result<bool> {
+pub(super) fn entry(initrd: &mut Stream<impl Forward>, see: &mut dyn FnMut(&ArchiveEntry<'_>)) -> Result<bool> {
     let at = initrd.position();
     let unreadable = |e| unreadable(at, e);
     if !at.is_multiple_of(ALIGNMENT) {
@@ -90,7 +90,7 @@ pub(super) fn entry(initrd: &mut Stream<impl Forward>, see: &mut dyn FnMut(&Entr
     let is_whole = initrd.skip((HEADER + name_size).next_multiple_of(ALIGNMENT)).map_err(unreadable)?;
     let data = initrd.peek(size.min(MAX_SHOWN)).map_err(unreadable)?;
     if let Some((false, Some(path))) = &name {
-        see(&Entry { path: path.clone(), mode, uid, gid, size, data });
+        see(&ArchiveEntry { path: path.clone(), mode, uid, gid, size, data });
     }
     if !is_whole || !initrd.skip(size).map_err(unreadable)? {
         return Err(cut_off(at));

@@ -24,7 +24,7 @@ fn raw(name: &str, name_size: u32, size: u32) -> Vec<u8> {
 /// Every entry of every archive.
 fn read(initrd: &[u8]) -> Result<Vec<(String, u32, Vec<u8>)>> {
     let (mut stream, mut found) = (Stream::of(initrd.into(), 0), Vec::new());
-    let mut see = |entry: &Entry<'_>| found.push((entry.path.clone(), entry.mode, entry.data.to_vec()));
+    let mut see = |entry: &ArchiveEntry<'_>| found.push((entry.path.clone(), entry.mode, entry.data.to_vec()));
     while let Some(Part { compression: None, .. }) = next_part(&mut stream, &mut see)? {}
     Ok(found)
 }
@@ -153,7 +153,7 @@ fn only_the_beginning_of_large_files_is_kept() {
     archive.file("large", 0o644, (0..MAX_SHOWN * 5).map(|at| at as u8).collect()).unwrap();
     let bytes = archive.to_bytes().unwrap();
     let mut seen = Vec::new();
-    let mut see = |entry: &Entry<'_>| seen.push((entry.path.clone(), entry.size, entry.data.len()));
+    let mut see = |entry: &ArchiveEntry<'_>| seen.push((entry.path.clone(), entry.size, entry.data.len()));
     next_part(&mut Stream::of((&bytes).into(), 0), &mut see).unwrap();
     assert!(seen.contains(&("large".to_owned(), MAX_SHOWN * 5, MAX_SHOWN)), "{seen:?}");
     assert_eq!(seen.last().unwrap().0, "usr/bin/trust");

@@ -5,7 +5,7 @@ use crate::{
     error::Result,
     host::{
         fs::atomic::{self, PRIVATE, PUBLIC, UNFINISHED},
-        keyset::{Item, Keyset, Role, show::Whereabouts},
+        keyset::{Keyset, KeysetItem, Role, show::Whereabouts},
     },
     policy::pcr7data::{AUTHORITIES, EVENTS},
 };
@@ -191,7 +191,7 @@ fn expected(names: &[&str]) -> Expected {
         ["pcr7data", rest @ ..] => policy(rest),
         [dir] if role(dir).is_some() => Directory,
         [dir, file] => match role(dir) {
-            Some(role) if *file == Item::Guid.file() && role.has_guid() => Public,
+            Some(role) if *file == KeysetItem::Guid.file() && role.has_guid() => Public,
             Some(_) => credentials(file),
             None => Nothing,
         },

@@ -3,7 +3,7 @@
 use super::{Findings, RESTORE, counted};
 use crate::host::{
     fs::atomic,
-    keyset::{Item, Keyset, Place, Role, project, purpose::Purpose, show::Whereabouts},
+    keyset::{Keyset, KeysetItem, Place, Role, project, purpose::Purpose, show::Whereabouts},
     pki::{
         certificate, credentials,
         facts::{common_name, serial_number},
@@ -27,7 +27,7 @@ const SOON: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 /// Looks at the keys of the keyset, its projects and their machines.
 pub fn check(keyset: &Keyset, findings: &mut Findings) {
-    let mut look = Look {
+    let mut look = KeyCheck {
         keyset,
         findings,
         kept: 0,
@@ -45,7 +45,7 @@ pub fn check(keyset: &Keyset, findings: &mut Findings) {
 }
 
 /// The state of the walk through a keyset's keys.
-struct Look<'a> {
+struct KeyCheck<'a> {
     keyset: &'a Keyset,
     findings: &'a mut Findings,
     /// How many private keys are in files.
@@ -74,13 +74,13 @@ const fn purpose(role: Role) -> Purpose {
 }
 
 /// The expected issuer of a certificate.
-enum IssuedBy<'a> {
+enum CheckedIssuer<'a> {
     Itself,
     /// The certificate, if it could be read, and its name.
     Role(Option<&'a Certificate>, &'static str),
 }
 
-impl Look<'_> {
+impl KeyCheck<'_> {
     fn role(&mut self, role: Role) {
         let dir = Place::Role(role).path(self.keyset);
         if !dir.is_dir() {
@@ -90,8 +90,8 @@ impl Look<'_> {
             self.another(&dir, &found, role);
             let pk = self.keyset.certificate(Role::UefiPk).ok();
             let issuer = match role {
-                Role::UefiKek => IssuedBy::Role(pk.as_ref(), Role::UefiPk.dir()),
-                _ => IssuedBy::Itself,
+                Role::UefiKek => CheckedIssuer::Role(pk.as_ref(), Role::UefiPk.dir()),
+                _ => CheckedIssuer::Itself,
             };
             self.issued(&dir, &found, &issuer);
             self.purpose(&dir, &found, purpose(role));
@@ -104,7 +104,7 @@ impl Look<'_> {
 
     /// The certificate of a directory; is the key its own, and how long does it hold?
     fn credentials(&mut self, dir: &Path) -> Option<Certificate> {
-        let path = dir.join(Item::PrivateKey.file());
+        let path = dir.join(KeysetItem::PrivateKey.file());
         let whereabouts = Whereabouts::of(&path);
         self.kept += usize::from(matches!(whereabouts, Whereabouts::File | Whereabouts::Unreadable));
         self.tokens += usize::from(whereabouts == Whereabouts::Token);
@@ -114,7 +114,7 @@ impl Look<'_> {
         let found = match credentials::load_certificate(dir) {
             Ok(found) => found,
             Err(e) => {
-                self.findings.failed(&dir.join(Item::Certificate.file()), &e);
+                self.findings.failed(&dir.join(KeysetItem::Certificate.file()), &e);
                 return None;
             }
         };
@@ -125,7 +125,7 @@ impl Look<'_> {
                 Err(e) => self.findings.failed(&path, &e),
             }
         }
-        self.validity(&dir.join(Item::Certificate.file()), &found);
+        self.validity(&dir.join(KeysetItem::Certificate.file()), &found);
         Some(found)
     }
 
@@ -158,12 +158,12 @@ impl Look<'_> {
         let key = certificate.tbs_certificate().subject_public_key_info().to_der().unwrap_or_default();
         if let Some(other) = self.keys.insert(key, role) {
             let what = format!("has the same key as {}, and so may do what that may", other.dir());
-            self.findings.error(&dir.join(Item::Certificate.file()), what, RESTORE);
+            self.findings.error(&dir.join(KeysetItem::Certificate.file()), what, RESTORE);
         }
     }
 
     fn miss_key(&mut self, dir: &Path) {
-        let path = dir.join(Item::PrivateKey.file());
+        let path = dir.join(KeysetItem::PrivateKey.file());
         if Whereabouts::of(&path) == Whereabouts::Absent {
             self.absent.push(path);
         }
@@ -196,12 +196,12 @@ impl Look<'_> {
     }
 
     /// Whether the signature is that of the issuer.
-    fn issued(&mut self, dir: &Path, certificate: &Certificate, by: &IssuedBy<'_>) {
-        let path = dir.join(Item::Certificate.file());
+    fn issued(&mut self, dir: &Path, certificate: &Certificate, by: &CheckedIssuer<'_>) {
+        let path = dir.join(KeysetItem::Certificate.file());
         let (issuer, name) = match by {
-            IssuedBy::Itself => (certificate, "its own key"),
-            IssuedBy::Role(Some(issuer), name) => (*issuer, *name),
-            IssuedBy::Role(None, name) => {
+            CheckedIssuer::Itself => (certificate, "its own key"),
+            CheckedIssuer::Role(Some(issuer), name) => (*issuer, *name),
+            CheckedIssuer::Role(None, name) => {
                 *self.unasked.entry(name).or_default() += 1;
                 return;
             }
@@ -222,7 +222,7 @@ impl Look<'_> {
     }
 
     fn purpose(&mut self, dir: &Path, certificate: &Certificate, purpose: Purpose) {
-        let path = dir.join(Item::Certificate.file());
+        let path = dir.join(KeysetItem::Certificate.file());
         for what in purpose.complaints(certificate) {
             // A firmware checks neither, and older keysets lack them.
             if purpose.is_enforced() {
@@ -235,7 +235,7 @@ impl Look<'_> {
     }
 
     fn guid(&mut self, dir: &Path, role: Role) {
-        let path = dir.join(Item::Guid.file());
+        let path = dir.join(KeysetItem::Guid.file());
         match self.keyset.guid(role) {
             Err(e) => self.findings.failed(&path, &e),
             Ok(guid) => {
@@ -267,19 +267,19 @@ impl Look<'_> {
         let product = match project::product(&dir) {
             Ok(product) => Some(product),
             Err(e) => {
-                self.findings.failed(&dir.join(Item::Uuid.file()), &e);
+                self.findings.failed(&dir.join(KeysetItem::Uuid.file()), &e);
                 None
             }
         };
         if let Some(found) = self.credentials(&dir) {
-            self.issued(&dir, &found, &IssuedBy::Role(manifest_ca.as_ref(), Role::ManifestCa.dir()));
+            self.issued(&dir, &found, &CheckedIssuer::Role(manifest_ca.as_ref(), Role::ManifestCa.dir()));
             self.purpose(&dir, &found, Purpose::Manifest);
             let subject = common_name(found.tbs_certificate().subject());
             if let Some(product) = product
                 && subject != format!("manifest PRODUCT:{product}")
             {
                 let what = format!("its commonName is {subject:?}, but the product is {product}");
-                self.findings.error(&dir.join(Item::Certificate.file()), what, RESTORE);
+                self.findings.error(&dir.join(KeysetItem::Certificate.file()), what, RESTORE);
             }
         }
         self.miss_key(&dir);
@@ -302,12 +302,12 @@ impl Look<'_> {
         let Some(found) = self.credentials(&dir) else {
             return true;
         };
-        self.issued(&dir, &found, &IssuedBy::Role(sudi_ca, Role::SudiCa.dir()));
+        self.issued(&dir, &found, &CheckedIssuer::Role(sudi_ca, Role::SudiCa.dir()));
         self.purpose(&dir, &found, Purpose::Sudi);
         let subject = found.tbs_certificate().subject();
         let (name, number) = (common_name(subject), serial_number(subject));
         let expected = product.map(|product| format!("PID:{product} SN:{serial}"));
-        let path = dir.join(Item::Certificate.file());
+        let path = dir.join(KeysetItem::Certificate.file());
         if name != serial || !number.ends_with(&format!(" SN:{serial}")) {
             let what = format!("is for {name:?} with serialNumber {number:?}, which is another machine");
             self.findings.error(&path, what, ADD_AGAIN);
@@ -315,7 +315,7 @@ impl Look<'_> {
             let what = format!("is for another product than {}", expected.split(' ').next().unwrap_or_default());
             self.findings.error(&path, what, format!("restore uuid from a backup if that is wrong; else {ADD_AGAIN}"));
         }
-        Whereabouts::of(&dir.join(Item::PrivateKey.file())) != Whereabouts::Absent
+        Whereabouts::of(&dir.join(KeysetItem::PrivateKey.file())) != Whereabouts::Absent
     }
 
     /// What private keys are not here.

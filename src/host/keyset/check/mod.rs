@@ -58,7 +58,7 @@ pub struct Finding {
 
 /// What was found, and how much of each.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct CheckReport {
     /// Name of the keyset.
     pub name: String,
     /// Its directory.
@@ -75,14 +75,14 @@ pub struct Report {
 ///
 /// # Errors
 /// [`crate::error::Kind::System`] when the keyset's directory itself cannot be read.
-pub fn check(keyset: &Keyset) -> Result<Report> {
+pub fn check(keyset: &Keyset) -> Result<CheckReport> {
     let mut findings = Findings { root: keyset.path().to_owned(), list: Vec::new() };
     files::check(keyset, &mut findings)?;
     keys::check(keyset, &mut findings);
     policies::check(keyset, &mut findings);
     let findings = summed_up(findings.list);
     let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
-    Ok(Report {
+    Ok(CheckReport {
         name: keyset.name().to_owned(),
         path: keyset.path().to_owned(),
         errors: count(Severity::Error),

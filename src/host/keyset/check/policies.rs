@@ -45,7 +45,7 @@ pub fn check(keyset: &Keyset, findings: &mut Findings) {
         findings.warning(data.dir(), what, remedy);
     }
     for pcr7 in &values {
-        Look { data: &data, pcr7, dir: data.dir().join(pcr7data::path_of(pcr7)), findings }.entry();
+        EntryCheck { data: &data, pcr7, dir: data.dir().join(pcr7data::path_of(pcr7)), findings }.entry();
     }
 }
 
@@ -97,14 +97,14 @@ fn authority(keyset: &Keyset, findings: &mut Findings) {
 }
 
 /// The entry of one PCR 7 value.
-struct Look<'a> {
+struct EntryCheck<'a> {
     data: &'a Pcr7Data,
     pcr7: &'a Digest,
     dir: PathBuf,
     findings: &'a mut Findings,
 }
 
-impl Look<'_> {
+impl EntryCheck<'_> {
     fn entry(&mut self) {
         match self.data.find(self.pcr7) {
             Ok(entry) => match entry.info.kind.policy(self.pcr7, entry.info.policy_version) {

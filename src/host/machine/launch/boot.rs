@@ -4,9 +4,9 @@ use super::{
     accelerator::Accelerator,
     console::Console,
     facts::Hardware,
-    monitor::{Event, Monitor},
+    monitor::{Monitor, MonitorEvent},
     process::{Process, QEMU, socket},
-    qemu::{self, Setup},
+    qemu::{self, QemuSetup},
     tpm,
 };
 use crate::{
@@ -91,7 +91,7 @@ impl Boot<'_> {
             }
             for event in events {
                 match event {
-                    Event::Reset => {
+                    MonitorEvent::Reset => {
                         restarts += 1;
                         failures = if console.has_failed() { failures + 1 } else { 0 };
                         let unmatched = self.until.is_some() && !console.has_matched();
@@ -115,11 +115,15 @@ impl Boot<'_> {
             if status.is_some() {
                 return match end {
                     _ if succeeded => Ok(()),
-                    Some(Event::Off) if self.until.is_none() => Ok(()),
+                    Some(MonitorEvent::Off) if self.until.is_none() => Ok(()),
                     // The user has left the console by ending QEMU.
-                    Some(Event::Ended) if self.stays && self.terminal => Ok(()),
-                    Some(Event::Off) => Err(failed(&console, "the guest powered off before the expected output")),
-                    Some(Event::OffByReset) => Err(failed(&console, "the guest restarted instead of powering off")),
+                    Some(MonitorEvent::Ended) if self.stays && self.terminal => Ok(()),
+                    Some(MonitorEvent::Off) => {
+                        Err(failed(&console, "the guest powered off before the expected output"))
+                    }
+                    Some(MonitorEvent::OffByReset) => {
+                        Err(failed(&console, "the guest restarted instead of powering off"))
+                    }
                     _ => {
                         let why = format!("QEMU ended: {}; {}", qemu::complaint(self.dir), console.last_output());
                         Err(Error::new(Kind::System, what.to_owned(), why))
@@ -148,7 +152,7 @@ impl Boot<'_> {
         let (swtpm, tpm_end, tpm) = tpm::start(self.dir)?;
         let (ours, monitor_end, monitor) = socket()?;
         let mut command = QEMU.command(self.dir, qemu::LOG)?;
-        let setup = Setup {
+        let setup = QemuSetup {
             hardware: self.hardware,
             accelerator: self.accelerator,
             medium: self.medium,

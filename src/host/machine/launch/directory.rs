@@ -11,7 +11,7 @@
 //! console.log     console output since it was last launched
 //! ```
 
-use super::facts::Facts;
+use super::facts::MachineFacts;
 use crate::{
     error::{Error, Kind, Result},
     host::{
@@ -43,7 +43,7 @@ impl Directory {
     ///
     /// # Errors
     /// [`Kind::Usage`]: the name is taken or invalid; otherwise those of `fill` and of writing.
-    pub(super) fn create(name: &str, fill: impl FnOnce(&Path) -> Result<Facts>) -> Result<(Self, Facts)> {
+    pub(super) fn create(name: &str, fill: impl FnOnce(&Path) -> Result<MachineFacts>) -> Result<(Self, MachineFacts)> {
         let staging = Staging::begin(path_of(name)?)?;
         let facts = fill(staging.path())?;
         facts.write(staging.path())?;
@@ -71,14 +71,14 @@ impl Directory {
     ///
     /// # Errors
     /// [`Kind::Usage`]: there is none of this name, or it is running; otherwise those of reading.
-    pub fn open(name: &str) -> Result<(Self, Facts)> {
+    pub fn open(name: &str) -> Result<(Self, MachineFacts)> {
         let path = path_of(name)?;
         if !path.is_dir() {
             return Err(Error::new(Kind::Usage, format!("start the machine {name:?}"), "there is none of this name")
                 .remedy(format!("make it with `trust launch {name} --project KEYSET:PROJECT …`")));
         }
         let directory = Self::lock(path, name)?;
-        let facts = Facts::read(directory.path())?;
+        let facts = MachineFacts::read(directory.path())?;
         Ok((directory, facts))
     }
 

@@ -55,9 +55,9 @@ pub(super) fn bootable(path: &Path, image: &Path, shim: Option<&Path>) -> Result
 }
 
 /// The disk with a machine's identity. It is wiped and removed when this is dropped.
-pub(super) struct Identity(PathBuf);
+pub(super) struct IdentityDisk(PathBuf);
 
-impl Identity {
+impl IdentityDisk {
     /// Makes it from the directory of a machine of a project.
     pub(super) fn make(path: PathBuf, credentials: &Path) -> Result<Self> {
         let [cert, key] = ["cert.pem", "privkey.pem"].map(|name| (name, credentials.join(name)));
@@ -67,7 +67,7 @@ impl Identity {
     }
 }
 
-impl Drop for Identity {
+impl Drop for IdentityDisk {
     fn drop(&mut self) {
         // The private key must not stay among the machine's files. If wiping fails, the file is at least removed.
         let _ = wipe(&self.0);
@@ -163,7 +163,7 @@ mod tests {
             fs::write(dir.path().join(name), format!("this is {name}")).unwrap();
         }
         let (image, link) = (dir.path().join(IDENTITY), dir.path().join("link"));
-        let disk = Identity::make(image.clone(), dir.path()).unwrap();
+        let disk = IdentityDisk::make(image.clone(), dir.path()).unwrap();
         fs::hard_link(&image, &link).unwrap();
         let holds = |text: &[u8]| fs::read(&link).unwrap().windows(text.len()).any(|window| window == text);
         assert!(holds(b"this is privkey.pem") && holds(&IDENTITY_LABEL));

@@ -12,7 +12,7 @@ const FILE: &str = "facts.json";
 
 /// What a machine is, which step it has reached, and what it boots.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Facts {
+pub struct MachineFacts {
     /// The keyset, by name or directory.
     pub keyset: String,
     /// The project: the product that it is a unit of.
@@ -65,7 +65,7 @@ pub enum Reached {
     Ran,
 }
 
-impl Facts {
+impl MachineFacts {
     /// Reads the facts in a machine's directory.
     pub(super) fn read(dir: &Path) -> Result<Self> {
         let path = dir.join(FILE);

@@ -17,14 +17,14 @@ const KNOWN: [(&str, &str); 5] = [
 
 /// The files of a firmware.
 #[derive(Clone, Debug)]
-pub struct Firmware {
+pub struct FirmwareFiles {
     /// The code.
     pub code: PathBuf,
     /// Its initial variables: no keys, Secure Boot off.
     pub variables: PathBuf,
 }
 
-impl Firmware {
+impl FirmwareFiles {
     /// The firmware installed on this system, if it is a known one.
     pub(super) fn installed() -> Option<Self> {
         let there = KNOWN.iter().find(|(code, variables)| Path::new(code).is_file() && Path::new(variables).is_file());

@@ -9,8 +9,8 @@ use super::{
     console,
     directory::Directory,
     disks,
-    facts::{Facts, Hardware, Images, Reached},
-    firmware::Firmware,
+    facts::{Hardware, Images, MachineFacts, Reached},
+    firmware::FirmwareFiles,
     process, qemu, tpm,
 };
 use crate::{
@@ -34,7 +34,7 @@ use uuid::Uuid;
 const TIMEOUT: Duration = Duration::from_secs(600);
 
 /// A machine to be made.
-pub struct New {
+pub struct NewMachine {
     /// The keyset that it belongs to.
     pub keyset: Keyset,
     /// Its project of that keyset: a product.
@@ -44,7 +44,7 @@ pub struct New {
     /// What its firmware trusts beside the keyset's keys.
     pub foreign: Foreign,
     /// Its firmware, by default that of this system.
-    pub firmware: Option<Firmware>,
+    pub firmware: Option<FirmwareFiles>,
     /// The size of its disk in bytes.
     pub disk: u64,
 }
@@ -108,15 +108,15 @@ pub enum Progress<'a> {
 }
 
 /// Receives the progress. An error of it ends the launch.
-pub type Report<'a> = &'a mut dyn FnMut(Progress<'_>) -> Result<()>;
+pub type ReportProgress<'a> = &'a mut dyn FnMut(Progress<'_>) -> Result<()>;
 
 /// Makes a machine, and boots it. One that was made by the same command and has failed is resumed: the steps that are left
 /// are done as the command says now.
 ///
 /// # Errors
 /// [`Kind::Usage`]: it exists, or something that it needs does not; nothing has been made then. Otherwise as [`again`].
-pub fn first(new: &New, request: &Request, report: Report<'_>) -> Result<()> {
-    let firmware = process::ensure_installed(new.firmware.clone().or_else(Firmware::installed))?;
+pub fn first(new: &NewMachine, request: &Request, report: ReportProgress<'_>) -> Result<()> {
+    let firmware = process::ensure_installed(new.firmware.clone().or_else(FirmwareFiles::installed))?;
     let (directory, facts) = if Directory::exists(&request.name)? {
         let (directory, old) = Directory::open(&request.name)?;
         if let Some(why) = mismatch(&old, new) {
@@ -139,8 +139,8 @@ pub fn first(new: &New, request: &Request, report: Report<'_>) -> Result<()> {
 }
 
 /// Why an existing machine is not the one to be made, if it is another.
-fn mismatch(old: &Facts, new: &New) -> Option<String> {
-    let Facts { keyset, project, serial, .. } = old;
+fn mismatch(old: &MachineFacts, new: &NewMachine) -> Option<String> {
+    let MachineFacts { keyset, project, serial, .. } = old;
     if old.reached == Reached::Ran {
         return Some("and it has run".into());
     }
@@ -161,7 +161,7 @@ fn named(keyset: &Keyset) -> String {
 /// # Errors
 /// [`Kind::Usage`]: there is none, or an image is missing; [`Kind::Refused`]: the firmware does not start an image;
 /// [`Kind::Guest`]: an image did not do its job. What had been reached before is kept.
-pub fn again(request: &Request, report: Report<'_>) -> Result<()> {
+pub fn again(request: &Request, report: ReportProgress<'_>) -> Result<()> {
     let (directory, mut facts) = Directory::open(&request.name)?;
     let firmware = process::ensure_installed(Some(&facts.hardware.firmware))?;
     firmware.metadata().map_err(|e| atomic::cannot("use the machine's firmware", firmware, &e))?;
@@ -229,8 +229,14 @@ fn check_images(images: &Images, reached: Reached, request: &Request) -> Result<
 const MAX_VARIABLES: u64 = 64 << 20;
 
 /// Makes what a machine consists of before its first boot; of a resumed one, only what its remaining steps need.
-fn make(dir: &Path, new: &New, firmware: &Firmware, request: &Request, old: Option<&Facts>) -> Result<Facts> {
-    let New { keyset, project, .. } = new;
+fn make(
+    dir: &Path,
+    new: &NewMachine,
+    firmware: &FirmwareFiles,
+    request: &Request,
+    old: Option<&MachineFacts>,
+) -> Result<MachineFacts> {
+    let NewMachine { keyset, project, .. } = new;
     project::open(keyset, project)?;
     let chain = if request.images.shim.is_some() { Chain::Shim } else { Chain::Direct };
     let databases = Databases::of(keyset, chain, &new.foreign)?;
@@ -246,7 +252,7 @@ fn make(dir: &Path, new: &New, firmware: &Firmware, request: &Request, old: Opti
         disks::empty(&dir.join(disks::DISK), new.disk)?;
     }
     let serial = old.map(|old| old.serial.clone()).or_else(|| new.serial.clone());
-    Ok(Facts {
+    Ok(MachineFacts {
         keyset: named(keyset),
         project: project.clone(),
         serial: serial.unwrap_or_else(|| Uuid::new_v4().to_string()),
@@ -266,7 +272,7 @@ pub const MEMORY: u32 = 2048;
 pub const PROCESSORS: u32 = 1;
 
 /// Takes a machine through the remaining steps.
-fn advance(directory: &Directory, facts: Facts, request: &Request, report: Report<'_>) -> Result<()> {
+fn advance(directory: &Directory, facts: MachineFacts, request: &Request, report: ReportProgress<'_>) -> Result<()> {
     // From here on Ctrl-C ends the current step in order, and not this process.
     interrupt::defer();
     let dir = directory.path();
@@ -304,8 +310,8 @@ fn advance(directory: &Directory, facts: Facts, request: &Request, report: Repor
 }
 
 /// Makes a machine's identity in the project, unless it is there already.
-fn identify(facts: &Facts, report: Report<'_>) -> Result<()> {
-    let Facts { keyset, project, serial, .. } = facts;
+fn identify(facts: &MachineFacts, report: ReportProgress<'_>) -> Result<()> {
+    let MachineFacts { keyset, project, serial, .. } = facts;
     let keyset = Keyset::open(keyset)?;
     report(Progress::Begun(Step::Identity, serial))?;
     if !project::open(&keyset, project)?.join(project::MACHINES).join(serial).is_dir() {
@@ -316,7 +322,7 @@ fn identify(facts: &Facts, report: Report<'_>) -> Result<()> {
 
 struct Lifecycle<'a> {
     dir: &'a Path,
-    facts: Facts,
+    facts: MachineFacts,
     request: &'a Request,
     accelerator: Accelerator,
 }
@@ -339,15 +345,15 @@ impl Lifecycle<'_> {
 
     /// The directory of its identity, in the project.
     fn credentials(&self) -> Result<PathBuf> {
-        let Facts { keyset, project, serial, .. } = &self.facts;
+        let MachineFacts { keyset, project, serial, .. } = &self.facts;
         Ok(Place::Machine(project.clone(), serial.clone()).path(&Keyset::open(keyset)?))
     }
 
-    fn provision(&self, report: Report<'_>) -> Result<()> {
+    fn provision(&self, report: ReportProgress<'_>) -> Result<()> {
         let what = format!("provision the machine {:?}", self.request.name);
         let credentials = self.credentials()?;
         let certificate = atomic::read(&credentials.join("cert.pem"))?;
-        let disk = disks::Identity::make(self.dir.join(disks::IDENTITY), &credentials)?;
+        let disk = disks::IdentityDisk::make(self.dir.join(disks::IDENTITY), &credentials)?;
         self.boot_once(Step::Provision, &what, self.facts.images.provision.as_deref(), true, report)?;
         drop(disk);
         if !tpm::ask(self.dir, |tpm| tpm.is_provisioned_with(&certificate))? {
@@ -370,7 +376,7 @@ impl Lifecycle<'_> {
         srk::sign(&keyset, &key.name(), &self.dir.join(disks::SRK_SIGNATURE))
     }
 
-    fn install(&self, report: Report<'_>) -> Result<()> {
+    fn install(&self, report: ReportProgress<'_>) -> Result<()> {
         let what = format!("install the machine {:?}", self.request.name);
         self.boot_once(Step::Install, &what, self.facts.images.install.as_deref(), false, report)?;
         if !disks::holds_luks2(&self.dir.join(disks::DISK))? {
@@ -390,14 +396,14 @@ impl Lifecycle<'_> {
         what: &str,
         image: Option<&Path>,
         identity: bool,
-        report: Report<'_>,
+        report: ReportProgress<'_>,
     ) -> Result<()> {
         let timeout = Some(self.request.timeout.unwrap_or(TIMEOUT));
         self.boot(step, what, image, &Boot { identity, timeout, ..self.defaults() }, report)
     }
 
     /// Boots the production image, or its own disk.
-    fn run(&self, report: Report<'_>) -> Result<()> {
+    fn run(&self, report: ReportProgress<'_>) -> Result<()> {
         let what = format!("run the machine {:?}", self.request.name);
         let until = self.request.until.as_deref();
         let boot = Boot { stays: true, timeout: self.request.timeout, until, ..self.defaults() };
@@ -420,7 +426,14 @@ impl Lifecycle<'_> {
         }
     }
 
-    fn boot(&self, step: Step, what: &str, image: Option<&Path>, boot: &Boot<'_>, report: Report<'_>) -> Result<()> {
+    fn boot(
+        &self,
+        step: Step,
+        what: &str,
+        image: Option<&Path>,
+        boot: &Boot<'_>,
+        report: ReportProgress<'_>,
+    ) -> Result<()> {
         let medium = self.dir.join(disks::BOOT);
         match image {
             Some(image) => disks::bootable(&medium, image, self.facts.images.shim.as_deref())?,

@@ -21,7 +21,7 @@ pub(super) struct Monitor {
 
 /// What a machine has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Event {
+pub(super) enum MonitorEvent {
     /// It has restarted.
     Reset,
     /// The guest has powered it off.
@@ -52,7 +52,7 @@ impl Monitor {
     }
 
     /// The events since the last call; waits up to [`PAUSE`] for one.
-    pub(super) fn events(&mut self) -> Vec<Event> {
+    pub(super) fn events(&mut self) -> Vec<MonitorEvent> {
         let mut buffer = [0; 4096];
         if self.closed {
             std::thread::sleep(PAUSE);
@@ -74,14 +74,14 @@ impl Monitor {
 }
 
 /// The meaning of an event, if it matters.
-fn understand(line: &Value) -> Option<Event> {
+fn understand(line: &Value) -> Option<MonitorEvent> {
     let reason = line.pointer("/data/reason").and_then(Value::as_str).unwrap_or_default();
     match (line.get("event")?.as_str()?, reason) {
         // QEMU resets it once itself, before it starts.
-        ("RESET", "guest-reset") => Some(Event::Reset),
-        ("SHUTDOWN", "guest-shutdown") => Some(Event::Off),
-        ("SHUTDOWN", "guest-reset" | "guest-panic") => Some(Event::OffByReset),
-        ("SHUTDOWN", _) => Some(Event::Ended),
+        ("RESET", "guest-reset") => Some(MonitorEvent::Reset),
+        ("SHUTDOWN", "guest-shutdown") => Some(MonitorEvent::Off),
+        ("SHUTDOWN", "guest-reset" | "guest-panic") => Some(MonitorEvent::OffByReset),
+        ("SHUTDOWN", _) => Some(MonitorEvent::Ended),
         _ => None,
     }
 }
@@ -100,10 +100,12 @@ mod tests {
         (&theirs).write_all(b"{\"QMP\": {}}\r\n{\"return\": {}}\r\nno JSON\r\n{\"event\": \"RESET\", \"da").unwrap();
         assert_eq!(monitor.events(), []);
         (&theirs).write_all(b"ta\": {\"guest\": true, \"reason\": \"guest-reset\"}}\r\n").unwrap();
-        assert_eq!(monitor.events(), [Event::Reset]);
-        for (reason, event) in
-            [("guest-shutdown", Event::Off), ("guest-reset", Event::OffByReset), ("host-qmp-quit", Event::Ended)]
-        {
+        assert_eq!(monitor.events(), [MonitorEvent::Reset]);
+        for (reason, event) in [
+            ("guest-shutdown", MonitorEvent::Off),
+            ("guest-reset", MonitorEvent::OffByReset),
+            ("host-qmp-quit", MonitorEvent::Ended),
+        ] {
             let line = format!("{{\"event\": \"SHUTDOWN\", \"data\": {{\"reason\": \"{reason}\"}}}}\r\n");
             (&theirs).write_all(line.as_bytes()).unwrap();
             assert_eq!(monitor.events(), [event]);

@@ -16,7 +16,7 @@ pub(super) const VARIABLES: &str = "variables.fd";
 pub(super) const LOG: &str = "qemu.log";
 
 /// What differs between boots.
-pub(super) struct Setup<'a> {
+pub(super) struct QemuSetup<'a> {
     pub hardware: &'a Hardware,
     pub accelerator: Accelerator,
     /// Whether it boots from [`disks::BOOT`], and not from its own disk.
@@ -35,7 +35,7 @@ pub(super) struct Setup<'a> {
 }
 
 /// Adds the options of a whole machine.
-pub(super) fn machine(command: &mut Command, setup: &Setup<'_>) -> Result<()> {
+pub(super) fn machine(command: &mut Command, setup: &QemuSetup<'_>) -> Result<()> {
     let hardware = setup.hardware;
     firmware(command, setup.accelerator.name(), setup.accelerator.processor()?, &hardware.firmware, VARIABLES);
     command.args(["-m", &hardware.memory.to_string(), "-smp", &hardware.processors.to_string()]);

@@ -42,9 +42,9 @@ const TOKENS: u8 = 32;
 #[derive(Deserialize)]
 pub struct Metadata {
     keyslots: BTreeMap<String, Keyslot>,
-    tokens: BTreeMap<String, Token>,
+    tokens: BTreeMap<String, TokenEntry>,
     segments: BTreeMap<String, Segment>,
-    digests: BTreeMap<String, Digest>,
+    digests: BTreeMap<String, KeyslotDigest>,
     config: Config,
 }
 
@@ -64,7 +64,7 @@ struct Area {
 }
 
 #[derive(Deserialize)]
-struct Token {
+struct TokenEntry {
     r#type: String,
     #[serde(default)]
     keyslots: BTreeSet<String>,
@@ -88,7 +88,7 @@ struct Integrity {
 }
 
 #[derive(Deserialize)]
-struct Digest {
+struct KeyslotDigest {
     keyslots: BTreeSet<String>,
     segments: BTreeSet<String>,
 }
@@ -107,7 +107,7 @@ struct Requirements {
 
 /// The facts of a header that is sealed.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Facts {
+pub struct HeaderFacts {
     /// How the data is encrypted.
     pub cipher: String,
     /// How it is authenticated, if it is.
@@ -145,7 +145,7 @@ impl Metadata {
         (0..TOKENS).find(|id| self.token(*id).is_none())
     }
 
-    fn token(&self, id: u8) -> Option<&Token> {
+    fn token(&self, id: u8) -> Option<&TokenEntry> {
         self.tokens.get(&id.to_string())
     }
 
@@ -153,7 +153,7 @@ impl Metadata {
     ///
     /// # Errors
     /// [`Kind::Refused`]: the volume does not protect its data.
-    pub fn check(&self, size: u64) -> Result<Facts> {
+    pub fn check(&self, size: u64) -> Result<HeaderFacts> {
         if let Some(name) = self.config.requirements.mandatory.first() {
             return Err(if name.starts_with("online-reencrypt") {
                 refused(format!("a re-encryption of it is under way ({name})"))
@@ -216,7 +216,13 @@ impl Metadata {
                 format!("give it another one first: cryptsetup config --priority normal --key-slot {ignored} DEVICE");
             return Err(refused(why).remedy(remedy));
         }
-        Ok(Facts { cipher: cipher.to_owned(), integrity: integrity.map(str::to_owned), key_bits, keyslots, tokens })
+        Ok(HeaderFacts {
+            cipher: cipher.to_owned(),
+            integrity: integrity.map(str::to_owned),
+            key_bits,
+            keyslots,
+            tokens,
+        })
     }
 }
 
@@ -237,7 +243,7 @@ impl Keyslot {
     }
 }
 
-impl Token {
+impl TokenEntry {
     /// The keyslots that the passphrase of this machine is for.
     fn leads_to(&self, keyslots: &BTreeSet<String>) -> Option<BTreeSet<String>> {
         let ours = self.r#type == "luks2-keyring" && self.key_description.as_deref() == Some(DESCRIPTION);
@@ -291,7 +297,7 @@ mod tests {
         })
     }
 
-    fn check(json: &Value) -> Result<Facts> {
+    fn check(json: &Value) -> Result<HeaderFacts> {
         Metadata::parse(&[json.to_string().as_bytes(), &[0; 16]].concat())?.check(0x8000)
     }
 

@@ -7,13 +7,13 @@ use crate::{
     error::{Error, Kind, Result},
     luks::{
         device,
-        find::{Name, find},
+        find::{DeviceName, find},
         header::{Header, ROOM},
-        seal::Key,
+        seal::SealKey,
     },
 };
 use hmac::Mac;
-use metadata::{Facts, Metadata};
+use metadata::{HeaderFacts, Metadata};
 use rustix::fs::MemfdFlags;
 use std::{
     collections::BTreeSet,
@@ -39,7 +39,7 @@ pub fn seal_header(device: &Path, cryptsetup: &Path) -> Result<Sealed> {
     let metadata = Metadata::parse(header.json())?;
     let facts = metadata.check(2 * header.size() as u64)?;
     let token = token_of(&metadata, device)?;
-    let key = Key::from_keyring()?;
+    let key = SealKey::from_keyring()?;
     // cryptsetup rewrites the header with every token. This is tried on a copy first, so
     // that the volume itself is written once: a power cut leaves it sealed as before, or sealed anew.
     let copy = copy_of(&header).map_err(cannot_copy)?;
@@ -55,7 +55,7 @@ pub fn seal_header(device: &Path, cryptsetup: &Path) -> Result<Sealed> {
     let keyslots = opening(&facts, Path::new(&place), cryptsetup)?;
     let mac = key.mac(&next)?.finalize().into_bytes();
     import(&token, mac.into(), device, cryptsetup)?;
-    find(Name::path(device), Duration::ZERO)?;
+    find(DeviceName::path(device), Duration::ZERO)?;
     Ok(Sealed { uuid: String::from_utf8_lossy(next.uuid()).into_owned(), keyslots, facts })
 }
 
@@ -64,12 +64,12 @@ pub struct Sealed {
     uuid: String,
     /// The keyslots of a token for this machine's passphrase, which opens one of them.
     keyslots: BTreeSet<String>,
-    facts: Facts,
+    facts: HeaderFacts,
 }
 
 impl Display for Sealed {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { uuid, keyslots, facts: Facts { cipher, integrity, key_bits, keyslots: all, .. } } = self;
+        let Self { uuid, keyslots, facts: HeaderFacts { cipher, integrity, key_bits, keyslots: all, .. } } = self;
         let list = |slots: &mut dyn Iterator<Item = &String>| slots.map(String::as_str).collect::<Vec<_>>().join(", ");
         write!(f, "UUID {uuid}, {cipher}")?;
         if let Some(integrity) = integrity {
@@ -84,7 +84,7 @@ impl Display for Sealed {
 }
 
 /// The keyslots of the first token that opens the volume with the passphrase in the keyring.
-fn opening(facts: &Facts, header: &Path, cryptsetup: &Path) -> Result<BTreeSet<String>> {
+fn opening(facts: &HeaderFacts, header: &Path, cryptsetup: &Path) -> Result<BTreeSet<String>> {
     let mut failure = None;
     for (id, keyslots) in &facts.tokens {
         let args = ["open", "--test-passphrase", "--type", "luks2", "--token-only", "--token-id", id];
@@ -102,22 +102,22 @@ fn opening(facts: &Facts, header: &Path, cryptsetup: &Path) -> Result<BTreeSet<S
 }
 
 /// Which token is, or becomes, the seal.
-struct Token {
+struct SealToken {
     id: u8,
     exists: bool,
     /// Further seals, which make all of them invalid.
     others: Vec<u8>,
 }
 
-fn token_of(metadata: &Metadata, device: &Path) -> Result<Token> {
+fn token_of(metadata: &Metadata, device: &Path) -> Result<SealToken> {
     if let [id, others @ ..] = &*metadata.seals() {
-        return Ok(Token { id: *id, exists: true, others: others.into() });
+        return Ok(SealToken { id: *id, exists: true, others: others.into() });
     }
     let id = metadata.free_token().ok_or_else(|| {
         Error::new(Kind::Usage, format!("seal {}", device.display()), "its header has no room for another token")
             .remedy("remove one: cryptsetup token remove --token-id N DEVICE; cryptsetup luksDump shows them")
     })?;
-    Ok(Token { id, exists: false, others: Vec::new() })
+    Ok(SealToken { id, exists: false, others: Vec::new() })
 }
 
 /// The device, and its header as it is now.
@@ -149,7 +149,7 @@ fn copy_of(header: &Header) -> std::io::Result<File> {
 }
 
 /// Makes cryptsetup remove the other seals and write the token: a header with two seals is as closed as one with none.
-fn import(token: &Token, mac: [u8; 32], device: &Path, cryptsetup: &Path) -> Result<()> {
+fn import(token: &SealToken, mac: [u8; 32], device: &Path, cryptsetup: &Path) -> Result<()> {
     for id in &token.others {
         let id = id.to_string();
         let args = ["token", "remove", "--token-id", &id].map(OsStr::new);

@@ -22,14 +22,14 @@ use x509_cert::Certificate;
 
 /// From whichever object of the token has it, or `known`.
 pub fn of(session: &Session, key: ObjectHandle, known: Option<&PublicKey>) -> Result<PublicKey> {
-    let own = Facts::of(session, key)?;
+    let own = ObjectFacts::of(session, key)?;
     let mut infos: Vec<Option<SubjectPublicKeyInfoOwned>> = vec![own.info()];
     if let Some(id) = own.id.clone().filter(|id| !id.is_empty()) {
         for public in beside(session, ObjectClass::PUBLIC_KEY, &id) {
-            infos.push(Facts::of(session, public)?.info());
+            infos.push(ObjectFacts::of(session, public)?.info());
         }
         for certificate in beside(session, ObjectClass::CERTIFICATE, &id) {
-            infos.push(Facts::of(session, certificate)?.certified());
+            infos.push(ObjectFacts::of(session, certificate)?.certified());
         }
     }
     match (infos.iter().flatten().next(), known) {
@@ -47,7 +47,7 @@ fn beside(session: &Session, class: ObjectClass, id: &[u8]) -> Vec<ObjectHandle>
 
 /// The attributes of an object.
 #[derive(Default)]
-struct Facts {
+struct ObjectFacts {
     kind: Option<KeyType>,
     id: Option<Vec<u8>>,
     modulus: Option<Vec<u8>>,
@@ -58,7 +58,7 @@ struct Facts {
     value: Option<Vec<u8>>,
 }
 
-impl Facts {
+impl ObjectFacts {
     fn of(session: &Session, object: ObjectHandle) -> Result<Self> {
         const WANTED: [AttributeType; 7] = [
             AttributeType::KeyType,

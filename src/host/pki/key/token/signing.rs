@@ -1,6 +1,6 @@
 //! Signing with a token.
 
-use super::{complaint, slot::Place};
+use super::{complaint, slot::TokenPlace};
 use crate::{
     error::{Error, Kind, Result},
     host::pki::key::{Family, Hash},
@@ -24,7 +24,7 @@ pub struct Mechanisms {
 }
 
 impl Mechanisms {
-    pub fn of(place: &Place, session: &Session, key: ObjectHandle) -> Result<Self> {
+    pub fn of(place: &TokenPlace, session: &Session, key: ObjectHandle) -> Result<Self> {
         let failed = |e: Cryptoki| complaint("ask the token", &e);
         let again = session.get_attributes(key, &[AttributeType::AlwaysAuthenticate]).map_err(failed)?;
         if again.contains(&Attribute::AlwaysAuthenticate(true)) {

@@ -14,7 +14,7 @@ use cryptoki::{
 use std::sync::{Mutex, PoisonError};
 
 /// A token in its slot.
-pub struct Place {
+pub struct TokenPlace {
     pub module: Pkcs11,
     pub slot: Slot,
     info: TokenInfo,
@@ -24,7 +24,7 @@ pub struct Place {
 static LOGGED_IN: Mutex<Vec<Session>> = Mutex::new(Vec::new());
 
 /// Finds the one token that matches. A PIN must never go to the wrong token: two matches are an error.
-pub fn find(uri: &Uri) -> Result<Place> {
+pub fn find(uri: &Uri) -> Result<TokenPlace> {
     let module = module::load(uri)?;
     check_library(&module, uri)?;
     let failed = |e: Cryptoki| complaint("look for the token", &e);
@@ -39,7 +39,7 @@ pub fn find(uri: &Uri) -> Result<Place> {
         }
     }
     match (matching.len(), matching.pop()) {
-        (1, Some((slot, info))) => Ok(Place { module, slot, info }),
+        (1, Some((slot, info))) => Ok(TokenPlace { module, slot, info }),
         (_, None) => Err(Error::new(Kind::Usage, "find the token", format!("there is {}", these(&others)))
             .remedy("plug it in, or check token, serial and the module")),
         (_, Some((_, last))) => {
@@ -50,7 +50,7 @@ pub fn find(uri: &Uri) -> Result<Place> {
     }
 }
 
-impl Place {
+impl TokenPlace {
     /// A session, logged in with the PIN if the token requires one.
     pub fn session(&self, uri: &Uri) -> Result<Session> {
         let failed = |e: Cryptoki| complaint("log in to the token", &e);
