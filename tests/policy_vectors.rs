@@ -192,7 +192,27 @@ mod go_tpm2 {
     }
 }
 
-/// The policies of endorsement keys (TCG EK Credential Profile 2.5, annexes B.3 and B.6; the policy index of SHA-256).
+/// Of tpm2-tss' test/data/test-fapi-policies.h (version 4.1), for the policies in test/data/fapi/policy.
+mod fapi {
+    use super::*;
+
+    /// A PCR that has this value.
+    fn of(pcr: u8, value: Digest) -> Policy {
+        let selections = [Selection { bank: alg::SHA256, pcrs: 1 << pcr }].into_iter().collect();
+        Policy::of([Assertion::Pcr { selections, values: digest::hash(&[&value]) }])
+    }
+
+    #[test]
+    fn pcrs_and_commands_come_to_its_digests() {
+        assert_eq!(of(8, [0; 32]).digest(), bytes("2a90ac03196573f129e70a9e04485bff581d2890fe5882d3c2667290d84b497b"));
+        assert_eq!(of(16, [0; 32]).digest(), bytes("bff2d58e9813f97cefc14f72ad8133bc7092d652b7c877959254af140c841f36"));
+        let sign = Policy::of([Assertion::CommandCode(0x15d)]);
+        assert_eq!(sign.digest(), bytes("cc6918b226273b08f5bd406d7f10cf160f0a7d13dfd83b7770ccbcd1aa80d811"));
+    }
+}
+
+/// The policies of endorsement keys (TCG EK Credential Profile 2.5, annexes B.3 and B.6; the policy index of SHA-256),
+/// which FAPI's table has as well.
 #[test]
 fn policy_or_and_authorize_nv_equal_those_of_endorsement_keys() {
     let a = Policy::of([Assertion::Secret { hierarchy: rh::ENDORSEMENT, policy_ref: Operand::new() }]);
