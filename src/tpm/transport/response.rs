@@ -3,6 +3,7 @@
 //! this it may.
 
 use super::fault::Fault;
+use crate::bytes::Reader;
 
 /// Tag, size and response code.
 pub const HEADER: usize = 10;
@@ -24,22 +25,33 @@ const WITH_HANDLE: [u32; 4] = [
     0x0000_0176, // StartAuthSession
 ];
 
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_be_bytes(bytes.get(at..at.checked_add(2)?)?.try_into().ok()?))
+/// What every command and every response begins with.
+struct Header {
+    tag: u16,
+    /// Of the whole, in bytes.
+    size: u32,
+    /// The command's code, or the response's.
+    code: u32,
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_be_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
+impl Header {
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        Some(Self { tag: reader.be16()?, size: reader.be32()?, code: reader.be32()? })
+    }
+
+    fn of(message: &[u8]) -> Option<Self> {
+        Self::read(&mut Reader::new(message))
+    }
 }
 
 /// The size that a header states.
 pub fn stated_size(response: &[u8]) -> Option<usize> {
-    usize::try_from(u32_at(response, 2)?).ok()
+    usize::try_from(Header::of(response)?.size).ok()
 }
 
 /// The response code of a whole response.
 pub fn code(response: &[u8]) -> Option<u32> {
-    u32_at(response, 6)
+    Some(Header::of(response)?.code)
 }
 
 /// Checks `response` against the command that it answers.
@@ -47,51 +59,46 @@ pub fn code(response: &[u8]) -> Option<u32> {
 /// # Errors
 /// [`Fault::Tpm12`] or [`Fault::Malformed`].
 pub fn check(command: &[u8], response: &[u8]) -> Result<(), Fault> {
-    let tag = u16_at(response, 0).ok_or(Fault::Malformed)?;
-    if tag == TPM12 {
+    if Reader::new(response).be16() == Some(TPM12) {
         return Err(Fault::Tpm12);
     }
-    well_formed(command, tag, response).ok_or(Fault::Malformed)
+    well_formed(command, response).ok_or(Fault::Malformed)
 }
 
-fn well_formed(command: &[u8], tag: u16, response: &[u8]) -> Option<()> {
+fn well_formed(command: &[u8], response: &[u8]) -> Option<()> {
     let exact = |holds: bool| holds.then_some(());
-    exact(stated_size(response)? == response.len())?;
-    if code(response)? != 0 {
-        return exact(tag == ST_NO_SESSIONS && response.len() == HEADER);
+    let (asked, mut reader) = (Header::of(command)?, Reader::new(response));
+    let header = Header::read(&mut reader)?;
+    exact(usize::try_from(header.size).ok()? == response.len())?;
+    if header.code != 0 {
+        return exact(header.tag == ST_NO_SESSIONS && reader.is_empty());
     }
     // A response without sessions to a command with sessions would be one that is not authenticated.
-    exact(u16_at(command, 0)? == tag)?;
-    let handles = if WITH_HANDLE.contains(&u32_at(command, 6)?) { 4 } else { 0 };
-    let parameters = HEADER + handles;
-    exact(response.len() >= parameters)?;
-    match tag {
+    exact(header.tag == asked.tag)?;
+    if WITH_HANDLE.contains(&asked.code) {
+        reader.be32()?;
+    }
+    match header.tag {
         ST_NO_SESSIONS => Some(()),
         ST_SESSIONS => {
-            let size = usize::try_from(u32_at(response, parameters)?).ok()?;
-            sessions(response.get((parameters + 4).checked_add(size)?..)?)
+            let parameters = usize::try_from(reader.be32()?).ok()?;
+            reader.take(parameters)?;
+            sessions(reader)
         }
         _ => None,
     }
 }
 
 /// The authorization area: nonce, attributes and HMAC of each session, and nothing behind.
-fn sessions(mut area: &[u8]) -> Option<()> {
+fn sessions(mut area: Reader<'_>) -> Option<()> {
+    let is_digest = |bytes: &[u8]| bytes.len() <= MAX_DIGEST;
     let mut count = 0;
     while !area.is_empty() {
         count += 1;
-        let nonce = sized(area)?;
-        let attributes = area.get(nonce..nonce + 1)?.len();
-        let hmac = sized(area.get(nonce + attributes..)?)?;
-        area = area.get(nonce + attributes + hmac..)?;
+        let (nonce, _attributes, hmac) = (area.tpm2b()?, area.take(1)?, area.tpm2b()?);
+        (is_digest(nonce) && is_digest(hmac)).then_some(())?;
     }
     (1..=MAX_SESSIONS).contains(&count).then_some(())
-}
-
-/// The length of a `TPM2B` of at most [`MAX_DIGEST`] bytes, its size field included.
-fn sized(bytes: &[u8]) -> Option<usize> {
-    let size = usize::from(u16_at(bytes, 0)?);
-    (size <= MAX_DIGEST && bytes.len() >= 2 + size).then_some(2 + size)
 }
 
 #[cfg(test)]
