@@ -677,7 +677,10 @@ fn a_volume_is_found_by_label_or_uuid_despite_duplicates() {
         .chain(["/dev/sdd1"; 2]);
     assert_eq!(opened(&run), devices.collect::<Vec<_>>(), "{run:#?}");
     assert_eq!((run.value("now"), run.value("hours")), ("15", "2"), "{run:#?}");
-    assert!(run.stderr.contains("--wait needs SECONDS: how long to wait for the volume to appear, 0 to 3600"), "{run:#?}");
+    assert!(
+        run.stderr.contains("--wait needs SECONDS: how long to wait for the volume to appear, 0 to 3600"),
+        "{run:#?}"
+    );
     assert_eq!((run.value("beginning"), run.value("none"), run.value("unknown")), ("15", "2", "2"));
 }
 

@@ -26,7 +26,7 @@ const WITH_HANDLE: [u32; 4] = [
 ];
 
 /// What every command and every response begins with.
-struct Header {
+struct MessageHeader {
     tag: u16,
     /// Of the whole, in bytes.
     size: u32,
@@ -34,7 +34,7 @@ struct Header {
     code: u32,
 }
 
-impl Header {
+impl MessageHeader {
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
         Some(Self { tag: reader.be16()?, size: reader.be32()?, code: reader.be32()? })
     }
@@ -46,12 +46,12 @@ impl Header {
 
 /// The size that a header states.
 pub fn stated_size(response: &[u8]) -> Option<usize> {
-    usize::try_from(Header::of(response)?.size).ok()
+    usize::try_from(MessageHeader::of(response)?.size).ok()
 }
 
 /// The response code of a whole response.
 pub fn code(response: &[u8]) -> Option<u32> {
-    Some(Header::of(response)?.code)
+    Some(MessageHeader::of(response)?.code)
 }
 
 /// Checks `response` against the command that it answers.
@@ -67,8 +67,8 @@ pub fn check(command: &[u8], response: &[u8]) -> Result<(), Fault> {
 
 fn well_formed(command: &[u8], response: &[u8]) -> Option<()> {
     let exact = |holds: bool| holds.then_some(());
-    let (asked, mut reader) = (Header::of(command)?, Reader::new(response));
-    let header = Header::read(&mut reader)?;
+    let (asked, mut reader) = (MessageHeader::of(command)?, Reader::new(response));
+    let header = MessageHeader::read(&mut reader)?;
     exact(usize::try_from(header.size).ok()? == response.len())?;
     if header.code != 0 {
         return exact(header.tag == ST_NO_SESSIONS && reader.is_empty());
