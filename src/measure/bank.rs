@@ -1,5 +1,6 @@
 //! The banks of a TPM's PCRs, and PCRs in any of them.
 
+use crate::tpm2::bank;
 use aws_lc_rs::digest::{self, Algorithm, Context};
 
 /// One of a TPM's banks of PCRs.
@@ -16,15 +17,24 @@ pub enum Bank {
 }
 
 impl Bank {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Sha1, Self::Sha256, Self::Sha384, Self::Sha512];
+
+    /// Its `TPM_ALG_ID`.
+    #[must_use]
+    pub const fn id(self) -> u16 {
+        match self {
+            Self::Sha1 => 0x0004,
+            Self::Sha256 => 0x000b,
+            Self::Sha384 => 0x000c,
+            Self::Sha512 => 0x000d,
+        }
+    }
+
     /// As TPM software spells it.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Sha1 => "sha1",
-            Self::Sha256 => "sha256",
-            Self::Sha384 => "sha384",
-            Self::Sha512 => "sha512",
-        }
+    pub fn name(self) -> &'static str {
+        bank::by_id(self.id()).map_or("", |bank| bank.name)
     }
 
     /// Begins a digest of its algorithm.

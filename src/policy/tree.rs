@@ -9,10 +9,7 @@
 //! ```
 
 use super::{Assertion, Policy, assertion::Comparison};
-use crate::{
-    digest::hex,
-    tpm2::{Selection, constants::alg},
-};
+use crate::digest::hex;
 
 /// The lines of a policy, without an end.
 #[must_use]
@@ -26,7 +23,7 @@ pub fn lines(policy: &Policy) -> Vec<String> {
 fn of(assertion: &Assertion) -> Vec<String> {
     match assertion {
         Assertion::Pcr { selections, values } => {
-            let selections: Vec<_> = selections.iter().map(selection).collect();
+            let selections: Vec<_> = selections.iter().map(ToString::to_string).collect();
             vec![format!("PCR {} with the digest {}", selections.join("+"), hex(values))]
         }
         Assertion::Nv { index, operand, offset, comparison } => {
@@ -60,19 +57,6 @@ fn of(assertion: &Assertion) -> Vec<String> {
             whole
         }
     }
-}
-
-/// As tpm2-tools spell it: `sha256:0,7`.
-fn selection(selection: &Selection) -> String {
-    let bank = match selection.bank {
-        0x0004 => "sha1".into(),
-        alg::SHA256 => "sha256".into(),
-        0x000c => "sha384".into(),
-        0x000d => "sha512".into(),
-        other => format!("{other:#06x}"),
-    };
-    let numbers: Vec<_> = selection.numbers().map(|number| number.to_string()).collect();
-    format!("{bank}:{}", numbers.join(","))
 }
 
 #[cfg(test)]

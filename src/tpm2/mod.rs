@@ -1,7 +1,8 @@
 //! What the TPM Library lays down, as bytes: pure, bounded by the specification's maxima, and without a TPM.
 //!
 //! - [`constants`]: algorithms, curves, handles, commands;
-//! - [`name`], [`nv`], [`public`], [`selection`]: Names, public areas of indices and of objects, PCR selections;
+//! - [`name`], [`nv`], [`public`], [`selection`]: Names, public areas of indices and of objects, PCR selections; `bank`: the
+//!   banks of PCRs;
 //! - [`command`]: commands for which ESYS has no use;
 //! - [`storage_key`]: the key that sessions are salted to;
 //! - [`duplication`], [`kdf`], [`ecdh`], [`cfb`]: an object wrapped for another TPM's storage key;
@@ -9,6 +10,8 @@
 //!
 //! "Part n" is that of the Trusted Platform Module Library Specification, Family 2.0, Level 00, Revision 01.59.
 
+#[cfg(feature = "host")]
+pub mod bank;
 pub mod cfb;
 pub mod command;
 pub mod constants;
