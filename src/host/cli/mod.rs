@@ -19,6 +19,7 @@ mod policy;
 mod project;
 mod show;
 mod target;
+mod tpm_options;
 mod uki;
 
 use crate::{

@@ -1,0 +1,34 @@
+//! Which TPM a command is for.
+
+use crate::{
+    error::Result,
+    tpm::{Address, Tpm},
+};
+use clap::Args;
+use std::time::Duration;
+
+/// The TPM.
+#[derive(Args)]
+pub struct TpmOptions {
+    /// Where the TPM is: device[:PATH] (the default: /dev/tpmrm0, else /dev/tpm0), swtpm:path=SOCKET,
+    /// swtpm:host=IP,port=N or mssim:host=IP,port=N
+    #[arg(long, value_name = "TCTI", default_value = "device", hide_default_value = true, display_order = 800)]
+    tcti: Address,
+    /// How long to wait for the TPM to appear, and three times as long for each of its answers, but at least 3 s
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, display_order = 801)]
+    #[arg(value_parser = clap::value_parser!(u64).range(0..=3600))]
+    wait: u64,
+    /// Show every step with the time it took; never a secret
+    #[arg(long, display_order = 802)]
+    verbose: bool,
+}
+
+impl TpmOptions {
+    /// Opens a connection. Sends nothing yet.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::NoTpm`].
+    pub fn connect(&self) -> Result<Tpm> {
+        Tpm::connect(&self.tcti, Duration::from_secs(self.wait), self.verbose)
+    }
+}
