@@ -31,6 +31,12 @@ impl Bank {
         }
     }
 
+    /// That of this `TPM_ALG_ID`.
+    #[must_use]
+    pub fn by_id(id: u16) -> Option<Self> {
+        Self::ALL.into_iter().find(|bank| bank.id() == id)
+    }
+
     /// As TPM software spells it.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -65,6 +71,12 @@ impl Pcr {
     #[must_use]
     pub fn new(bank: Bank) -> Self {
         Self { bank, value: vec![0; bank.algorithm().output_len()] }
+    }
+
+    /// A PCR that has this value.
+    #[must_use]
+    pub fn at(bank: Bank, value: &[u8]) -> Self {
+        Self { bank, value: value.to_vec() }
     }
 
     /// Its value, as long as the bank's digest.

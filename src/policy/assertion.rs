@@ -13,7 +13,7 @@ use crate::{
 /// The digest of a session in which nothing has been asserted.
 pub const EMPTY: Digest = [0; 32];
 /// PCR selections in one assertion: a PC Client TPM has fewer banks.
-const MAX_SELECTIONS: usize = 8;
+pub(super) const MAX_SELECTIONS: usize = 8;
 /// Bytes of the largest `TPML_PCR_SELECTION` of so many.
 const MAX_SELECTION_LIST: usize = 4 + 6 * MAX_SELECTIONS;
 
@@ -89,6 +89,12 @@ pub enum Comparison {
     /// As an unsigned number it is not smaller.
     #[cfg(feature = "host")]
     AtLeast = 0x0007,
+}
+
+#[cfg(feature = "host")]
+impl Comparison {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Equal, Self::Below, Self::AtLeast];
 }
 
 impl Policy {

@@ -5,6 +5,8 @@ pub mod alg {
     pub const RSA: u16 = 0x0001;
     pub const SHA1: u16 = 0x0004;
     pub const AES: u16 = 0x0006;
+    #[cfg(feature = "host")]
+    pub const KEYEDHASH: u16 = 0x0008;
     pub const SHA256: u16 = 0x000b;
     pub const NULL: u16 = 0x0010;
     pub const ECC: u16 = 0x0023;
@@ -30,6 +32,8 @@ pub mod cc {
     pub const POLICY_OR: u32 = 0x0000_0171;
     pub const READ_PUBLIC: u32 = 0x0000_0173;
     pub const POLICY_PCR: u32 = 0x0000_017f;
+    #[cfg(feature = "host")]
+    pub const POLICY_PASSWORD: u32 = 0x0000_018c;
     pub const POLICY_AUTHORIZE_NV: u32 = 0x0000_0192;
 }
 

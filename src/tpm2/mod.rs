@@ -6,7 +6,7 @@
 //! - [`command`]: commands for which ESYS has no use;
 //! - [`storage_key`]: the key that sessions are salted to;
 //! - [`duplication`], [`kdf`], [`ecdh`], [`cfb`]: an object wrapped for another TPM's storage key;
-//! - [`key_file`]: a wrapped key as a file.
+//! - [`key_file`]: a wrapped key, or sealed data, as a file.
 //!
 //! "Part n" is that of the Trusted Platform Module Library Specification, Family 2.0, Level 00, Revision 01.59.
 
@@ -22,6 +22,8 @@ pub mod key_file;
 pub mod name;
 pub mod nv;
 pub mod public;
+#[cfg(feature = "host")]
+pub mod sealed;
 pub mod selection;
 pub mod storage_key;
 

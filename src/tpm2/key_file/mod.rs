@@ -1,5 +1,13 @@
 //! The file of a key that a TPM has wrapped, as OpenSSL's tpm2 provider reads it (draft "ASN.1 Specification for
 //! TPM 2.0 Key Files"). Nothing in it is secret to the TPM's own users. Pure.
+//!
+//! The program of the initrd writes one kind; [`any`] reads and writes them all.
+
+#[cfg(feature = "host")]
+mod any;
+
+#[cfg(feature = "host")]
+pub use any::{Alternative, KeyFile, KeyFileKind, Statement};
 
 use crate::{pem, tpm2::duplication::tpm2b};
 use der::{
