@@ -20,3 +20,15 @@ pub fn hash(parts: &[&[u8]]) -> Digest {
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+/// Bytes from hexadecimal digits of either case.
+#[cfg(feature = "host")]
+#[must_use]
+pub fn unhex(digits: &str) -> Option<Vec<u8>> {
+    let nibble = |digit: &u8| char::from(*digit).to_digit(16);
+    let byte = |pair: &[u8]| {
+        let [high, low] = pair else { return None };
+        u8::try_from(nibble(high)? << 4 | nibble(low)?).ok()
+    };
+    digits.as_bytes().chunks(2).map(byte).collect()
+}

@@ -52,8 +52,13 @@ impl MeasureLog {
 
     /// Says that PCR 7 has been locked: that each bank, by its name, has been extended with this digest.
     pub fn append<'a>(&mut self, digests: impl Iterator<Item = (&'a str, &'a [u8])>) {
+        self.write("\x1e{\"pcr\":7,\"digests\":[", digests, LOCKED);
+    }
+
+    /// Writes a record: what is before its digests, each bank by its name with its digest, and what is behind them.
+    fn write<'a>(&mut self, head: &str, digests: impl Iterator<Item = (&'a str, &'a [u8])>, tail: &str) {
         let Some(file) = &mut self.file else { return };
-        let mut record = String::from("\x1e{\"pcr\":7,\"digests\":[");
+        let mut record = String::from(head);
         let mut before = "{\"hashAlg\":\"";
         for (bank, digest) in digests {
             for part in [before, bank, "\",\"digest\":\"", &hex(digest), "\"}"] {
@@ -61,8 +66,32 @@ impl MeasureLog {
             }
             before = ",{\"hashAlg\":\"";
         }
-        record.push_str(LOCKED);
+        record.push_str(tail);
         let _ = file.write_all(record.as_bytes()).map_err(not_recorded);
+    }
+}
+
+#[cfg(feature = "host")]
+impl MeasureLog {
+    /// As [`Self::hold`], for any PCR. `Some`: why nothing will be recorded.
+    pub fn hold_or_say(&mut self) -> Option<String> {
+        let path = self.path.take()?;
+        let why = match open(&path) {
+            Ok(Some(file)) => {
+                self.file = Some(file);
+                return None;
+            }
+            Ok(None) => "there is no such directory".to_owned(),
+            Err(why) => why.to_string(),
+        };
+        Some(format!("{}: {why}", path.display()))
+    }
+
+    /// Says that a PCR has been extended: each bank, by its name, with this digest; and of what, as a text.
+    pub fn append_event<'a>(&mut self, pcr: u8, digests: impl Iterator<Item = (&'a str, &'a [u8])>, event: &str) {
+        let content = serde_json::json!({ "string": event });
+        let tail = format!("],\"content_type\":\"systemd\",\"content\":{content}}}\n");
+        self.write(&format!("\x1e{{\"pcr\":{pcr},\"digests\":["), digests, &tail);
     }
 }
 

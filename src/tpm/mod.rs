@@ -7,6 +7,7 @@
 //! - `session`, `pcr`, `nv`: what the commands need;
 //! - [`layout`]: what is kept in NV memory, and where;
 //! - `assert`: policies asserted, and the signed one that opens the indices;
+//! - `pcr_values`: PCRs of any bank read and extended, for the host program;
 //! - `store`, `lock`: [`Truststore`](crate::store::Truststore) on top of all that;
 //! - `hierarchy`: whether the firmware has left the TPM's hierarchies switched on;
 //! - `dictionary_attack`: that power cuts do not lock a machine out;
@@ -30,6 +31,8 @@ mod lock;
 mod nv;
 mod passphrase;
 mod pcr;
+#[cfg(feature = "host")]
+mod pcr_values;
 mod proof;
 mod provision;
 mod raise;
@@ -40,6 +43,8 @@ mod store;
 mod transport;
 
 pub use connection::Tpm;
+#[cfg(feature = "host")]
+pub use pcr_values::PcrReading;
 pub use provision::Outcome;
 pub use store::TpmStore;
 pub use transport::Address;

@@ -58,6 +58,9 @@ pub(super) enum Protect {
     Response,
     /// As [`Self::Command`], and the session ends with it.
     CommandAndEnd,
+    /// Authenticates command and response, neither of which can be encrypted.
+    #[cfg(feature = "host")]
+    Nothing,
 }
 
 impl Tpm {
@@ -122,6 +125,8 @@ impl Tpm {
             Protect::Command => (true, false, true),
             Protect::Response => (false, true, true),
             Protect::CommandAndEnd => (true, false, false),
+            #[cfg(feature = "host")]
+            Protect::Nothing => (false, false, true),
         };
         let (attributes, mask) = SessionAttributesBuilder::new()
             .with_decrypt(decrypt)

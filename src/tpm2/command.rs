@@ -49,7 +49,8 @@ fn empty_password(writer: Writer<'_>) -> Writer<'_> {
     writer.be32(9).be32(rh::PASSWORD).bytes(&[0; 5])
 }
 
-fn command(tag: u16, code: u32, body: impl Fn(Writer<'_>) -> Writer<'_>) -> RawCommand {
+/// A command with this tag and code: what `body` writes behind its header.
+pub(super) fn command(tag: u16, code: u32, body: impl Fn(Writer<'_>) -> Writer<'_>) -> RawCommand {
     let length = |body: &RawCommand| u32::try_from(HEADER + body.len()).unwrap_or_default();
     // All of them have a fixed size, and fit.
     let body: RawCommand = bounded(&body).unwrap_or_default();

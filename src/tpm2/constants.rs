@@ -30,7 +30,13 @@ pub mod cc {
     pub const POLICY_AUTH_VALUE: u32 = 0x0000_016b;
     pub const POLICY_COMMAND_CODE: u32 = 0x0000_016c;
     pub const POLICY_OR: u32 = 0x0000_0171;
+    #[cfg(feature = "host")]
+    pub const NV_READ_PUBLIC: u32 = 0x0000_0169;
     pub const READ_PUBLIC: u32 = 0x0000_0173;
+    #[cfg(feature = "host")]
+    pub const GET_CAPABILITY: u32 = 0x0000_017a;
+    #[cfg(feature = "host")]
+    pub const PCR_READ: u32 = 0x0000_017e;
     pub const POLICY_PCR: u32 = 0x0000_017f;
     #[cfg(feature = "host")]
     pub const POLICY_PASSWORD: u32 = 0x0000_018c;
@@ -46,12 +52,21 @@ pub mod rh {
     pub const ENDORSEMENT: u32 = 0x4000_000b;
 }
 
+/// `TPM_CAP`: kinds of what a TPM tells of itself.
+#[cfg(feature = "host")]
+pub mod cap {
+    pub const HANDLES: u32 = 0x0000_0001;
+    pub const PCRS: u32 = 0x0000_0005;
+}
+
 /// `TPM_PT`: properties of a TPM.
 pub mod pt {
     pub const NV_INDEX_MAX: u32 = 0x0000_0117;
     pub const NV_BUFFER_MAX: u32 = 0x0000_012c;
     pub const PERMANENT: u32 = 0x0000_0200;
     pub const STARTUP_CLEAR: u32 = 0x0000_0201;
+    #[cfg(feature = "host")]
+    pub const HR_PERSISTENT_AVAIL: u32 = 0x0000_0209;
 }
 
 /// `TPMA_PERMANENT` (part 2, section 8.6).

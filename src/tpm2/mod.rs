@@ -1,9 +1,9 @@
 //! What the TPM Library lays down, as bytes: pure, bounded by the specification's maxima, and without a TPM.
 //!
 //! - [`constants`]: algorithms, curves, handles, commands;
-//! - [`name`], [`nv`], [`public`], [`selection`]: Names, public areas of indices and of objects, PCR selections; `bank`: the
-//!   banks of PCRs;
-//! - [`command`]: commands for which ESYS has no use;
+//! - [`name`], [`nv`], [`public`], [`selection`]: Names, public areas of indices and of objects, PCR selections;
+//! - `bank`: the banks of PCRs; `nv_registry`: whose an index is, by its number;
+//! - [`command`]: commands for which ESYS has no use; `query`: questions that need no session;
 //! - [`storage_key`]: the key that sessions are salted to;
 //! - [`duplication`], [`kdf`], [`ecdh`], [`cfb`]: an object wrapped for another TPM's storage key;
 //! - [`key_file`]: a wrapped key, or sealed data, as a file.
@@ -21,7 +21,11 @@ mod kdf;
 pub mod key_file;
 pub mod name;
 pub mod nv;
+#[cfg(feature = "host")]
+pub mod nv_registry;
 pub mod public;
+#[cfg(feature = "host")]
+pub mod query;
 #[cfg(feature = "host")]
 pub mod sealed;
 pub mod selection;

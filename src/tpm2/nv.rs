@@ -27,6 +27,91 @@ pub mod attribute {
     pub const NO_DA: u32 = 1 << 25;
     /// Has been written; set by the TPM, part of the Name.
     pub const WRITTEN: u32 = 1 << 29;
+
+    /// Writable with the index' own authorization value.
+    #[cfg(feature = "host")]
+    pub const AUTHWRITE: u32 = 1 << 2;
+    /// Removable by its policy alone, which the platform has to authorize.
+    #[cfg(feature = "host")]
+    pub const POLICY_DELETE: u32 = 1 << 10;
+    /// Not writable until the next restart.
+    #[cfg(feature = "host")]
+    pub const WRITELOCKED: u32 = 1 << 11;
+    /// Not readable until the next restart.
+    #[cfg(feature = "host")]
+    pub const READLOCKED: u32 = 1 << 28;
+    /// Made by the platform, which alone removes it.
+    #[cfg(feature = "host")]
+    pub const PLATFORMCREATE: u32 = 1 << 30;
+
+    /// The bits that are not the type, in the words of tpm2-tools.
+    #[cfg(feature = "host")]
+    pub const WORDS: [(u32, &str); 21] = [
+        (1, "ppwrite"),
+        (OWNERWRITE, "ownerwrite"),
+        (AUTHWRITE, "authwrite"),
+        (POLICYWRITE, "policywrite"),
+        (POLICY_DELETE, "policydelete"),
+        (WRITELOCKED, "writelocked"),
+        (1 << 12, "writeall"),
+        (1 << 13, "writedefine"),
+        (1 << 14, "write_stclear"),
+        (1 << 15, "globallock"),
+        (1 << 16, "ppread"),
+        (OWNERREAD, "ownerread"),
+        (AUTHREAD, "authread"),
+        (POLICYREAD, "policyread"),
+        (NO_DA, "no_da"),
+        (1 << 26, "orderly"),
+        (1 << 27, "clear_stclear"),
+        (READLOCKED, "readlocked"),
+        (WRITTEN, "written"),
+        (PLATFORMCREATE, "platformcreate"),
+        (1 << 31, "read_stclear"),
+    ];
+
+    /// What a TPM sets itself, and nobody defines.
+    #[cfg(feature = "host")]
+    const BY_THE_TPM: u32 = WRITELOCKED | READLOCKED | WRITTEN;
+
+    /// These bits in words.
+    #[cfg(feature = "host")]
+    #[must_use]
+    pub fn words(attributes: u32) -> Vec<&'static str> {
+        WORDS.into_iter().filter(|(bit, _)| attributes & bit != 0).map(|(_, word)| word).collect()
+    }
+
+    /// The bits that words name, of those that an owner defines an ordinary index with: `ownerread|ownerwrite|no_da`.
+    ///
+    /// # Errors
+    /// The word that is none, as a clause.
+    #[cfg(feature = "host")]
+    pub fn parse(text: &str) -> Result<u32, String> {
+        text.split('|').try_fold(0, |attributes, word| {
+            let known = WORDS.into_iter().find(|(_, known)| *known == word);
+            let known = known.filter(|(bit, _)| bit & (BY_THE_TPM | PLATFORMCREATE) == 0);
+            known.map(|(bit, _)| attributes | bit).ok_or_else(|| {
+                let words = WORDS.into_iter().filter(|(bit, _)| bit & (BY_THE_TPM | PLATFORMCREATE) == 0);
+                let words: Vec<_> = words.map(|(_, word)| word).collect();
+                format!("{word:?} is not an attribute, which are {}, joined by |", words.join(", "))
+            })
+        })
+    }
+}
+
+/// What kind of index it is: `TPM_NT` (part 2, section 13.2).
+#[cfg(feature = "host")]
+#[must_use]
+pub const fn kind(attributes: u32) -> &'static str {
+    match attributes >> 4 & 0xf {
+        0 => "ordinary",
+        1 => "counter",
+        2 => "bits",
+        4 => "extend",
+        8 => "pinfail",
+        9 => "pinpass",
+        _ => "unknown",
+    }
 }
 
 /// `TPMS_NV_PUBLIC`.

@@ -13,6 +13,7 @@ mod luks;
 mod machine;
 mod manual;
 mod old;
+mod pcr;
 mod pcr7;
 mod pcr7data;
 mod policy;
@@ -46,6 +47,7 @@ const COMMANDS: &[CommandEntry] = &[
     CommandEntry::new::<enroll::Enroll>(Heading::Images),
     CommandEntry::new::<launch::Launch>(Heading::Images),
     CommandEntry::new::<luks::Luks>(Heading::Boot),
+    CommandEntry::new::<pcr::PcrCommand>(Heading::Tpm),
     CommandEntry::new::<manual::Manual>(Heading::Program),
     CommandEntry::new::<manual::Completions>(Heading::Program),
 ];
