@@ -6,6 +6,7 @@
 //! - [`image`]: PE images and archives: signed, verified; [`uki`]: unified kernel images: built, measured, looked into;
 //! - [`uefi`]: variables, signature lists, variable stores;
 //! - [`predict`]: what a firmware and a shim measure into PCR 7;
+//! - [`seal`]: secrets that a TPM seals, as files;
 //! - [`machine`]: virtual machines and what belongs to one: its firmware's keys, its disk's header;
 //! - [`fs`]: all or nothing on disk, bytes that need not be in memory, where a user's files are.
 
@@ -17,5 +18,6 @@ pub mod machine;
 pub mod pki;
 pub mod predict;
 pub mod say;
+pub mod seal;
 pub mod uefi;
 pub mod uki;

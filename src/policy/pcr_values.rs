@@ -2,7 +2,7 @@
 
 use super::Assertion;
 use crate::{
-    digest::{Digest, hash, hex},
+    digest::{Digest, hash, hex, unhex},
     measure::{
         bank::{Bank, Pcr},
         pcr::LOCK_EVENT,
@@ -132,8 +132,9 @@ fn wanted_value(text: &str, bank: bank::BankAlgorithm) -> Result<WantedValue, St
         "now" => Ok(WantedValue::Now),
         "locked" => Ok(WantedValue::Locked),
         _ => {
-            let value =
-                from_hex(text).ok_or_else(|| format!("{text:?} is not now, locked, @FILE or a value in hex"))?;
+            let value = unhex(text)
+                .filter(|value| !value.is_empty())
+                .ok_or_else(|| format!("{text:?} is not now, locked, @FILE or a value in hex"))?;
             if value.len() != bank.size {
                 return Err(format!("a value of {} has {} and not {} bytes", bank.name, bank.size, value.len()));
             }
@@ -148,15 +149,6 @@ fn locked(name: PcrName, now: &[u8]) -> Result<Vec<u8>, String> {
     let mut pcr = Pcr::at(bank, now);
     pcr.measure(LOCK_EVENT);
     Ok(pcr.value().to_vec())
-}
-
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    if !text.is_ascii() || text.len() % 2 != 0 || text.is_empty() {
-        return None;
-    }
-    let digits: Option<Vec<u8>> =
-        text.chars().map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect();
-    Some(digits?.chunks_exact(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect())
 }
 
 /// One selection for each bank, in the order in which the banks come.
@@ -196,6 +188,12 @@ impl PcrValues {
     /// The values.
     pub fn iter(&self) -> impl Iterator<Item = (PcrName, &[u8])> {
         self.0.iter().map(|(name, value)| (*name, value.as_slice()))
+    }
+
+    /// The value of one of them.
+    #[must_use]
+    pub fn get(&self, wanted: PcrName) -> Option<Vec<u8>> {
+        self.0.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.clone())
     }
 
     /// SHA-256 over them: what `TPM2_PolicyPCR` compares.

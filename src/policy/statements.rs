@@ -23,7 +23,7 @@ const MAX_STATEMENT: usize = 2048;
 
 /// A policy, and what it is asserted with, as a file has both.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Recipe {
+pub struct PolicyRecipe {
     /// The policy.
     pub policy: Policy,
     /// What each alternative is called, where it is called anything.
@@ -47,7 +47,7 @@ pub struct Authorization {
     pub signature: Vec<u8>,
 }
 
-impl Recipe {
+impl PolicyRecipe {
     /// The statements, and the alternatives that they speak of; `None` where the format has nothing for it: alternatives
     /// within alternatives, and keys that are not among [`Self::signers`].
     #[must_use]
@@ -266,19 +266,19 @@ mod tests {
 
     #[test]
     fn policies_are_read_as_they_are_written() {
-        let one = Recipe { policy: all(), signers: vec![key()], ..Recipe::default() };
+        let one = PolicyRecipe { policy: all(), signers: vec![key()], ..PolicyRecipe::default() };
         let (statements, alternatives) = one.write().unwrap();
-        assert_eq!(Recipe::read(&statements, &alternatives), Ok(one));
+        assert_eq!(PolicyRecipe::read(&statements, &alternatives), Ok(one));
         let branches = vec![all(), Policy::of([Assertion::pcr7(&[4; 32])])];
-        let many = Recipe {
+        let many = PolicyRecipe {
             policy: Policy::of([Assertion::Or(branches)]),
             names: vec![Some("signed".into()), None],
             signers: vec![key()],
             authorizations: vec![],
         };
         let (statements, alternatives) = many.write().unwrap();
-        assert_eq!(Recipe::read(&statements, &alternatives), Ok(many));
-        assert!(Recipe::read(&statements, &[]).is_err() && Recipe::read(&[], &alternatives).is_err());
+        assert_eq!(PolicyRecipe::read(&statements, &alternatives), Ok(many));
+        assert!(PolicyRecipe::read(&statements, &[]).is_err() && PolicyRecipe::read(&[], &alternatives).is_err());
     }
 
     #[test]
@@ -287,9 +287,9 @@ mod tests {
         let body =
             |signature: &[u8]| written(|writer| writer.tpm2b(&key()).tpm2b(&policy_ref).bytes(signature)).unwrap();
         let statement = |signature: &[u8]| Statement { code: cc::POLICY_AUTHORIZE, body: body(signature) };
-        let pcr = Recipe::default().statement(&Assertion::pcr7(&[5; 32])).unwrap();
+        let pcr = PolicyRecipe::default().statement(&Assertion::pcr7(&[5; 32])).unwrap();
         let signed = Alternative { name: None, policy: vec![statement(&[0, 0x14, 0, 0xb, 0, 1, 9]), pcr] };
-        let recipe = Recipe::read(&[statement(&[0, 0x10])], &[signed]).unwrap();
+        let recipe = PolicyRecipe::read(&[statement(&[0, 0x10])], &[signed]).unwrap();
         let [authorization] = &recipe.authorizations[..] else { panic!() };
         assert_eq!(authorization.policy, Policy::of([Assertion::pcr7(&[5; 32])]));
         assert_eq!((authorization.policy_ref.as_slice(), authorization.signature.len()), (b"ref".as_slice(), 7));
@@ -297,15 +297,15 @@ mod tests {
 
     #[test]
     fn statements_that_are_cut_off_or_unknown_are_refused() {
-        let recipe = Recipe { policy: all(), signers: vec![key()], ..Recipe::default() };
+        let recipe = PolicyRecipe { policy: all(), signers: vec![key()], ..PolicyRecipe::default() };
         let (statements, _) = recipe.write().unwrap();
         for statement in statements.iter().filter(|statement| statement.code != cc::POLICY_AUTHORIZE) {
             for end in 0..statement.body.len() {
                 let cut = Statement { code: statement.code, body: statement.body[..end].to_vec() };
-                assert!(Recipe::read(&[cut], &[]).is_err(), "{:#x} {end}", statement.code);
+                assert!(PolicyRecipe::read(&[cut], &[]).is_err(), "{:#x} {end}", statement.code);
             }
         }
         let unknown = Statement { code: 0x144, body: vec![] };
-        assert!(Recipe::read(&[unknown], &[]).unwrap_err().contains("0x144"));
+        assert!(PolicyRecipe::read(&[unknown], &[]).unwrap_err().contains("0x144"));
     }
 }

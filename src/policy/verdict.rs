@@ -4,7 +4,7 @@ use super::{Assertion, Policy};
 
 /// Whether something holds now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Judgement {
     /// It does.
     Holds,
     /// It depends on what is not known before it is tried, such as a PIN.
@@ -13,7 +13,7 @@ pub enum Verdict {
     Fails(String),
 }
 
-impl Verdict {
+impl Judgement {
     /// Whether there is a reason to try.
     #[must_use]
     pub const fn may_hold(&self) -> bool {
@@ -31,8 +31,8 @@ impl Verdict {
 
 /// Whether `policy` holds, where `leaf` says so of its assertions: the worst of all that must hold, the best of
 /// alternatives.
-pub fn judge(policy: &Policy, leaf: &mut dyn FnMut(&Assertion) -> Verdict) -> Verdict {
-    let mut whole = Verdict::Holds;
+pub fn judge(policy: &Policy, leaf: &mut dyn FnMut(&Assertion) -> Judgement) -> Judgement {
+    let mut whole = Judgement::Holds;
     for assertion in policy.assertions() {
         let verdict = match assertion {
             Assertion::Or(branches) => best(branches, leaf),
@@ -45,14 +45,14 @@ pub fn judge(policy: &Policy, leaf: &mut dyn FnMut(&Assertion) -> Verdict) -> Ve
     whole
 }
 
-fn best(branches: &[Policy], leaf: &mut dyn FnMut(&Assertion) -> Verdict) -> Verdict {
+fn best(branches: &[Policy], leaf: &mut dyn FnMut(&Assertion) -> Judgement) -> Judgement {
     let verdicts: Vec<_> = branches.iter().map(|branch| judge(branch, leaf)).collect();
-    let why = |verdict: &Verdict| match verdict {
-        Verdict::Fails(why) | Verdict::Open(why) => why.clone(),
-        Verdict::Holds => String::new(),
+    let why = |verdict: &Judgement| match verdict {
+        Judgement::Fails(why) | Judgement::Open(why) => why.clone(),
+        Judgement::Holds => String::new(),
     };
-    let fails = Verdict::Fails(verdicts.iter().map(why).collect::<Vec<_>>().join("; and "));
-    verdicts.into_iter().filter(Verdict::may_hold).min_by_key(Verdict::rank).unwrap_or(fails)
+    let fails = Judgement::Fails(verdicts.iter().map(why).collect::<Vec<_>>().join("; and "));
+    verdicts.into_iter().filter(Judgement::may_hold).min_by_key(Judgement::rank).unwrap_or(fails)
 }
 
 /// The alternatives of a policy that is nothing but alternatives; else the policy itself.
@@ -72,18 +72,18 @@ mod tests {
     fn all_must_hold_and_of_alternatives_one() {
         let (yes, no, pin) = (Assertion::CommandCode(0), Assertion::CommandCode(1), Assertion::AuthValue);
         let mut leaf = |assertion: &Assertion| match assertion {
-            Assertion::CommandCode(0) => Verdict::Holds,
-            Assertion::AuthValue => Verdict::Open("the PIN".into()),
-            _ => Verdict::Fails("never".into()),
+            Assertion::CommandCode(0) => Judgement::Holds,
+            Assertion::AuthValue => Judgement::Open("the PIN".into()),
+            _ => Judgement::Fails("never".into()),
         };
         let of = |list: &[&Assertion]| Policy::of(list.iter().map(|one| (*one).clone()));
-        assert_eq!(judge(&of(&[]), &mut leaf), Verdict::Holds);
-        assert_eq!(judge(&of(&[&yes, &pin]), &mut leaf), Verdict::Open("the PIN".into()));
-        assert_eq!(judge(&of(&[&pin, &no, &yes]), &mut leaf), Verdict::Fails("never".into()));
+        assert_eq!(judge(&of(&[]), &mut leaf), Judgement::Holds);
+        assert_eq!(judge(&of(&[&yes, &pin]), &mut leaf), Judgement::Open("the PIN".into()));
+        assert_eq!(judge(&of(&[&pin, &no, &yes]), &mut leaf), Judgement::Fails("never".into()));
         let any = Policy::of([Assertion::Or(vec![of(&[&no]), of(&[&pin]), of(&[&yes])])]);
-        assert_eq!(judge(&any, &mut leaf), Verdict::Holds);
+        assert_eq!(judge(&any, &mut leaf), Judgement::Holds);
         assert_eq!(alternatives(&any).len(), 3);
         let none = Policy::of([Assertion::Or(vec![of(&[&no]), of(&[&yes, &no])])]);
-        assert_eq!(judge(&none, &mut leaf), Verdict::Fails("never; and never".into()));
+        assert_eq!(judge(&none, &mut leaf), Judgement::Fails("never; and never".into()));
     }
 }

@@ -1,8 +1,6 @@
 //! Policies asserted in a session. What a key must have signed is verified once, then asserted before every access.
 
 use super::{connection::Tpm, esys_resource, pcr, response_code};
-#[cfg(feature = "host")]
-use crate::tpm2::constants::rh;
 use crate::{
     digest::{self, hash},
     error::{Error, Kind, Result},
@@ -13,6 +11,11 @@ use crate::{
         version,
     },
     tpm2::{Name, NvPublic, Selection},
+};
+#[cfg(feature = "host")]
+use crate::{
+    policy::statements::Authorization,
+    tpm2::{constants::rh, name},
 };
 #[cfg(feature = "host")]
 use tss_esapi::{WrapperErrorKind, constants::CommandCode, handles::AuthHandle, structures::DigestList};
@@ -267,6 +270,37 @@ impl Tpm {
         });
         self.end_session(session)?;
         came_to
+    }
+
+    /// Has the TPM verify a signature over a policy, by a key of any kind that it knows.
+    ///
+    /// # Errors
+    /// [`Kind::Corrupt`] when the signature is not the key's.
+    pub(super) fn approve_signed(&mut self, signed: &Authorization) -> Result<Approval> {
+        const WHAT: &str = "verify a signed policy";
+        let bad = |e: tss_esapi::Error| Error::new(Kind::Corrupt, WHAT, e.to_string());
+        let public = Public::unmarshall(&signed.signer).map_err(bad)?;
+        let signature = Signature::unmarshall(&signed.signature).map_err(bad)?;
+        let key = self.run("load the key that signs policies", |c| {
+            c.execute_without_session(|c| c.load_external(None, public.clone(), Hierarchy::Owner))
+        })?;
+        let verified = self.run(WHAT, |c| {
+            let digest = Digest::from_bytes(&hash(&[&signed.policy.digest(), &signed.policy_ref]))?;
+            c.execute_without_session(|c| c.verify_signature(key, digest, signature.clone()))
+        });
+        let code = self.last_code();
+        let flushed = self.flush(key);
+        let ticket = verified.map_err(|error| match code {
+            response_code::SIGNATURE | response_code::SIZE | response_code::VALUE => {
+                Error::new(Kind::Corrupt, WHAT, "the signature is not the key's")
+                    .remedy("get the signed policies anew from the one who signs them")
+            }
+            _ => error,
+        })?;
+        flushed?;
+        let ticket = TPMT_TK_VERIFIED::try_from(ticket).map_err(bad)?;
+        let (policy, policy_ref) = (signed.policy.clone(), signed.policy_ref.clone());
+        Ok(Approval { policy, signer: name::of(&signed.signer), policy_ref, ticket })
     }
 
     fn assert_one_of(

@@ -12,6 +12,7 @@
 //! - `hierarchy`: whether the firmware has left the TPM's hierarchies switched on;
 //! - `dictionary_attack`: that power cuts do not lock a machine out;
 //! - `inspect`: what needs no policy and no password, for the host program;
+//! - [`seal`], [`unseal`], [`parent`]: data sealed, what opens it, under which key, for the host program;
 //! - `provision`: layout 3 written, in steps that can be cut off;
 //! - `proof`, `root_key`: that it was not written by an attacker;
 //! - `raise`: the policy version raised;
@@ -29,6 +30,8 @@ mod inspect;
 pub mod layout;
 mod lock;
 mod nv;
+#[cfg(feature = "host")]
+pub mod parent;
 mod passphrase;
 mod pcr;
 #[cfg(feature = "host")]
@@ -38,9 +41,13 @@ mod provision;
 mod raise;
 mod response_code;
 mod root_key;
+#[cfg(feature = "host")]
+pub mod seal;
 mod session;
 mod store;
 mod transport;
+#[cfg(feature = "host")]
+pub mod unseal;
 
 pub use connection::Tpm;
 #[cfg(feature = "host")]

@@ -12,18 +12,19 @@ use tss_esapi::{
     WrapperErrorKind,
     handles::PcrHandle,
     interface_types::{algorithm::HashingAlgorithm, session_handles::AuthSession},
-    structures::{DigestValues, Event, PcrSelectionList, PcrSelectionListBuilder, PcrSlot},
+    structures::{DigestValues, Event, PcrSelectionList},
+    tss2_esys::TPML_PCR_SELECTION,
 };
 
-/// As tss-esapi has them.
+/// As tss-esapi has them, in this order, which enters a policy: its own builder has them in any.
 pub(super) fn selection_list(selections: &[Selection]) -> tss_esapi::Result<PcrSelectionList> {
-    let add = |list: PcrSelectionListBuilder, selection: &Selection| {
-        let bank = HashingAlgorithm::try_from(selection.bank)?;
-        let slots: tss_esapi::Result<Vec<_>> =
-            selection.numbers().map(|number| PcrSlot::try_from(1_u32 << number)).collect();
-        Ok(list.with_selection(bank, &slots?))
-    };
-    selections.iter().try_fold(PcrSelectionListBuilder::new(), add)?.build()
+    let mut list = TPML_PCR_SELECTION::default();
+    for (place, selection) in list.pcrSelections.iter_mut().zip(selections) {
+        let [first, second, third, _] = selection.pcrs.to_le_bytes();
+        (place.hash, place.sizeofSelect, place.pcrSelect) = (selection.bank, 3, [first, second, third, 0]);
+    }
+    list.count = u32::try_from(selections.len()).unwrap_or(u32::MAX);
+    list.try_into()
 }
 
 impl Tpm {
@@ -92,4 +93,20 @@ fn record(digests: &DigestValues, log: &mut MeasureLog) {
     ];
     let digest = |(algorithm, name)| Some((name, digests.value().get(&algorithm)?.as_bytes()));
     log.append(BANKS.into_iter().filter_map(digest));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn selections_keep_their_order() {
+        let selections = [0x000c, 0x000b, 0x0004, 0x000d].map(|bank| Selection { bank, pcrs: 0x81_0001 });
+        for _ in 0..20 {
+            let list = TPML_PCR_SELECTION::from(selection_list(&selections).unwrap());
+            let sent = list.pcrSelections.map(|one| (one.hash, one.sizeofSelect, one.pcrSelect));
+            assert_eq!((list.count, sent[1]), (4, (0x000b, 3, [1, 0, 0x81, 0])));
+            assert_eq!(sent[..4].iter().map(|one| one.0).collect::<Vec<_>>(), [0x000c, 0x000b, 0x0004, 0x000d]);
+        }
+    }
 }

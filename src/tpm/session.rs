@@ -61,6 +61,9 @@ pub(super) enum Protect {
     /// Authenticates command and response, neither of which can be encrypted.
     #[cfg(feature = "host")]
     Nothing,
+    /// As [`Self::Response`], and the session ends with it.
+    #[cfg(feature = "host")]
+    ResponseAndEnd,
 }
 
 impl Tpm {
@@ -127,6 +130,8 @@ impl Tpm {
             Protect::CommandAndEnd => (true, false, false),
             #[cfg(feature = "host")]
             Protect::Nothing => (false, false, true),
+            #[cfg(feature = "host")]
+            Protect::ResponseAndEnd => (false, true, false),
         };
         let (attributes, mask) = SessionAttributesBuilder::new()
             .with_decrypt(decrypt)

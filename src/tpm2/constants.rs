@@ -67,6 +67,12 @@ pub mod pt {
     pub const STARTUP_CLEAR: u32 = 0x0000_0201;
     #[cfg(feature = "host")]
     pub const HR_PERSISTENT_AVAIL: u32 = 0x0000_0209;
+    #[cfg(feature = "host")]
+    pub const LOCKOUT_COUNTER: u32 = 0x0000_020e;
+    #[cfg(feature = "host")]
+    pub const MAX_AUTH_FAIL: u32 = 0x0000_020f;
+    #[cfg(feature = "host")]
+    pub const LOCKOUT_INTERVAL: u32 = 0x0000_0210;
 }
 
 /// `TPMA_PERMANENT` (part 2, section 8.6).

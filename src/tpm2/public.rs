@@ -41,6 +41,14 @@ pub enum AsymmetricKey<'a> {
         /// 0 stands for 65537.
         exponent: u32,
     },
+    /// An RSA key that is yet to be made.
+    #[cfg(feature = "host")]
+    NewRsa {
+        /// Size of the modulus in bits.
+        bits: u16,
+        /// Zeros in place of the modulus: a primary key depends on their number.
+        zeros: usize,
+    },
     /// A point of a curve; both coordinates are empty in a template.
     Ecc {
         /// `TPM_ECC_CURVE`.
@@ -76,6 +84,8 @@ impl<'a> Public<'a> {
     fn write<'w>(&self, writer: Writer<'w>) -> Writer<'w> {
         let algorithm = match self.key {
             AsymmetricKey::Rsa { .. } => alg::RSA,
+            #[cfg(feature = "host")]
+            AsymmetricKey::NewRsa { .. } => alg::RSA,
             AsymmetricKey::Ecc { .. } => alg::ECC,
         };
         let writer = writer.be16(algorithm).be16(alg::SHA256).be32(self.attributes).tpm2b(self.policy);
@@ -90,6 +100,11 @@ impl<'a> Public<'a> {
             AsymmetricKey::Rsa { modulus, exponent } => {
                 let bits = u16::try_from(modulus.len() * 8).unwrap_or_default();
                 writer.be16(bits).be32(exponent).tpm2b(modulus)
+            }
+            #[cfg(feature = "host")]
+            AsymmetricKey::NewRsa { bits, zeros } => {
+                let zeros = [0; 512].get(..zeros).map(<[u8]>::to_vec);
+                writer.be16(bits).be32(0).tpm2b(&zeros.unwrap_or_default())
             }
             // Any KDF.
             AsymmetricKey::Ecc { curve, x, y } => writer.be16(curve).be16(alg::NULL).tpm2b(x).tpm2b(y),

@@ -17,11 +17,15 @@ mod pcr;
 mod pcr7;
 mod pcr7data;
 mod policy;
+mod policy_options;
 mod project;
+mod seal;
+mod secrets;
 mod show;
 mod target;
 mod tpm_options;
 mod uki;
+mod unseal;
 
 use crate::{
     commands::Heading,
@@ -48,6 +52,8 @@ const COMMANDS: &[CommandEntry] = &[
     CommandEntry::new::<launch::Launch>(Heading::Images),
     CommandEntry::new::<luks::Luks>(Heading::Boot),
     CommandEntry::new::<pcr::PcrCommand>(Heading::Tpm),
+    CommandEntry::new::<seal::Seal>(Heading::Tpm),
+    CommandEntry::new::<unseal::Unseal>(Heading::Tpm),
     CommandEntry::new::<manual::Manual>(Heading::Program),
     CommandEntry::new::<manual::Completions>(Heading::Program),
 ];

@@ -1,6 +1,6 @@
 //! `trust pcr …`.
 
-use super::{HostCommand, tpm_options::TpmOptions};
+use super::{HostCommand, tpm_options::TpmArguments};
 use crate::{
     console,
     digest::{hex, unhex},
@@ -65,7 +65,7 @@ pub struct PcrRead {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    tpm: TpmOptions,
+    tpm: TpmArguments,
 }
 
 /// `trust pcr extend`
@@ -88,7 +88,7 @@ pub struct PcrExtend {
     #[arg(long, value_name = "FILE", default_value = measure_log::PLACE, value_hint = ValueHint::FilePath)]
     log: PathBuf,
     #[command(flatten)]
-    tpm: TpmOptions,
+    tpm: TpmArguments,
 }
 
 /// What is selected, for clap.

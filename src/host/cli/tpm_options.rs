@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// The TPM.
 #[derive(Args)]
-pub struct TpmOptions {
+pub struct TpmArguments {
     /// Where the TPM is: device[:PATH] (the default: /dev/tpmrm0, else /dev/tpm0), swtpm:path=SOCKET,
     /// swtpm:host=IP,port=N or mssim:host=IP,port=N
     #[arg(long, value_name = "TCTI", default_value = "device", hide_default_value = true, display_order = 800)]
@@ -23,7 +23,7 @@ pub struct TpmOptions {
     verbose: bool,
 }
 
-impl TpmOptions {
+impl TpmArguments {
     /// Opens a connection. Sends nothing yet.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 //! All copies of a private key are wiped: by AWS-LC in its memory, by the
 //! allocator ([`crate::memory`]) in ours.
 
-mod ask;
+pub mod ask;
 mod encrypted;
 mod file;
 mod kind;

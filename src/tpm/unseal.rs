@@ -1,0 +1,228 @@
+//! Sealed data opened by what its file says: the alternatives that can hold tried, the others explained.
+
+use super::{
+    assert::Approval,
+    connection::Tpm,
+    parent::{Parent, Passwords},
+    seal::{Opening, SealedBlob},
+};
+use crate::{
+    digest::hex,
+    error::{Error, Kind, Result},
+    policy::{
+        Assertion, Policy,
+        pcr_values::PcrValues,
+        statements::{Authorization, PolicyRecipe},
+        verdict::{self, Judgement},
+    },
+    secret::Secret,
+    tpm2::{NvPublic, constants::alg, name, nv::attribute, query, sealed::SealedPublic},
+};
+
+/// What a policy is judged by, beside the TPM.
+#[derive(Default)]
+pub struct Evidence {
+    /// The values behind the digests of PCRs, where they are known.
+    pub values: Vec<PcrValues>,
+    /// What keys have signed.
+    pub authorizations: Vec<Authorization>,
+}
+
+impl Tpm {
+    /// Whether an assertion holds now, as far as the TPM says so without being told a secret.
+    ///
+    /// # Errors
+    /// Those of a TPM that does not answer.
+    pub fn judge(&mut self, assertion: &Assertion, evidence: &Evidence) -> Result<Judgement> {
+        Ok(match assertion {
+            Assertion::Pcr { selections, values } => {
+                let now = self.read_pcrs(selections)?.values;
+                if now.digest() == *values {
+                    Judgement::Holds
+                } else {
+                    Judgement::Fails(differing(&now, values, evidence))
+                }
+            }
+            Assertion::Authorize { signer, policy_ref } => {
+                let mut why = format!("nothing that the key {} has signed is at hand", short(signer));
+                for authorization in &evidence.authorizations {
+                    if name::of(&authorization.signer) != *signer || authorization.policy_ref != *policy_ref {
+                        continue;
+                    }
+                    match self.judge_policy(&authorization.policy, evidence)? {
+                        Judgement::Fails(one) => why = format!("what is signed does not hold: {one}"),
+                        holds => return Ok(holds),
+                    }
+                }
+                Judgement::Fails(why)
+            }
+            Assertion::AuthValue => Judgement::Open("the PIN is asked for".into()),
+            Assertion::CommandCode(_) => Judgement::Open("it depends on the command".into()),
+            Assertion::Secret { .. } => Judgement::Open("a hierarchy's password is asked for".into()),
+            Assertion::Nv { index, .. } => Judgement::Open(format!("index {:#x} is compared by the TPM", index.index)),
+            Assertion::AuthorizeNv { index } => {
+                Judgement::Open(format!("the policy in index {:#x} is compared by the TPM", index.index))
+            }
+            Assertion::Or(branches) => {
+                let mut whole = Judgement::Fails(String::new());
+                for branch in branches {
+                    whole = self.judge_policy(branch, evidence)?;
+                    if whole.may_hold() {
+                        break;
+                    }
+                }
+                whole
+            }
+        })
+    }
+
+    /// The public area of an index that has been written: what a policy that compares it has of it.
+    ///
+    /// # Errors
+    /// [`Kind::Unprovisioned`]: there is no such index, or it was never written.
+    pub fn written_index(&mut self, index: u32) -> Result<NvPublic> {
+        const WHAT: &str = "look up an index of the TPM";
+        let response = self.run_raw(WHAT, &query::nv_public(index))?;
+        let public = query::parse_nv_public(&response)
+            .ok_or_else(|| Error::new(Kind::Corrupt, WHAT, "the response is malformed"))?;
+        if public.attributes & attribute::WRITTEN == 0 {
+            let why = format!("{index:#x} has never been written");
+            return Err(Error::new(Kind::Unprovisioned, WHAT, why).remedy("write it first"));
+        }
+        Ok(public)
+    }
+
+    /// The same of a whole policy.
+    ///
+    /// # Errors
+    /// As [`Self::judge`].
+    pub fn judge_policy(&mut self, policy: &Policy, evidence: &Evidence) -> Result<Judgement> {
+        let mut failed = Ok(());
+        let verdict = verdict::judge(policy, &mut |assertion| match self.judge(assertion, evidence) {
+            Ok(verdict) => verdict,
+            Err(error) => {
+                failed = Err(error);
+                Judgement::Fails(String::new())
+            }
+        });
+        failed.map(|()| verdict)
+    }
+
+    /// Unseals what `recipe` opens: by the first of its alternatives that holds. `parents` are tried in their order.
+    /// `pin` is called where a PIN is needed.
+    ///
+    /// # Errors
+    /// [`Kind::Refused`]: none holds, and why; [`Kind::LockedOut`]; [`Kind::Corrupt`].
+    pub fn unseal(
+        &mut self,
+        blob: &SealedBlob,
+        parents: &[Parent],
+        passwords: &Passwords,
+        recipe: &PolicyRecipe,
+        evidence: &Evidence,
+        pin: &mut dyn FnMut() -> Result<Option<Secret>>,
+    ) -> Result<Secret> {
+        const WHAT: &str = "unseal";
+        let public = SealedPublic::parse(&blob.public)
+            .ok_or_else(|| Error::new(Kind::Corrupt, WHAT, "it is a key and not sealed data"))?;
+        if public.policy.is_empty() && public.opens_by_password() {
+            let pin = pin()?;
+            return self.open_sealed(blob, parents, passwords, pin.as_ref(), &[Opening::Password]);
+        }
+        if public.name_algorithm == alg::SHA256 && public.policy != recipe.policy.digest() {
+            let why = "its policy is not the one that is given with it";
+            return Err(Error::new(Kind::Refused, WHAT, why)
+                .remedy("give the policy that it was sealed with, in the same order of options"));
+        }
+        let alternatives: Vec<_> = recipe.alternatives().collect();
+        let mut chosen = Vec::new();
+        match &alternatives[..] {
+            // The TPM will say so if it does not hold, and then it is asked why.
+            [(only, _)] if !only.assertions().iter().any(|one| matches!(one, Assertion::Authorize { .. })) => {
+                chosen.push((0, *only));
+            }
+            _ => {
+                for (number, (alternative, _)) in alternatives.iter().enumerate() {
+                    if self.judge_policy(alternative, evidence)?.may_hold() {
+                        chosen.push((number, *alternative));
+                    }
+                }
+            }
+        }
+        if chosen.is_empty() {
+            return Err(self.why_not(recipe, evidence)?);
+        }
+        let needs_pin = chosen.iter().any(|(_, policy)| policy.assertions().contains(&Assertion::AuthValue));
+        let pin = if needs_pin { pin()? } else { None };
+        let mut approvals = Vec::new();
+        for (_, alternative) in &chosen {
+            approvals.extend(self.approvals_of(alternative, evidence)?);
+        }
+        let approvals: Vec<&Approval> = approvals.iter().collect();
+        let openings: Vec<_> = chosen
+            .iter()
+            .map(|(choice, _)| Opening::Policy { policy: &recipe.policy, approvals: &approvals, choice: *choice })
+            .collect();
+        let opened = self.open_sealed(blob, parents, passwords, pin.as_ref(), &openings);
+        match opened {
+            Err(error) if error.kind() == Kind::Refused && !self.judge_policy(&recipe.policy, evidence)?.may_hold() => {
+                Err(self.why_not(recipe, evidence)?)
+            }
+            other => other,
+        }
+    }
+
+    /// That none of the alternatives holds, and why.
+    fn why_not(&mut self, recipe: &PolicyRecipe, evidence: &Evidence) -> Result<Error> {
+        let mut reasons = Vec::new();
+        for (alternative, name) in recipe.alternatives() {
+            if let Judgement::Fails(why) = self.judge_policy(alternative, evidence)? {
+                reasons.push(name.map_or_else(|| why.clone(), |name| format!("{name}: {why}")));
+            }
+        }
+        let why = format!("its policy does not hold: {}", reasons.join("; "));
+        Ok(Error::new(Kind::Refused, "unseal", why)
+            .remedy("see which part fails: `trust policy show FILE`; boot what it was sealed for, or seal it anew"))
+    }
+
+    /// What has been signed for a policy and holds now, verified by the TPM.
+    fn approvals_of(&mut self, policy: &Policy, evidence: &Evidence) -> Result<Vec<Approval>> {
+        let mut approvals = Vec::new();
+        for assertion in policy.assertions() {
+            let Assertion::Authorize { signer, policy_ref } = assertion else { continue };
+            for authorization in &evidence.authorizations {
+                if name::of(&authorization.signer) == *signer
+                    && authorization.policy_ref == *policy_ref
+                    && self.judge_policy(&authorization.policy, evidence)?.may_hold()
+                {
+                    approvals.push(self.approve_signed(authorization)?);
+                    break;
+                }
+            }
+        }
+        Ok(approvals)
+    }
+}
+
+/// Which of the PCRs differ, where the values behind the digest are known.
+fn differing(now: &PcrValues, wanted: &crate::digest::Digest, evidence: &Evidence) -> String {
+    let selections = now.selections();
+    let known = evidence.values.iter().find(|known| known.digest() == *wanted && known.selections() == selections);
+    let Some(known) = known else {
+        let names: Vec<_> = selections.iter().map(ToString::to_string).collect();
+        return format!("the PCRs {} are not what they were", names.join("+"));
+    };
+    let differ: Vec<_> = known
+        .iter()
+        .zip(now.iter())
+        .filter(|(wanted, now)| wanted.1 != now.1)
+        .map(|((name, wanted), (_, now))| format!("PCR {name} is {} and not {}", short(now), short(wanted)))
+        .collect();
+    differ.join(", ")
+}
+
+/// The first bytes, enough to tell values apart.
+fn short(bytes: &[u8]) -> String {
+    const SHOWN: usize = 8;
+    bytes.get(..SHOWN).map_or_else(|| hex(bytes), |first| format!("{}…", hex(first)))
+}
