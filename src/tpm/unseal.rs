@@ -9,6 +9,7 @@ use super::{
 use crate::{
     digest::hex,
     error::{Error, Kind, Result},
+    foreign::printable,
     policy::{
         Assertion, Policy,
         pcr_values::PcrValues,
@@ -177,7 +178,7 @@ impl Tpm {
         let mut reasons = Vec::new();
         for (alternative, name) in recipe.alternatives() {
             if let Judgement::Fails(why) = self.judge_policy(alternative, evidence)? {
-                reasons.push(name.map_or_else(|| why.clone(), |name| format!("{name}: {why}")));
+                reasons.push(name.map_or_else(|| why.clone(), |name| format!("{}: {why}", printable(name))));
             }
         }
         let why = format!("its policy does not hold: {}", reasons.join("; "));

@@ -18,6 +18,7 @@ mod pcr7;
 mod pcr7data;
 mod policy;
 mod policy_options;
+mod policy_show;
 mod project;
 mod seal;
 mod secrets;

@@ -1,6 +1,9 @@
 //! `trust policy …`.
 
-use super::{HostCommand, arguments};
+use super::{
+    HostCommand, arguments,
+    policy_show::{self, PolicyShow},
+};
 use crate::{error::Result, host::fs::atomic, policy::boot_kind::BootKind};
 use clap::{Args, Parser, ValueHint};
 use std::path::PathBuf;
@@ -13,6 +16,9 @@ pub enum PolicyCommand {
     #[command(after_help = "Example:\n  trust policy digest --pcr7-tpm tpm.bin --pcr7-production prod.bin -o .\n\n\
         The files are luks_policy.out, for the machine's secrets, and passwd_policy.out, for the TPM's admin password.")]
     Digest(PolicyDigest),
+    /// Show what opens a sealed secret, and whether it holds now
+    #[command(after_help = policy_show::HELP)]
+    Show(PolicyShow),
 }
 
 /// `trust policy digest`
@@ -42,6 +48,7 @@ impl HostCommand for PolicyCommand {
     fn run(self) -> Result<()> {
         match self {
             Self::Digest(command) => command.run(),
+            Self::Show(command) => command.run(),
         }
     }
 }

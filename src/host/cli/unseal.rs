@@ -80,7 +80,7 @@ impl HostCommand for Unseal {
             None => e,
         })?;
         let mut tpm = self.tpm.connect()?;
-        let evidence = evidence(&mut tpm, &file)?;
+        let evidence = evidence(&file)?;
         let parents = self.parent.unwrap_or(file.parent).candidates();
         let secret = self.open(&mut tpm, &file.blob, &parents, &file.recipe, &evidence, file.has_pin)?;
         drop(tpm);
@@ -164,7 +164,7 @@ fn secret_is_key(secret: &Secret) -> bool {
 }
 
 /// What the policy of a file is judged by.
-pub fn evidence(_tpm: &mut Tpm, file: &SealedFile) -> Result<Evidence> {
+pub fn evidence(file: &SealedFile) -> Result<Evidence> {
     Ok(Evidence { values: file.values.clone(), authorizations: file.recipe.authorizations.clone() })
 }
 
@@ -174,7 +174,7 @@ pub fn system_signer(_tpm: &mut Tpm) -> Result<Vec<u8>> {
 }
 
 /// The bytes that a file begins with, or all of them.
-fn read_head(input: &mut dyn Read) -> Result<Vec<u8>> {
+pub fn read_head(input: &mut dyn Read) -> Result<Vec<u8>> {
     let mut head = Vec::new();
     io::Read::take(input, MAX_HEAD as u64)
         .read_to_end(&mut head)

@@ -1,0 +1,173 @@
+//! `trust policy show`.
+
+use super::{
+    seal,
+    tpm_options::TpmArguments,
+    unseal::{evidence, read_head},
+};
+use crate::{
+    console,
+    digest::hex,
+    error::Result,
+    foreign::printable,
+    host::{
+        say::output::{self, Tone, coloured},
+        seal::SealedFile,
+    },
+    policy::{Assertion, Policy, tree, verdict::Judgement},
+    tpm::{Tpm, unseal::Evidence},
+};
+use clap::{Args, ValueHint};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+pub const HELP: &str = "\
+Examples:
+  trust policy show token.sealed
+  trust policy show --json token.sealed
+
+Each assertion is shown with whether it holds now, as far as the TPM says so without being told a secret, and of
+alternatives the one that `trust unseal` would take. Without a TPM the policy is shown alone.";
+
+/// `trust policy show`
+#[derive(Args)]
+pub struct PolicyShow {
+    /// The sealed secret; - for standard input
+    #[arg(value_hint = ValueHint::FilePath)]
+    file: PathBuf,
+    /// As a JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    tpm: TpmArguments,
+}
+
+/// The TPM, where there is one, and what policies are judged by.
+struct Judge {
+    tpm: Option<Tpm>,
+    evidence: Evidence,
+}
+
+impl Judge {
+    /// `None` where there is no TPM.
+    fn judge(&mut self, assertion: &Assertion) -> Result<Option<Judgement>> {
+        self.tpm.as_mut().map(|tpm| tpm.judge(assertion, &self.evidence)).transpose()
+    }
+
+    fn judge_policy(&mut self, policy: &Policy) -> Result<Option<Judgement>> {
+        self.tpm.as_mut().map(|tpm| tpm.judge_policy(policy, &self.evidence)).transpose()
+    }
+}
+
+impl PolicyShow {
+    pub(super) fn run(self) -> Result<()> {
+        let head = read_head(&mut *seal::open(Some(&self.file))?)?;
+        let (file, stream) = SealedFile::parse(&head).map_err(|e| e.within(format!("use {}", self.file.display())))?;
+        let tpm = match self.tpm.connect() {
+            Ok(tpm) => Some(tpm),
+            Err(error) => {
+                console::note(&format!("whether it holds is not known: {error}"));
+                None
+            }
+        };
+        let evidence = evidence(&file)?;
+        let mut judge = Judge { tpm, evidence };
+        if self.json {
+            return output::json(&to_json(&file, stream.is_some(), &mut judge)?);
+        }
+        show(&file, stream.is_some(), &mut judge)
+    }
+}
+
+fn show(file: &SealedFile, stream: bool, judge: &mut Judge) -> Result<()> {
+    if let Some(description) = &file.description {
+        output::line(format_args!("description  {}", printable(description)))?;
+    }
+    output::line(format_args!("parent       {}", file.parent))?;
+    let holds = if stream { "the key of a stream" } else { "the secret itself" };
+    output::line(format_args!("seals        {holds}"))?;
+    output::line(format_args!("policy       {}", hex(&file.recipe.policy.digest())))?;
+    let taken = taken(file, judge)?;
+    let several = file.recipe.names.len() > 1;
+    for (number, (policy, name)) in (1..).zip(file.recipe.alternatives()) {
+        let mut indent = "";
+        if several {
+            let name = name.map(|name| format!(": {}", printable(name))).unwrap_or_default();
+            let mark = if taken == Some(number) { "  <- would be taken" } else { "" };
+            output::line(format_args!("\nalternative {number}{name}{mark}"))?;
+            indent = "  ";
+        } else {
+            output::line("")?;
+        }
+        let mut failed = Ok(());
+        let mut remark = |assertion: &Assertion| match judge.judge(assertion) {
+            Ok(judgement) => judgement.map(|judgement| format!(": {}", in_words(&judgement))),
+            Err(error) => {
+                failed = Err(error);
+                None
+            }
+        };
+        let lines = tree::remarked(policy, &mut remark);
+        failed?;
+        output::lines(lines.iter().map(|line| format!("{indent}{line}")))?;
+    }
+    Ok(())
+}
+
+fn in_words(judgement: &Judgement) -> String {
+    match judgement {
+        Judgement::Holds => coloured(Tone::Good, "holds"),
+        Judgement::Open(why) => coloured(Tone::Doubtful, why),
+        Judgement::Fails(why) => format!("{}: {why}", coloured(Tone::Bad, "does not hold")),
+    }
+}
+
+/// The number of the alternative that would be taken: the first that may hold.
+fn taken(file: &SealedFile, judge: &mut Judge) -> Result<Option<usize>> {
+    for (number, (policy, _)) in (1..).zip(file.recipe.alternatives()) {
+        if judge.judge_policy(policy)?.is_some_and(|judgement| judgement.may_hold()) {
+            return Ok(Some(number));
+        }
+    }
+    Ok(None)
+}
+
+fn to_json(file: &SealedFile, stream: bool, judge: &mut Judge) -> Result<Value> {
+    let taken = taken(file, judge)?;
+    let mut alternatives = Vec::new();
+    for (policy, name) in file.recipe.alternatives() {
+        let mut assertions = Vec::new();
+        for assertion in policy.assertions() {
+            let line = tree::lines(&Policy::of([assertion.clone()])).join("\n");
+            let judgement = judge.judge(assertion)?;
+            assertions.push(judged(json!({ "text": line }), judgement.as_ref()));
+        }
+        let whole = judge.judge_policy(policy)?;
+        alternatives.push(judged(json!({ "name": name, "assertions": assertions }), whole.as_ref()));
+    }
+    Ok(json!({
+        "format": 1,
+        "policy": hex(&file.recipe.policy.digest()),
+        "parent": file.parent.to_string(),
+        "description": file.description,
+        "pin": file.has_pin,
+        "stream": stream,
+        "alternatives": alternatives,
+        "taken": taken,
+    }))
+}
+
+/// With whether it holds: true, false, or null where that is not known.
+fn judged(mut object: Value, judgement: Option<&Judgement>) -> Value {
+    let (holds, why) = match judgement {
+        Some(Judgement::Holds) => (Some(true), None),
+        Some(Judgement::Fails(why)) => (Some(false), Some(why)),
+        Some(Judgement::Open(why)) => (None, Some(why)),
+        None => (None, None),
+    };
+    if let Some(object) = object.as_object_mut() {
+        object.insert("holds".into(), holds.into());
+        object.insert("why".into(), why.cloned().into());
+    }
+    object
+}
