@@ -12,17 +12,17 @@ use super::{Assertion, Policy, assertion::Comparison};
 use crate::digest::hex;
 
 /// What is said of an assertion behind its line, if anything.
-pub type Remark<'a> = &'a mut dyn FnMut(&Assertion) -> Option<String>;
+pub type Annotation<'a> = &'a mut dyn FnMut(&Assertion) -> Option<String>;
 
 /// The lines of a policy, without an end.
 #[must_use]
 pub fn lines(policy: &Policy) -> Vec<String> {
-    remarked(policy, &mut |_| None)
+    annotated(policy, &mut |_| None)
 }
 
 /// The same, with a remark behind each assertion.
 #[must_use]
-pub fn remarked(policy: &Policy, remark: Remark<'_>) -> Vec<String> {
+pub fn annotated(policy: &Policy, remark: Annotation<'_>) -> Vec<String> {
     if policy.assertions().is_empty() {
         return vec!["nothing: it always holds".into()];
     }
@@ -37,7 +37,7 @@ pub fn remarked(policy: &Policy, remark: Remark<'_>) -> Vec<String> {
     whole
 }
 
-fn of(assertion: &Assertion, remark: Remark<'_>) -> Vec<String> {
+fn of(assertion: &Assertion, remark: Annotation<'_>) -> Vec<String> {
     match assertion {
         Assertion::Pcr { selections, values } => {
             let selections: Vec<_> = selections.iter().map(ToString::to_string).collect();
@@ -69,7 +69,7 @@ fn of(assertion: &Assertion, remark: Remark<'_>) -> Vec<String> {
                 let (first, other) =
                     if number + 1 == branches.len() { ("└─ ", "   ") } else { ("├─ ", "│  ") };
                 let leads = std::iter::once(first).chain(std::iter::repeat(other));
-                whole.extend(leads.zip(remarked(branch, remark)).map(|(lead, line)| format!("{lead}{line}")));
+                whole.extend(leads.zip(annotated(branch, remark)).map(|(lead, line)| format!("{lead}{line}")));
             }
             whole
         }

@@ -42,8 +42,24 @@ pub(super) enum Opening<'a> {
     /// By its password, which is empty where there is none.
     Password,
     /// By its policy.
-    Policy { policy: &'a Policy, approvals: &'a [&'a Approval], choice: usize },
+    Policy {
+        policy: &'a Policy,
+        approvals: &'a [&'a Approval],
+        /// Which of the policy's alternatives is asserted.
+        choice: usize,
+        /// Whether that one asks for the PIN.
+        needs_pin: bool,
+    },
 }
+
+impl Opening<'_> {
+    const fn needs_pin(&self) -> bool {
+        matches!(self, Self::Password | Self::Policy { needs_pin: true, .. })
+    }
+}
+
+/// Where the PIN comes from; `None` where there is none. Called once at most, and not before it is needed.
+pub type AskPin<'a> = &'a mut dyn FnMut() -> Result<Option<Secret>>;
 
 impl Tpm {
     /// Seals `data` under the first of `parents` that there is, to be opened by the policy, or where there is none by the PIN alone. With a policy the
@@ -109,7 +125,7 @@ impl Tpm {
         if parent.salts { self.start_session_salted_to(parent.handle) } else { Ok(self.start_session()?.session) }
     }
 
-    /// Loads sealed data under the first of `parents` that is its own, and opens it.
+    /// Loads sealed data under the first of `parents` that is its own, and opens it. Whether it has a PIN need not be known.
     ///
     /// # Errors
     /// [`Kind::Refused`]: it is of another TPM or parent, or it may not be opened now.
@@ -118,7 +134,8 @@ impl Tpm {
         blob: &SealedBlob,
         parents: &[Parent],
         passwords: &Passwords,
-        pin: Option<&Secret>,
+        pin: AskPin<'_>,
+        may_have_pin: bool,
         openings: &[Opening<'_>],
     ) -> Result<Secret> {
         let public = SealedPublic::parse(&blob.public)
@@ -127,8 +144,12 @@ impl Tpm {
             return Err(Error::new(Kind::Corrupt, UNSEAL, "its policy is not of SHA-256")
                 .remedy("unseal it with the program that sealed it"));
         }
+        // Not while the TPM holds anything for it, if that can be.
+        let mut known =
+            if may_have_pin && openings.first().is_some_and(Opening::needs_pin) { Some(pin()?) } else { None };
         let (parent, object) = self.load_sealed(blob, parents, passwords)?;
-        let opened = self.open_loaded(parent, object, pin, openings);
+        let mut pin = || known.take().map_or_else(&mut *pin, Ok);
+        let opened = self.open_loaded(parent, object, &mut pin, may_have_pin, openings);
         let flushed = self.flush(KeyHandle::from(object));
         let released = self.release_parent(parent);
         let opened = opened?;
@@ -206,75 +227,102 @@ impl Tpm {
         &mut self,
         parent: LoadedParent,
         object: ObjectHandle,
-        pin: Option<&Secret>,
+        pin: AskPin<'_>,
+        may_have_pin: bool,
         openings: &[Opening<'_>],
     ) -> Result<Secret> {
-        if let Some(pin) = pin {
-            self.run(UNSEAL, |c| c.tr_set_auth(object, Auth::from_bytes(pin.expose())?))?;
-        }
+        let mut is_known = !may_have_pin;
         let mut last = Error::new(Kind::Refused, UNSEAL, "none of its policies can hold now");
         for opening in openings {
-            let opened = match opening {
-                Opening::Password => {
-                    let session: HmacSession = self.session_for(parent)?;
-                    self.take_out(session.into(), object, |_, _| Ok(()))
-                }
-                Opening::Policy { policy, approvals, choice } => {
-                    let session: PolicySession = self.session_for(parent)?;
-                    let grounds = Grounds { approvals, choices: &[*choice] };
-                    self.take_out(session.into(), object, |tpm, again| {
-                        if again {
-                            tpm.restart_policy(session)?;
-                        }
-                        tpm.assert(session, policy, grounds)
-                    })
-                }
-            };
-            match opened {
+            if opening.needs_pin()
+                && !is_known
+                && let Some(pin) = pin()?
+            {
+                self.run(UNSEAL, |c| c.tr_set_auth(object, Auth::from_bytes(pin.expose())?))?;
+                is_known = true;
+            }
+            match self.open_by(parent, object, opening, is_known)? {
                 Ok(secret) => return Ok(secret),
-                // A wrong PIN is not tried again by way of another policy: each time it counts.
-                Err(error) if error.kind() == Kind::Refused && self.last_code() != response_code::AUTH_FAIL => {
-                    last = error
-                }
-                Err(error) => return Err(error),
+                Err(error) => last = error,
             }
         }
         Err(last)
     }
 
-    /// Unseals in a session that ends in any case; what is asserted is asserted again where PCRs have changed meanwhile.
+    /// Unseals in one way. The inner error: it does not hold, and another may. A wrong PIN is not such an error: it would
+    /// be tried again, and each time counts.
+    fn open_by(
+        &mut self,
+        parent: LoadedParent,
+        object: ObjectHandle,
+        opening: &Opening<'_>,
+        pin_is_known: bool,
+    ) -> Result<Result<Secret>> {
+        let session: AuthSession = match opening {
+            Opening::Password => self.session_for::<HmacSession>(parent)?.into(),
+            Opening::Policy { .. } => self.session_for::<PolicySession>(parent)?.into(),
+        };
+        // The password of what a session opens has a part in what it encrypts with, whether the policy asks for it or
+        // not. Where it is not known, another session must encrypt.
+        let other: Option<HmacSession> =
+            if pin_is_known || opening.needs_pin() { None } else { Some(self.session_for(parent)?) };
+        let opened = self.take_out((session, other.map(Into::into)), object, opening);
+        let code = self.last_code();
+        if let Err(error) = opened {
+            let error = self.explain_pin(code, error);
+            let _ = self.end_session(session);
+            if let Some(other) = other {
+                let _ = self.end_session(other);
+            }
+            let another_may = error.kind() == Kind::Refused && code != response_code::AUTH_FAIL;
+            return if another_may { Ok(Err(error)) } else { Err(error) };
+        }
+        // With the response it has ended the session that encrypted.
+        if other.is_some() {
+            self.end_session(session)?;
+        }
+        opened.map(Ok)
+    }
+
+    /// Unseals in a session, and has another one encrypt if there is one; what is asserted is asserted again where PCRs
+    /// have changed meanwhile.
     fn take_out(
         &mut self,
-        session: AuthSession,
+        (session, other): (AuthSession, Option<AuthSession>),
         object: ObjectHandle,
-        mut assert: impl FnMut(&mut Self, bool) -> Result<()>,
+        opening: &Opening<'_>,
     ) -> Result<Secret> {
         let (start, patience) = (Instant::now(), self.patience());
-        let mut again = false;
         loop {
-            let asserted = assert(self, again);
+            let asserted = self.assert_opening(session, opening);
             let data = asserted.and_then(|()| {
-                self.run_protected(UNSEAL, session, Protect::ResponseAndEnd, |c| {
-                    c.execute_with_session(Some(session), |c| c.unseal(object))
+                self.run_protected(UNSEAL, other.unwrap_or(session), Protect::ResponseAndEnd, |c| {
+                    c.execute_with_sessions((Some(session), other, None), |c| c.unseal(object))
                 })
             });
-            let code = self.last_code();
-            let error = match data {
+            match data {
                 Ok(data) => {
                     return Secret::filled(data.len(), |buffer| {
                         buffer.copy_from_slice(&data);
                         Ok(())
                     });
                 }
-                Err(error) => error,
-            };
-            if code == response_code::PCR_CHANGED && start.elapsed() < patience {
-                again = true;
-                continue;
+                Err(_) if self.last_code() == response_code::PCR_CHANGED && start.elapsed() < patience => {
+                    if let Ok(session) = PolicySession::try_from(session) {
+                        self.restart_policy(session)?;
+                    }
+                }
+                Err(error) => return Err(error),
             }
-            let error = self.explain_pin(code, error);
-            let _ = self.end_session(session);
-            return Err(error);
+        }
+    }
+
+    fn assert_opening(&mut self, session: AuthSession, opening: &Opening<'_>) -> Result<()> {
+        match (opening, PolicySession::try_from(session)) {
+            (Opening::Policy { policy, approvals, choice, .. }, Ok(session)) => {
+                self.assert(session, policy, Grounds { approvals, choices: &[*choice] })
+            }
+            _ => Ok(()),
         }
     }
 

@@ -4,7 +4,7 @@ use super::{
     assert::Approval,
     connection::Tpm,
     parent::{Parent, Passwords},
-    seal::{Opening, SealedBlob},
+    seal::{AskPin, Opening, SealedBlob},
 };
 use crate::{
     digest::hex,
@@ -110,7 +110,7 @@ impl Tpm {
     }
 
     /// Unseals what `recipe` opens: by the first of its alternatives that holds. `parents` are tried in their order.
-    /// `pin` is called where a PIN is needed.
+    /// `pin` is called where a PIN is needed; `may_have_pin` says whether there may be one.
     ///
     /// # Errors
     /// [`Kind::Refused`]: none holds, and why; [`Kind::LockedOut`]; [`Kind::Corrupt`].
@@ -121,14 +121,14 @@ impl Tpm {
         passwords: &Passwords,
         recipe: &PolicyRecipe,
         evidence: &Evidence,
-        pin: &mut dyn FnMut() -> Result<Option<Secret>>,
+        pin: AskPin<'_>,
+        may_have_pin: bool,
     ) -> Result<Secret> {
         const WHAT: &str = "unseal";
         let public = SealedPublic::parse(&blob.public)
             .ok_or_else(|| Error::new(Kind::Corrupt, WHAT, "it is a key and not sealed data"))?;
         if public.policy.is_empty() && public.opens_by_password() {
-            let pin = pin()?;
-            return self.open_sealed(blob, parents, passwords, pin.as_ref(), &[Opening::Password]);
+            return self.open_sealed(blob, parents, passwords, pin, true, &[Opening::Password]);
         }
         if public.name_algorithm == alg::SHA256 && public.policy != recipe.policy.digest() {
             let why = "its policy is not the one that is given with it";
@@ -153,8 +153,6 @@ impl Tpm {
         if chosen.is_empty() {
             return Err(self.why_not(recipe, evidence)?);
         }
-        let needs_pin = chosen.iter().any(|(_, policy)| policy.assertions().contains(&Assertion::AuthValue));
-        let pin = if needs_pin { pin()? } else { None };
         let mut approvals = Vec::new();
         for (_, alternative) in &chosen {
             approvals.extend(self.approvals_of(alternative, evidence)?);
@@ -162,9 +160,14 @@ impl Tpm {
         let approvals: Vec<&Approval> = approvals.iter().collect();
         let openings: Vec<_> = chosen
             .iter()
-            .map(|(choice, _)| Opening::Policy { policy: &recipe.policy, approvals: &approvals, choice: *choice })
+            .map(|(choice, alternative)| Opening::Policy {
+                policy: &recipe.policy,
+                approvals: &approvals,
+                choice: *choice,
+                needs_pin: alternative.assertions().contains(&Assertion::AuthValue),
+            })
             .collect();
-        let opened = self.open_sealed(blob, parents, passwords, pin.as_ref(), &openings);
+        let opened = self.open_sealed(blob, parents, passwords, pin, may_have_pin, &openings);
         match opened {
             Err(error) if error.kind() == Kind::Refused && !self.judge_policy(&recipe.policy, evidence)?.may_hold() => {
                 Err(self.why_not(recipe, evidence)?)

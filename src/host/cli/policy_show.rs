@@ -107,7 +107,7 @@ fn show(file: &SealedFile, stream: bool, judge: &mut Judge) -> Result<()> {
                 None
             }
         };
-        let lines = tree::remarked(policy, &mut remark);
+        let lines = tree::annotated(policy, &mut remark);
         failed?;
         output::lines(lines.iter().map(|line| format!("{indent}{line}")))?;
     }

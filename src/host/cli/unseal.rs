@@ -146,7 +146,9 @@ impl Unseal {
     ) -> Result<Secret> {
         let passwords = self.passwords.get()?;
         let mut pin = || if has_pin { self.pin.get().map(Some) } else { Ok(None) };
-        tpm.unseal(blob, parents, &passwords, recipe, evidence, &mut pin)
+        // Two files do not say whether there is one.
+        let may_have_pin = has_pin || self.public.is_some();
+        tpm.unseal(blob, parents, &passwords, recipe, evidence, &mut pin, may_have_pin)
     }
 
     #[allow(clippy::disallowed_methods, reason = "to hand it over is what this command is for")]

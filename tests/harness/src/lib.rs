@@ -9,6 +9,7 @@
 //! - [`provision_with_tools`]: a TPM in layout 3, made with tpm2-tools alone;
 //! - [`Machine`]: all of these together, and the program under test;
 //! - [`Home`]: an administrator's home directory, and the host program at work in it;
+//! - [`HostTpm`]: a TPM, the wire to it, and the host program at work with it;
 //! - [`Token`]: a software PKCS#11 token;
 //! - [`SecretSearch`]: a search for secrets, in every encoding, where none may be;
 //! - [`MemoryProbe`]: snapshots of a process' memory, at system calls and at its exit;
@@ -28,6 +29,7 @@ pub mod documentation;
 mod emulator;
 mod firmware_log;
 mod home;
+mod host_tpm;
 mod identity;
 mod interposer;
 mod key_swap;
@@ -55,6 +57,7 @@ mod wire;
 
 pub use firmware_log::{Measured, firmware_log, firmware_log_with_sha1};
 pub use home::{Home, ROLES, tree};
+pub use host_tpm::HostTpm;
 pub use identity::{Identity, as_others_write, openssl};
 pub use interposer::{Action, Exchange, Interposer, Transport};
 pub use key_swap::KeySwap;

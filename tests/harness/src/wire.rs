@@ -24,6 +24,7 @@ pub mod cc {
     pub const LOAD_EXTERNAL: u32 = 0x167;
     pub const POLICY_AUTHORIZE: u32 = 0x16a;
     pub const NV_READ_PUBLIC: u32 = 0x169;
+    pub const UNSEAL: u32 = 0x15e;
     pub const START_AUTH_SESSION: u32 = 0x176;
     pub const VERIFY_SIGNATURE: u32 = 0x177;
     pub const GET_CAPABILITY: u32 = 0x17a;
@@ -45,6 +46,7 @@ pub mod rc {
     pub const NV_SPACE: u32 = 0x14b;
     pub const VALUE: u32 = 0x084;
     pub const HANDLE: u32 = 0x08b;
+    pub const SESSION_MEMORY: u32 = 0x903;
     pub const YIELDED: u32 = 0x908;
     pub const TESTING: u32 = 0x90a;
     pub const LOCKOUT: u32 = 0x921;
