@@ -1,6 +1,6 @@
 //! `trust keyset check`: every damage is found, named and has a remedy; what is sound is left alone.
 
-use harness::{Boot, Home, openssl, run};
+use harness::{Boot, Digest, Home, openssl, run, running_system};
 use serde_json::Value;
 use std::{
     fs,
@@ -131,12 +131,14 @@ fn missing_files_are_errors() {
         let home = whole.copy();
         fs::remove_file(home.keys().join("k").join(path)).unwrap();
         let (status, list) = findings(&home);
-        let limited = path.parent().unwrap().ends_with(trust::policy::pcr7data::path_of(&Boot::Limited.pcr7()));
+        let is_of = |pcr7: &Digest| path.parent().unwrap().ends_with(trust::policy::pcr7data::path_of(pcr7));
+        let limited = is_of(&Boot::Limited.pcr7());
+        let system = running_system(&Boot::Production.pcr7()).iter().any(is_of);
         let expected = match path.file_name().unwrap().to_str().unwrap() {
             // It may be kept elsewhere.
             "privkey.pem" => 0,
             // Then there is no value, and naming it is an error.
-            "info.json" if limited => 0,
+            "info.json" if limited || system => 0,
             _ => 14,
         };
         assert_eq!(status, expected, "{path:?} {list:?}");
@@ -444,6 +446,58 @@ fn duplicate_and_malformed_guids_are_named() {
     let (_, list) = findings(&home);
     let paths: Vec<_> = list.iter().map(|finding| finding[1].as_str()).collect();
     assert_eq!(paths, ["manifest/default/cert.pem", "manifest/default/sudi/SN1/cert.pem"], "{list:?}");
+}
+
+#[test]
+fn policies_of_the_running_system_are_there_and_of_the_boots_version() {
+    let (home, keyset) = home();
+    let entries = running_system(&Boot::Production.pcr7()).map(|pcr7| {
+        let path = format!("pcr7data/policy-2/{}", trust::policy::pcr7data::path_of(&pcr7));
+        (keyset.join(&path), path)
+    });
+    let [(locked, in_locked), (separated, in_separated)] = &entries;
+    let signature = separated.join("tpm_system.policy.signed");
+    fs::copy(locked.join("tpm_system.policy.signed"), &signature).unwrap();
+    one(&home, "error", &format!("{in_separated}/tpm_system.policy.signed"), "not a signature of the policy");
+    home.ok(&[
+        "keyset",
+        "pcr7data",
+        "k",
+        "--pcr7-tpm",
+        "tpm",
+        "--pcr7-production",
+        "production",
+        "--pcr7-limited",
+        "limited",
+    ]);
+    assert_eq!(findings(&home), (0, vec![]));
+
+    let info = locked.join("info.json");
+    let sound = fs::read_to_string(&info).unwrap();
+    fs::write(&info, sound.replace("\"0001\"", "\"0002\"")).unwrap();
+    let (status, list) = findings(&home);
+    assert_eq!((status, list.len()), (14, 2), "{list:?}");
+    assert!(list.iter().any(|finding| finding[1] == format!("{in_locked}/info.json")), "{list:?}");
+    fs::write(&info, sound.replace("system", "limited")).unwrap();
+    assert!(findings(&home).1.iter().any(|finding| finding[2].contains("is what a production boot leaves")));
+
+    fs::remove_dir_all(locked).unwrap();
+    let (status, list) = findings(&home);
+    let in_production = format!("pcr7data/policy-2/{}", trust::policy::pcr7data::path_of(&Boot::Production.pcr7()));
+    assert_eq!((status, list.len()), (0, 1), "{list:?}");
+    assert_eq!((list[0][0].as_str(), &list[0][1]), ("warning", &in_production), "{list:?}");
+    home.ok(&[
+        "keyset",
+        "pcr7data",
+        "k",
+        "--pcr7-tpm",
+        "tpm",
+        "--pcr7-production",
+        "production",
+        "--pcr7-limited",
+        "limited",
+    ]);
+    assert_eq!(findings(&home), (0, vec![]));
 }
 
 #[test]

@@ -150,7 +150,7 @@ fn quirks_of_a_firmware_are_predicted_from_its_log() {
         // Then that machine's production boots are known, and have nothing to explain.
         let data = Pcr7Data::open(&home.keys().join("k/pcr7data")).unwrap();
         let value: Digest = unhex(&replayed(&real)).try_into().unwrap();
-        assert_eq!(data.find(&value).unwrap().info.kind, BootKind::Production, "{what}");
+        assert_eq!(data.find(&value).unwrap().info.kind, BootKind::Production.into(), "{what}");
         assert_eq!(explain(&written, &data.events()), "", "{what}");
     }
 
@@ -410,15 +410,15 @@ fn has_signed(home: &Home, args: &[&str]) {
     ];
     for (value, kind, signer, key, policy) in signed {
         let entry = data.find(&value).unwrap();
-        assert_eq!(entry.info.kind, kind);
+        assert_eq!(entry.info.kind, kind.into());
         let write = |name: &str, bytes: &[u8]| fs::write(home.path().join(name), bytes).unwrap();
-        write("signature", &entry.signature(signer).unwrap());
+        write("signature", &entry.signature(signer.into()).unwrap());
         write("policy", &policy);
         let key = home.keys().join("k").join(key).join("privkey.pem");
         let [signature, policy] = ["signature", "policy"].map(|name| home.path().join(name));
         openssl(&["dgst", "-sha256", "-prverify", text(&key), "-signature", text(&signature), text(&policy)]);
     }
-    assert_eq!(data.find(&limited).unwrap().info.kind, BootKind::Limited);
+    assert_eq!(data.find(&limited).unwrap().info.kind, BootKind::Limited.into());
 }
 
 #[test]
@@ -442,8 +442,9 @@ fn a_change_of_dbx_or_shim_is_prepared_beforehand() {
     has_signed(&home, &[]);
     let all = pcr7data(&home);
     assert_eq!(first.iter().filter(|(path, bytes)| all.get(*path) != Some(*bytes)).count(), 0);
-    // Each time two entries with a signature, one of them with events, one with three values, and their info.json.
-    assert_eq!(all.len(), first.len() + 2 * 9);
+    // Each time two entries with a signature, one of them with events, one with three values, and two for the running
+    // system; and their info.json.
+    assert_eq!(all.len(), first.len() + 2 * 13);
     let comments: Vec<_> = all
         .iter()
         .filter(|(path, _)| path.ends_with("info.json"))

@@ -1,6 +1,6 @@
 //! Signed policies as `trust` makes them: read back by the library, by openssl, and by a TPM.
 
-use harness::{Boot, Digest, Swtpm, luks_policy, openssl, pcr_policy, trust_host};
+use harness::{Boot, Digest, Swtpm, Tools, luks_policy, openssl, pcr_policy, running_system, trust_host};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -8,10 +8,13 @@ use std::{
     sync::OnceLock,
 };
 use tempfile::TempDir;
-use trust::policy::{
-    Policy,
-    boot_kind::BootKind,
-    pcr7data::{Pcr7Data, path_of},
+use trust::{
+    error::Kind,
+    policy::{
+        Policy,
+        boot_kind::BootKind,
+        pcr7data::{Pcr7Data, path_of},
+    },
 };
 
 /// An administrator's home directory with keyset `k`, and the files of PCR 7 values.
@@ -101,8 +104,8 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// Whether openssl takes this for a signature over the policy.
-fn verifies(public: &Path, signature: &Path, policy: &Digest) -> bool {
+/// Whether openssl takes this for a signature over the policy, and what follows it.
+fn verifies(public: &Path, signature: &Path, policy: &[u8]) -> bool {
     let file = TempDir::new().unwrap();
     let policy_file = file.path().join("policy");
     fs::write(&policy_file, policy).unwrap();
@@ -124,7 +127,7 @@ fn entries_are_found_by_their_value_and_complete() {
         (Boot::Limited, BootKind::Limited, &["info.json", "pcr_limited.bin", "pcr_prod.bin", "pcr_tpm.bin"]),
     ] {
         let entry = data.find(&boot.pcr7()).unwrap();
-        assert_eq!((entry.info.keyset.as_str(), entry.info.kind), ("k", key_type));
+        assert_eq!((entry.info.keyset.as_str(), entry.info.kind), ("k", key_type.into()));
         let found = contents(&home.entry(&boot.pcr7()));
         let names: Vec<_> = found.iter().map(|(path, _)| path.file_name().unwrap().to_str().unwrap()).collect();
         assert_eq!(names, files);
@@ -135,6 +138,17 @@ fn entries_are_found_by_their_value_and_complete() {
             format!("{{\"key\":\"k\",\"key_type\":\"{}\",\"est_date\":\"{day}\",{comment}{version}}}\n", boot.name())
         };
         assert!(days.iter().any(|day| json == expected(day)), "{json}");
+    }
+    for pcr7 in running_system(&Boot::Production.pcr7()) {
+        assert_eq!(data.find(&pcr7).unwrap_err().kind(), Kind::Refused, "no boot");
+        let approved = data.system(&pcr7).unwrap();
+        assert_eq!((approved.keyset.as_str(), &*approved.policy_ref), ("k", &b"system"[..]));
+        assert_eq!(approved.policy.digest(), luks_policy(&pcr7, "0001"));
+        let found = contents(&home.entry(&pcr7));
+        let names: Vec<_> = found.iter().map(|(path, _)| path.file_name().unwrap().to_str().unwrap()).collect();
+        assert_eq!(names, ["info.json", "tpm_system.policy.signed"]);
+        let json = fs::read_to_string(home.entry(&pcr7).join("info.json")).unwrap();
+        assert!(json.contains(r#""key_type":"system""#) && json.contains(r#""policy_version":"0001""#), "{json}");
     }
     let limited = home.entry(&Boot::Limited.pcr7());
     for (file, boot) in
@@ -158,6 +172,121 @@ fn openssl_accepts_our_signatures_and_no_others() {
     assert!(!verifies(&luks, &production, &luks_policy(&Boot::Production.pcr7(), "0002")));
     assert!(!verifies(&luks, &production, &luks_policy(&Boot::Limited.pcr7(), "0001")));
     assert!(!verifies(&admin, &tpm, &pcr_policy(&Boot::Production.pcr7())));
+    for pcr7 in running_system(&Boot::Production.pcr7()) {
+        let system = home.entry(&pcr7).join("tpm_system.policy.signed");
+        let policy = luks_policy(&pcr7, "0001");
+        assert!(verifies(&luks, &system, &[&policy[..], b"system"].concat()));
+        assert!(!verifies(&luks, &system, &policy));
+        assert!(!verifies(&admin, &system, &[&policy[..], b"system"].concat()));
+    }
+}
+
+#[test]
+fn values_of_before_get_the_policies_of_the_running_system() {
+    let home = Home::new();
+    home.add_all();
+    let [locked, separated] = running_system(&Boot::Production.pcr7()).map(|pcr7| home.entry(&pcr7));
+    let signature = fs::read(locked.join("tpm_system.policy.signed")).unwrap();
+    fs::remove_dir_all(&locked).unwrap();
+    fs::write(separated.join("tpm_system.policy.signed"), &signature).unwrap();
+    for (name, byte) in [("production", 1), ("limited", 2), ("tpm", 3)] {
+        fs::write(home.file(name), [byte; 32]).unwrap();
+    }
+    home.ok(&Home::pcr7data_args("production", "limited", "tpm", &["--policy-version", "0002"]));
+    assert_eq!(fs::read(locked.join("tpm_system.policy.signed")).unwrap(), signature);
+    assert_ne!(fs::read(separated.join("tpm_system.policy.signed")).unwrap(), signature);
+    let luks = home.pcr7data().join("policy-2/pubkeys/luks-k.pem");
+    for (boot, version) in [(Boot::Production.pcr7(), "0001"), ([1; 32], "0002")] {
+        for pcr7 in running_system(&boot) {
+            let signed = [&luks_policy(&pcr7, version)[..], b"system"].concat();
+            assert!(verifies(&luks, &home.entry(&pcr7).join("tpm_system.policy.signed"), &signed), "{version}");
+        }
+    }
+}
+
+/// What `TPM2_PolicyAuthorize` comes to for key.pem and this policyRef, in a file.
+fn authorized(tools: &Tools, file: &str, policy_ref: &str) {
+    tools.ok("startauthsession", &["-S", "s"]);
+    tools.ok("loadexternal", &["-C", "o", "-G", "rsa", "-u", "key.pem", "-c", "key.ctx", "-n", "key.name"]);
+    let trial = ["-S", "s", "-n", "key.name", "-L", file];
+    let qualified = ["-q", policy_ref];
+    tools.ok("policyauthorize", &[&trial[..], if policy_ref.is_empty() { &[] } else { &qualified }].concat());
+    tools.flush();
+}
+
+#[test]
+fn what_is_signed_for_the_running_system_opens_nothing_of_a_boot_and_the_other_way_round() {
+    let home = Home::new();
+    home.add_all();
+    let tpm = Swtpm::new();
+    let tools = tpm.tools();
+    let file = |name: &str| tools.dir().join(name);
+    fs::copy(home.pcr7data().join("policy-2/pubkeys/luks-k.pem"), file("key.pem")).unwrap();
+    for (name, contents) in [("version", "0001"), ("secret", "open sesame"), ("system", "system"), ("boot", "")] {
+        fs::write(file(name), contents).unwrap();
+    }
+    let boots = "0x1500040";
+    let systems = "0x1500060";
+    tools.ok("nvdefine", &["0x1500020", "-C", "o", "-s", "4", "-a", "ownerwrite|ownerread|authread"]);
+    tools.ok("nvwrite", &["0x1500020", "-C", "o", "-i", "version"]);
+    for (index, policy_ref) in [(boots, ""), (systems, "system")] {
+        authorized(tools, "authorize", policy_ref);
+        tools.ok("nvdefine", &[index, "-C", "o", "-s", "11", "-L", "authorize", "-a", "ownerwrite|policyread"]);
+        tools.ok("nvwrite", &[index, "-C", "o", "-i", "secret"]);
+    }
+    let production = Boot::Production.pcr7();
+    let [locked, separated] = running_system(&production);
+    for (pcr7, name, policy_ref) in [
+        (production, "tpm_luks.policy.signed", "boot"),
+        (locked, "tpm_system.policy.signed", "system"),
+        (separated, "tpm_system.policy.signed", "system"),
+    ] {
+        tpm.reboot();
+        tools.ok("pcrextend", &[&format!("7:sha256={}", harness::hex(&Boot::Production.event()))]);
+        for event in [&b"atomix\n"[..], b"os-separator"] {
+            if tpm.pcr("sha256", 7).to_lowercase() != harness::hex(&pcr7) {
+                fs::write(file("event"), event).unwrap();
+                tools.ok("pcrevent", &["7", "event"]);
+            }
+        }
+        assert_eq!(tpm.pcr("sha256", 7).to_lowercase(), harness::hex(&pcr7));
+        let policy = luks_policy(&pcr7, "0001");
+        fs::copy(home.entry(&pcr7).join(name), file("signature")).unwrap();
+        fs::write(file("policy"), policy).unwrap();
+        for (claimed, index, allowed) in
+            [(policy_ref, boots, policy_ref == "boot"), (policy_ref, systems, policy_ref == "system")]
+                .into_iter()
+                .chain(
+                    ["boot", "system"].into_iter().filter(|other| *other != policy_ref).map(|other| (other, "", false)),
+                )
+        {
+            fs::write(file("message"), [&policy[..], &fs::read(file(policy_ref)).unwrap()].concat()).unwrap();
+            tools.ok("loadexternal", &["-C", "o", "-G", "rsa", "-u", "key.pem", "-c", "key.ctx", "-n", "key.name"]);
+            let verify =
+                ["-c", "key.ctx", "-g", "sha256", "-m", "message", "-s", "signature", "-f", "rsassa", "-t", "ticket"];
+            tools.ok("verifysignature", &verify);
+            tools.flush();
+            tools.ok("startauthsession", &["-S", "s", "--policy-session"]);
+            tools.ok("policypcr", &["-S", "s", "-l", "sha256:7"]);
+            tools.ok("policynv", &["-S", "s", "-C", "0x1500020", "-i", "version", "0x1500020", "eq"]);
+            let qualified: &[&str] = if claimed == "system" { &["-q", "system"] } else { &[] };
+            let authorize = [&["-S", "s", "-i", "policy", "-n", "key.name", "-t", "ticket"], qualified].concat();
+            if index.is_empty() {
+                // A policyRef that was not signed.
+                tools.fails("policyauthorize", &authorize);
+            } else {
+                tools.ok("policyauthorize", &authorize);
+                let read = [index, "-P", "session:s"];
+                if allowed {
+                    assert_eq!(tools.ok("nvread", &read), "open sesame");
+                } else {
+                    let refused = tools.fails("nvread", &read);
+                    assert!(refused.contains("policy check failed"), "{refused}");
+                }
+            }
+            tools.flush();
+        }
+    }
 }
 
 #[test]
@@ -176,7 +305,7 @@ fn a_tpm_accepts_a_signature_for_its_own_boot_only() {
 
     // The secret's policy is the library's, for the Name that the library gives the key.
     let data = Pcr7Data::open(&home.pcr7data()).unwrap();
-    let key = data.find(&Boot::Production.pcr7()).unwrap().public_key(BootKind::Production).unwrap();
+    let key = data.find(&Boot::Production.pcr7()).unwrap().public_key(BootKind::Production.into()).unwrap();
     fs::write(file("authorize"), Policy::authorized_by(key.name(), Default::default()).digest()).unwrap();
     tools.ok("nvdefine", &["0x1500020", "-C", "o", "-s", "4", "-a", "ownerwrite|ownerread|authread"]);
     tools.ok("nvwrite", &["0x1500020", "-C", "o", "-i", "version"]);
@@ -216,7 +345,7 @@ fn values_are_added_to_existing_ones() {
     }
     home.add_all();
     let both = contents(&home.pcr7data());
-    assert_eq!(both.len(), first.len() + 8);
+    assert_eq!(both.len(), first.len() + 12);
     assert!(first.iter().all(|file| both.contains(file)));
     // Once more: nothing changes but the day, for these signatures hold no randomness.
     home.add_all();

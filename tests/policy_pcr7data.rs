@@ -30,7 +30,7 @@ fn kind_of<T: std::fmt::Debug>(result: trust::error::Result<T>) -> Kind {
 }
 
 fn info(keyset: &str, kind: BootKind) -> Info {
-    Info { keyset: keyset.into(), kind, policy_version: *b"0001" }
+    Info { keyset: keyset.into(), kind: kind.into(), policy_version: *b"0001" }
 }
 
 #[test]
@@ -173,6 +173,33 @@ fn an_unknown_boot_is_refused_and_a_locked_one_named() {
 }
 
 #[test]
+fn the_running_system_is_no_boot_and_a_boot_is_not_the_running_system() {
+    let dir = with_info(r#"{"key":"k","key_type":"production"}"#);
+    let [locked, separated] = pcr::of_running_system(&PCR7);
+    assert_eq!(locked, pcr::locked(&PCR7));
+    for pcr7 in [locked, separated] {
+        let json = r#"{"key":"k","key_type":"system","policy_version":"0003"}"#;
+        write(&dir.path().join("policy-2").join(path_of(&pcr7)).join("info.json"), json);
+    }
+    let data = Pcr7Data::open(dir.path()).unwrap();
+    let further = pcr::of_running_system(&separated);
+    let separators = pcr::extend(&separated, &trust::digest::hash(&[pcr::OS_SEPARATOR]));
+    for pcr7 in [locked, separated, further[0], further[1], separators] {
+        let refused = data.find(&pcr7).unwrap_err();
+        assert_eq!(refused.kind(), Kind::Refused);
+        assert!(refused.to_string().contains("already been locked"), "{refused}");
+    }
+    // Without its files it is corrupt, and so it was looked for.
+    assert_eq!(kind_of(data.system(&locked)), Kind::Corrupt);
+    assert_eq!(data.entry(&locked).unwrap().unwrap().info.policy_version, *b"0003");
+    for (pcr7, why) in [(PCR7, "still that of a production boot"), (further[0], "for PCR 7 = ")] {
+        let refused = data.system(&pcr7).unwrap_err();
+        assert_eq!(refused.kind(), Kind::Refused);
+        assert!(refused.to_string().contains(why), "{refused}");
+    }
+}
+
+#[test]
 fn unrelated_files_are_ignored() {
     let dir = with_info(r#"{"key":"k","key_type":"production"}"#);
     let policy = dir.path().join("policy-2");
@@ -192,15 +219,15 @@ fn an_entry_without_its_files_is_corrupt() {
     let dir = with_info(r#"{"key":"k","key_type":"production"}"#);
     let entry = Pcr7Data::open(dir.path()).unwrap().find(&PCR7).unwrap();
     for signer in [BootKind::Production, BootKind::Admin] {
-        assert_eq!(kind_of(entry.signature(signer)), Kind::Corrupt);
-        assert_eq!(kind_of(entry.public_key(signer)), Kind::Corrupt);
+        assert_eq!(kind_of(entry.signature(signer.into())), Kind::Corrupt);
+        assert_eq!(kind_of(entry.public_key(signer.into())), Kind::Corrupt);
     }
     let policy = dir.path().join("policy-2");
     write(&policy.join("pubkeys/luks-k.pem"), "-----BEGIN PUBLIC KEY-----\n");
-    assert_eq!(kind_of(entry.public_key(BootKind::Production)), Kind::Corrupt);
+    assert_eq!(kind_of(entry.public_key(BootKind::Production.into())), Kind::Corrupt);
     write(&policy.join(path_of(&PCR7)).join("tpm_luks.policy.signed"), [9; 256]);
-    assert_eq!(entry.signature(BootKind::Production).unwrap(), [9; 256]);
-    assert_eq!(kind_of(entry.signature(BootKind::Admin)), Kind::Corrupt);
+    assert_eq!(entry.signature(BootKind::Production.into()).unwrap(), [9; 256]);
+    assert_eq!(kind_of(entry.signature(BootKind::Admin.into())), Kind::Corrupt);
 }
 
 #[test]

@@ -34,6 +34,14 @@ pub fn locked(pcr7: &Digest) -> Digest {
     extend(pcr7, &hash(&[LOCK_EVENT]))
 }
 
+/// What PCR 7 is while the system runs, after a production boot with this value: once it has been locked, and once systemd
+/// has extended it as well.
+#[must_use]
+pub fn of_running_system(pcr7: &Digest) -> [Digest; 2] {
+    let locked = locked(pcr7);
+    [locked, extend(&locked, &hash(&[OS_SEPARATOR]))]
+}
+
 /// Whether `now` is what `known` becomes when PCR 7 is extended by the lock and by systemd, in any order, at most `times`
 /// times; and if so, whether the lock came first.
 #[must_use]

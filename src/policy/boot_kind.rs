@@ -29,6 +29,8 @@ pub struct SignedPolicy {
     pub signature: &'static str,
     /// What the file of the public key begins with, in `pubkeys`; the keyset's name follows.
     pub public_key: &'static str,
+    /// What the signature is for, beside the policy.
+    pub policy_ref: &'static [u8],
 }
 
 impl SignedPolicy {
@@ -74,9 +76,10 @@ impl BootKind {
     /// # Errors
     /// [`Kind::Refused`]: they read nothing.
     pub fn signed_policy(self) -> Result<SignedPolicy> {
+        let signed = |signature, public_key| Ok(SignedPolicy { signature, public_key, policy_ref: &[] });
         match self {
-            Self::Production => Ok(SignedPolicy { signature: "tpm_luks.policy.signed", public_key: "luks" }),
-            Self::Admin => Ok(SignedPolicy { signature: "tpm_passwd.policy.signed", public_key: "tpmpass" }),
+            Self::Production => signed("tpm_luks.policy.signed", "luks"),
+            Self::Admin => signed("tpm_passwd.policy.signed", "tpmpass"),
             Self::Limited => Err(Error::new(Kind::Refused, "find a signed policy", "limited boots read nothing")),
         }
     }

@@ -6,7 +6,9 @@
 //! `policy-N/authorities/` the certificates of the authorities that must vouch for the TPM, if any.
 
 use super::{
-    boot_kind::BootKind,
+    approved::ApprovedPolicy,
+    assertion::Operand,
+    entry_kind::EntryKind,
     public_key::PolicyKey,
     version::{self, Version},
 };
@@ -54,8 +56,8 @@ pub const AUTHORITIES: &str = "authorities";
 pub struct Info {
     /// Name of the keyset; safe to be part of a file name.
     pub keyset: String,
-    /// What the boots of this PCR 7 value may do.
-    pub kind: BootKind,
+    /// What this PCR 7 value stands for.
+    pub kind: EntryKind,
     /// What the TPM's policy version must be for the signed policy to hold; [`version::FIRST`] where info.json does not say.
     pub policy_version: Version,
 }
@@ -78,7 +80,7 @@ pub fn parse_info(json: &[u8]) -> Result<Info> {
         return Err(bad("it nests too deeply".into()));
     }
     let (raw, _) = serde_json_core::from_slice::<Raw<'_>>(json).map_err(|e| bad(e.to_string()))?;
-    let kind = BootKind::named(raw.key_type).ok_or_else(|| bad(format!("unknown key_type {:?}", raw.key_type)))?;
+    let kind = EntryKind::named(raw.key_type).ok_or_else(|| bad(format!("unknown key_type {:?}", raw.key_type)))?;
     if !is_keyset_name(raw.key) {
         return Err(bad(format!("{:?} is not the name of a keyset", raw.key)));
     }
@@ -174,18 +176,51 @@ impl Pcr7Data {
     /// # Errors
     /// [`Kind::Refused`] when nothing is, [`Kind::Corrupt`] when it cannot be understood.
     pub fn find(&self, pcr7: &Digest) -> Result<Entry> {
+        match self.entry(pcr7)? {
+            Some(entry) if entry.info.kind != EntryKind::System => Ok(entry),
+            _ => Err(self.unknown(pcr7)),
+        }
+    }
+
+    /// What is signed for the running system with this PCR 7: after a production boot has locked it.
+    ///
+    /// # Errors
+    /// [`Kind::Refused`] when nothing is, [`Kind::Corrupt`] when it cannot be understood.
+    #[cfg(feature = "host")]
+    pub fn system(&self, pcr7: &Digest) -> Result<ApprovedPolicy> {
+        let what = "find a signed policy for the running system";
+        match self.entry(pcr7)? {
+            Some(entry) if entry.info.kind == EntryKind::System => entry.approved(),
+            Some(entry) => {
+                let why =
+                    format!("PCR 7 is still that of a {} boot, which has not locked it", entry.info.kind.as_str());
+                Err(Error::new(Kind::Refused, what, why))
+            }
+            None => {
+                let (directory, hex) = (self.policy.display(), digest::hex(pcr7));
+                Err(Error::new(Kind::Refused, what, format!("none in {directory} is for PCR 7 = {hex}")))
+            }
+        }
+    }
+
+    /// What there is for this PCR 7, whatever it stands for.
+    ///
+    /// # Errors
+    /// [`Kind::Corrupt`] when it cannot be understood.
+    pub fn entry(&self, pcr7: &Digest) -> Result<Option<Entry>> {
         let dir = self.policy.join(path_of(pcr7));
         let json = match files::read(&dir.join("info.json"), MAX_FILE) {
-            Err(e) if e.kind() == ErrorKind::NotFound => return Err(self.unknown(pcr7)),
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
             other => other.map_err(|e| corrupt(&dir.join("info.json"), &e))?,
         };
-        Ok(Entry { info: parse_info(&json)?, policy: self.policy.clone(), dir })
+        Ok(Some(Entry { info: parse_info(&json)?, pcr7: *pcr7, policy: self.policy.clone(), dir }))
     }
 
     /// Why no policy fits: PCR 7 has moved on in this boot, or it is an unknown one.
     fn unknown(&self, pcr7: &Digest) -> Error {
         let what = "find a signed policy for this boot";
-        if let Some(locked) = self.values().iter().find_map(|known| pcr::moved_on(known, pcr7, MOST_MOVES)) {
+        // Seen from the running system's values alone, a separator after the lock would be all that there was.
+        if let Some(locked) = self.values().iter().filter_map(|known| pcr::moved_on(known, pcr7, MOST_MOVES)).max() {
             let (why, remedy) = if locked { LOCKED } else { SEPARATED };
             return Error::new(Kind::Refused, what, why).remedy(remedy);
         }
@@ -231,16 +266,32 @@ impl Pcr7Data {
 pub struct Entry {
     /// The contents of its info.json.
     pub info: Info,
+    pcr7: Digest,
     dir: PathBuf,
     policy: PathBuf,
 }
 
 impl Entry {
-    /// The signature over the policy of this boot: 256 bytes for a key of 2048 bits.
+    /// The policy of this entry, and its signature.
+    ///
+    /// # Errors
+    /// As [`Self::signature`] and [`Self::public_key`].
+    pub fn approved(&self) -> Result<ApprovedPolicy> {
+        let kind = self.info.kind;
+        Ok(ApprovedPolicy {
+            policy: kind.policy(&self.pcr7, self.info.policy_version)?,
+            policy_ref: Operand::from_slice(kind.signed_policy()?.policy_ref).unwrap_or_default(),
+            signer: self.public_key(kind)?,
+            signature: self.signature(kind)?,
+            keyset: self.info.keyset.clone(),
+        })
+    }
+
+    /// The signature over such a policy: 256 bytes for a key of 2048 bits.
     ///
     /// # Errors
     /// [`Kind::Corrupt`] when it cannot be read; [`Kind::Refused`]: such boots have none.
-    pub fn signature(&self, kind: BootKind) -> Result<Vec<u8>> {
+    pub fn signature(&self, kind: EntryKind) -> Result<Vec<u8>> {
         let path = self.dir.join(kind.signed_policy()?.signature);
         files::read(&path, MAX_FILE).map_err(|e| corrupt(&path, &e))
     }
@@ -249,7 +300,7 @@ impl Entry {
     ///
     /// # Errors
     /// [`Kind::Corrupt`] when it cannot be read or is no such key; [`Kind::Refused`]: such boots have none.
-    pub fn public_key(&self, kind: BootKind) -> Result<PolicyKey> {
+    pub fn public_key(&self, kind: EntryKind) -> Result<PolicyKey> {
         let path = self.policy.join("pubkeys").join(kind.signed_policy()?.key_of(&self.info.keyset));
         let pem = files::read(&path, MAX_FILE).map_err(|e| corrupt(&path, &e))?;
         PolicyKey::from_pem(&pem)

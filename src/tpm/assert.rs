@@ -6,8 +6,8 @@ use crate::{
     error::{Error, Kind, Result},
     policy::{
         Assertion, Policy,
+        approved::{self, ApprovedPolicy},
         assertion::{Comparison, EMPTY, Operand},
-        pcr7data::Entry,
         version,
     },
     tpm2::{Name, NvPublic, Selection},
@@ -77,31 +77,27 @@ impl<'a> Grounds<'a> {
 }
 
 impl Tpm {
-    /// Has the TPM verify the signature over the policy of this boot.
+    /// Has the TPM verify the signature over a policy.
     ///
     /// # Errors
     /// [`Kind::Corrupt`] when the signature is not the key's.
-    pub(super) fn approve(&mut self, entry: &Entry, pcr7: &digest::Digest) -> Result<Approval> {
+    pub(super) fn approve(&mut self, approved: ApprovedPolicy) -> Result<Approval> {
         const WHAT: &str = "verify the signed policy";
-        let kind = entry.info.kind;
-        let policy = kind.policy(pcr7, entry.info.policy_version)?;
-        let (public_key, signature) = (entry.public_key(kind)?, entry.signature(kind)?);
+        let ApprovedPolicy { policy, policy_ref, signer, signature, keyset } = approved;
         let system = |e: tss_esapi::Error| Error::new(Kind::Corrupt, WHAT, e.to_string());
-        let public = Public::unmarshall(&public_key.public().area().unwrap_or_default()).map_err(system)?;
+        let public = Public::unmarshall(&signer.public().area().unwrap_or_default()).map_err(system)?;
         let key = self.run("load the key that signs policies", |c| {
             c.execute_without_session(|c| c.load_external(None, public.clone(), Hierarchy::Owner))
         })?;
         let verified = self.run(WHAT, |c| {
             let signature = RsaSignature::create(HashingAlgorithm::Sha256, PublicKeyRsa::from_bytes(&signature)?)?;
-            // Over the digest of the policy, then a policyRef, which is empty.
-            let digest = Digest::from_bytes(&hash(&[&policy.digest()]))?;
+            let digest = Digest::from_bytes(&hash(&[&approved::message(&policy.digest(), &policy_ref)]))?;
             c.execute_without_session(|c| c.verify_signature(key, digest, Signature::RsaSsa(signature)))
         });
         let code = self.last_code();
         let flushed = self.flush(key);
         let ticket = verified.map_err(|error| {
             if matches!(code, response_code::SIGNATURE | response_code::SIZE | response_code::VALUE) {
-                let keyset = &entry.info.keyset;
                 let why = format!("it is not signed by the policy key of the keyset {keyset}");
                 return Error::new(Kind::Corrupt, WHAT, why)
                     .remedy("boot an image that was built with its keyset's pcr7data");
@@ -110,7 +106,7 @@ impl Tpm {
         })?;
         flushed?;
         let ticket = TPMT_TK_VERIFIED::try_from(ticket).map_err(system)?;
-        Ok(Approval { policy, signer: public_key.name(), policy_ref: Operand::new(), ticket })
+        Ok(Approval { policy, signer: signer.name(), policy_ref, ticket })
     }
 
     /// Asserts `policy` in `session`, in which nothing has been asserted; the next access uses it up.

@@ -23,7 +23,7 @@ use crate::{
     digest::{self, Digest},
     error::{Error, Kind, Result},
     identity::Identity,
-    policy::{Policy, assertion::Operand, boot_kind::BootKind, pcr7data::Entry, version},
+    policy::{Policy, assertion::Operand, boot_kind::BootKind, entry_kind::EntryKind, pcr7data::Entry, version},
     secret::Secret,
     tpm2::{
         NvPublic,
@@ -69,8 +69,11 @@ struct Layout {
 
 impl Layout {
     fn new(entry: &Entry, identity: &Identity) -> Result<Self> {
-        let policy_of =
-            |kind| entry.public_key(kind).map(|key| Policy::authorized_by(key.name(), Operand::new()).digest());
+        let policy_of = |kind| {
+            entry
+                .public_key(EntryKind::Boot(kind))
+                .map(|key| Policy::authorized_by(key.name(), Operand::new()).digest())
+        };
         let (luks, tpm_pass) = (policy_of(BootKind::Production)?, policy_of(BootKind::Admin)?);
         Ok(Self { luks, tpm_pass, certificate: identity.certificate().len(), key: identity.key().len() })
     }

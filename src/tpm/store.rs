@@ -163,16 +163,16 @@ impl TpmStore {
             BootKind::Admin => ("read the TPM admin password", "boot an image that is signed with the key uki-tpm"),
             _ => ("read the secrets", "boot the image that is signed for production"),
         };
-        let pcr7 = self.pcr7()?;
+        self.pcr7()?;
         self.check_layout()?;
         let entry = self.entry()?;
-        if entry.info.kind != needed {
+        if entry.info.kind != needed.into() {
             let why = format!("this is a {} boot of the keyset {}", entry.info.kind.as_str(), entry.info.keyset);
             return Err(Error::new(Kind::Refused, what, why).remedy(remedy));
         }
         // The lock asks no authority: it must work with whatever TPM there is.
         authority::vouches_for(entry.srk_authority()?.as_slice(), &self.voucher, self.salted_to.as_ref())?;
-        let approval = self.tpm.approve(&entry, &pcr7)?;
+        let approval = self.tpm.approve(entry.approved()?)?;
         Ok(Admission { opens: approval.opens(), approval: Rc::new(approval) })
     }
 

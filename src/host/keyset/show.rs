@@ -20,7 +20,7 @@ use std::{
 use zeroize::Zeroizing;
 
 /// The kinds of PCR 7 values, in the order in which they are shown.
-const KINDS: [&str; 4] = ["production", "tpm", "limited", "unknown"];
+const KINDS: [&str; 5] = ["production", "tpm", "limited", "system", "unknown"];
 
 /// A whole keyset.
 #[derive(Debug, Serialize)]
@@ -84,7 +84,7 @@ pub enum Whereabouts {
 pub struct ShownValue {
     /// The value in hex.
     pub pcr7: String,
-    /// `production`, `limited`, `tpm`, or `unknown`.
+    /// `production`, `limited`, `tpm`, `system`, or `unknown`.
     pub kind: &'static str,
     /// Why it is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -8,10 +8,13 @@ use crate::{
         keyset::{Keyset, Role, check_fit},
         pki::key::{Hash, PrivateKey, PublicKey},
     },
+    measure::pcr,
     pem,
     policy::{
+        approved::{self, ApprovedPolicy},
         boot_kind::BootKind,
-        pcr7data::{self, Pcr7Data},
+        entry_kind::EntryKind,
+        pcr7data::{self, Entry, Pcr7Data},
         version::Version,
     },
 };
@@ -43,6 +46,16 @@ impl Values {
             BootKind::Limited => self.limited,
             BootKind::Admin => self.tpm,
         }
+    }
+
+    /// The files of a limited boot's entry.
+    fn files(&self) -> Vec<(&'static str, Vec<u8>)> {
+        let file = |name, value: &Digest| (name, value.to_vec());
+        vec![
+            file("pcr_limited.bin", &self.limited),
+            file("pcr_tpm.bin", &self.tpm),
+            file("pcr_prod.bin", &self.production),
+        ]
     }
 }
 
@@ -78,7 +91,8 @@ impl Policies {
     }
 }
 
-/// Adds three PCR 7 values and their signed policies to a keyset; existing ones stay valid.
+/// Adds three PCR 7 values and their signed policies to a keyset, and those of the running system behind every production
+/// value that it has; existing ones stay valid.
 ///
 /// # Errors
 /// [`Kind::Usage`]: two values are equal, or one exists with another kind; otherwise those of reading the keyset and writing.
@@ -91,22 +105,74 @@ pub fn add(keyset: &Keyset, values: &Values, policies: &Policies, note: Note<'_>
     check_fit(Role::TpmpolLuks, luks.public())?;
     check_fit(Role::TpmpolAdmin, admin.public())?;
     let dir = publish_keys(&keyset.pcr7data(), keyset.name(), luks.public(), admin.public())?;
-    let mut production = SignedEntry::signed(&values.production, BootKind::Production, &luks, &policies.luks)?;
-    production.files.extend(note.events.map(|events| (pcr7data::EVENTS, events.into())));
-    let entries = [
-        production,
-        SignedEntry::signed(&values.tpm, BootKind::Admin, &admin, &policies.passwd)?,
-        SignedEntry::limited(values),
+    let (version, comment) = (policies.version, note.comment);
+    let boot = |pcr7, kind: BootKind, files| SignedEntry { pcr7, kind: kind.into(), version, comment, files };
+    let mut production = vec![sign(&luks, BootKind::Production.into(), &policies.luks)?];
+    production.extend(note.events.map(|events| (pcr7data::EVENTS, events.into())));
+    let mut entries = vec![
+        boot(values.production, BootKind::Production, production),
+        boot(values.tpm, BootKind::Admin, vec![sign(&admin, BootKind::Admin.into(), &policies.passwd)?]),
+        boot(values.limited, BootKind::Limited, values.files()),
     ];
+    entries.extend(running_systems(keyset, &Pcr7Data::open(&keyset.pcr7data())?, &luks, values, version)?);
     for entry in &entries {
         entry.check(&dir)?;
     }
-    // Ctrl-C waits: three entries or none.
+    // Ctrl-C waits: all entries or none.
     interrupt::defer();
     for entry in &entries {
-        entry.write(&dir, keyset.name(), &policies.version, note.comment)?;
+        entry.write(&dir, keyset.name())?;
     }
     Ok(())
+}
+
+/// What is missing of the running system's entries: of that of the new production value, and of all that the keyset has.
+fn running_systems(
+    keyset: &Keyset,
+    data: &Pcr7Data,
+    key: &PrivateKey,
+    new: &Values,
+    version: Version,
+) -> Result<Vec<SignedEntry<'static>>> {
+    let known = data.values().into_iter().filter_map(|pcr7| Some((pcr7, data.entry(&pcr7).ok()??.info)));
+    let known = known.filter(|(pcr7, info)| {
+        *pcr7 != new.production && info.kind == BootKind::Production.into() && info.keyset == keyset.name()
+    });
+    let boots = known.map(|(pcr7, info)| (pcr7, info.policy_version)).chain([(new.production, version)]);
+    let mut entries = Vec::new();
+    for (pcr7, version) in boots.flat_map(|(pcr7, version)| pcr::of_running_system(&pcr7).map(|pcr7| (pcr7, version))) {
+        if !data.entry(&pcr7).is_ok_and(|entry| entry.is_some_and(|entry| is_signed_for(&entry, version, key.public())))
+        {
+            let kind = EntryKind::System;
+            let files = vec![sign(key, kind, &kind.policy(&pcr7, version)?.digest())?];
+            entries.push(SignedEntry {
+                pcr7,
+                kind,
+                version,
+                comment: "the system that such a boot has started",
+                files,
+            });
+        }
+    }
+    Ok(entries)
+}
+
+/// Whether this is an entry of the running system, signed by this key for this policy version.
+fn is_signed_for(entry: &Entry, version: Version, key: &PublicKey) -> bool {
+    (entry.info.kind, entry.info.policy_version) == (EntryKind::System, version)
+        && entry.approved().is_ok_and(|approved| verifies(&approved, key))
+}
+
+/// Whether this key has signed it, as `TPM2_VerifySignature` would see it.
+pub(super) fn verifies(approved: &ApprovedPolicy, key: &PublicKey) -> bool {
+    let message = approved::message(&approved.policy.digest(), &approved.policy_ref);
+    key.verify(Hash::Sha256, &message, &approved.signature)
+}
+
+/// The signature over a policy of such entries, and its file.
+fn sign(key: &PrivateKey, kind: EntryKind, policy: &Digest) -> Result<(&'static str, Vec<u8>)> {
+    let signed = kind.signed_policy()?;
+    Ok((signed.signature, key.sign(Hash::Sha256, &approved::message(policy, signed.policy_ref))?))
 }
 
 /// Writes the public keys that a target checks policies with, and returns the directory of the policies.
@@ -159,30 +225,17 @@ struct InfoJson<'a> {
 }
 
 /// The entry of one PCR 7 value.
-struct SignedEntry {
+struct SignedEntry<'a> {
     pcr7: Digest,
-    kind: BootKind,
+    kind: EntryKind,
+    /// What the TPM's policy version must be, where the policy asks for it.
+    version: Version,
+    comment: &'a str,
     /// Names and contents, without info.json.
     files: Vec<(&'static str, Vec<u8>)>,
 }
 
-impl SignedEntry {
-    fn signed(pcr7: &Digest, kind: BootKind, key: &PrivateKey, policy: &Digest) -> Result<Self> {
-        // TPM2_PolicyAuthorize checks SHA-256(policy || policyRef), and our policyRef is empty.
-        let signature = (kind.signed_policy()?.signature, key.sign(Hash::Sha256, policy)?);
-        Ok(Self { pcr7: *pcr7, kind, files: vec![signature] })
-    }
-
-    fn limited(values: &Values) -> Self {
-        let file = |name, value: &Digest| (name, value.to_vec());
-        let files = vec![
-            file("pcr_limited.bin", &values.limited),
-            file("pcr_tpm.bin", &values.tpm),
-            file("pcr_prod.bin", &values.production),
-        ];
-        Self { pcr7: values.limited, kind: BootKind::Limited, files }
-    }
-
+impl SignedEntry<'_> {
     /// Refuses to give an existing value another kind.
     fn check(&self, dir: &Path) -> Result<()> {
         let info = dir.join(pcr7data::path_of(&self.pcr7)).join("info.json");
@@ -199,14 +252,15 @@ impl SignedEntry {
     }
 
     /// Writes it, info.json last: without that file, an entry does not count.
-    fn write(&self, dir: &Path, keyset: &str, version: &Version, comment: &str) -> Result<()> {
+    fn write(&self, dir: &Path, keyset: &str) -> Result<()> {
         let dir = dir.join(pcr7data::path_of(&self.pcr7));
         atomic::make_dirs(&dir)?;
         for (name, contents) in &self.files {
             atomic::replace(&dir.join(name), atomic::PUBLIC, contents)?;
         }
-        let policy_version = str::from_utf8(version).ok().filter(|_| self.kind == BootKind::Production);
-        let info = InfoJson { key: keyset, key_type: self.kind.as_str(), est_date: &today()?, comment, policy_version };
+        let policy_version = str::from_utf8(&self.version).ok().filter(|_| self.kind.asks_for_the_version());
+        let (key_type, comment) = (self.kind.as_str(), self.comment);
+        let info = InfoJson { key: keyset, key_type, est_date: &today()?, comment, policy_version };
         let mut json = serde_json::to_vec(&info)
             .map_err(|e| Error::new(Kind::System, "write info.json", e.to_string()).remedy("give another comment"))?;
         json.push(b'\n');

@@ -196,7 +196,7 @@ impl Recipe {
     /// Says so if trust on the machine would not know this boot.
     fn unknown_to_keyset(&self, additions: &[u8], pcr7: &Digest) -> Result<Option<Remark>> {
         let known = inspect::look_into(additions)?.policies;
-        if known.iter().any(|policy| policy.pcr7 == *pcr7 && policy.info.kind == self.kind) {
+        if known.iter().any(|policy| policy.pcr7 == *pcr7 && policy.info.kind == self.kind.into()) {
             return Ok(None);
         }
         Ok(Some(Remark::Warning(format!(

@@ -168,8 +168,21 @@ impl Keyset {
         self.sign("admin", &pcr_policy(pcr7), &self.entry(pcr7).join("tpm_passwd.policy.signed"));
     }
 
-    /// Signs a policy digest: RSASSA-PKCS1-v1_5 with SHA-256 over its 32 bytes.
-    pub fn sign(&self, key: &str, policy: &Digest, signature: &Path) {
+    /// Signs the policies of the running system after a production boot, for what the lock makes of its PCR 7, and for what
+    /// systemd makes of that.
+    pub fn sign_system(&self, version: &str) {
+        for pcr7 in running_system(&Boot::Production.pcr7()) {
+            let entry = self.entry(&pcr7);
+            fs::create_dir_all(&entry).expect("a writable directory");
+            let info = format!(r#"{{"key": "{}", "key_type": "system", "policy_version": "{version}"}}"#, self.name);
+            fs::write(entry.join("info.json"), info).expect("a writable directory");
+            let signed = [&luks_policy(&pcr7, version)[..], b"system"].concat();
+            self.sign("luks", &signed, &entry.join("tpm_system.policy.signed"));
+        }
+    }
+
+    /// Signs a policy digest, and a policyRef if one follows it: RSASSA-PKCS1-v1_5 with SHA-256 over these bytes.
+    pub fn sign(&self, key: &str, policy: &[u8], signature: &Path) {
         let message = self.dir.path().join("policy");
         fs::write(&message, policy).expect("a writable directory");
         let key = self.key(key);
@@ -195,6 +208,13 @@ pub fn luks_policy(pcr7: &Digest, version: &str) -> Digest {
     let (offset, equal) = ([0; 2], [0; 2]);
     let arguments = sha256(&[version.as_bytes(), &offset, &equal]);
     sha256(&[&pcr_policy(pcr7), &0x149_u32.to_be_bytes(), &arguments, &unhex(VERSION_INDEX_NAME)])
+}
+
+/// PCR 7 after a boot with this value has locked it, and after systemd has extended it as well.
+#[must_use]
+pub fn running_system(pcr7: &Digest) -> [Digest; 2] {
+    let locked = extend(pcr7, &sha256(&[b"atomix\n"]));
+    [locked, extend(&locked, &sha256(&[b"os-separator"]))]
 }
 
 /// A PCR of the sha256 bank after an extend.

@@ -61,7 +61,7 @@ pub use host_tpm::HostTpm;
 pub use identity::{Identity, as_others_write, openssl};
 pub use interposer::{Action, Exchange, Interposer, Transport};
 pub use key_swap::KeySwap;
-pub use keyset::{Boot, Digest, Keyset, extend, hex, luks_policy, pcr_policy, sha256, unhex};
+pub use keyset::{Boot, Digest, Keyset, extend, hex, luks_policy, pcr_policy, running_system, sha256, unhex};
 pub use luks::{with_json, with_null_cipher};
 pub use lvm::physical_volume;
 pub use machine::{FUNCTIONS, Machine};

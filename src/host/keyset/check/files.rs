@@ -219,11 +219,12 @@ fn policy(names: &[&str]) -> Expected {
 
 /// Whether a file of this name belongs to a PCR 7 value.
 pub fn is_policy_file(name: &str) -> bool {
-    const FILES: [&str; 7] = [
+    const FILES: [&str; 8] = [
         "info.json",
         EVENTS,
         "tpm_luks.policy.signed",
         "tpm_passwd.policy.signed",
+        "tpm_system.policy.signed",
         "pcr_limited.bin",
         "pcr_tpm.bin",
         "pcr_prod.bin",

@@ -3,17 +3,15 @@
 use super::{Findings, RESTORE};
 use crate::{
     digest::{Digest, hex},
-    error::Kind,
     host::{
         fs::atomic,
-        keyset::{Keyset, Role, srk},
-        pki::{
-            certificate,
-            key::{Hash, PublicKey},
-        },
+        keyset::{Keyset, Role, signed_policy, srk},
+        pki::{certificate, key::PublicKey},
     },
+    measure::pcr,
     policy::{
         boot_kind::BootKind,
+        entry_kind::EntryKind,
         pcr7data::{self, Entry, Pcr7Data},
     },
 };
@@ -36,8 +34,8 @@ pub fn check(keyset: &Keyset, findings: &mut Findings) {
     }
     authority(keyset, findings);
     let values = data.values();
-    let known: Vec<_> = values.iter().filter_map(|pcr7| Some(data.find(pcr7).ok()?.info.kind)).collect();
-    let kinds = [BootKind::Production, BootKind::Admin, BootKind::Limited];
+    let known: Vec<_> = values.iter().filter_map(|pcr7| Some(data.entry(pcr7).ok()??.info.kind)).collect();
+    let kinds = [BootKind::Production, BootKind::Admin, BootKind::Limited].map(EntryKind::Boot);
     let missing: Vec<_> = kinds.iter().filter(|kind| !known.contains(kind)).map(|kind| kind.as_str()).collect();
     if !missing.is_empty() {
         let remedy = format!("add them with `trust keyset pcr7data {}`", keyset.name());
@@ -106,12 +104,14 @@ struct EntryCheck<'a> {
 
 impl EntryCheck<'_> {
     fn entry(&mut self) {
-        match self.data.find(self.pcr7) {
-            Ok(entry) => match entry.info.kind.policy(self.pcr7, entry.info.policy_version) {
-                Ok(policy) => self.signature(&entry, &policy.digest()),
-                Err(_) => self.limited(),
-            },
-            Err(e) if e.kind() == Kind::Refused => {
+        match self.data.entry(self.pcr7) {
+            Ok(Some(entry)) if entry.info.kind == BootKind::Limited.into() => self.limited(),
+            Ok(Some(entry)) => {
+                if self.signature(&entry) && entry.info.kind == BootKind::Production.into() {
+                    self.running_system(&entry);
+                }
+            }
+            Ok(None) => {
                 let remedy = "remove it, or add the value again with `trust keyset pcr7data`";
                 self.findings.warning(&self.dir, "has no info.json: it was not finished, and is ignored", remedy);
             }
@@ -120,26 +120,53 @@ impl EntryCheck<'_> {
     }
 
     /// Whether the policy of this value is signed, as TPM2_VerifySignature would see it.
-    fn signature(&mut self, entry: &Entry, policy: &Digest) {
+    fn signature(&mut self, entry: &Entry) -> bool {
         let kind = entry.info.kind;
-        let Ok(signed) = kind.signed_policy() else { return };
+        let Ok(signed) = kind.signed_policy() else { return false };
         let path = self.dir.join(signed.signature);
         let pubkey = self.data.dir().join("pubkeys").join(signed.key_of(&entry.info.keyset));
         // As a target reads it, and then in the form that is verified here.
         let key = entry.public_key(kind).and_then(|_| PublicKey::from_pem(&atomic::read(&pubkey)?));
-        let key = match key {
-            Ok(key) => key,
-            Err(e) => return self.findings.failed(&pubkey, &e),
-        };
-        let signature = match entry.signature(kind) {
-            Ok(signature) => signature,
-            Err(e) => return self.findings.failed(&path, &e),
-        };
-        if !key.verify(Hash::Sha256, policy, &signature) {
-            let version = String::from_utf8_lossy(&entry.info.policy_version).into_owned();
-            let of = if kind.asks_for_the_version() { format!(" and policy version {version}") } else { String::new() };
-            let what = format!("is not a signature of the policy of this PCR 7 value{of}: a TPM refuses it");
-            self.findings.error(&path, what, "sign it again with `trust keyset pcr7data`");
+        match (key, entry.approved()) {
+            (Err(e), _) => self.findings.failed(&pubkey, &e),
+            (_, Err(e)) => self.findings.failed(&path, &e),
+            (Ok(key), Ok(approved)) if signed_policy::verifies(&approved, &key) => return true,
+            (Ok(_), Ok(_)) => {
+                let version = String::from_utf8_lossy(&entry.info.policy_version).into_owned();
+                let of =
+                    if kind.asks_for_the_version() { format!(" and policy version {version}") } else { String::new() };
+                let what = format!("is not a signature of the policy of this PCR 7 value{of}: a TPM refuses it");
+                self.findings.error(&path, what, "sign it again with `trust keyset pcr7data`");
+            }
+        }
+        false
+    }
+
+    /// Whether the system that this production boot starts has its policies, and under the same policy version.
+    fn running_system(&mut self, boot: &Entry) {
+        let keyset = &boot.info.keyset;
+        let of_boot = String::from_utf8_lossy(&boot.info.policy_version);
+        let mut missing = false;
+        for pcr7 in pcr::of_running_system(self.pcr7) {
+            match self.data.entry(&pcr7) {
+                Ok(Some(entry)) if entry.info.kind != EntryKind::System => {
+                    let what = format!("is of kind {}, and is what a production boot leaves", entry.info.kind.as_str());
+                    self.findings.error(&self.data.dir().join(pcr7data::path_of(&pcr7)), what, RESTORE);
+                }
+                Ok(Some(entry)) if entry.info.policy_version != boot.info.policy_version => {
+                    let version = String::from_utf8_lossy(&entry.info.policy_version).into_owned();
+                    let what = format!("is for policy version {version}, and the boot that leads to it for {of_boot}");
+                    let path = self.data.dir().join(pcr7data::path_of(&pcr7)).join("info.json");
+                    self.findings.error(&path, what, "sign it again with `trust keyset pcr7data`");
+                }
+                Ok(None) => missing = true,
+                // What cannot be read is reported with its own value.
+                Ok(Some(_)) | Err(_) => {}
+            }
+        }
+        if missing {
+            let what = "has no policy for the running system: it may use nothing that the TPM keeps for that";
+            self.findings.warning(&self.dir, what, format!("add it with `trust keyset pcr7data {keyset}`"));
         }
     }
 
@@ -164,7 +191,7 @@ impl EntryCheck<'_> {
             };
             if kind == BootKind::Limited && value != *self.pcr7 {
                 self.findings.error(&path, format!("is {} and not the value of this entry", hex(&value)), RESTORE);
-            } else if !self.data.find(&value).is_ok_and(|entry| entry.info.kind == kind) {
+            } else if !self.data.find(&value).is_ok_and(|entry| entry.info.kind == kind.into()) {
                 let what = format!("is {}, which has no entry of kind {}", hex(&value), kind.as_str());
                 self.findings.error(&path, what, "add the three values again with `trust keyset pcr7data`");
             }
