@@ -1,7 +1,7 @@
 //! `trust seal` and `trust unseal`: a secret comes back where its policy holds and nowhere else, beside tpm2-tools; nothing
 //! of it is on the bus, and nothing half done is left.
 
-use harness::{Action, Banks, HostTpm, SecretSearch, cc, rc};
+use harness::{Action, Banks, Boot, Digest, HostTpm, Keyset, SecretSearch, cc, extend, rc, running_system, sha256};
 use serde_json::Value;
 use std::{
     fs,
@@ -419,4 +419,97 @@ fn a_tpm_without_a_free_session_is_explained() {
     for child in two {
         assert_eq!(child.wait_with_output().unwrap().stdout, SECRET);
     }
+}
+
+/// The rights of the running system: in every boot that is signed for production, once it has locked PCR 7, and nowhere else.
+#[test]
+fn the_running_system_opens_what_is_sealed_for_it_and_no_other_boot_does() {
+    let keyset = Keyset::new("k");
+    keyset.sign_system("0001");
+    let machine = machine(Banks::Sha256);
+    let tools = machine.tpm.tools();
+    let version = |version: &str| {
+        fs::write(tools.dir().join("version"), version).unwrap();
+        tools.ok("nvwrite", &["0x1500020", "-C", "o", "-i", "version"]);
+    };
+    tools.ok("nvdefine", &["0x1500020", "-C", "o", "-s", "4", "-a", "ownerwrite|ownerread|authread"]);
+    version("0001");
+    let boot = |event: &Digest, more: &[&[u8]]| {
+        machine.tpm.reboot();
+        machine.tpm.extend_pcr7(event);
+        for event in more {
+            machine.tpm.extend_pcr7(&sha256(&[*event]));
+        }
+    };
+    let (lock, separator): (&[u8], &[u8]) = (b"atomix\n", b"os-separator");
+    let pcr7data = keyset.pcr7data().display().to_string();
+    let unseal = ["unseal", "--pcr7data", &pcr7data, "sealed"];
+    let production = Boot::Production.event();
+    boot(&production, &[lock]);
+    machine.ok(&["seal", "--system", "--pcr7data", &pcr7data, "-o", "sealed", "secret"]);
+    for more in [&[lock][..], &[lock, separator]] {
+        boot(&production, more);
+        assert_eq!(machine.ok(&unseal), SECRET);
+        let shown = machine.ok(&["policy", "show", "--json", "--pcr7data", &pcr7data, "sealed"]);
+        let shown: Value = serde_json::from_slice(&shown).unwrap();
+        assert_eq!(shown["taken"], 1, "{shown}");
+    }
+    // Power cuts after it do not end in lockout.
+    for _ in 0..5 {
+        boot(&production, &[lock]);
+        assert_eq!(machine.ok(&unseal), SECRET);
+        machine.tpm.power_cut();
+    }
+    assert_eq!(machine.tpm.failed_attempts(), 0);
+    for (event, more, why) in [
+        (production, &[][..], "PCR 7 is still that of a production boot, which has not locked it"),
+        (production, &[separator, lock], "is for PCR 7 ="),
+        (production, &[lock, lock], "is for PCR 7 ="),
+        (Boot::Limited.event(), &[], "PCR 7 is still that of a limited boot"),
+        (Boot::Limited.event(), &[lock], "is for PCR 7 ="),
+        (Boot::Tpm.event(), &[lock], "is for PCR 7 ="),
+        ([9; 32], &[lock], "is for PCR 7 ="),
+    ] {
+        boot(&event, more);
+        let complaint = machine.fails(&unseal, 12);
+        assert!(complaint.contains(why), "{complaint}");
+    }
+    boot(&production, &[lock]);
+    // Without the directory, or with one of another keyset.
+    let why = machine.fails(&["unseal", "sealed"], 12);
+    assert!(why.contains("this system has none") && why.contains("trust policy show FILE"), "{why}");
+    let other = Keyset::foreign("other");
+    other.sign_system("0001");
+    let why = machine.fails(&["unseal", "--pcr7data", &other.pcr7data().display().to_string(), "sealed"], 12);
+    assert!(why.contains("nothing that the key"), "{why}");
+    // Withdrawn.
+    version("0002");
+    let why = machine.fails(&unseal, 12);
+    assert!(why.contains("policy version is not that"), "{why}");
+}
+
+/// A signature that is not the key's opens nothing, whatever directory it is in.
+#[test]
+fn a_forged_policy_of_the_running_system_opens_nothing() {
+    let keyset = Keyset::new("k");
+    keyset.sign_system("0001");
+    let machine = machine(Banks::Sha256);
+    let tools = machine.tpm.tools();
+    tools.ok("nvdefine", &["0x1500020", "-C", "o", "-s", "4", "-a", "ownerwrite|ownerread|authread"]);
+    fs::write(tools.dir().join("version"), "0001").unwrap();
+    tools.ok("nvwrite", &["0x1500020", "-C", "o", "-i", "version"]);
+    machine.tpm.extend_pcr7(&Boot::Production.event());
+    let pcr7data = keyset.pcr7data().display().to_string();
+    machine.ok(&["seal", "--system", "--pcr7data", &pcr7data, "-o", "sealed", "secret"]);
+    // What the attacker boots has another value, for which the attacker has an entry, and the right key beside it.
+    machine.tpm.extend_pcr7(&[6; 32]);
+    let value = extend(&Boot::Production.pcr7(), &[6; 32]);
+    let entry = keyset.entry(&value);
+    fs::create_dir_all(&entry).unwrap();
+    let [locked, _] = running_system(&Boot::Production.pcr7());
+    for name in ["info.json", "tpm_system.policy.signed"] {
+        fs::copy(keyset.entry(&locked).join(name), entry.join(name)).unwrap();
+    }
+    let why = machine.fails(&["unseal", "--pcr7data", &pcr7data, "sealed"], 14);
+    assert!(why.contains("the signature is not the key's"), "{why}");
 }

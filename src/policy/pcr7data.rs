@@ -203,6 +203,18 @@ impl Pcr7Data {
         }
     }
 
+    /// The keys that sign for running systems: one for each keyset.
+    ///
+    /// # Errors
+    /// [`Kind::Corrupt`] when one cannot be read.
+    #[cfg(feature = "host")]
+    pub fn system_signers(&self) -> Result<Vec<PolicyKey>> {
+        let (directory, prefix) = (self.policy.join("pubkeys"), EntryKind::System.signed_policy()?.public_key);
+        let of_system = |name: &String| name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('-'));
+        let paths = list(&directory).into_iter().filter(of_system).map(|name| directory.join(name));
+        paths.map(|path| PolicyKey::from_pem(&files::read(&path, MAX_FILE).map_err(|e| corrupt(&path, &e))?)).collect()
+    }
+
     /// What there is for this PCR 7, whatever it stands for.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 
 use super::{
     Assertion, Policy,
+    approved::ApprovedPolicy,
     assertion::{Comparison, MAX_SELECTIONS, Operand},
     verdict,
 };
@@ -45,6 +46,15 @@ pub struct Authorization {
     pub policy_ref: Operand,
     /// `TPMT_SIGNATURE`.
     pub signature: Vec<u8>,
+}
+
+impl From<ApprovedPolicy> for Authorization {
+    fn from(approved: ApprovedPolicy) -> Self {
+        let signer = approved.signer.public().area().unwrap_or_default().to_vec();
+        let signature =
+            written(|writer| writer.be16(alg::RSASSA).be16(alg::SHA256).tpm2b(&approved.signature)).unwrap_or_default();
+        Self { policy: approved.policy, signer, policy_ref: approved.policy_ref, signature }
+    }
 }
 
 impl PolicyRecipe {

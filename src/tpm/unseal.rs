@@ -27,6 +27,8 @@ pub struct Evidence {
     pub values: Vec<PcrValues>,
     /// What keys have signed.
     pub authorizations: Vec<Authorization>,
+    /// Why something that a key has signed is missing, where that is known.
+    pub missing: Option<String>,
 }
 
 impl Tpm {
@@ -45,7 +47,8 @@ impl Tpm {
                 }
             }
             Assertion::Authorize { signer, policy_ref } => {
-                let mut why = format!("nothing that the key {} has signed is at hand", short(signer));
+                let nothing = || format!("nothing that the key {} has signed is at hand", short(signer));
+                let mut why = evidence.missing.clone().unwrap_or_else(nothing);
                 for authorization in &evidence.authorizations {
                     if name::of(&authorization.signer) != *signer || authorization.policy_ref != *policy_ref {
                         continue;
@@ -168,6 +171,11 @@ impl Tpm {
             })
             .collect();
         let opened = self.open_sealed(blob, parents, passwords, pin, may_have_pin, &openings);
+        // A power cut would count as a failed attempt, where an index was compared that minds those.
+        let compared = |policy: &Policy| policy.assertions().iter().any(|one| matches!(one, Assertion::Nv { .. }));
+        if compared(&recipe.policy) || evidence.authorizations.iter().any(|signed| compared(&signed.policy)) {
+            self.expect_power_cut();
+        }
         match opened {
             Err(error) if error.kind() == Kind::Refused && !self.judge_policy(&recipe.policy, evidence)?.may_hold() => {
                 Err(self.why_not(recipe, evidence)?)

@@ -9,6 +9,8 @@ pub mod alg {
     pub const KEYEDHASH: u16 = 0x0008;
     pub const SHA256: u16 = 0x000b;
     pub const NULL: u16 = 0x0010;
+    #[cfg(feature = "host")]
+    pub const RSASSA: u16 = 0x0014;
     pub const ECC: u16 = 0x0023;
     pub const CFB: u16 = 0x0043;
 }

@@ -23,6 +23,7 @@ mod project;
 mod seal;
 mod secrets;
 mod show;
+mod signed_policies;
 mod target;
 mod tpm_options;
 mod uki;

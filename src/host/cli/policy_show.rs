@@ -1,10 +1,6 @@
 //! `trust policy show`.
 
-use super::{
-    seal,
-    tpm_options::TpmArguments,
-    unseal::{evidence, read_head},
-};
+use super::{seal, signed_policies::SignedPolicyOptions, tpm_options::TpmArguments, unseal::read_head};
 use crate::{
     console,
     digest::hex,
@@ -39,6 +35,8 @@ pub struct PolicyShow {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    signed: SignedPolicyOptions,
+    #[command(flatten)]
     tpm: TpmArguments,
 }
 
@@ -70,8 +68,10 @@ impl PolicyShow {
                 None
             }
         };
-        let evidence = evidence(&file)?;
-        let mut judge = Judge { tpm, evidence };
+        let mut judge = Judge { tpm, evidence: Evidence::default() };
+        if let Some(tpm) = &mut judge.tpm {
+            judge.evidence = self.signed.evidence(tpm, &file)?;
+        }
         if self.json {
             return output::json(&to_json(&file, stream.is_some(), &mut judge)?);
         }

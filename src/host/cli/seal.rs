@@ -4,6 +4,7 @@ use super::{
     HostCommand,
     policy_options::PolicyOptions,
     secrets::{PasswordOptions, PinOptions},
+    signed_policies::SignedPolicyOptions,
     tpm_options::TpmArguments,
 };
 use crate::{
@@ -54,6 +55,8 @@ pub struct Seal {
     #[command(flatten)]
     policy: PolicyOptions,
     #[command(flatten)]
+    signed: SignedPolicyOptions,
+    #[command(flatten)]
     pin: PinOptions,
     /// What people are told of it, in the file
     #[arg(long, value_name = "TEXT")]
@@ -79,7 +82,7 @@ impl HostCommand for Seal {
         let mut input = open(self.input.as_deref())?;
         let (start, whole) = first_bytes(&mut *input)?;
         let mut tpm = self.tpm.connect()?;
-        let given = self.policy.policy(&mut tpm, &super::unseal::system_signer)?;
+        let given = self.policy.policy(&mut tpm, &|tpm| self.signed.system_signer(tpm))?;
         if given.is_none() {
             console::note("no policy is given: whoever may use this TPM can unseal it");
         }

@@ -5,6 +5,7 @@ use super::{
     policy_options::PolicyOptions,
     seal::open,
     secrets::{PasswordOptions, PinOptions},
+    signed_policies::SignedPolicyOptions,
     tpm_options::TpmArguments,
 };
 use crate::{
@@ -64,6 +65,8 @@ pub struct Unseal {
     #[command(flatten)]
     policy: PolicyOptions,
     #[command(flatten)]
+    signed: SignedPolicyOptions,
+    #[command(flatten)]
     tpm: TpmArguments,
 }
 
@@ -80,7 +83,7 @@ impl HostCommand for Unseal {
             None => e,
         })?;
         let mut tpm = self.tpm.connect()?;
-        let evidence = evidence(&file)?;
+        let evidence = self.signed.evidence(&mut tpm, &file)?;
         let parents = self.parent.unwrap_or(file.parent).candidates();
         let secret = self.open(&mut tpm, &file.blob, &parents, &file.recipe, &evidence, file.has_pin)?;
         drop(tpm);
@@ -112,7 +115,7 @@ impl HostCommand for Unseal {
 impl Unseal {
     fn unseal_pair(&self, blob: &SealedBlob) -> Result<()> {
         let mut tpm = self.tpm.connect()?;
-        let given = self.policy.policy(&mut tpm, &system_signer)?;
+        let given = self.policy.policy(&mut tpm, &|tpm| self.signed.system_signer(tpm))?;
         let (recipe, values) =
             given.map_or_else(|| (PolicyRecipe::default(), Vec::new()), |given| (given.recipe, given.values));
         let public = SealedPublic::parse(&blob.public);
@@ -124,7 +127,7 @@ impl Unseal {
             Some(parent) => parent.candidates(),
             None => Parent::USUAL.into_iter().flat_map(Parent::candidates).collect(),
         };
-        let evidence = Evidence { values, authorizations: Vec::new() };
+        let evidence = Evidence { values, ..Evidence::default() };
         // What may have a password does not say so.
         let has_pin = self.pin.is_given();
         let secret = self.open(&mut tpm, blob, &parents, &recipe, &evidence, has_pin)?;
@@ -163,16 +166,6 @@ impl Unseal {
 #[allow(clippy::disallowed_methods, reason = "only its mark is looked at")]
 fn secret_is_key(secret: &Secret) -> bool {
     secret.expose().starts_with(KEY_MARK)
-}
-
-/// What the policy of a file is judged by.
-pub fn evidence(file: &SealedFile) -> Result<Evidence> {
-    Ok(Evidence { values: file.values.clone(), authorizations: file.recipe.authorizations.clone() })
-}
-
-/// The key whose signatures speak for the running system of this machine.
-pub fn system_signer(_tpm: &mut Tpm) -> Result<Vec<u8>> {
-    Err(Error::new(Kind::Usage, "use --system", "there are no signed policies of a running system"))
 }
 
 /// The bytes that a file begins with, or all of them.

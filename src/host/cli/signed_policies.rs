@@ -1,0 +1,115 @@
+//! Where signed policies are, and which of them are for now.
+
+use crate::{
+    error::{Error, Kind, Result},
+    host::seal::SealedFile,
+    measure::pcr,
+    policy::{
+        Assertion, Policy,
+        entry_kind::SYSTEM_REF,
+        pcr_values::PcrName,
+        pcr7data::Pcr7Data,
+        public_key::PolicyKey,
+        statements::{Authorization, PolicyRecipe},
+        verdict,
+    },
+    tpm::{Tpm, unseal::Evidence},
+    tpm2::{Selection, constants::alg},
+};
+use clap::{Args, ValueHint};
+use std::path::{Path, PathBuf};
+
+/// Where the running system has its signed policies: left by `setup` or `finish`, part of the system, on the ESP. The first
+/// that is there counts.
+const PLACES: [&str; 5] = [
+    "/run/trust/pcr7data",
+    "/usr/lib/trust/pcr7data",
+    "/efi/loader/trust/pcr7data",
+    "/boot/loader/trust/pcr7data",
+    "/boot/efi/loader/trust/pcr7data",
+];
+
+/// Where to look for what has been signed.
+#[derive(Args)]
+pub struct SignedPolicyOptions {
+    /// The signed policies of the running system [default: /run/trust/pcr7data, /usr/lib/trust/pcr7data, or
+    /// loader/trust/pcr7data on the ESP]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pcr7data: Option<PathBuf>,
+}
+
+impl SignedPolicyOptions {
+    fn system(&self) -> Result<Pcr7Data> {
+        if let Some(dir) = &self.pcr7data {
+            return Pcr7Data::open(dir);
+        }
+        let place = PLACES.iter().map(Path::new).find(|place| place.is_dir());
+        place.map_or_else(
+            || {
+                let why = "this system has none: neither in /run/trust, nor in /usr/lib/trust, nor on the ESP";
+                Err(Error::new(Kind::Usage, "find the signed policies of the running system", why).remedy(
+                    "name the directory with --pcr7data, or have it left in /run: `trust finish --keep-policies`",
+                ))
+            },
+            Pcr7Data::open,
+        )
+    }
+
+    /// The key whose signatures speak for this running system, as a `TPMT_PUBLIC`.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`]: there are several, and PCR 7 does not tell which.
+    pub fn system_signer(&self, tpm: &mut Tpm) -> Result<Vec<u8>> {
+        let data = self.system()?;
+        let now = pcr7(tpm)?;
+        let locked = pcr::locked(&now);
+        let of_this = [now, locked].iter().find_map(|value| data.system(value).ok());
+        let area = |key: &PolicyKey| key.public().area().unwrap_or_default().to_vec();
+        if let Some(approved) = of_this {
+            return Ok(area(&approved.signer));
+        }
+        match &data.system_signers()?[..] {
+            [only] => Ok(area(only)),
+            signers => {
+                let why =
+                    format!("{} keysets are in {}, and PCR 7 is none of theirs", signers.len(), data.dir().display());
+                Err(Error::new(Kind::Usage, "use --system", why)
+                    .remedy("seal in the running system itself, or name its keyset's key: --signed-by KEY:system"))
+            }
+        }
+    }
+
+    /// What the policy of a file is judged by.
+    ///
+    /// # Errors
+    /// Those of the TPM, and of policies that cannot be read.
+    pub fn evidence(&self, tpm: &mut Tpm, file: &SealedFile) -> Result<Evidence> {
+        let mut evidence =
+            Evidence { values: file.values.clone(), authorizations: file.recipe.authorizations.clone(), missing: None };
+        if asks_for_system(&file.recipe) {
+            let now = pcr7(tpm)?;
+            match self.system().and_then(|data| data.system(&now)) {
+                Ok(approved) => evidence.authorizations.push(Authorization::from(approved)),
+                Err(error) if error.kind() == Kind::Corrupt => return Err(error),
+                Err(error) => evidence.missing = Some(error.why().to_owned()),
+            }
+        }
+        Ok(evidence)
+    }
+}
+
+fn asks_for_system(recipe: &PolicyRecipe) -> bool {
+    let asks = |policy: &Policy| {
+        policy.assertions().iter().any(
+            |assertion| matches!(assertion, Assertion::Authorize { policy_ref, .. } if policy_ref.as_slice() == SYSTEM_REF),
+        )
+    };
+    verdict::alternatives(&recipe.policy).iter().any(asks)
+}
+
+/// PCR 7 of the sha256 bank.
+fn pcr7(tpm: &mut Tpm) -> Result<crate::digest::Digest> {
+    let read = tpm.read_pcrs(&[Selection::SHA256_7])?.values;
+    let value = read.get(PcrName { bank: alg::SHA256, number: 7 }).and_then(|value| value.try_into().ok());
+    value.ok_or_else(|| Error::new(Kind::Corrupt, "read PCR 7", "it is not of 32 bytes"))
+}
