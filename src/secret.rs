@@ -1,6 +1,8 @@
 //! The only owner of plaintext.
 
 use crate::error::Result;
+#[cfg(feature = "host")]
+use std::io;
 use zeroize::Zeroize;
 
 /// The largest secret: a PEM file that fills an NV index, in bytes.
@@ -38,6 +40,28 @@ impl Secret {
     /// The plaintext. For `tpm` and `publish`; clippy.toml forbids it elsewhere.
     pub(crate) const fn expose(&self) -> &[u8] {
         &self.0
+    }
+}
+
+#[cfg(feature = "host")]
+impl Secret {
+    /// All that there is to read; `None`: more than [`MAX_SECRET`].
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn read_from(input: &mut impl io::Read) -> io::Result<Option<Self>> {
+        // With room for one byte too many, and to find the end in.
+        let mut buffer = Self(vec![0; MAX_SECRET + 1].into_boxed_slice());
+        let mut size = 0;
+        while let Some(rest) = buffer.0.get_mut(size..).filter(|rest| !rest.is_empty()) {
+            match input.read(rest) {
+                Ok(0) => return Ok(buffer.0.get(..size).map(|bytes| Self(bytes.into()))),
+                Ok(more) => size += more,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -44,6 +44,19 @@ pub enum Index {
     OsPassphrase = 0x0150_0040,
 }
 
+/// All of them.
+#[cfg(feature = "host")]
+pub const ALL: [Index; 8] = [
+    Index::AdminPassword,
+    Index::LayoutVersion,
+    Index::PolicyVersion,
+    Index::Certificate,
+    Index::PrivateKey,
+    Index::Proof,
+    Index::SbsPassphrase,
+    Index::OsPassphrase,
+];
+
 impl Index {
     /// The NV handle.
     #[must_use]

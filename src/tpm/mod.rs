@@ -7,6 +7,7 @@
 //! - `session`, `pcr`, `nv`: what the commands need;
 //! - [`layout`]: what is kept in NV memory, and where;
 //! - `assert`: policies asserted, and the signed one that opens the indices;
+//! - `nv_space`, `nv_content`: any index, and the form of what we keep in one, for the host program;
 //! - `pcr_values`: PCRs of any bank read and extended, for the host program;
 //! - `store`, `lock`: [`Truststore`](crate::store::Truststore) on top of all that;
 //! - `hierarchy`: whether the firmware has left the TPM's hierarchies switched on;
@@ -31,6 +32,10 @@ pub mod layout;
 mod lock;
 mod nv;
 #[cfg(feature = "host")]
+mod nv_content;
+#[cfg(feature = "host")]
+mod nv_space;
+#[cfg(feature = "host")]
 pub mod parent;
 mod passphrase;
 mod pcr;
@@ -50,6 +55,8 @@ mod transport;
 pub mod unseal;
 
 pub use connection::Tpm;
+#[cfg(feature = "host")]
+pub use nv_space::{NvDefinition, NvForm, NvKey, NvRead, NvRoom, NvSpace};
 #[cfg(feature = "host")]
 pub use pcr_values::PcrReading;
 pub use provision::Outcome;

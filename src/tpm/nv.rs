@@ -20,7 +20,7 @@ use tss_esapi::{
         reserved_handles::{NvAuth, Provision},
         session_handles::{AuthSession, HmacSession, PolicySession},
     },
-    structures::{self, MaxNvBuffer, NvPublicBuilder},
+    structures::{self, Auth, MaxNvBuffer, NvPublicBuilder},
 };
 
 /// What `NV_Read` and `NV_Write` move at most where the TPM does not say (part 2, annex A).
@@ -32,10 +32,35 @@ const LEAST_BUFFER: u16 = 64;
 /// How long PCRs may keep changing, in times that a response is waited for.
 const STORM: u32 = 6;
 
+/// Where an index is: in the layout, or somewhere else.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum NvPlace {
+    Layout(Index),
+    /// By its handle.
+    #[cfg(feature = "host")]
+    Other(u32),
+}
+
+impl From<Index> for NvPlace {
+    fn from(index: Index) -> Self {
+        Self::Layout(index)
+    }
+}
+
+impl NvPlace {
+    const fn handle(self) -> u32 {
+        match self {
+            Self::Layout(index) => index.handle(),
+            #[cfg(feature = "host")]
+            Self::Other(handle) => handle,
+        }
+    }
+}
+
 /// An index that the TPM has.
 #[derive(Clone)]
 pub(super) struct Nv {
-    pub index: Index,
+    pub index: NvPlace,
     pub handle: NvIndexHandle,
     pub public: NvPublic,
 }
@@ -49,7 +74,14 @@ impl Nv {
     /// Refuses it unless it is as the layout has it, opened by `policy` and by nothing else. What an attacker can read or
     /// write in a way of their own must not hold a secret.
     pub fn check(&self, policy: Option<&Digest>) -> Result<()> {
-        let (index, found) = (self.index, &self.public);
+        let found = &self.public;
+        let index = match self.index {
+            NvPlace::Layout(index) => index,
+            #[cfg(feature = "host")]
+            NvPlace::Other(_) => {
+                return Err(Error::new(Kind::Refused, "use an index of the TPM", "it is not of the layout"));
+            }
+        };
         // The Name of the policy version is part of every policy; the old tool's other indices have no NO_DA.
         let either = if index == Index::PolicyVersion { 0 } else { attribute::NO_DA } | attribute::WRITTEN;
         let is_laid_out = (found.attributes ^ index.attributes()) & !either == 0
@@ -86,6 +118,13 @@ pub(super) enum Access {
     Policy(PolicySession),
     /// Anyone: the index has AUTHREAD and an empty password.
     Anyone(AuthSession),
+    /// Whoever knows the index' own password, which the session proves.
+    #[cfg(feature = "host")]
+    Index(HmacSession),
+    /// As [`Self::Policy`], with another session that protects: one that authorizes an index encrypts with the index'
+    /// password besides, which a policy need not ask for.
+    #[cfg(feature = "host")]
+    PolicyBeside(PolicySession, HmacSession),
 }
 
 impl Access {
@@ -94,6 +133,18 @@ impl Access {
             Self::Owner(session) => session.into(),
             Self::Policy(session) => session.into(),
             Self::Anyone(session) => session,
+            #[cfg(feature = "host")]
+            Self::Index(session) | Self::PolicyBeside(_, session) => session.into(),
+        }
+    }
+
+    /// The session in which a policy is asserted.
+    pub const fn policy(self) -> Option<PolicySession> {
+        match self {
+            Self::Policy(session) => Some(session),
+            #[cfg(feature = "host")]
+            Self::PolicyBeside(session, _) => Some(session),
+            _ => None,
         }
     }
 
@@ -106,13 +157,18 @@ impl Access {
         match self {
             Self::Owner(_) | Self::Policy(_) => (Some(self.session()), None, None),
             Self::Anyone(session) => (Some(AuthSession::Password), Some(session), None),
+            #[cfg(feature = "host")]
+            Self::Index(_) => (Some(self.session()), None, None),
+            #[cfg(feature = "host")]
+            Self::PolicyBeside(policy, session) => (Some(policy.into()), Some(session.into()), None),
         }
     }
 }
 
 impl Tpm {
     /// Looks an index up; `None` when it is not defined. One command.
-    pub(super) fn find_nv(&mut self, index: Index) -> Result<Option<Nv>> {
+    pub(super) fn find_nv(&mut self, index: impl Into<NvPlace>) -> Result<Option<Nv>> {
+        let index = index.into();
         let what = "look up an index of the TPM";
         let found = self.run(what, |c| {
             let handle = TpmHandle::NvIndex(NvIndexTpmHandle::new(index.handle())?);
@@ -129,7 +185,7 @@ impl Tpm {
     }
 
     /// How many bytes one command moves at most, of `size`; the TPM is asked at most once, and not for what every TPM moves.
-    fn chunk(&mut self, size: usize) -> Result<u16> {
+    pub(super) fn chunk(&mut self, size: usize) -> Result<u16> {
         if size <= usize::from(LEAST_BUFFER) {
             return Ok(LEAST_BUFFER);
         }
@@ -172,7 +228,7 @@ impl Tpm {
 
     /// Does `access` after `authorize`, and both again when PCRs have changed in between, which they do while IMA
     /// measures. Nothing keeps IMA away; but it measures every file once, and then there is time.
-    fn authorized<T>(
+    pub(super) fn authorized<T>(
         &mut self,
         by: Access,
         authorize: Authorize<'_>,
@@ -184,7 +240,7 @@ impl Tpm {
             let outcome = authorize(self).and_then(|()| access(self));
             match outcome {
                 Err(_) if self.last_code() == response_code::PCR_CHANGED && start.elapsed() < patience => {
-                    if let Access::Policy(session) = by {
+                    if let Some(session) = by.policy() {
                         self.restart_policy(session)?;
                     }
                 }
@@ -193,7 +249,7 @@ impl Tpm {
         }
     }
 
-    fn read_nv_chunk(&mut self, nv: &Nv, length: u16, offset: u16, access: Access) -> Result<MaxNvBuffer> {
+    pub(super) fn read_nv_chunk(&mut self, nv: &Nv, length: u16, offset: u16, access: Access) -> Result<MaxNvBuffer> {
         self.run_protected(read_what(nv.index), access.session(), Protect::Response, |c| {
             c.execute_with_sessions(access.sessions(), |c| c.nv_read(access.auth(nv), nv.handle, length, offset))
         })
@@ -211,7 +267,7 @@ impl Tpm {
         Ok(())
     }
 
-    fn write_nv_chunk(&mut self, nv: &Nv, part: &[u8], offset: u16, access: Access) -> Result<()> {
+    pub(super) fn write_nv_chunk(&mut self, nv: &Nv, part: &[u8], offset: u16, access: Access) -> Result<()> {
         self.run_protected(write_what(nv.index), access.session(), Protect::Command, |c| {
             let part = MaxNvBuffer::from_bytes(part)?;
             c.execute_with_sessions(access.sessions(), |c| c.nv_write(access.auth(nv), nv.handle, part, offset))
@@ -220,6 +276,17 @@ impl Tpm {
 
     /// Defines an index, with owner authorization. The TPM itself says when it is written.
     pub(super) fn define_nv(&mut self, index: Index, public: NvPublic, owner: HmacSession) -> Result<Nv> {
+        self.define_nv_with(index.into(), None, public, owner)
+    }
+
+    /// The same anywhere, and with a password of its own.
+    pub(super) fn define_nv_with(
+        &mut self,
+        index: NvPlace,
+        password: Option<&Auth>,
+        public: NvPublic,
+        owner: HmacSession,
+    ) -> Result<Nv> {
         const WHAT: &str = "define an index of the TPM";
         let handle = self.run_protected(WHAT, owner, Protect::Command, |c| {
             let area = NvPublicBuilder::new()
@@ -229,7 +296,7 @@ impl Tpm {
                 .with_index_auth_policy(structures::Digest::from_bytes(&public.policy)?)
                 .with_data_area_size(usize::from(public.size))
                 .build()?;
-            c.execute_with_session(Some(owner.into()), |c| c.nv_define_space(Provision::Owner, None, area))
+            c.execute_with_session(Some(owner.into()), |c| c.nv_define_space(Provision::Owner, password.cloned(), area))
         })?;
         Ok(Nv { index, handle, public })
     }
@@ -252,27 +319,31 @@ impl Tpm {
 }
 
 /// What is being read, as messages say it.
-const fn read_what(index: Index) -> &'static str {
+const fn read_what(index: NvPlace) -> &'static str {
     match index {
-        Index::AdminPassword => "read the TPM admin password",
-        Index::LayoutVersion => "read the layout version",
-        Index::PolicyVersion => "read the policy version",
-        Index::Certificate => "read the certificate",
-        Index::PrivateKey => "read the private key",
-        Index::Proof => "read the proof of its provisioning",
-        Index::SbsPassphrase | Index::OsPassphrase => "read the passphrase",
+        NvPlace::Layout(Index::AdminPassword) => "read the TPM admin password",
+        NvPlace::Layout(Index::LayoutVersion) => "read the layout version",
+        NvPlace::Layout(Index::PolicyVersion) => "read the policy version",
+        NvPlace::Layout(Index::Certificate) => "read the certificate",
+        NvPlace::Layout(Index::PrivateKey) => "read the private key",
+        NvPlace::Layout(Index::Proof) => "read the proof of its provisioning",
+        NvPlace::Layout(Index::SbsPassphrase | Index::OsPassphrase) => "read the passphrase",
+        #[cfg(feature = "host")]
+        NvPlace::Other(_) => "read an index of the TPM",
     }
 }
 
 /// What is being written, as messages say it.
-const fn write_what(index: Index) -> &'static str {
+const fn write_what(index: NvPlace) -> &'static str {
     match index {
-        Index::AdminPassword => "write the TPM admin password",
-        Index::LayoutVersion => "write the layout version",
-        Index::PolicyVersion => "write the policy version",
-        Index::Certificate => "write the certificate",
-        Index::PrivateKey => "write the private key",
-        Index::Proof => "write the proof of its provisioning",
-        Index::SbsPassphrase | Index::OsPassphrase => "write the passphrase",
+        NvPlace::Layout(Index::AdminPassword) => "write the TPM admin password",
+        NvPlace::Layout(Index::LayoutVersion) => "write the layout version",
+        NvPlace::Layout(Index::PolicyVersion) => "write the policy version",
+        NvPlace::Layout(Index::Certificate) => "write the certificate",
+        NvPlace::Layout(Index::PrivateKey) => "write the private key",
+        NvPlace::Layout(Index::Proof) => "write the proof of its provisioning",
+        NvPlace::Layout(Index::SbsPassphrase | Index::OsPassphrase) => "write the passphrase",
+        #[cfg(feature = "host")]
+        NvPlace::Other(_) => "write an index of the TPM",
     }
 }

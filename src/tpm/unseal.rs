@@ -198,7 +198,7 @@ impl Tpm {
     }
 
     /// What has been signed for a policy and holds now, verified by the TPM.
-    fn approvals_of(&mut self, policy: &Policy, evidence: &Evidence) -> Result<Vec<Approval>> {
+    pub(super) fn approvals_of(&mut self, policy: &Policy, evidence: &Evidence) -> Result<Vec<Approval>> {
         let mut approvals = Vec::new();
         for assertion in policy.assertions() {
             let Assertion::Authorize { signer, policy_ref } = assertion else { continue };

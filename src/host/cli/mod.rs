@@ -12,10 +12,13 @@ mod launch;
 mod luks;
 mod machine;
 mod manual;
+mod nv;
 mod old;
+mod owner_password;
 mod pcr;
 mod pcr7;
 mod pcr7data;
+mod plaintext;
 mod policy;
 mod policy_options;
 mod policy_show;
@@ -53,6 +56,7 @@ const COMMANDS: &[CommandEntry] = &[
     CommandEntry::new::<enroll::Enroll>(Heading::Images),
     CommandEntry::new::<launch::Launch>(Heading::Images),
     CommandEntry::new::<luks::Luks>(Heading::Boot),
+    CommandEntry::new::<nv::NvCommand>(Heading::Tpm),
     CommandEntry::new::<pcr::PcrCommand>(Heading::Tpm),
     CommandEntry::new::<seal::Seal>(Heading::Tpm),
     CommandEntry::new::<unseal::Unseal>(Heading::Tpm),
