@@ -70,7 +70,7 @@ impl PolicyShow {
         };
         let mut judge = Judge { tpm, evidence: Evidence::default() };
         if let Some(tpm) = &mut judge.tpm {
-            judge.evidence = self.signed.evidence(tpm, &file)?;
+            judge.evidence = self.signed.evidence(tpm, &file.recipe, &file.values)?;
         }
         if self.json {
             return output::json(&to_json(&file, stream.is_some(), &mut judge)?);

@@ -2,12 +2,11 @@
 
 use crate::{
     error::{Error, Kind, Result},
-    host::seal::SealedFile,
     measure::pcr,
     policy::{
         Assertion, Policy,
         entry_kind::SYSTEM_REF,
-        pcr_values::PcrName,
+        pcr_values::{PcrName, PcrValues},
         pcr7data::Pcr7Data,
         public_key::PolicyKey,
         statements::{Authorization, PolicyRecipe},
@@ -79,14 +78,14 @@ impl SignedPolicyOptions {
         }
     }
 
-    /// What the policy of a file is judged by.
+    /// What a policy is judged by, of which the values of PCRs are known.
     ///
     /// # Errors
     /// Those of the TPM, and of policies that cannot be read.
-    pub fn evidence(&self, tpm: &mut Tpm, file: &SealedFile) -> Result<Evidence> {
-        let mut evidence =
-            Evidence { values: file.values.clone(), authorizations: file.recipe.authorizations.clone(), missing: None };
-        if asks_for_system(&file.recipe) {
+    pub fn evidence(&self, tpm: &mut Tpm, recipe: &PolicyRecipe, values: &[PcrValues]) -> Result<Evidence> {
+        let (values, authorizations) = (values.to_vec(), recipe.authorizations.clone());
+        let mut evidence = Evidence { values, authorizations, missing: None };
+        if asks_for_system(recipe) {
             let now = pcr7(tpm)?;
             match self.system().and_then(|data| data.system(&now)) {
                 Ok(approved) => evidence.authorizations.push(Authorization::from(approved)),

@@ -83,7 +83,7 @@ impl HostCommand for Unseal {
             None => e,
         })?;
         let mut tpm = self.tpm.connect()?;
-        let evidence = self.signed.evidence(&mut tpm, &file)?;
+        let evidence = self.signed.evidence(&mut tpm, &file.recipe, &file.values)?;
         let parents = self.parent.unwrap_or(file.parent).candidates();
         let secret = self.open(&mut tpm, &file.blob, &parents, &file.recipe, &evidence, file.has_pin)?;
         drop(tpm);
@@ -127,7 +127,7 @@ impl Unseal {
             Some(parent) => parent.candidates(),
             None => Parent::USUAL.into_iter().flat_map(Parent::candidates).collect(),
         };
-        let evidence = Evidence { values, ..Evidence::default() };
+        let evidence = self.signed.evidence(&mut tpm, &recipe, &values)?;
         // What may have a password does not say so.
         let has_pin = self.pin.is_given();
         let secret = self.open(&mut tpm, blob, &parents, &recipe, &evidence, has_pin)?;

@@ -8,8 +8,8 @@ use super::{
     plaintext,
     policy_options::{GivenPolicy, PolicyOptions},
     secrets::PinOptions,
+    signed_policies::SignedPolicyOptions,
     tpm_options::TpmArguments,
-    unseal::system_signer,
 };
 use crate::{
     console,
@@ -118,6 +118,8 @@ struct NvKeyOptions {
     #[command(flatten)]
     policy: PolicyOptions,
     #[command(flatten)]
+    signed: SignedPolicyOptions,
+    #[command(flatten)]
     pin: PinOptions,
 }
 
@@ -129,9 +131,9 @@ impl NvKeyOptions {
         use_key: impl FnOnce(&mut NvSpace<'_>, NvKey<'_>) -> Result<T>,
     ) -> Result<T> {
         let mut tpm = owner.tpm.connect()?;
-        let given = self.policy.policy(&mut tpm, &system_signer)?;
+        let given = self.policy.policy(&mut tpm, &|tpm| self.signed.system_signer(tpm))?;
         let recipe = given.as_ref().map(|given| &given.recipe);
-        let evidence = evidence(given.as_ref());
+        let evidence = evidence(&self.signed, &mut tpm, given.as_ref())?;
         let pin = || self.pin.get();
         let has_pin = given.as_ref().is_some_and(|given| given.asks_for_pin) || self.pin.is_given();
         let key = NvKey { policy: recipe.map(|recipe| (recipe, &evidence)), pin: has_pin.then_some(&pin) };
@@ -161,6 +163,8 @@ pub struct NvDefine {
     raw: bool,
     #[command(flatten)]
     policy: PolicyOptions,
+    #[command(flatten)]
+    signed: SignedPolicyOptions,
     #[command(flatten)]
     pin: PinOptions,
     #[command(flatten)]
@@ -248,10 +252,10 @@ impl NvDefine {
         }
         let content = self.write.as_deref().map(plaintext::read).transpose()?;
         let mut tpm = self.owner.tpm.connect()?;
-        let given = self.policy.policy(&mut tpm, &system_signer)?;
+        let given = self.policy.policy(&mut tpm, &|tpm| self.signed.system_signer(tpm))?;
         let asks_for_pin = given.as_ref().is_some_and(|given| given.asks_for_pin);
         let pin = if asks_for_pin || self.pin.is_given() { Some(self.pin.make()?) } else { None };
-        let evidence = evidence(given.as_ref());
+        let evidence = evidence(&self.signed, &mut tpm, given.as_ref())?;
         let by_default = match (&given, asks_for_pin) {
             (None, _) => attribute::OWNERREAD | attribute::OWNERWRITE | attribute::NO_DA,
             (Some(_), false) => attribute::POLICYREAD | attribute::OWNERWRITE | attribute::NO_DA,
@@ -304,9 +308,8 @@ impl NvRemove {
 }
 
 /// What a policy is judged by.
-fn evidence(given: Option<&GivenPolicy>) -> Evidence {
-    let values = given.map(|given| given.values.clone()).unwrap_or_default();
-    Evidence { values, authorizations: Vec::new() }
+fn evidence(signed: &SignedPolicyOptions, tpm: &mut Tpm, given: Option<&GivenPolicy>) -> Result<Evidence> {
+    given.map_or_else(|| Ok(Evidence::default()), |given| signed.evidence(tpm, &given.recipe, &given.values))
 }
 
 const fn form(raw: bool) -> NvForm {
