@@ -635,8 +635,8 @@ fn hostile_answers_do_no_harm() {
         machine.wire.take();
         machine.ok(args);
         let honest: Vec<Exchange> = machine.wire.take();
-        for at in 0..honest.len().min(12) {
-            let response = honest[at].response.clone().unwrap().0;
+        for (at, exchange) in honest.iter().enumerate().take(12) {
+            let response = exchange.response.clone().unwrap().0;
             for harmed in harmed(&response) {
                 let mut number = 0;
                 machine.wire.on_response(move |_, response| {

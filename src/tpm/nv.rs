@@ -75,6 +75,10 @@ impl Nv {
     /// write in a way of their own must not hold a secret.
     pub fn check(&self, policy: Option<&Digest>) -> Result<()> {
         let found = &self.public;
+        #[cfg_attr(
+            not(feature = "host"),
+            allow(clippy::infallible_destructuring_match, reason = "the host program has others")
+        )]
         let index = match self.index {
             NvPlace::Layout(index) => index,
             #[cfg(feature = "host")]
