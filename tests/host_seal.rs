@@ -513,3 +513,62 @@ fn a_forged_policy_of_the_running_system_opens_nothing() {
     let why = machine.fails(&["unseal", "--pcr7data", &pcr7data, "sealed"], 14);
     assert!(why.contains("the signature is not the key's"), "{why}");
 }
+
+#[test]
+fn mistakes_are_named_and_their_remedies_work() {
+    let machine = machine(Banks::Sha256);
+    let tools = machine.tpm.tools();
+    machine.write("big", vec![1; 129]);
+    let refused = |args: &[&str], status: i32, why: &str, remedy: &str| {
+        let complaint = machine.fails(args, status);
+        assert!(complaint.contains(why) && complaint.contains(remedy), "{args:?}: {complaint}");
+    };
+    let pair = ["seal", "--pcr", "7", "-u", "pub", "-r", "priv", "big"];
+    refused(&pair, 2, "larger than 128 bytes", "leave -u and -r out");
+    machine.ok(&["seal", "--pcr", "7", "-o", "sealed", "big"]);
+    machine.write("pin", "x".repeat(33));
+    let pin = ["seal", "--pin", "--pin-file", "pin", "-o", "sealed", "secret"];
+    refused(&pin, 2, "longer than 32 bytes", "give 1 to 32 bytes");
+    machine.write("pin", "");
+    refused(&pin, 2, "it is empty", "give 1 to 32 bytes");
+    machine.write("pin", "x".repeat(32));
+    machine.ok(&pin);
+    // A key that signs is no parent.
+    tools.ok("createprimary", &["-C", "o", "-G", "ecc:ecdsa", "-a", SIGNS, "-c", "signer"]);
+    tools.ok("evictcontrol", &["-C", "o", "-c", "signer", "0x81000009"]);
+    tools.flush();
+    let under = |parent| ["seal", "--parent", parent, "--pcr", "7", "-o", "sealed", "secret"];
+    refused(&under("0x81000009"), 2, "no storage key", "--parent owner");
+    machine.ok(&under("owner"));
+    for (parent, why) in [("0x1500001", "is not a handle"), ("platform", "or owner"), ("owner:dsa", "no template")] {
+        refused(&under(parent), 2, why, "");
+    }
+    let sealed = String::from_utf8(machine.read("sealed")).unwrap();
+    machine.write("pub", &sealed);
+    let unseal = ["unseal", "-u", "pub", "-r", "pub", "--pcr", "7"];
+    refused(&unseal, 14, "not a file of tpm2-tools with one area", "that tpm2_create wrote");
+    // An index that was never written has another Name then.
+    tools.ok("nvdefine", &["0x1800001", "-C", "o", "-s", "4", "-a", "ownerwrite|ownerread|authread|no_da"]);
+    let version = ["seal", "--version", "0x1800001=hex:30303031", "-o", "sealed", "secret"];
+    refused(&version, 11, "has never been written", "write it first");
+    fs::write(tools.dir().join("content"), "0001").unwrap();
+    tools.ok("nvwrite", &["0x1800001", "-C", "o", "-i", "content"]);
+    machine.ok(&version);
+    assert_eq!(machine.ok(&["unseal", "sealed"]), SECRET);
+    // Whose running system?
+    let keyset = Keyset::new("k");
+    let pcr7data = keyset.pcr7data().display().to_string();
+    fs::copy(keyset.pubkeys().join("luks-k.pem"), machine.file("key.pem")).unwrap();
+    fs::copy(machine.file("key.pem"), keyset.pubkeys().join("luks-other.pem")).unwrap();
+    let system = ["seal", "--system", "--pcr7data", &pcr7data, "-o", "sealed", "secret"];
+    refused(&system, 2, "2 keysets are in", "--signed-by KEY:system");
+    machine.ok(&["seal", "--signed-by", "key.pem:system", "-o", "sealed", "secret"]);
+    refused(&["seal", "--system", "secret"], 2, "this system has none", "name the directory with --pcr7data");
+    let both = ["seal", "--signed-by", "key.pem", "--signed-by", "key.pem:two", "secret"];
+    refused(&both, 2, "only one signature", "put --or between them");
+    machine.ok(&["seal", "--signed-by", "key.pem", "--or", "--signed-by", "key.pem:two", "-o", "sealed", "secret"]);
+    refused(&["seal", "--signed-by", "secret", "secret"], 14, "no PUBLIC KEY", "");
+}
+
+/// A key that signs, for tpm2-tools.
+const SIGNS: &str = "sign|fixedtpm|fixedparent|sensitivedataorigin|userwithauth";
