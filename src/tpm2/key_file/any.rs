@@ -143,12 +143,12 @@ impl KeyFile {
     fn fields<'a>(reader: &mut SliceReader<'a>) -> der::Result<Option<Self>> {
         let oid = ObjectIdentifier::decode(reader)?;
         let kind = KeyFileKind::ALL.into_iter().find(|(_, known)| *known == oid);
-        let empty_auth = optional::<bool>(reader, 0)?.unwrap_or(false);
+        let empty_auth = flag(reader, 0)?;
         let policy = optional::<Items<Statement>>(reader, 1)?.unwrap_or_default().0;
         let _secret = optional::<&OctetStringRef>(reader, 2)?;
         let alternatives = optional::<Items<Alternative>>(reader, 3)?.unwrap_or_default().0;
         let description = optional::<Utf8StringRef<'a>>(reader, 4)?.map(|text| text.as_str().to_owned());
-        let rsa_parent = optional::<bool>(reader, 5)?.unwrap_or(false);
+        let rsa_parent = flag(reader, 5)?;
         let parent = unsigned(reader)?;
         let area =
             |reader: &mut SliceReader<'a>| Ok::<_, der::Error>(sized(<&OctetStringRef>::decode(reader)?.as_bytes()));
@@ -221,6 +221,15 @@ fn optional<'a, T: Decode<'a, Error = der::Error>>(
     number: u32,
 ) -> der::Result<Option<T>> {
     Ok(ContextSpecific::decode_explicit(reader, TagNumber(number))?.map(|tagged| tagged.value))
+}
+
+/// A boolean under an explicit tag; tpm2-tss-engine and its kin write 1 where DER has 255.
+fn flag(reader: &mut SliceReader<'_>, number: u32) -> der::Result<bool> {
+    match optional::<AnyRef<'_>>(reader, number)? {
+        None => Ok(false),
+        Some(any) if any.tag() == Tag::Boolean => Ok(any.value().iter().any(|byte| *byte != 0)),
+        Some(_) => Err(Tag::Boolean.value_error().into()),
+    }
 }
 
 /// Elements of a sequence, not too many of them.
@@ -316,6 +325,17 @@ mod tests {
         let file = KeyFile::parse(&block.der.unwrap()).unwrap();
         assert_eq!((file.kind, file.parent, file.empty_auth), (KeyFileKind::Loadable, 0x8100_0001, true));
         assert_eq!((file.public, file.private), (vec![1; 80], vec![2; 100]));
+    }
+
+    #[test]
+    fn booleans_are_read_as_others_write_them() {
+        let der = KeyFile { policy: vec![], alternatives: vec![], ..full() }.to_der().unwrap();
+        let at = der.windows(3).position(|bytes| bytes == [1, 1, 255]).unwrap();
+        for (byte, empty) in [(1, true), (0, false)] {
+            let mut other = der.clone();
+            other[at + 2] = byte;
+            assert_eq!(KeyFile::parse(&other).unwrap().empty_auth, empty);
+        }
     }
 
     #[test]
