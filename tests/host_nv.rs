@@ -1,25 +1,28 @@
 //! `trust nv`: what it writes tpm2-tools read, and the other way round; nothing secret crosses the wire in clear; a power
 //! cut leaves the old content, the new one, or one that is said to be incomplete.
 
-use harness::{
-    Action, Banks, Exchange, Interposer, Response, SecretSearch, State, Swtpm, at_terminal, cc, rc, trust_host,
-};
+use harness::{Action, Banks, Exchange, HostTpm, SecretSearch, State, at_terminal, cc, trust_host};
 use serde_json::Value;
 use std::{
     fs,
     io::Write,
+    ops::Deref,
     os::unix::fs::PermissionsExt,
-    path::PathBuf,
     process::{Command, Output, Stdio},
     thread,
 };
-use tempfile::TempDir;
 
-/// A TPM, the wire to it, and a directory that the program runs in.
+/// A TPM, and `trust nv` at work with it.
 struct Machine {
-    tpm: Swtpm,
-    wire: Interposer,
-    dir: TempDir,
+    host: HostTpm,
+}
+
+impl Deref for Machine {
+    type Target = HostTpm;
+
+    fn deref(&self) -> &HostTpm {
+        &self.host
+    }
 }
 
 /// Where the first index goes whose number is not given.
@@ -27,24 +30,11 @@ const FIRST: &str = "0x01810000";
 
 impl Machine {
     fn new() -> Self {
-        let tpm = Swtpm::with_banks(Banks::Sha256);
-        Self { wire: Interposer::new(&tpm), tpm, dir: TempDir::new().unwrap() }
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    /// Writes a file, for the program to read.
-    fn put(&self, name: &str, bytes: &[u8]) {
-        fs::write(self.file(name), bytes).unwrap();
+        Self { host: HostTpm::new(Banks::Sha256) }
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(trust_host());
-        command.args(["nv"]).args(args).args(["--tcti", &self.wire.tcti(), "--wait", "1"]).env_clear();
-        command.current_dir(self.dir.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
+        self.host.command(&[&["nv"], args].concat())
     }
 
     fn output(&self, args: &[&str]) -> Output {
@@ -95,7 +85,7 @@ fn stderr(output: &Output) -> String {
 #[test]
 fn a_content_is_kept_replaced_and_removed() {
     let machine = Machine::new();
-    machine.put("token", b"correct horse");
+    machine.write("token", b"correct horse");
     assert_eq!(machine.text(&["define", "--write", "token"]), FIRST);
     assert_eq!(machine.ok(&["read", FIRST]), b"correct horse");
     // A file for its owner alone.
@@ -110,7 +100,7 @@ fn a_content_is_kept_replaced_and_removed() {
         assert_eq!(machine.ok(&["read", FIRST]), content);
     }
     // Longer than the index.
-    machine.put("long", &[7; 14]);
+    machine.write("long", &[7; 14]);
     let why = machine.fails(&["write", FIRST, "long"], 2);
     assert!(why.contains("it has 51 bytes, and 52 are needed; define a larger one"), "{why}");
     assert_eq!(machine.text(&["define", "--write", "long"]), "0x01810001");
@@ -134,7 +124,7 @@ fn a_content_is_kept_replaced_and_removed() {
 fn tpm2_tools_read_ours_and_we_theirs() {
     let machine = Machine::new();
     let tools = machine.tpm.tools();
-    machine.put("secret", b"0123456789abcdef");
+    machine.write("secret", b"0123456789abcdef");
     // Ours, raw: theirs to read and to write.
     let raw = machine.text(&["define", "0x1800100", "--raw", "--write", "secret"]);
     assert_eq!(machine.read_by_tools(&raw), b"0123456789abcdef");
@@ -183,7 +173,7 @@ fn tpm2_tools_read_ours_and_we_theirs() {
 fn the_list_says_whose_they_are() {
     let machine = Machine::new();
     let tools = machine.tpm.tools();
-    machine.put("secret", b"secret");
+    machine.write("secret", b"secret");
     machine.ok(&["define", "--write", "secret", "--attributes", "ownerwrite|authread"]);
     tools.ok("nvdefine", &["-C", "o", "0x1500001", "-s", "32", "-a", "ownerread|ownerwrite|policyread"]);
     fs::write(
@@ -228,7 +218,7 @@ fn the_list_says_whose_they_are() {
 fn what_the_machine_needs_is_not_removed_by_accident() {
     let machine = Machine::new();
     let tools = machine.tpm.tools();
-    machine.put("x", b"x");
+    machine.write("x", b"x");
     tools.ok("nvdefine", &["-C", "o", "0x1500020", "-s", "4", "-a", "ownerread|ownerwrite|authread"]);
     tools.ok("nvdefine", &["-C", "o", "0x1c20000", "-s", "4", "-a", "ownerread|ownerwrite"]);
     for (index, why) in [
@@ -260,9 +250,9 @@ fn the_owner_has_a_password() {
     let machine = Machine::new();
     let (password, wrong) = ("correct horse battery staple", "incorrect horse battery");
     machine.tpm.tools().ok("changeauth", &["-c", "owner", password]);
-    machine.put("password", format!("{password}\n").as_bytes());
-    machine.put("wrong", wrong.as_bytes());
-    machine.put("secret", b"swordfish swordfish");
+    machine.write("password", format!("{password}\n").as_bytes());
+    machine.write("wrong", wrong.as_bytes());
+    machine.write("secret", b"swordfish swordfish");
     let mut search = SecretSearch::new();
     search.add("password", password.as_bytes()).add("wrong password", wrong.as_bytes());
     search.add("secret", b"swordfish swordfish");
@@ -273,14 +263,14 @@ fn the_owner_has_a_password() {
     machine.ok(&[&["write", &index, "secret"][..], &owner].concat());
     let why = machine.fails(&["read", &index, "--owner-password-file", "wrong"], 12);
     assert!(why.contains("the owner's password is wrong; give the right one"), "{why}");
-    machine.put("long", &[b'x'; 65]);
+    machine.write("long", &[b'x'; 65]);
     let why = machine.fails(&["read", &index, "--owner-password-file", "long"], 2);
     assert!(why.contains("it is longer than a TPM takes; give the right one"), "{why}");
     // Without a terminal to ask at.
     let why = machine.fails(&["read", &index], 2);
     assert!(why.contains("--owner-password-file FILE"), "{why}");
     let mut script = Command::new("script");
-    script.current_dir(machine.dir.path());
+    script.current_dir(machine.file(""));
     let line = format!("{} nv read {index} -o typed --tcti {}", trust_host().display(), machine.wire.tcti());
     at_terminal(script, &line, "Password of the TPM's owner: ", password);
     assert_eq!(fs::read(machine.file("typed")).unwrap(), b"swordfish swordfish");
@@ -299,7 +289,7 @@ fn the_owner_has_a_password() {
 fn nothing_secret_crosses_the_wire() {
     let machine = Machine::new();
     let secret: Vec<u8> = (0..1500_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
-    machine.put("secret", &secret);
+    machine.write("secret", &secret);
     let mut search = SecretSearch::new();
     search.add("secret", &secret);
     machine.wire.take();
@@ -358,8 +348,8 @@ fn a_power_cut_leaves_no_half_of_a_content() {
     let machine = Machine::new();
     // In one command, and in several.
     for size in [100, 1800] {
-        machine.put("old", &vec![1; size]);
-        machine.put("new", &vec![2; size - 10]);
+        machine.write("old", &vec![1; size]);
+        machine.write("new", &vec![2; size - 10]);
         let index = machine.text(&["define", "--write", "old"]);
         machine.tpm.reboot();
         machine.tpm.off();
@@ -398,7 +388,7 @@ fn a_power_cut_leaves_no_half_of_a_content() {
         assert_eq!(seen.iter().collect::<String>(), expected);
     }
     // Defining with a content: no index, or one that says that it is empty or incomplete, or all of it.
-    machine.put("new", &[2; 1800]);
+    machine.write("new", &[2; 1800]);
     machine.tpm.reboot();
     machine.tpm.off();
     let before = machine.tpm.state();
@@ -427,7 +417,7 @@ fn a_power_cut_leaves_no_half_of_a_content() {
 #[test]
 fn a_changed_content_is_named() {
     let machine = Machine::new();
-    machine.put("secret", b"correct horse");
+    machine.write("secret", b"correct horse");
     let index = machine.text(&["define", "--write", "secret"]);
     fs::write(machine.tpm.tools().dir().join("x"), b"x").unwrap();
     machine.tpm.tools().ok("nvwrite", &["-C", "o", &index, "-i", "x", "--offset", "40"]);
@@ -441,22 +431,22 @@ fn a_changed_content_is_named() {
 #[test]
 fn what_does_not_fit_is_refused_before_anything_is_changed() {
     let machine = Machine::new();
-    machine.put("large", &[1; 2011]);
+    machine.write("large", &[1; 2011]);
     machine.wire.take();
     let why = machine.fails(&["define", "--write", "large"], 2);
     assert!(why.contains("it would have 2049 bytes, and an index of this TPM has at most 2048"), "{why}");
     assert_eq!(machine.wire.counts().get(&cc::NV_DEFINE_SPACE), None);
-    machine.put("larger", &[1; 20_000]);
+    machine.write("larger", &[1; 20_000]);
     let why = machine.fails(&["define", "--write", "larger"], 2);
     assert!(why.contains("it is larger than 16384 bytes; seal it"), "{why}");
     for (command, more) in [("seal", ["-o", "sealed", "larger"]), ("unseal", ["-o", "out", "sealed"])] {
         let mut sealing = Command::new(trust_host());
-        sealing.arg(command).args(more).args(["--tcti", &machine.wire.tcti()]).current_dir(machine.dir.path());
+        sealing.arg(command).args(more).args(["--tcti", &machine.wire.tcti()]).current_dir(machine.file(""));
         assert!(sealing.output().unwrap().status.success(), "{command}: the remedy");
     }
     assert_eq!(fs::read(machine.file("out")).unwrap(), [1; 20_000]);
     // Full NV memory.
-    machine.put("fits", &[1; 2010]);
+    machine.write("fits", &[1; 2010]);
     let mut defined = Vec::new();
     let why = loop {
         let output = machine.output(&["define", "--write", "fits"]);
@@ -484,7 +474,7 @@ fn several_programs_at_once() {
     let names: Vec<String> = (0..2).map(|n| format!("content-{n}")).collect();
     let mut indices: Vec<String> = thread::scope(|scope| {
         let define = |name: &str| {
-            machine.put(name, name.as_bytes());
+            machine.write(name, name.as_bytes());
             machine.text(&["define", "--write", name])
         };
         let threads: Vec<_> = names.iter().map(|name| scope.spawn(move || define(name))).collect();
@@ -497,8 +487,8 @@ fn several_programs_at_once() {
     indices.dedup();
     assert_eq!(indices.len(), 2);
     // Two that write one index, in several commands each: whole, or said not to be.
-    machine.put("a", &[b'a'; 1900]);
-    machine.put("b", &[b'b'; 1900]);
+    machine.write("a", &[b'a'; 1900]);
+    machine.write("b", &[b'b'; 1900]);
     let index = machine.text(&["define", "--write", "a"]);
     for _ in 0..3 {
         thread::scope(|scope| {
@@ -516,7 +506,7 @@ fn several_programs_at_once() {
 fn a_tpm_in_lockout() {
     let machine = Machine::new();
     let tools = machine.tpm.tools();
-    machine.put("secret", b"secret");
+    machine.write("secret", b"secret");
     let index = machine.text(&["define", "--write", "secret"]);
     let define = ["0x1830000", "-C", "o", "-s", "8", "-a", "authread|authwrite", "-p", "password"];
     tools.ok("nvdefine", &define);
@@ -543,9 +533,9 @@ fn a_tpm_in_lockout() {
 #[test]
 fn a_policy_is_what_reads() {
     let machine = Machine::new();
-    machine.put("secret", b"correct horse battery");
-    machine.put("pin", b"1234\n");
-    machine.put("wrong", b"4321\n");
+    machine.write("secret", b"correct horse battery");
+    machine.write("pin", b"1234\n");
+    machine.write("wrong", b"4321\n");
     let mut search = SecretSearch::new();
     search.add("secret", b"correct horse battery");
     machine.wire.take();
@@ -585,7 +575,7 @@ fn a_policy_is_what_reads() {
     machine.tpm.reboot();
     assert_eq!(machine.ok(&["read", &pcr, "--pcr", "sha256:15,16"]), b"correct horse battery");
     // Written by a policy alone, in several commands: it is asserted for each.
-    machine.put("long", &[7; 1900]);
+    machine.write("long", &[7; 1900]);
     let attributes = ["--attributes", "policyread|policywrite|no_da"];
     let index = machine.text(&[&["define", "--pcr", "sha256:15", "--write", "long"][..], &attributes].concat());
     assert_eq!(machine.ok(&["read", &index, "--pcr", "sha256:15"]), [7; 1900]);
@@ -601,8 +591,8 @@ fn a_policy_is_what_reads() {
 fn an_index_has_a_password_of_its_own() {
     let machine = Machine::new();
     let tools = machine.tpm.tools();
-    machine.put("pin", b"open sesame 12345\n");
-    machine.put("secret", b"secret");
+    machine.write("pin", b"open sesame 12345\n");
+    machine.write("secret", b"secret");
     let mut search = SecretSearch::new();
     search.add("password", b"open sesame 12345");
     let define = ["0x1830000", "-C", "o", "-s", "8", "-a", "authread|authwrite", "-p", "open sesame 12345"];
@@ -629,19 +619,18 @@ fn an_index_has_a_password_of_its_own() {
 #[test]
 fn hostile_answers_do_no_harm() {
     let machine = Machine::new();
-    machine.put("secret", b"correct horse");
+    machine.write("secret", b"correct horse");
     let index = machine.text(&["define", "--write", "secret"]);
     for args in [&["list"][..], &["read", &index], &["write", &index, "secret"]] {
         machine.wire.take();
         machine.ok(args);
         let honest: Vec<Exchange> = machine.wire.take();
         for (at, exchange) in honest.iter().enumerate().take(12) {
-            let response = exchange.response.clone().unwrap().0;
-            for harmed in harmed(&response) {
+            for harmed in exchange.response.clone().unwrap().harmed().into_iter().take(9) {
                 let mut number = 0;
                 machine.wire.on_response(move |_, response| {
                     number += 1;
-                    Action::Reply(if number == at + 1 { harmed.clone() } else { response.0 })
+                    Action::Reply(if number == at + 1 { harmed.0.clone() } else { response.0 })
                 });
                 let output = machine.output(args);
                 machine.wire.be_honest();
@@ -657,28 +646,4 @@ fn hostile_answers_do_no_harm() {
             }
         }
     }
-}
-
-/// Answers of the right size in their header: cut, lengthened, with counts and sizes that lead out of them.
-fn harmed(response: &[u8]) -> Vec<Vec<u8>> {
-    let sized = |mut bytes: Vec<u8>| {
-        let size = u32::try_from(bytes.len()).unwrap().to_be_bytes();
-        bytes[2..6].copy_from_slice(&size);
-        bytes
-    };
-    let mut harmed = vec![
-        sized(response[..10].to_vec()),
-        sized([response, &[0; 8]].concat()),
-        Response::error(rc::FAILURE).0,
-        Response::error(rc::VALUE | 0x100).0,
-    ];
-    if response.len() > 12 {
-        harmed.push(sized(response[..response.len() - 1].to_vec()));
-        for at in (10..response.len().min(28)).step_by(3) {
-            let mut bytes = response.to_vec();
-            bytes[at] ^= 0xff;
-            harmed.push(bytes);
-        }
-    }
-    harmed
 }

@@ -1,11 +1,12 @@
 //! `trust pcr`: what it reads is what tpm2-tools read, what it extends is extended in every bank and logged, and nobody
 //! between it and the TPM makes it believe otherwise.
 
-use harness::{Action, Banks, Exchange, Interposer, Response, Swtpm, cc, sha256, trust_host, unhex};
+use harness::{Action, Banks, Exchange, HostTpm, cc, sha256, unhex};
 use serde_json::Value;
 use std::{
     fs::{self, File},
     io::Write,
+    ops::Deref,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
@@ -13,23 +14,23 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use tempfile::TempDir;
 
-/// A TPM, the wire to it, and a directory that the program runs in.
+/// A TPM with banks, and `trust pcr` at work with it.
 struct Machine {
-    tpm: Swtpm,
-    wire: Interposer,
-    dir: TempDir,
+    host: HostTpm,
+}
+
+impl Deref for Machine {
+    type Target = HostTpm;
+
+    fn deref(&self) -> &HostTpm {
+        &self.host
+    }
 }
 
 impl Machine {
     fn new(banks: Banks) -> Self {
-        let tpm = Swtpm::with_banks(banks);
-        Self { wire: Interposer::new(&tpm), tpm, dir: TempDir::new().unwrap() }
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
+        Self { host: HostTpm::new(banks) }
     }
 
     fn log(&self) -> PathBuf {
@@ -37,10 +38,7 @@ impl Machine {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(trust_host());
-        command.args(["pcr"]).args(args).args(["--tcti", &self.wire.tcti(), "--wait", "1"]).env_clear();
-        command.current_dir(self.dir.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
+        self.host.command(&[&["pcr"], args].concat())
     }
 
     fn output(&self, args: &[&str]) -> Output {
@@ -357,12 +355,11 @@ fn hostile_answers_do_no_harm() {
         machine.ok(&args);
         let honest: Vec<Exchange> = machine.wire.take();
         for (at, exchange) in honest.iter().enumerate() {
-            let response = exchange.response.clone().unwrap().0;
-            for harmed in harmed(&response) {
+            for harmed in exchange.response.clone().unwrap().harmed() {
                 let mut number = 0;
                 machine.wire.on_response(move |_, response| {
                     number += 1;
-                    Action::Reply(if number == at + 1 { harmed.clone() } else { response.0 })
+                    Action::Reply(if number == at + 1 { harmed.0.clone() } else { response.0 })
                 });
                 let output = machine.output(&args);
                 let status = output.status.code();
@@ -377,28 +374,4 @@ fn hostile_answers_do_no_harm() {
             }
         }
     }
-}
-
-/// Answers of the right size in their header: cut, lengthened, with counts and sizes that lead out of them.
-fn harmed(response: &[u8]) -> Vec<Vec<u8>> {
-    let sized = |mut bytes: Vec<u8>| {
-        let size = u32::try_from(bytes.len()).unwrap().to_be_bytes();
-        bytes[2..6].copy_from_slice(&size);
-        bytes
-    };
-    let mut harmed = vec![
-        sized(response[..10].to_vec()),
-        sized([response, &[0; 8]].concat()),
-        Response::error(0x101).0,
-        Response::error(0x184).0,
-    ];
-    if response.len() > 12 {
-        harmed.push(sized(response[..response.len() - 1].to_vec()));
-        for at in (10..response.len().min(32)).step_by(2) {
-            let mut bytes = response.to_vec();
-            bytes[at] ^= 0xff;
-            harmed.push(bytes);
-        }
-    }
-    harmed
 }
