@@ -211,6 +211,44 @@ fn preinit_cut_off_at_any_command_leaves_one_whole_passphrase() {
     }
 }
 
+/// The owner's policy is the one that there was until the command that sets ours is carried out, and then ours.
+#[test]
+fn delegate_cut_off_at_any_command_leaves_one_whole_policy() {
+    let machine = Machine::with(harness::Swtpm::new(), harness::Identity::ec("P-256"));
+    harness::provision_with_tools(&machine.tpm, &machine.keyset, &machine.identity, &harness::Layout::default());
+    // TPM2_GetCapability of TPM_CAP_AUTH_POLICIES: that of the owner hierarchy.
+    let policy = || {
+        let ask = [0x80, 1, 0, 0, 0, 22, 0, 0, 1, 0x7a, 0, 0, 0, 9, 0x40, 0, 0, 0x01, 0, 0, 0, 1];
+        harness::hex(&machine.tpm.raw().send(&ask).0)
+    };
+    machine.tpm.reboot();
+    let none = policy();
+    machine.tpm.off();
+    let provisioned = machine.tpm.state();
+    machine.wire.take();
+    machine.boot(Boot::Tpm, "trust admin delegate").ok();
+    let ours = policy();
+    assert_ne!(none, ours);
+    let codes: Vec<u32> = machine.wire.take().iter().map(|exchange| exchange.command.code()).collect();
+    let sets: Vec<usize> = (0..codes.len()).filter(|at| codes[*at] == cc::SET_PRIMARY_POLICY).collect();
+    let [set] = sets[..] else { panic!("it is not set in one command: {codes:x?}") };
+    for (at, when) in (0..codes.len()).flat_map(|at| [(at, Cut::Before), (at, Cut::After)]) {
+        let what = format!("cut {when:?} command {at} of {}", codes.len());
+        machine.tpm.restore(&provisioned);
+        machine.tpm.boot();
+        machine.tpm.extend_pcr7(&Boot::Tpm.event());
+        cut(&machine, &machine.tpm.power(), at, when);
+        let run = machine.script("try status trust admin delegate\npublished");
+        machine.wire.be_honest();
+        assert_ne!(run.status(), 0, "{what}: {run:#?}");
+        machine.tpm.boot();
+        let is_set = at > set || (at == set && when == Cut::After);
+        assert_eq!(policy(), if is_set { &*ours } else { &*none }, "{what}");
+        machine.boot(Boot::Tpm, "trust admin delegate").ok();
+        assert_eq!(policy(), ours, "{what}, run again");
+    }
+}
+
 /// The policy version is the old one until the command that writes the new one is carried out, and then the new one; and
 /// no power cut brings the TPM nearer to its lockout.
 #[test]

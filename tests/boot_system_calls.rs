@@ -40,6 +40,7 @@ fn every_command_is_confined() {
             (Boot::Production, &format!("trust setup\n{FINISH}"), 2),
             (Boot::Production, "trust lock", 1),
             (Boot::Tpm, "trust raise 0002", 1),
+            (Boot::Tpm, "trust admin delegate", 1),
         ] {
             let modes = of_every_program(&machine, "Seccomp:", boot, script);
             assert_eq!(modes, vec!["2"; programs], "not confined: {script}, {}", program.display());

@@ -29,6 +29,8 @@ fn wrong_command_lines_are_refused() {
         "provision $CERT $KEY $KEY",
         "provision --secrets-dir /x $CERT $KEY",
         "raise",
+        "admin",
+        "admin delegate 0002",
         "raise 2",
         "raise 00002",
         "raise 000x",

@@ -2,6 +2,7 @@
 //! steps. To add one, write such a file, and a line in [`ALL`].
 
 pub mod arguments;
+mod delegate;
 mod finish;
 mod init;
 mod lock;
@@ -25,7 +26,7 @@ use arguments::Arguments;
 use std::{ffi::OsString, process::ExitCode};
 
 /// All commands, in the order of a machine's life.
-pub static ALL: [&Command; 9] = [
+pub static ALL: [&Command; 10] = [
     &provision::COMMAND,
     &preinit::COMMAND,
     &setup::COMMAND,
@@ -34,6 +35,7 @@ pub static ALL: [&Command; 9] = [
     &finish::COMMAND,
     &lock::COMMAND,
     &raise::COMMAND,
+    &delegate::COMMAND,
     &init::COMMAND,
 ];
 

@@ -70,10 +70,8 @@ pub enum Assertion {
         policy_ref: Operand,
     },
     /// `TPM2_PolicyCommandCode`: for this command alone.
-    #[cfg(feature = "host")]
     CommandCode(u32),
     /// `TPM2_PolicyOR`: one of these holds, each behind what was asserted before; two to eight.
-    #[cfg(feature = "host")]
     Or(Vec<Policy>),
 }
 
@@ -166,9 +164,7 @@ impl Assertion {
                 let asked = hash(&[before, &cc::POLICY_SECRET.to_be_bytes(), &hierarchy.to_be_bytes()]);
                 hash(&[&asked, policy_ref])
             }
-            #[cfg(feature = "host")]
             Self::CommandCode(code) => hash(&[before, &cc::POLICY_COMMAND_CODE.to_be_bytes(), &code.to_be_bytes()]),
-            #[cfg(feature = "host")]
             Self::Or(branches) => {
                 let digests: Vec<_> = branches.iter().flat_map(|branch| branch.behind(*before)).collect();
                 hash(&[&EMPTY, &cc::POLICY_OR.to_be_bytes(), &digests])

@@ -4,7 +4,7 @@
 //! - `pcr_values`: PCRs and the values that a policy asks for, as people write them; `statements`: a policy in a key file;
 //!   `verdict`: whether it holds;
 //! - [`boot_kind`]: the kinds of boots, and the policy that is signed for each; [`entry_kind`]: with the running system;
-//! - [`approved`]: a policy with its signature;
+//! - [`approved`]: a policy with its signature; [`delegation`]: the owner's policy;
 //! - [`version`]: the policy version that production policies ask for;
 //! - [`public_key`]: the RSA keys that sign policies, as the TPM sees them;
 //! - [`pcr7data`]: the directory in the signed initrd, by PCR 7 value.
@@ -12,6 +12,7 @@
 pub mod approved;
 pub mod assertion;
 pub mod boot_kind;
+pub mod delegation;
 pub mod entry_kind;
 pub mod pcr7data;
 #[cfg(feature = "host")]

@@ -139,6 +139,10 @@ impl Tpm {
                     self.assert_behind(session, digest, &approval.policy, grounds)?;
                     self.assert_approved(session, approval)?;
                 }
+                #[cfg(not(feature = "host"))]
+                Assertion::Or(_) | Assertion::CommandCode(_) => {
+                    return Err(Error::new(Kind::System, "assert a policy", "it is one of the running system"));
+                }
                 #[cfg(feature = "host")]
                 Assertion::Or(branches) => self.assert_one_of(session, digest, branches, grounds)?,
                 #[cfg(feature = "host")]

@@ -10,7 +10,7 @@
 //! - `nv_space`, `nv_content`: any index, and the form of what we keep in one, for the host program;
 //! - `pcr_values`: PCRs of any bank read and extended, for the host program;
 //! - `store`, `lock`: [`Truststore`](crate::store::Truststore) on top of all that;
-//! - `hierarchy`: whether the firmware has left the TPM's hierarchies switched on;
+//! - `hierarchy`: whether the firmware has left the TPM's hierarchies switched on; what the owner delegates;
 //! - `dictionary_attack`: that power cuts do not lock a machine out;
 //! - `inspect`: what needs no policy and no password, for the host program;
 //! - [`seal`], [`unseal`], [`parent`]: data sealed, what opens it, under which key, for the host program;

@@ -4,7 +4,7 @@
 //! authorization is empty the run starts over: the admin password is read
 //! back, with the owner's empty authorization, to undo what had been set with
 //! it; the hierarchies' policies, which a password does not replace, are taken
-//! away; every index is removed and written anew, so that nothing that an
+//! away, and the owner's is set; every index is removed and written anew, so that nothing that an
 //! attacker left behind becomes one of our secrets. Setting the owner's authorization
 //! is the last command and completes the whole. `TPM2_Clear` is not needed.
 //!
@@ -12,6 +12,7 @@
 //! be our own work ([`super::proof`]).
 
 use super::{
+    hierarchy,
     layout::{ADMIN_PASSWORD_LEN, Index, LAYOUT_VERSION, PASSPHRASE_LEN},
     nv::{Access, CLEAR, Nv},
     proof, response_code,
@@ -63,6 +64,8 @@ const INDICES: [Index; 8] = [
 struct Layout {
     luks: Digest,
     tpm_pass: Digest,
+    /// What the owner delegates.
+    owners: Policy,
     certificate: usize,
     key: usize,
 }
@@ -75,7 +78,8 @@ impl Layout {
                 .map(|key| Policy::authorized_by(key.name(), Operand::new()).digest())
         };
         let (luks, tpm_pass) = (policy_of(BootKind::Production)?, policy_of(BootKind::Admin)?);
-        Ok(Self { luks, tpm_pass, certificate: identity.certificate().len(), key: identity.key().len() })
+        let owners = hierarchy::owners_policy(entry)?;
+        Ok(Self { luks, tpm_pass, owners, certificate: identity.certificate().len(), key: identity.key().len() })
     }
 
     fn policy(&self, index: Index) -> Option<&Digest> {
@@ -127,7 +131,7 @@ impl TpmStore {
             self.undo_ownership(session, attributes)?;
         }
         // Passwords are no use while an attacker's policy gives the same rights.
-        self.tpm.take_policies_away()?;
+        self.tpm.set_policies(&layout.owners, session)?;
         for index in INDICES {
             if let Some(nv) = self.tpm.find_nv(index)? {
                 self.tpm.undefine_nv(&nv, session)?;

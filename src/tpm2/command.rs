@@ -1,6 +1,6 @@
 //! Commands for which ESYS or tss-esapi has no use, as bytes (part 1, section 18).
 
-use super::constants::{alg, cc, rh};
+use super::constants::{cc, rh};
 use crate::bytes::{Buffer, Reader, Writer, bounded};
 
 /// Bytes of the largest of them.
@@ -26,14 +26,6 @@ pub fn names(response: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut reader = Reader::new(response.get(HEADER..)?);
     let _public = reader.tpm2b()?;
     Some((reader.tpm2b()?, reader.tpm2b()?))
-}
-
-/// `TPM2_SetPrimaryPolicy` (part 3, section 24.3) that leaves a hierarchy, whose password is empty, none.
-#[must_use]
-pub fn take_policy_away(hierarchy: u32) -> RawCommand {
-    command(SESSIONS, cc::HIERARCHY_SET_PRIMARY_POLICY, |writer| {
-        empty_password(writer.be32(hierarchy)).tpm2b(&[]).be16(alg::NULL)
-    })
 }
 
 /// `TPM2_DictionaryAttackParameters` (part 3, section 25.3), with an empty lockout password; both times are in seconds.
@@ -63,13 +55,10 @@ mod tests {
 
     #[test]
     fn sizes_equal_those_of_the_commands() {
-        for (command, size) in [
-            (read_public(0x8100_0001), 14),
-            (take_policy_away(rh::OWNER), 31),
-            (dictionary_attack_parameters(256, 30, 86400), 39),
-        ] {
+        for (command, size) in [(read_public(0x8100_0001), 14), (dictionary_attack_parameters(256, 30, 86400), 39)] {
             assert_eq!((command.len(), command[2..6].to_vec()), (size, (size as u32).to_be_bytes().to_vec()));
         }
-        assert_eq!(take_policy_away(rh::OWNER)[..14], [0x80, 0x02, 0, 0, 0, 31, 0, 0, 0x01, 0x2e, 0x40, 0, 0, 0x01]);
+        let parameters = dictionary_attack_parameters(256, 30, 86400);
+        assert_eq!(parameters[..14], [0x80, 0x02, 0, 0, 0, 39, 0, 0, 0x01, 0x3a, 0x40, 0, 0, 0x0a]);
     }
 }

@@ -4,7 +4,10 @@
 trust() {
     local command=$1
     shift
-    env -i "$TRUST" "$command" --tcti "$TCTI" --pcr7data "$PCR7DATA" --on-lock-failure=exit "$@"
+    # A command of two words.
+    case $command in admin) command="admin $1"; shift ;; esac
+    # shellcheck disable=SC2086
+    env -i "$TRUST" $command --tcti "$TCTI" --pcr7data "$PCR7DATA" --on-lock-failure=exit "$@"
 }
 
 # try NAME COMMAND…: prints NAME and the command's exit status.

@@ -1,0 +1,148 @@
+//! What the TPM's owner delegates to the running system: two commands, to what is signed for it, and nothing else.
+
+use harness::{
+    Boot, Digest, Identity, Layout, Machine, Swtpm, Tools, extend, hex, luks_policy, provision_with_tools,
+    running_system, sha256,
+};
+use std::fs;
+
+/// The owner hierarchy's policy (TPM2_GetCapability, TPM_CAP_AUTH_POLICIES), in hex; nothing where it has none.
+fn owners_policy(machine: &Machine) -> String {
+    let ask = [0x80, 1, 0, 0, 0, 22, 0, 0, 1, 0x7a, 0, 0, 0, 9, 0x40, 0, 0, 0x01, 0, 0, 0, 1];
+    // Header, moreData, capability, count; handle and hash algorithm.
+    let response = machine.tpm.raw().send(&ask).0;
+    assert_eq!(response[19..23], [0x40, 0, 0, 0x01], "{}", hex(&response));
+    if response[23..25] == [0, 0x10] { String::new() } else { hex(&response[25..]) }
+}
+
+/// Part 3, sections 23.16, 23.11 and 23.6: signed for the running system, and one of the two commands.
+fn branches(signer: &[u8]) -> [Digest; 2] {
+    let authorized = sha256(&[&sha256(&[&[0; 32], &0x16a_u32.to_be_bytes(), signer]), b"system"]);
+    [0x131_u32, 0x12a].map(|command| sha256(&[&authorized, &0x16c_u32.to_be_bytes(), &command.to_be_bytes()]))
+}
+
+fn expected(signer: &[u8]) -> String {
+    let [primary, space] = branches(signer);
+    hex(&sha256(&[&[0; 32], &0x171_u32.to_be_bytes(), &primary, &space]))
+}
+
+/// The Name of the key tpmpol-luks, whose public half goes into the tools' directory, as a TPM tells it.
+fn signer(machine: &Machine) -> Vec<u8> {
+    let tools = machine.tpm.tools();
+    let key = machine.keyset.pubkeys().join(format!("luks-{}.pem", machine.keyset.name()));
+    fs::copy(key, tools.dir().join("key.pem")).unwrap();
+    tools.ok("loadexternal", &["-C", "o", "-G", "rsa", "-u", "key.pem", "-c", "key.ctx", "-n", "key.name"]);
+    tools.flush();
+    fs::read(tools.dir().join("key.name")).unwrap()
+}
+
+/// Asserts, in `session:s`, what is signed for this PCR 7 value and policyRef, and then one of the two commands.
+fn assert_branch(machine: &Machine, tools: &Tools, pcr7: &Digest, command: &str) -> bool {
+    let file = |name: &str| tools.dir().join(name);
+    let policy = luks_policy(pcr7, "0001");
+    let [primary, space] = branches(&fs::read(file("key.name")).unwrap());
+    for (name, bytes) in [
+        ("policy", &policy[..]),
+        ("message", &[&policy[..], b"system"].concat()),
+        ("system", b"system"),
+        ("version", b"0001"),
+        ("primary", &primary),
+        ("space", &space),
+    ] {
+        fs::write(file(name), bytes).unwrap();
+    }
+    fs::copy(machine.keyset.entry(pcr7).join("tpm_system.policy.signed"), file("signature")).unwrap();
+    tools.ok("loadexternal", &["-C", "o", "-G", "rsa", "-u", "key.pem", "-c", "key.ctx", "-n", "key.name"]);
+    let verify = ["-c", "key.ctx", "-g", "sha256", "-m", "message", "-s", "signature", "-f", "rsassa", "-t", "ticket"];
+    tools.ok("verifysignature", &verify);
+    tools.flush();
+    tools.ok("startauthsession", &["-S", "s", "--policy-session"]);
+    tools.ok("policypcr", &["-S", "s", "-l", "sha256:7"]);
+    tools.ok("policynv", &["-S", "s", "-C", "0x1500020", "-i", "version", "0x1500020", "eq"]);
+    let authorize = ["-S", "s", "-i", "policy", "-q", "system", "-n", "key.name", "-t", "ticket"];
+    if !tools.output("policyauthorize", &authorize).status.success() {
+        tools.flush();
+        return false;
+    }
+    tools.ok("policycommandcode", &["-S", "s", command]);
+    let either = tools.output("policyor", &["-S", "s", "-l", "sha256:primary,space"]);
+    if !either.status.success() {
+        tools.flush();
+    }
+    either.status.success()
+}
+
+#[test]
+fn the_running_system_can_make_keys_and_indices_and_remove_nothing() {
+    let machine = Machine::provisioned();
+    machine.keyset.sign_system("0001");
+    let tools = machine.tpm.tools();
+    assert_eq!(owners_policy(&machine), expected(&signer(&machine)), "the owner delegates something else");
+    for separated in [false, true] {
+        machine.boot(Boot::Production, "trust setup").ok();
+        let [locked, further] = running_system(&Boot::Production.pcr7());
+        assert_eq!(machine.tpm.pcr("sha256", 7), hex(&locked));
+        if separated {
+            fs::write(tools.dir().join("event"), "os-separator").unwrap();
+            tools.ok("pcrevent", &["7", "event"]);
+        }
+        let pcr7 = if separated { further } else { locked };
+        assert_eq!(machine.tpm.pcr("sha256", 7), hex(&pcr7));
+
+        assert!(assert_branch(&machine, tools, &pcr7, "TPM2_CC_CreatePrimary"));
+        tools.ok("createprimary", &["-C", "o", "-P", "session:s", "-G", "ecc", "-c", "primary.ctx"]);
+        tools.flush();
+        let index = if separated { "0x1500061" } else { "0x1500060" };
+        assert!(assert_branch(&machine, tools, &pcr7, "TPM2_CC_NV_DefineSpace"));
+        let define = [index, "-C", "o", "-P", "session:s", "-s", "8", "-a", "authread|authwrite|ownerwrite"];
+        tools.ok("nvdefine", &define);
+        tools.flush();
+
+        // One command does not stand for the other, and neither for a third.
+        assert!(assert_branch(&machine, tools, &pcr7, "TPM2_CC_NV_DefineSpace"));
+        tools.fails("createprimary", &["-C", "o", "-P", "session:s", "-G", "ecc", "-c", "primary.ctx"]);
+        tools.flush();
+        for command in ["TPM2_CC_NV_UndefineSpace", "TPM2_CC_EvictControl", "TPM2_CC_NV_Write"] {
+            assert!(!assert_branch(&machine, tools, &pcr7, command), "{command}");
+        }
+        for (command, tool, args) in [
+            ("TPM2_CC_NV_DefineSpace", "nvundefine", &["0x1500040", "-C", "o", "-P", "session:s"][..]),
+            ("TPM2_CC_NV_DefineSpace", "nvread", &["0x1500040", "-C", "o", "-P", "session:s"]),
+            ("TPM2_CC_NV_DefineSpace", "nvwrite", &["0x1500020", "-C", "o", "-P", "session:s", "-i", "version"]),
+            ("TPM2_CC_CreatePrimary", "evictcontrol", &["-C", "o", "-P", "session:s", "-c", "0x81000001"]),
+        ] {
+            assert!(assert_branch(&machine, tools, &pcr7, command));
+            tools.fails(tool, args);
+            tools.flush();
+        }
+        // Whoever locks again has nothing.
+        fs::write(tools.dir().join("event"), b"atomix\n").unwrap();
+        tools.ok("pcrevent", &["7", "event"]);
+        assert!(!assert_branch(&machine, tools, &pcr7, "TPM2_CC_CreatePrimary"));
+    }
+    // And the machine is what it was.
+    machine.boot(Boot::Production, "trust setup").ok();
+}
+
+/// A machine that another tool has provisioned, or that ours has before it did that.
+#[test]
+fn machines_provisioned_before_get_the_owners_policy_in_an_administration_boot() {
+    let machine = Machine::with(Swtpm::new(), Identity::ec("P-256"));
+    provision_with_tools(&machine.tpm, &machine.keyset, &machine.identity, &Layout::default());
+    let attempt = |boot| machine.boot(boot, "try status trust admin delegate\npublished");
+    for boot in [Boot::Production, Boot::Limited] {
+        let run = attempt(boot);
+        run.refused(12);
+        assert!(run.stderr.contains("signed with the key uki-tpm"), "{run:#?}");
+        assert_eq!(owners_policy(&machine), "");
+    }
+    for _ in 0..2 {
+        let run = attempt(Boot::Tpm);
+        assert_eq!(run.status(), 0, "{run:#?}");
+        assert_eq!(run.value("published"), "no");
+        assert_eq!(owners_policy(&machine), expected(&signer(&machine)));
+        let locked = extend(&Boot::Tpm.pcr7(), &sha256(&[b"atomix\n"]));
+        assert_eq!(machine.tpm.pcr("sha256", 7), hex(&locked), "PCR 7 is not locked");
+    }
+    machine.boot(Boot::Production, "trust setup").ok();
+}
