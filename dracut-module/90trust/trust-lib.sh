@@ -20,10 +20,11 @@ trust_power_off() {
     while :; do sleep 60; done
 }
 
-# Withdraws everything, and locks the TPM, which a setup that was killed or never ran has not done.
+# Withdraws everything, and locks the TPM, which a setup that was killed or never ran has not done; and once more, since one
+# lock alone leaves PCR 7 as the running system has it, which may use what the TPM keeps for that.
 trust_withdraw() {
     # shellcheck disable=SC2086 # these are options
-    trust finish $TRUST_WITHDRAW && trust lock || trust_reboot
+    trust finish $TRUST_WITHDRAW && trust lock && trust lock || trust_reboot
 }
 
 # Before a shell the volumes are closed: by spoiling a few blocks of the disk, an attacker can bring a boot here with them open.

@@ -29,9 +29,9 @@ const MAX_FILE: usize = 64 * 1024;
 /// Opening brackets that an info.json may hold.
 const MAX_BRACKETS: usize = 64;
 
-/// How often PCR 7 may be extended in a boot: `setup` and what comes after a failed boot lock it once or twice, systemd
-/// extends it once.
-const MOST_MOVES: u8 = 5;
+/// How often PCR 7 may be extended in a boot: `setup` locks it once, what comes before every prompt or shell twice, and
+/// systemd extends it once.
+const MOST_MOVES: u8 = 8;
 /// What there is to say, and to do, when PCR 7 has moved on: by our lock first, or by a word of systemd's.
 const LOCKED: (&str, &str) =
     ("PCR 7 has already been locked in this boot", "restart the machine; every boot can read the secrets once");
