@@ -2,7 +2,7 @@
 
 use super::{
     response_code,
-    transport::{Address, Fault, LEAST_PATIENCE, Link, Wire, hand_over},
+    transport::{Address, Fault, LEAST_PATIENCE, Link, TPM12_REMEDY, Wire, hand_over},
 };
 use crate::error::{Error, Kind, Result};
 use std::{
@@ -71,6 +71,12 @@ impl Tpm {
         self.wire.has_worked()
     }
 
+    /// Whether it has answered the last command, with whatever code: the link is sound.
+    #[cfg(feature = "host")]
+    pub(super) fn has_answered(&self) -> bool {
+        self.wire.fault().is_none()
+    }
+
     /// How long the TPM is waited for.
     pub(super) const fn patience(&self) -> Duration {
         self.patience
@@ -122,7 +128,7 @@ impl Tpm {
         if let Some(fault) = self.wire.fault() {
             let error = Error::new(fault.kind(), what, fault.describe());
             return match fault.kind() {
-                Kind::NoTpm => error,
+                Kind::NoTpm => error.remedy(TPM12_REMEDY),
                 _ => error.remedy("restart the machine; if this happens again, suspect the TPM or its bus"),
             };
         }

@@ -12,6 +12,7 @@
 //! - `store`, `lock`: [`Truststore`](crate::store::Truststore) on top of all that;
 //! - `hierarchy`: whether the firmware has left the TPM's hierarchies switched on; what the owner delegates;
 //! - `dictionary_attack`: that power cuts do not lock a machine out;
+//! - [`describe`]: one page about a TPM, for the host program; `needs`: what Trust needs of one;
 //! - `inspect`: what needs no policy and no password, for the host program;
 //! - [`seal`], [`unseal`], [`parent`]: data sealed, what opens it, under which key, for the host program;
 //! - `provision`: layout 3 written, in steps that can be cut off;
@@ -23,6 +24,8 @@ mod assert;
 pub mod bound_key;
 mod connection;
 mod crypto;
+#[cfg(feature = "host")]
+pub mod describe;
 mod dictionary_attack;
 mod esys_resource;
 mod hierarchy;
@@ -30,6 +33,8 @@ mod hierarchy;
 mod inspect;
 pub mod layout;
 mod lock;
+#[cfg(feature = "host")]
+mod needs;
 mod nv;
 #[cfg(feature = "host")]
 mod nv_content;

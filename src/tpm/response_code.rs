@@ -61,6 +61,12 @@ pub const fn is_transient(code: u32) -> bool {
     matches!(base(code), YIELDED | CANCELED | TESTING | NV_RATE | RETRY)
 }
 
+/// Whether other commands will fare no better: the TPM is not in use, or stays busy.
+#[cfg(feature = "host")]
+pub const fn is_final(code: u32) -> bool {
+    matches!(base(code), INITIALIZE | FAILURE) || is_transient(code)
+}
+
 /// Whether the TPM does not know an algorithm that it is to use.
 pub const fn is_unknown_algorithm(code: u32) -> bool {
     matches!(base(code), ASYMMETRIC | KEY_SIZE | MODE | TYPE | SYMMETRIC | CURVE)

@@ -6,10 +6,10 @@ use crate::bytes::{Buffer, Reader, Writer, bounded};
 /// Bytes of the largest of them.
 const MAX: usize = 64;
 /// Bytes of a header: tag, size, command code.
-const HEADER: usize = 10;
+pub(super) const HEADER: usize = 10;
 /// `TPM_ST`.
-const NO_SESSIONS: u16 = 0x8001;
-const SESSIONS: u16 = 0x8002;
+pub(super) const NO_SESSIONS: u16 = 0x8001;
+pub(super) const SESSIONS: u16 = 0x8002;
 
 /// A command in TPM form.
 pub type RawCommand = Buffer<MAX>;
@@ -28,6 +28,13 @@ pub fn names(response: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((reader.tpm2b()?, reader.tpm2b()?))
 }
 
+/// The public area (`TPMT_PUBLIC`) in the response to it.
+#[cfg(feature = "host")]
+#[must_use]
+pub fn public_area(response: &[u8]) -> Option<&[u8]> {
+    Reader::new(response.get(HEADER..)?).tpm2b()
+}
+
 /// `TPM2_DictionaryAttackParameters` (part 3, section 25.3), with an empty lockout password; both times are in seconds.
 #[must_use]
 pub fn dictionary_attack_parameters(max_tries: u32, recovery_time: u32, lockout_recovery: u32) -> RawCommand {
@@ -37,7 +44,7 @@ pub fn dictionary_attack_parameters(max_tries: u32, recovery_time: u32, lockout_
 }
 
 /// An authorization area of one empty password: no nonce, no attributes.
-fn empty_password(writer: Writer<'_>) -> Writer<'_> {
+pub(super) fn empty_password(writer: Writer<'_>) -> Writer<'_> {
     writer.be32(9).be32(rh::PASSWORD).bytes(&[0; 5])
 }
 

@@ -12,6 +12,8 @@ pub mod alg {
     #[cfg(feature = "host")]
     pub const RSASSA: u16 = 0x0014;
     pub const ECC: u16 = 0x0023;
+    #[cfg(feature = "host")]
+    pub const SYMCIPHER: u16 = 0x0025;
     pub const CFB: u16 = 0x0043;
 }
 
@@ -44,6 +46,19 @@ pub mod cc {
     #[cfg(feature = "host")]
     pub const POLICY_PASSWORD: u32 = 0x0000_018c;
     pub const POLICY_AUTHORIZE_NV: u32 = 0x0000_0192;
+    #[cfg(feature = "host")]
+    pub const NV_READ: u32 = 0x0000_014e;
+    #[cfg(feature = "host")]
+    pub const TEST_PARMS: u32 = 0x0000_018a;
+}
+
+/// Where the handles of a kind begin (part 2, section 7.2).
+#[cfg(feature = "host")]
+pub mod first_handle {
+    pub const NV_INDEX: u32 = 0x0100_0000;
+    pub const PERSISTENT: u32 = 0x8100_0000;
+    /// Persistent objects from here on are the platform's.
+    pub const PLATFORM_PERSISTENT: u32 = 0x8180_0000;
 }
 
 /// `TPM_RH`: permanent handles.
@@ -53,13 +68,19 @@ pub mod rh {
     pub const PASSWORD: u32 = 0x4000_0009;
     pub const LOCKOUT: u32 = 0x4000_000a;
     pub const ENDORSEMENT: u32 = 0x4000_000b;
+    #[cfg(feature = "host")]
+    pub const PLATFORM: u32 = 0x4000_000c;
 }
 
 /// `TPM_CAP`: kinds of what a TPM tells of itself.
 #[cfg(feature = "host")]
 pub mod cap {
+    pub const ALGS: u32 = 0x0000_0000;
     pub const HANDLES: u32 = 0x0000_0001;
+    pub const COMMANDS: u32 = 0x0000_0002;
     pub const PCRS: u32 = 0x0000_0005;
+    pub const TPM_PROPERTIES: u32 = 0x0000_0006;
+    pub const ECC_CURVES: u32 = 0x0000_0008;
 }
 
 /// `TPM_PT`: properties of a TPM.
@@ -78,6 +99,25 @@ pub mod pt {
     pub const LOCKOUT_INTERVAL: u32 = 0x0000_0210;
 }
 
+/// More of them, which only a description of a TPM asks for.
+#[cfg(feature = "host")]
+pub mod pt_description {
+    pub const FAMILY_INDICATOR: u32 = 0x0000_0100;
+    pub const REVISION: u32 = 0x0000_0102;
+    pub const DAY_OF_YEAR: u32 = 0x0000_0103;
+    pub const YEAR: u32 = 0x0000_0104;
+    pub const MANUFACTURER: u32 = 0x0000_0105;
+    pub const VENDOR_STRING_1: u32 = 0x0000_0106;
+    pub const FIRMWARE_VERSION_1: u32 = 0x0000_010b;
+    pub const FIRMWARE_VERSION_2: u32 = 0x0000_010c;
+    pub const HR_LOADED: u32 = 0x0000_0203;
+    pub const HR_LOADED_AVAIL: u32 = 0x0000_0204;
+    pub const HR_ACTIVE: u32 = 0x0000_0205;
+    pub const HR_ACTIVE_AVAIL: u32 = 0x0000_0206;
+    pub const HR_TRANSIENT_AVAIL: u32 = 0x0000_0207;
+    pub const LOCKOUT_RECOVERY: u32 = 0x0000_0211;
+}
+
 /// `TPMA_PERMANENT` (part 2, section 8.6).
 pub mod permanent {
     pub const OWNER_AUTH_SET: u32 = 1 << 0;
@@ -88,6 +128,8 @@ pub mod permanent {
 
 /// `TPMA_STARTUP_CLEAR` (part 2, section 8.7).
 pub mod startup_clear {
+    #[cfg(feature = "host")]
+    pub const PLATFORM_ENABLED: u32 = 1 << 0;
     pub const STORAGE_ENABLED: u32 = 1 << 1;
     pub const ENDORSEMENT_ENABLED: u32 = 1 << 2;
 }

@@ -4,6 +4,7 @@
 //! - [`name`], [`nv`], [`public`], [`selection`]: Names, public areas of indices and of objects, PCR selections;
 //! - `bank`: the banks of PCRs; `nv_registry`: whose an index is, by its number;
 //! - [`command`]: commands for which ESYS has no use; `query`: questions that need no session;
+//! - [`capability`]: what a TPM tells of itself; [`vendor`]: who makes TPMs; [`object`]: what any object is, by its public area;
 //! - [`storage_key`]: the key that sessions are salted to;
 //! - [`duplication`], [`kdf`], [`ecdh`], [`cfb`]: an object wrapped for another TPM's storage key;
 //! - [`key_file`]: a wrapped key, or sealed data, as a file.
@@ -12,6 +13,8 @@
 
 #[cfg(feature = "host")]
 pub mod bank;
+#[cfg(feature = "host")]
+pub mod capability;
 pub mod cfb;
 pub mod command;
 pub mod constants;
@@ -23,6 +26,8 @@ pub mod name;
 pub mod nv;
 #[cfg(feature = "host")]
 pub mod nv_registry;
+#[cfg(feature = "host")]
+pub mod object;
 pub mod public;
 #[cfg(feature = "host")]
 pub mod query;
@@ -30,6 +35,8 @@ pub mod query;
 pub mod sealed;
 pub mod selection;
 pub mod storage_key;
+#[cfg(feature = "host")]
+pub mod vendor;
 
 pub use name::Name;
 pub use nv::NvPublic;

@@ -28,6 +28,7 @@ mod secrets;
 mod show;
 mod signed_policies;
 mod target;
+mod tpm;
 mod tpm_options;
 mod uki;
 mod unseal;
@@ -60,6 +61,7 @@ const COMMANDS: &[CommandEntry] = &[
     CommandEntry::new::<pcr::PcrCommand>(Heading::Tpm),
     CommandEntry::new::<seal::Seal>(Heading::Tpm),
     CommandEntry::new::<unseal::Unseal>(Heading::Tpm),
+    CommandEntry::new::<tpm::TpmCommand>(Heading::Tpm),
     CommandEntry::new::<manual::Manual>(Heading::Program),
     CommandEntry::new::<manual::Completions>(Heading::Program),
 ];

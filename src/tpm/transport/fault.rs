@@ -3,6 +3,12 @@
 use crate::error::Kind;
 use rustix::io::Errno;
 
+/// A TPM 1.2, whoever has noticed.
+pub const TPM12: &str = "this is a TPM 1.2, and Trust needs TPM 2.0";
+/// What to do about it.
+pub const TPM12_REMEDY: &str = "look in the firmware setup for a TPM 2.0: in the processor (Intel PTT, AMD fTPM), or as another \
+                                mode of this chip; else ask the vendor for a firmware that makes it one, or use another machine";
+
 /// Why a link is of no more use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -26,7 +32,7 @@ impl Fault {
             Self::Silent => "the TPM does not answer".into(),
             Self::Closed => "the TPM has closed the connection".into(),
             Self::Malformed => "the TPM's response is malformed".into(),
-            Self::Tpm12 => "this is a TPM 1.2".into(),
+            Self::Tpm12 => TPM12.into(),
             Self::Io(errno) => errno.to_string(),
         }
     }

@@ -74,9 +74,8 @@ impl Link {
                 }
                 Err(error) => error,
             };
-            if Instant::now() >= deadline {
-                let why = format!("{error} (waited {} s)", patience.as_secs());
-                return Err(Error::new(Kind::NoTpm, format!("open {}", name(address)), why));
+            if Instant::now() >= deadline || is_final(&error) {
+                return Err(absent(address, &error, patience));
             }
             sleep(LOOK_AGAIN);
         }
@@ -191,6 +190,22 @@ fn watch(fd: &OwnedFd) -> rustix::io::Result<OwnedFd> {
     let watching = epoll::create(CreateFlags::CLOEXEC)?;
     epoll::add(&watching, fd, EventData::new_u64(0), EventFlags::IN)?;
     Ok(watching)
+}
+
+/// Whether waiting changes nothing. In an initrd it might: everything there is root's.
+fn is_final(error: &io::Error) -> bool {
+    cfg!(feature = "host") && error.kind() == io::ErrorKind::PermissionDenied
+}
+
+/// That it has not appeared, with what the machine tells about the reason.
+fn absent(address: &Address, error: &io::Error, patience: Duration) -> Error {
+    let waited = if is_final(error) { String::new() } else { format!(" (waited {} s)", patience.as_secs()) };
+    let absent = Error::new(Kind::NoTpm, format!("open {}", name(address)), format!("{error}{waited}"));
+    #[cfg(feature = "host")]
+    if let Some(absence) = super::missing::find_out(address, error, Path::new("/")) {
+        return absent.because(&absence.why).remedy(absence.remedy);
+    }
+    absent
 }
 
 /// How messages name it.

@@ -8,10 +8,12 @@
 mod address;
 mod fault;
 mod link;
+#[cfg(feature = "host")]
+mod missing;
 mod response;
 mod tcti;
 
 pub use address::Address;
-pub(super) use fault::Fault;
+pub(super) use fault::{Fault, TPM12_REMEDY};
 pub(super) use link::{LEAST_PATIENCE, Link};
 pub(super) use tcti::{Wire, hand_over};
