@@ -87,6 +87,7 @@ pub fn dist(options: &Options) -> Result<Dist> {
     }
     manual(&dist.host, &dir)?;
     share(sh::workspace(), &dist.initrd)?;
+    system_units(sh::workspace(), &dir)?;
     for_all(&dir)?;
     Ok(dist)
 }
@@ -128,6 +129,13 @@ pub fn share(sources: &Path, initrd: &Path) -> Result<()> {
     }
     fs::copy(initrd, dir.join("trust-initrd"))?;
     Ok(())
+}
+
+/// The units of the running system, into `system-units` in `dir`.
+fn system_units(sources: &Path, dir: &Path) -> Result<()> {
+    let units = dir.join("system-units");
+    let _ = fs::remove_dir_all(&units);
+    sh::run_quietly(Command::new("cp").args(["-r", "--"]).arg(sources.join("systemd")).arg(units))
 }
 
 /// What belongs to the host program: manual pages, and completions where packages of a distribution have them.

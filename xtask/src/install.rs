@@ -5,6 +5,7 @@
 //! share/man/man1/                            share/trust/     the parts for initrds
 //! share/bash-completion/completions/trust    share/zsh/site-functions/_trust
 //! share/fish/vendor_completions.d/trust.fish
+//! lib/systemd/system/trust-*                 where the prefix is the system's: systemd looks nowhere else
 //! /usr/lib/dracut/modules.d/90trust/         where the prefix is the system's: dracut looks nowhere else
 //! ```
 
@@ -46,6 +47,8 @@ const FILES: [(&str, &str); 5] = [
 const DIRECTORIES: [(&str, &str); 2] = [("man/man1", "share/man/man1"), ("share", "share/trust")];
 /// The module of dracut, in `dist`, and where dracut looks for it.
 const DRACUT: (&str, &str) = ("share/dracut/90trust", "/usr/lib/dracut/modules.d/90trust");
+/// Units of the running system, in `dist`, and where they go below such a prefix.
+const UNITS: (&str, &str) = ("system-units", "lib/systemd/system");
 /// The list of what was installed, below the prefix: nothing else is overwritten or taken away.
 const LIST: &str = "share/trust/installed";
 
@@ -79,8 +82,8 @@ impl Options {
     fn plan(&self, dist: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
         let mut plan: Vec<_> = FILES.iter().map(|(from, to)| (dist.join(from), self.prefix.join(to))).collect();
         let is_system = SYSTEM.iter().any(|prefix| self.prefix == Path::new(prefix));
-        let dracut = is_system.then_some(DRACUT);
-        for (from, to) in DIRECTORIES.into_iter().chain(dracut) {
+        let of_systems = if is_system { &[DRACUT, UNITS][..] } else { &[] };
+        for (from, to) in DIRECTORIES.iter().chain(of_systems) {
             let from = dist.join(from);
             for file in files(&from)? {
                 let name = file.strip_prefix(&from)?.to_owned();
@@ -187,8 +190,13 @@ mod tests {
     fn dist(dir: &Path) -> PathBuf {
         let dist = dir.join("dist");
         let names = FILES.map(|(from, _)| from);
-        let more =
-            ["man/man1/trust.1", "man/man1/trust-launch.1", "share/mask.sh", "share/dracut/90trust/module-setup.sh"];
+        let more = [
+            "man/man1/trust.1",
+            "man/man1/trust-launch.1",
+            "share/mask.sh",
+            "share/dracut/90trust/module-setup.sh",
+            "system-units/trust-credentials.socket",
+        ];
         for name in names.into_iter().chain(more) {
             let path = dist.join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -224,6 +232,7 @@ mod tests {
             "usr/local/share/zsh/site-functions 755",
             "usr/local/share/trust/mask.sh 755",
             "usr/lib/dracut/modules.d/90trust/module-setup.sh 755",
+            "usr/local/lib/systemd/system/trust-credentials.socket 644",
         ] {
             assert!(after.contains(line), "{line}: {after:#?}");
         }

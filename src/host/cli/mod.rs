@@ -3,6 +3,7 @@
 
 mod arguments;
 mod check;
+mod credential;
 mod efi;
 mod enroll;
 mod headings;

@@ -1,7 +1,7 @@
 //! `trust unseal`.
 
 use super::{
-    HostCommand, arguments,
+    HostCommand, arguments, credential,
     policy_options::PolicyOptions,
     seal::open,
     secrets::{PasswordOptions, PinOptions},
@@ -49,6 +49,10 @@ pub struct Unseal {
     /// Where the secret goes [default: standard output]
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     output: Option<PathBuf>,
+    /// Answer systemd, which asks for a credential on the socket that is standard input, with the secret in this directory
+    /// that is named after it: UNIT/NAME.pem or NAME.pem
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with_all = ["input", "output", "public"])]
+    credential: Option<PathBuf>,
     #[command(flatten)]
     pin: PinOptions,
     /// The key that it was sealed under [default: what the file says; else 0x81000001 or owner]
@@ -71,7 +75,10 @@ pub struct Unseal {
 }
 
 impl HostCommand for Unseal {
-    fn run(self) -> Result<()> {
+    fn run(mut self) -> Result<()> {
+        if let Some(dir) = self.credential.take() {
+            return credential::answer(&dir, |file| Self { input: Some(file), ..self }.run());
+        }
         if let (Some(public), Some(private)) = (&self.public, &self.private) {
             let blob = SealedBlob { public: area(public)?, private: area(private)? };
             return self.unseal_pair(&blob);
