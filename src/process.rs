@@ -60,6 +60,63 @@ pub fn conceal() -> Result<Rlimit> {
     Ok(core)
 }
 
+/// Keeps the memory of a command that is not root's own out of the swap, as far as the limit of locked memory allows. What
+/// to say where it does not, and there is swap.
+#[cfg(feature = "host")]
+#[must_use]
+pub fn lock_memory() -> Option<String> {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let limit = getrlimit(Resource::Memlock).current;
+    let allowance = Allowance { limit, status: &read("/proc/self/status"), swaps: &read("/proc/swaps") };
+    if allowance.suffices() {
+        // Not before a page is used: it is the program that is large.
+        let flags = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;
+        if mlockall(flags).is_ok() {
+            return None;
+        }
+    }
+    allowance.advice()
+}
+
+/// What the kernel says about locking memory.
+#[cfg(feature = "host")]
+struct Allowance<'a> {
+    /// RLIMIT_MEMLOCK in bytes; `None` is no limit.
+    limit: Option<u64>,
+    /// /proc/self/status.
+    status: &'a str,
+    /// /proc/swaps.
+    swaps: &'a str,
+}
+
+#[cfg(feature = "host")]
+impl Allowance<'_> {
+    /// Whether all memory, and what is needed later, may be locked: beyond the limit an allocation would fail.
+    fn suffices(&self) -> bool {
+        const LATER: u64 = 64 << 20;
+        const CAP_IPC_LOCK: u64 = 1 << 14;
+        let capabilities = self.field("CapEff:").and_then(|bits| u64::from_str_radix(bits, 16).ok()).unwrap_or(0);
+        let is_free = capabilities & CAP_IPC_LOCK != 0;
+        let used = self.field("VmSize:").and_then(|size| size.trim_end_matches(" kB").parse::<u64>().ok());
+        is_free || self.limit.is_none_or(|limit| used.is_some_and(|kib| kib.saturating_mul(1024) + LATER <= limit))
+    }
+
+    fn field(&self, name: &str) -> Option<&str> {
+        self.status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
+    }
+
+    /// The first line of /proc/swaps is a heading.
+    fn advice(&self) -> Option<String> {
+        let limit = self.limit.unwrap_or(0) / 1024;
+        (self.swaps.lines().count() > 1).then(|| {
+            format!(
+                "the secret may get into the swap: no more than {limit} KiB of memory may be locked here (ulimit -l; in a unit, \
+                 LimitMEMLOCK=infinity)"
+            )
+        })
+    }
+}
+
 impl Before {
     /// Takes back what [`harden`] has changed and becomes another program, which inherits the environment.
     ///
@@ -156,4 +213,33 @@ fn close_inherited() {
 #[must_use]
 pub fn is_first() -> bool {
     rustix::process::getpid().is_init()
+}
+
+#[cfg(all(test, feature = "host"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_locked_where_that_cannot_fail_later() {
+        let suffices = |limit, capabilities: &str, size: &str| {
+            let status = format!("Name:\ttrust\nVmSize:\t{size} kB\nCapEff:\t{capabilities}\n");
+            Allowance { limit, status: &status, swaps: "" }.suffices()
+        };
+        const NONE: &str = "0000000000000000";
+        assert!(suffices(None, NONE, "20000"));
+        assert!(suffices(Some(0), "0000000000004000", "20000"));
+        assert!(suffices(Some(1 << 30), NONE, "20000"));
+        assert!(!suffices(Some(8 << 20), NONE, "20000") && !suffices(Some(0), NONE, "20000"));
+        assert!(!suffices(Some(64 << 20), NONE, "20000") && !suffices(Some(1 << 30), "", "many"));
+        assert!(!suffices(Some(u64::MAX - 1), NONE, "99999999999999999999999"));
+    }
+
+    #[test]
+    fn without_swap_there_is_nothing_to_say() {
+        const HEADING: &str = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n";
+        let advice = |swaps: &str| Allowance { limit: Some(64 << 10), status: "", swaps }.advice();
+        assert_eq!((advice(""), advice(HEADING)), (None, None));
+        let said = advice(&format!("{HEADING}/dev/dm-1 partition 8388604 0 -2\n")).unwrap();
+        assert!(said.contains("64 KiB") && said.contains("LimitMEMLOCK=infinity"), "{said}");
+    }
 }

@@ -2,7 +2,7 @@
 //! is none.
 
 use harness::{
-    Action, Banks, Boot, Command, Home, Interposer, Layout, Machine, Response, Swtpm, Transport, cc,
+    Action, Banks, Boot, Command, Home, Interposer, Layout, Machine, Response, Swtpm, Transport, cc, documentation,
     provision_with_tools, rc, trust_host,
 };
 use serde_json::Value;
@@ -185,6 +185,42 @@ fn every_transport_leads_to_the_same_page() {
     assert_eq!(show(&tpm.tcti()), direct);
 }
 
+/// docs/tpm.md, word by word.
+#[test]
+fn the_simulator_of_the_documentation_is_started_and_found() {
+    let page = documentation::read("docs/tpm.md");
+    let commands = documentation::commands(documentation::section(&page, "Simulators"));
+    assert_eq!(commands.len(), 3, "{commands:?}");
+    let script = format!(
+        "trap 'kill %1' EXIT; PATH={}:$PATH\n{}",
+        trust_host().parent().expect("a directory").display(),
+        commands.concat()
+    );
+    let home = Home::new();
+    let output = std::process::Command::new("bash").args(["-mc", &script]).current_dir(home.path()).output();
+    let output = output.expect("there is a shell");
+    assert!(text(&output.stdout).contains("a software TPM (swtpm)"), "{output:?}");
+}
+
+/// What is sealed by one way is unsealed by the others.
+#[test]
+fn every_transport_seals_and_unseals() {
+    let (home, tpm) = (Home::new(), Swtpm::new());
+    let wires = [Transport::Unix, Transport::Tcp, Transport::Mssim, Transport::Device]
+        .map(|transport| Interposer::with_front(&tpm, transport));
+    let mut tctis: Vec<_> = wires.iter().map(Interposer::tcti).collect();
+    tctis.push(tpm.tcti());
+    fs::write(home.path().join("clear"), "secret").expect("writable");
+    for (by, sealing) in tctis.iter().enumerate() {
+        home.ok(&["seal", "--tcti", sealing, "-o", "sealed", "clear"]);
+        let unsealing = &tctis[(by + 1) % tctis.len()];
+        assert_eq!(home.ok(&["unseal", "--tcti", unsealing, "sealed"]), "secret", "{sealing} {unsealing}");
+    }
+    let tpm = Swtpm::on_tcp();
+    home.ok(&["seal", "--tcti", &tpm.tcti(), "-o", "sealed", "clear"]);
+    assert_eq!(home.ok(&["unseal", "--tcti", &tpm.tcti(), "sealed"]), "secret");
+}
+
 #[test]
 fn what_a_tpm_lacks_is_named() {
     let tpm = Swtpm::new();
@@ -297,6 +333,50 @@ fn an_ordinary_user_with_access_to_the_tpm_needs_nothing_else() {
     fs::set_permissions(&socket, Permissions::from_mode(0o666)).expect("ours");
     let output = unprivileged(&home, &format!("\"$0\" tpm show --tcti {}", wire.tcti()));
     assert_eq!((text(&output.stdout), text(&output.stderr)), (show(&tpm.tcti()), String::new()));
+}
+
+#[test]
+fn secrets_are_kept_by_an_ordinary_user_whatever_memory_may_be_locked() {
+    let (home, tpm) = (Home::new(), Swtpm::new());
+    let dir = tpm.socket().parent().expect("a directory").to_owned();
+    fs::set_permissions(dir, Permissions::from_mode(0o711)).expect("ours");
+    fs::set_permissions(tpm.socket(), Permissions::from_mode(0o666)).expect("ours");
+    let tcti = tpm.tcti();
+    // More than is in the sealed object itself, so that it is encrypted as a stream.
+    let script = format!(
+        "ulimit -H -l; seq 100000 | \"$0\" seal --tcti {tcti} | \"$0\" unseal --tcti {tcti} | cmp - <(seq 100000) && echo same"
+    );
+    for (limit, kib) in [(0, 0), (65536, 64), (8_388_608, 8192)] {
+        let limited = format!("prlimit --memlock={limit}:{limit} bash -o pipefail -c '{script}' \"$0\"");
+        let output = unprivileged(&home, &limited);
+        assert_eq!(text(&output.stdout), format!("{kib}\nsame\n"), "{output:?}");
+    }
+}
+
+#[test]
+fn secrets_are_in_locked_memory_where_it_may_be_locked() {
+    let status = fs::read_to_string("/proc/self/status").expect("it is mounted");
+    let field = |status: &str, name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("there is such a line");
+        line.trim().trim_end_matches(" kB").to_owned()
+    };
+    const CAP_IPC_LOCK: u64 = 1 << 14;
+    if u64::from_str_radix(&field(&status, "CapEff:"), 16).expect("a number") & CAP_IPC_LOCK == 0 {
+        return;
+    }
+    // It waits for its input.
+    let mut unseal = std::process::Command::new(trust_host());
+    let mut unseal = unseal.arg("unseal").stdin(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it runs");
+    let start = Instant::now();
+    let is_locked = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", unseal.id())).expect("it runs");
+        field(&status, "VmLck:") != "0"
+    };
+    while !is_locked() {
+        assert!(start.elapsed() < Duration::from_secs(20), "its memory is not locked");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    unseal.kill().and_then(|()| unseal.wait()).expect("it runs");
 }
 
 #[test]

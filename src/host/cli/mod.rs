@@ -58,10 +58,10 @@ const COMMANDS: &[CommandEntry] = &[
     CommandEntry::new::<enroll::Enroll>(Heading::Images),
     CommandEntry::new::<launch::Launch>(Heading::Images),
     CommandEntry::new::<luks::Luks>(Heading::Boot),
-    CommandEntry::new::<nv::NvCommand>(Heading::Tpm),
+    CommandEntry::new::<nv::NvCommand>(Heading::Tpm).with_secrets(),
     CommandEntry::new::<pcr::PcrCommand>(Heading::Tpm),
-    CommandEntry::new::<seal::Seal>(Heading::Tpm),
-    CommandEntry::new::<unseal::Unseal>(Heading::Tpm),
+    CommandEntry::new::<seal::Seal>(Heading::Tpm).with_secrets(),
+    CommandEntry::new::<unseal::Unseal>(Heading::Tpm).with_secrets(),
     CommandEntry::new::<tpm::TpmCommand>(Heading::Tpm),
     CommandEntry::new::<manual::Manual>(Heading::Program),
     CommandEntry::new::<manual::Completions>(Heading::Program),
@@ -72,6 +72,8 @@ struct CommandEntry {
     /// Under which heading the help lists it.
     heading: Heading,
     definition: fn() -> clap::Command,
+    /// Whether it reads or writes secrets of the running system, which are kept out of the swap.
+    has_secrets: bool,
     run: fn(&ArgMatches) -> Result<()>,
 }
 
@@ -80,8 +82,13 @@ impl CommandEntry {
         Self {
             heading,
             definition: C::command,
+            has_secrets: false,
             run: |matches| C::from_arg_matches(matches).map_or_else(|e| e.exit(), C::run),
         }
+    }
+
+    const fn with_secrets(self) -> Self {
+        Self { has_secrets: true, ..self }
     }
 }
 
@@ -173,6 +180,11 @@ fn run(matches: &ArgMatches) -> Result<()> {
     let entry = entry.ok_or_else(|| {
         Error::new(Kind::Usage, format!("run {name}"), "options of the whole program stand before it")
     })?;
+    if entry.has_secrets
+        && let Some(advice) = process::lock_memory()
+    {
+        console::note(&advice);
+    }
     (entry.run)(matches)
 }
 
