@@ -27,6 +27,8 @@ pub mod curve {
 /// `TPM_CC`.
 pub mod cc {
     pub const NV_DEFINE_SPACE: u32 = 0x0000_012a;
+    #[cfg(feature = "host")]
+    pub const SET_PRIMARY_POLICY: u32 = 0x0000_012e;
     pub const CREATE_PRIMARY: u32 = 0x0000_0131;
     pub const DICTIONARY_ATTACK_PARAMETERS: u32 = 0x0000_013a;
     pub const POLICY_NV: u32 = 0x0000_0149;
