@@ -23,12 +23,12 @@ secret is read. If there is no TPM, the message says what this machine knows abo
 Examples:
   trust tpm show
   trust tpm show --json | jq .lockout")]
-    Show(Show),
+    Show(TpmShow),
 }
 
 /// `trust tpm show`
 #[derive(clap::Args)]
-pub struct Show {
+pub struct TpmShow {
     #[command(flatten)]
     tpm: TpmArguments,
     /// As JSON
