@@ -121,6 +121,28 @@ fn units_get_unsealed_secrets_as_credentials() {
     }
 }
 
+#[test]
+fn a_credential_is_sealed_as_the_message_says() {
+    if !is_root() {
+        return; // Only root is answered.
+    }
+    let sealed = Sealed::new();
+    let (output, _) = asked(&sealed, 0, "1/unit/new.service/key");
+    let complaint = String::from_utf8(output.stderr).expect("it prints UTF-8");
+    let command = complaint.split("seal it: ").nth(1).expect("it says how").trim().replace(" IN", " clear");
+    fs::write(sealed.home.path().join("clear"), "new").expect("writable");
+    let path = trust_host().parent().expect("a directory").display().to_string();
+    let script = format!("PATH={path}:$PATH; {command} --tcti {}", sealed.tpm.tcti());
+    let followed = Command::new("bash").args(["-c", &script]).current_dir(sealed.home.path()).status();
+    assert!(followed.expect("there is a shell").success(), "{script}");
+    let (output, got) = asked(&sealed, 0, "1/unit/new.service/key");
+    assert_eq!(got, b"new", "{output:?}");
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").expect("it is mounted").uid() == 0
+}
+
 /// Connects from an abstract address, as a user, and reads until the end.
 const CLIENT: &str = "
 import socket, sys
@@ -154,7 +176,7 @@ fn asked(sealed: &Sealed, uid: u32, address: &str) -> (Output, Vec<u8>) {
 
 #[test]
 fn only_systemd_is_answered() {
-    if fs::metadata("/proc/self").expect("it is mounted").uid() != 0 {
+    if !is_root() {
         return; // Another user could not be asked as.
     }
     let sealed = Sealed::new();

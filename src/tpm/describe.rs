@@ -212,6 +212,18 @@ pub enum Provisioning {
     Unknown,
 }
 
+/// An index that the TPM has, with its public area if that can be read.
+struct FoundIndex {
+    handle: u32,
+    public: Option<NvPublic>,
+}
+
+/// What a TPM lacks.
+struct Lacking {
+    altogether: Vec<String>,
+    for_sealing: Vec<String>,
+}
+
 /// Asks until there is an answer, nothing else to ask, or no time left.
 struct Questions<'a> {
     tpm: &'a mut Tpm,
@@ -236,7 +248,9 @@ impl Tpm {
         let pcr7 = if has_sha256 { ask.pcr7()? } else { None };
         let persistent = ask.persistent()?;
         let mut trust = ask.provisioning(permanent, indices.as_deref())?;
-        (trust.lacks, trust.lacks_for_sealing) = ask.lacking(algorithms.as_deref(), has_sha256)?;
+        if let Some(lacking) = ask.lacking(algorithms.as_deref(), has_sha256)? {
+            (trust.lacks, trust.lacks_for_sealing) = (Some(lacking.altogether), Some(lacking.for_sealing));
+        }
         Ok(Description {
             format: 1,
             manufacturer: manufacturer(&properties),
@@ -258,7 +272,7 @@ impl Tpm {
             }),
             nv: indices.map(|indices| NvUse {
                 indices: indices.len(),
-                bytes: indices.iter().flat_map(|(_, public)| public).map(|public| u64::from(public.size)).sum(),
+                bytes: indices.iter().flat_map(|index| &index.public).map(|public| u64::from(public.size)).sum(),
                 largest_index: get(pt::NV_INDEX_MAX),
                 largest_transfer: get(pt::NV_BUFFER_MAX),
                 room_for_objects: get(pt::HR_PERSISTENT_AVAIL),
@@ -374,16 +388,14 @@ impl Questions<'_> {
         }))
     }
 
-    /// The NV indices, each with its public area if it can be read.
-    fn indices(&mut self) -> Result<Option<Vec<(u32, Option<NvPublic>)>>> {
+    /// The NV indices.
+    fn indices(&mut self) -> Result<Option<Vec<FoundIndex>>> {
         const WHAT: &str = "look at the TPM's NV indices";
         let Some(handles) = self.handles(WHAT, first_handle::NV_INDEX)? else { return Ok(None) };
         let with_public = handles.into_iter().map(|handle| {
             let answer = self.ask(WHAT, &query::nv_public(handle))?;
-            Ok((
-                handle,
-                answer.and_then(|answer| query::parse_nv_public(&answer)).filter(|public| public.index == handle),
-            ))
+            let public = answer.and_then(|answer| query::parse_nv_public(&answer));
+            Ok(FoundIndex { handle, public: public.filter(|public| public.index == handle) })
         });
         with_public.collect::<Result<Vec<_>>>().map(Some)
     }
@@ -398,7 +410,7 @@ impl Questions<'_> {
         looked_at.collect::<Result<Vec<_>>>().map(Some)
     }
 
-    fn provisioning(&mut self, permanent: Option<u32>, indices: Option<&[(u32, Option<NvPublic>)]>) -> Result<Fitness> {
+    fn provisioning(&mut self, permanent: Option<u32>, indices: Option<&[FoundIndex]>) -> Result<Fitness> {
         let mut trust = Fitness {
             lacks: None,
             lacks_for_sealing: None,
@@ -408,7 +420,7 @@ impl Questions<'_> {
         };
         let (Some(permanent), Some(indices)) = (permanent, indices) else { return Ok(trust) };
         let public = |index: Index| {
-            indices.iter().find(|(handle, _)| *handle == index.handle()).and_then(|(_, public)| public.as_ref())
+            indices.iter().find(|found| found.handle == index.handle()).and_then(|found| found.public.as_ref())
         };
         let Some(layout) = public(Index::LayoutVersion) else {
             trust.provisioning = Provisioning::None;
@@ -449,12 +461,7 @@ impl Questions<'_> {
     }
 
     /// What it lacks: for all of Trust, and for some ways of sealing.
-    #[expect(clippy::type_complexity, reason = "two lists, each known or not")]
-    fn lacking(
-        &mut self,
-        algorithms: Option<&[u32]>,
-        has_sha256: bool,
-    ) -> Result<(Option<Vec<String>>, Option<Vec<String>>)> {
+    fn lacking(&mut self, algorithms: Option<&[u32]>, has_sha256: bool) -> Result<Option<Lacking>> {
         let mut lacks = Vec::new();
         let mut need = |is_there: bool, what: &str| {
             if !is_there {
@@ -473,7 +480,7 @@ impl Questions<'_> {
         let first = COMMANDS.iter().map(|command| command.code).min().unwrap_or_default();
         let key = |attributes: &u32| attributes & COMMAND_INDEX;
         let Some(commands) = self.list("ask for the TPM's commands", (cap::COMMANDS, first), parse, key)? else {
-            return Ok((None, None));
+            return Ok(None);
         };
         let missing = |what_for: For| {
             let missing = COMMANDS.iter().filter(|command| {
@@ -482,7 +489,7 @@ impl Questions<'_> {
             missing.map(|command| format!("TPM2_{}", command.name)).collect::<Vec<_>>()
         };
         lacks.extend(missing(For::Boot));
-        Ok((Some(lacks), Some(missing(For::Sealing))))
+        Ok(Some(Lacking { altogether: lacks, for_sealing: missing(For::Sealing) }))
     }
 
     /// Whether it takes these parameters; one that does not know the question may.
@@ -520,7 +527,7 @@ fn firmware(first: Option<u32>, second: Option<u32>) -> Option<String> {
 
 /// A day of a year as a date, if there is such a day.
 fn date(year: u32, day: u32) -> Option<String> {
-    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let is_leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let months = [31, if is_leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
     let mut left = day.checked_sub(1).filter(|_| (2000..2200).contains(&year))?;
     for (month, days) in (1..).zip(months) {

@@ -87,8 +87,9 @@ impl Wanted {
         let found = candidates.iter().find(|path| path.is_file()).cloned();
         found.ok_or_else(|| {
             let [own, _] = &candidates;
-            Error::new(Kind::Usage, "find it", format!("there is no {}, nor one for all units", own.display()))
-                .remedy(format!("seal it: trust seal -o {} IN", own.display()))
+            Error::new(Kind::Usage, "find it", format!("there is no {}, nor one for all units", own.display())).remedy(
+                format!("seal it: mkdir -p {} && trust seal -o {} IN", dir.join(&self.unit).display(), own.display()),
+            )
         })
     }
 }

@@ -140,7 +140,7 @@ fn pcrs(banks: Option<&Banks>, pcr7: Option<&Pcr7>) -> Vec<Line> {
                 },
             ));
             if pcr7.state == Pcr7State::Extended {
-                lines.push(line("", &pcr7.value[..]));
+                lines.push(line("", pcr7.value.as_str()));
             }
         }
     }
