@@ -1,6 +1,7 @@
 //! The command line of `trust`. Each command is a file: its name, its arguments, its help, and what it does with them.
 //! To add one, write such a file, and a line in [`COMMANDS`].
 
+mod admin;
 mod arguments;
 mod check;
 mod credential;
@@ -60,6 +61,7 @@ const COMMANDS: &[CommandEntry] = &[
     CommandEntry::new::<luks::Luks>(Heading::Boot),
     CommandEntry::new::<nv::NvCommand>(Heading::Tpm).with_secrets(),
     CommandEntry::new::<pcr::PcrCommand>(Heading::Tpm),
+    CommandEntry::new::<admin::AdminCommand>(Heading::Tpm),
     CommandEntry::new::<seal::Seal>(Heading::Tpm).with_secrets(),
     CommandEntry::new::<unseal::Unseal>(Heading::Tpm).with_secrets(),
     CommandEntry::new::<tpm::TpmCommand>(Heading::Tpm),
