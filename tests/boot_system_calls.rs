@@ -156,12 +156,15 @@ fn no_command_needs_a_refused_system_call() {
     for program in [trust_initrd(), trust_host()] {
         let mut machine = Machine::new();
         machine.sandbox.set("TRUST", &program);
+        machine.keyset.sign_system("0001");
         for (boot, script) in [
             (Boot::Limited, r#"traced provision "$CERT" "$KEY""#),
             (Boot::Production, "traced preinit --verbose --also-as cryptsetup --key-timeout 60"),
             (Boot::Production, "traced setup --verbose --also-as cryptsetup --manifest-ca \"$CERT\"\ntraced finish"),
             (Boot::Production, "traced setup --key-timeout 60\ntraced finish --key-to-tpm"),
+            (Boot::Production, "traced setup --keep-policies\ntraced finish --keep-policies --pcr7data \"$PCR7DATA\""),
             (Boot::Production, "traced lock\ntraced setup || true"),
+            (Boot::Tpm, "traced admin delegate"),
             (Boot::Limited, "traced setup --event-log /etc/passwd || true"),
             (Boot::Production, "TCTI=device:/dev/tpm7; traced setup --wait 1 || true"),
             (Boot::Production, "TCTI=mssim:host=127.0.0.1,port=1; traced lock --wait 1 || true"),
@@ -172,6 +175,7 @@ fn no_command_needs_a_refused_system_call() {
                     local command=$1 data="--pcr7data $PCR7DATA --on-lock-failure=exit" tcti="--tcti $TCTI"
                     shift
                     case $command in finish) data= ;; esac
+                    case $command in admin) command="admin $1"; shift ;; esac
                     case $command$* in finish) tcti= ;; esac
                     env -i /usr/bin/strace -f -qq -o /run/trace "$TRUST" $command $tcti $data "$@" || status=$?
                     sed -n 's/^[0-9]* *//; /SECCOMP_SET_MODE/,$ s/.*= -1 EPERM.*/refused &/p' /run/trace

@@ -3,7 +3,7 @@
 use super::{
     Command, Heading, Run,
     arguments::{Arguments, Handle, Spec},
-    options::{ALSO_AS, SECRETS_DIR, SRK_SIGNATURE, TpmOptions},
+    options::{ALSO_AS, KEEP_POLICIES, SECRETS_DIR, SRK_SIGNATURE, TpmOptions},
     phases,
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     luks::backing,
     policy::pcr7data::Pcr7Data,
     process,
-    publish::{self, Withdrawn, passphrase, tmpfs},
+    publish::{self, Withdrawn, passphrase, policies, tmpfs},
     seccomp::call::Call,
     tpm2::key_file,
 };
@@ -44,6 +44,7 @@ struct Finish {
     also_as: Vec<String>,
     root: Option<PathBuf>,
     keep_files: bool,
+    keep_policies: bool,
     key_to_tpm: bool,
     parent: Handle,
 }
@@ -67,6 +68,7 @@ impl Run for Finish {
             &Spec { name: "--keep-files", value: "", default: "", help: "withdraw the passphrase alone" },
             &mut self.keep_files,
         );
+        arguments.add(&KEEP_POLICIES, &mut self.keep_policies);
         arguments.add(
             &Spec {
                 name: "--key-to-tpm",
@@ -88,12 +90,13 @@ impl Run for Finish {
     }
 
     fn run(&self) -> Result<()> {
+        let kept: &[Call] = if self.keep_policies { phases::KEEP_POLICIES } else { &[] };
         // Whatever becomes of it, nothing stays published.
         let hardened = if self.key_to_tpm {
-            let calls = [phases::link(&self.tpm.tcti)].into_iter().chain(KEY_TO_TPM);
+            let calls = [phases::link(&self.tpm.tcti), kept].into_iter().chain(KEY_TO_TPM);
             process::harden().and_then(|_| COMMAND.confine(&calls.collect::<Vec<_>>()))
         } else {
-            COMMAND.confine(&[])
+            COMMAND.confine(&[kept])
         };
         let key = passphrase::KeyOptions { also_as: &self.also_as, timeout: None };
         let everything = || publish::withdraw(&key, Some(&self.secrets_dir));
@@ -117,6 +120,9 @@ impl Run for Finish {
             let withdrawn = if self.keep_files { publish::withdraw(&key, None) } else { everything() };
             hardened.and(withdrawn)?
         };
+        if self.keep_policies {
+            policies::keep(&self.tpm.pcr7data)?;
+        }
         if self.tpm.verbose {
             let Withdrawn { keys, mounts } = withdrawn;
             console::note(&format!("{keys} keys revoked, {mounts} mounts removed"));

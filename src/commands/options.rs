@@ -120,6 +120,14 @@ pub const SECRETS_DIR: Spec = Spec {
     help: "where the tmpfs with certificate and key is attached",
 };
 
+/// Whether the running system gets its signed policies.
+pub const KEEP_POLICIES: Spec = Spec {
+    name: "--keep-policies",
+    value: "",
+    default: "",
+    help: "leave the running system its signed policies, in /run/trust/pcr7data",
+};
+
 /// Further names of the passphrase.
 pub const ALSO_AS: Spec = Spec {
     name: "--also-as",

@@ -116,6 +116,14 @@ pub const ATTACH_FILES: &[Call] = &[
     call(libc::SYS_mkdirat),
 ];
 
+/// The running system's policies, when they are left for it.
+pub const KEEP_POLICIES: &[Call] = &[
+    call(libc::SYS_umask),
+    #[cfg(target_arch = "x86_64")]
+    call(libc::SYS_mkdir),
+    call(libc::SYS_mkdirat),
+];
+
 /// The tmpfs, when a file in it is replaced, or all of it is withdrawn.
 pub const REMOVE_FILES: &[Call] = &[
     call(libc::SYS_statfs),

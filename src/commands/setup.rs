@@ -4,14 +4,14 @@ use super::{
     Command, Heading, Run,
     arguments::{Arguments, Spec},
     init::END,
-    options::{ALSO_AS, EventLog, KEY_TIMEOUT, SECRETS_DIR, SRK_SIGNATURE, Store},
+    options::{ALSO_AS, EventLog, KEEP_POLICIES, KEY_TIMEOUT, SECRETS_DIR, SRK_SIGNATURE, Store},
     phases,
 };
 use crate::{
     early,
     error::{Error, Result},
     files, memory, process,
-    publish::{self, Published, passphrase},
+    publish::{self, Published, passphrase, policies},
     secret::Secret,
     store::{SecretItem, Truststore, read_then_lock},
 };
@@ -26,7 +26,14 @@ pub const COMMAND: Command = Command {
     alias: Some("initrd-setup"),
     about: "Read the passphrase, certificate and key from the TPM, lock PCR 7, then publish them for this boot.",
     heading: Heading::Boot,
-    calls: Some(&[phases::TPM, phases::LOCK, phases::CHECK_SIGNATURE, phases::ADD_KEYS, phases::ATTACH_FILES]),
+    calls: Some(&[
+        phases::TPM,
+        phases::LOCK,
+        phases::CHECK_SIGNATURE,
+        phases::ADD_KEYS,
+        phases::ATTACH_FILES,
+        phases::KEEP_POLICIES,
+    ]),
     new: || Box::new(Setup::default()),
 };
 
@@ -40,6 +47,7 @@ struct Setup {
     event_log: EventLog,
     secrets_dir: PathBuf,
     manifest_ca: PathBuf,
+    keep_policies: bool,
     also_as: Vec<String>,
     key_timeout: Option<u32>,
     /// Taken out by [`super::init::up_to_the_end`].
@@ -63,6 +71,7 @@ impl Run for Setup {
             },
             &mut self.manifest_ca,
         );
+        arguments.add(&KEEP_POLICIES, &mut self.keep_policies);
         arguments.add(&ALSO_AS, &mut self.also_as);
         arguments.add(&KEY_TIMEOUT, &mut self.key_timeout);
         arguments.add(&END, &mut self.end);
@@ -101,6 +110,9 @@ impl Setup {
                 Ok((before, passphrase, certificate, key, manifest_ca))
             })?;
         drop(store);
+        if self.keep_policies {
+            policies::keep(&self.store.tpm.pcr7data)?;
+        }
         let mut files = vec![("server.crt", &certificate), ("server.key", &key)];
         files.extend(manifest_ca.iter().map(|ca| ("manifestCA.pem", ca)));
         let key_options = passphrase::KeyOptions { also_as: &self.also_as, timeout: self.key_timeout };

@@ -262,6 +262,30 @@ impl Pcr7Data {
         paths.map(|path| files::read(&path, MAX_FILE).map_err(|e| corrupt(&path, &e))).collect()
     }
 
+    /// The files of the running system's entries and of the keys that have signed them, by their paths from `policy-N` on;
+    /// of an entry, info.json comes last.
+    ///
+    /// # Errors
+    /// [`Kind::Corrupt`] when one cannot be read.
+    pub fn of_running_system(&self) -> Result<Vec<(PathBuf, Vec<u8>)>> {
+        let signed = EntryKind::System.signed_policy()?;
+        let mut files = Vec::new();
+        for pcr7 in self.values() {
+            // What cannot be understood is nothing of the running system's.
+            let Ok(Some(Entry { info: Info { keyset, kind: EntryKind::System, .. }, .. })) = self.entry(&pcr7) else {
+                continue;
+            };
+            let entry = path_of(&pcr7);
+            let key = format!("pubkeys/{}", signed.key_of(&keyset));
+            for name in [key, format!("{entry}/{}", signed.signature), format!("{entry}/info.json")] {
+                let path = self.policy.join(&name);
+                let content = files::read(&path, MAX_FILE).map_err(|why| corrupt(&path, &why))?;
+                files.push((Path::new(self.policy.file_name().unwrap_or_default()).join(name), content));
+            }
+        }
+        Ok(files)
+    }
+
     /// The PCR 7 values that have an entry, in no order.
     #[must_use]
     pub fn values(&self) -> Vec<Digest> {

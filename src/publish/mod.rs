@@ -2,6 +2,7 @@
 //! the certificate and its key. Nothing here runs before the store is locked.
 
 pub mod passphrase;
+pub mod policies;
 pub mod tmpfs;
 
 use crate::{error::Result, secret::Secret, store::Locked};
