@@ -5,6 +5,7 @@
 //!   `verdict`: whether it holds;
 //! - [`boot_kind`]: the kinds of boots, and the policy that is signed for each; [`entry_kind`]: with the running system;
 //! - [`approved`]: a policy with its signature; [`delegation`]: the owner's policy;
+//!   `signed_file`: one over other PCRs;
 //! - [`version`]: the policy version that production policies ask for;
 //! - [`public_key`]: the RSA keys that sign policies, as the TPM sees them;
 //! - [`pcr7data`]: the directory in the signed initrd, by PCR 7 value.
@@ -18,6 +19,8 @@ pub mod pcr7data;
 #[cfg(feature = "host")]
 pub mod pcr_values;
 pub mod public_key;
+#[cfg(feature = "host")]
+pub mod signed_file;
 #[cfg(feature = "host")]
 pub mod statements;
 #[cfg(feature = "host")]

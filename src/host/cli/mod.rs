@@ -24,6 +24,7 @@ mod plaintext;
 mod policy;
 mod policy_options;
 mod policy_show;
+mod policy_sign;
 mod project;
 mod seal;
 mod secrets;

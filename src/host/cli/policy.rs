@@ -3,6 +3,7 @@
 use super::{
     HostCommand, arguments,
     policy_show::{self, PolicyShow},
+    policy_sign::{self, PolicySign},
 };
 use crate::{error::Result, host::fs::atomic, policy::boot_kind::BootKind};
 use clap::{Args, Parser, ValueHint};
@@ -19,6 +20,9 @@ pub enum PolicyCommand {
     /// Show what opens a sealed secret, and whether it holds now
     #[command(after_help = policy_show::HELP)]
     Show(PolicyShow),
+    /// Sign a policy over other PCRs than PCR 7 for the running system
+    #[command(after_help = policy_sign::HELP)]
+    Sign(PolicySign),
 }
 
 /// `trust policy digest`
@@ -49,6 +53,7 @@ impl HostCommand for PolicyCommand {
         match self {
             Self::Digest(command) => command.run(),
             Self::Show(command) => command.run(),
+            Self::Sign(command) => command.run(),
         }
     }
 }

@@ -218,7 +218,7 @@ fn usage(option: &str, why: String) -> Error {
 }
 
 /// Those in files read.
-fn read_files(wanted: &WantedPcrs) -> Result<WantedPcrs> {
+pub(super) fn read_files(wanted: &WantedPcrs) -> Result<WantedPcrs> {
     let read = |(name, value): &(_, WantedValue)| {
         let name: PcrName = *name;
         let WantedValue::File(path) = value else { return Ok((name, value.clone())) };

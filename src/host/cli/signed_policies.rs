@@ -1,7 +1,9 @@
 //! Where signed policies are, and which of them are for now.
 
+use super::arguments;
 use crate::{
     error::{Error, Kind, Result},
+    host::fs::atomic,
     measure::pcr,
     policy::{
         Assertion, Policy,
@@ -9,6 +11,7 @@ use crate::{
         pcr_values::{PcrName, PcrValues},
         pcr7data::Pcr7Data,
         public_key::PolicyKey,
+        signed_file,
         statements::{Authorization, PolicyRecipe},
         verdict,
     },
@@ -35,6 +38,9 @@ pub struct SignedPolicyOptions {
     /// loader/trust/pcr7data on the ESP]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pcr7data: Option<PathBuf>,
+    /// A directory of what `trust policy sign` has signed, beside that
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    signed_policy: Option<PathBuf>,
 }
 
 impl SignedPolicyOptions {
@@ -85,6 +91,12 @@ impl SignedPolicyOptions {
     pub fn evidence(&self, tpm: &mut Tpm, recipe: &PolicyRecipe, values: &[PcrValues]) -> Result<Evidence> {
         let (values, authorizations) = (values.to_vec(), recipe.authorizations.clone());
         let mut evidence = Evidence { values, authorizations, missing: None };
+        if let Some(dir) = &self.signed_policy {
+            for name in atomic::list(dir)?.iter().filter(|name| name.ends_with(".json")) {
+                let approved = arguments::parsed(&dir.join(name), signed_file::parse)?;
+                evidence.authorizations.push(Authorization::from(approved));
+            }
+        }
         if asks_for_system(recipe) {
             let now = pcr7(tpm)?;
             match self.system().and_then(|data| data.system(&now)) {

@@ -169,6 +169,15 @@ pub(super) fn verifies(approved: &ApprovedPolicy, key: &PublicKey) -> bool {
     key.verify(Hash::Sha256, &message, &approved.signature)
 }
 
+/// This key's signature over it.
+///
+/// # Errors
+/// Those of [`PrivateKey::sign`].
+pub fn sign_approved(key: &PrivateKey, approved: &ApprovedPolicy) -> Result<Vec<u8>> {
+    check_fit(Role::TpmpolLuks, key.public())?;
+    key.sign(Hash::Sha256, &approved::message(&approved.policy.digest(), &approved.policy_ref))
+}
+
 /// The signature over a policy of such entries, and its file.
 fn sign(key: &PrivateKey, kind: EntryKind, policy: &Digest) -> Result<(&'static str, Vec<u8>)> {
     let signed = kind.signed_policy()?;
