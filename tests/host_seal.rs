@@ -572,3 +572,10 @@ fn mistakes_are_named_and_their_remedies_work() {
 
 /// A key that signs, for tpm2-tools.
 const SIGNS: &str = "sign|fixedtpm|fixedparent|sensitivedataorigin|userwithauth";
+
+/// `docs/secrets.md`, word by word: its commands, ours and those of tpm2-tools, print what it says.
+#[test]
+fn the_page_is_followed() {
+    let machine = HostTpm::new(Banks::Sha256);
+    assert!(machine.follow("docs/secrets.md") > 25, "the search misses them");
+}

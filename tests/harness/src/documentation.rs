@@ -28,6 +28,29 @@ pub fn commands(text: &str) -> Vec<String> {
     commands
 }
 
+/// The consoles in a text: each command, which may go on behind a backslash, and what it prints.
+#[must_use]
+pub fn console(text: &str) -> Vec<(String, String)> {
+    let (mut steps, mut inside): (Vec<(String, String)>, bool) = (Vec::new(), false);
+    for line in text.lines() {
+        if let Some(language) = line.strip_prefix("```") {
+            inside = language == "console";
+        } else if let Some(command) = line.strip_prefix("$ ").filter(|_| inside) {
+            steps.push((command.to_owned(), String::new()));
+        } else if let Some((command, output)) = steps.last_mut().filter(|_| inside) {
+            let part = if command.ends_with('\\') && output.is_empty() { command } else { output };
+            if part.ends_with('\\') {
+                part.push('\n');
+                part.push_str(line);
+            } else {
+                part.push_str(line);
+                part.push('\n');
+            }
+        }
+    }
+    steps
+}
+
 /// The part of a text below a heading.
 #[must_use]
 #[track_caller]

@@ -1,5 +1,7 @@
-use crate::{Banks, Interposer, Response, Swtpm, trust_host};
+use crate::{Banks, Interposer, Response, Swtpm, documentation, trust_host};
 use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
     path::PathBuf,
     process::{Command, Output, Stdio},
 };
@@ -53,6 +55,37 @@ impl HostTpm {
     #[must_use]
     pub fn output(&self, args: &[&str]) -> Output {
         self.command(args).output().expect("the program can be started")
+    }
+
+    /// Follows the consoles of a page word by word: its commands, ours and those of tpm2-tools, print what it says; what is
+    /// behind an ellipsis may differ. How many commands there are.
+    #[track_caller]
+    #[must_use]
+    pub fn follow(&self, page: &str) -> usize {
+        let bin = self.file("bin");
+        fs::create_dir(&bin).expect("a writable directory");
+        // The TPM is not where the page has it; nor is the log, which is not this machine's.
+        let ours = format!(
+            "#!/bin/sh\ncase \"$1 $2\" in 'pcr extend') set -- \"$@\" --log log;; esac\nexec {} \"$@\" --tcti {}\n",
+            trust_host().display(),
+            self.wire.tcti()
+        );
+        self.write("bin/trust", ours);
+        fs::set_permissions(bin.join("trust"), fs::Permissions::from_mode(0o755)).expect("its owner");
+        let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
+        let steps = documentation::console(&documentation::read(page));
+        for (command, expected) in &steps {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &format!("exec 2>&1\n{command}")]).current_dir(self.file("")).env("PATH", &path);
+            shell.env("TPM2TOOLS_TCTI", self.tpm.tools().tcti()).stdin(Stdio::null());
+            let output = shell.output().expect("a shell");
+            let printed = String::from_utf8(output.stdout).expect("text");
+            match expected.split_once('…') {
+                Some((start, _)) => assert!(printed.starts_with(start), "{command}: {printed}"),
+                None => assert_eq!(printed, *expected, "{command}"),
+            }
+        }
+        steps.len()
     }
 
     /// Runs it successfully, and returns what it printed.
