@@ -488,6 +488,21 @@ fn the_running_system_opens_what_is_sealed_for_it_and_no_other_boot_does() {
     assert!(why.contains("policy version is not that"), "{why}");
 }
 
+/// The second place for a secret: the TPM's own memory.
+#[test]
+fn a_secret_is_sealed_into_the_memory_of_the_tpm() {
+    let machine = machine(Banks::Sha256);
+    let index = String::from_utf8(machine.ok(&["seal", "--pcr", "9", "--nv", "secret"])).unwrap();
+    assert_eq!(machine.ok(&["unseal", "--pcr", "9", "--nv", index.trim()]), SECRET);
+    machine.ok(&["seal", "--pin", "--pin-file", "pin", "--nv=0x1810077", "secret"]);
+    machine.ok(&["unseal", "--pin", "--pin-file", "pin", "--nv", "0x1810077", "-o", "out"]);
+    assert_eq!(machine.read("out"), SECRET);
+    machine.tpm.raw().extend(9, &[1; 32]);
+    machine.fails(&["unseal", "--pcr", &format!("9={}", "00".repeat(32)), "--nv", index.trim()], 12);
+    machine.fails(&["seal", "--nv=0x1810077", "secret"], 2);
+    machine.fails(&["seal", "--nv", "-o", "out", "secret"], 2);
+}
+
 /// A signature that is not the key's opens nothing, whatever directory it is in.
 #[test]
 fn a_forged_policy_of_the_running_system_opens_nothing() {

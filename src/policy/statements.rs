@@ -65,12 +65,8 @@ impl PolicyRecipe {
         let [Assertion::Or(branches)] = self.policy.assertions() else {
             return Some((self.statements(&self.policy)?, Vec::new()));
         };
-        let digests = branches.iter().fold(Some(Vec::new()), |list, branch| {
-            let mut list: Vec<u8> = list?;
-            list.extend(32_u16.to_be_bytes());
-            list.extend(branch.digest());
-            Some(list)
-        })?;
+        let digest = |branch: &Policy| [&32_u16.to_be_bytes()[..], &branch.digest()].concat();
+        let digests: Vec<u8> = branches.iter().flat_map(digest).collect();
         let body = [&u32::try_from(branches.len()).ok()?.to_be_bytes()[..], &digests].concat();
         let of = |(number, branch): (usize, &Policy)| {
             let name = self.names.get(number).cloned().flatten();

@@ -58,8 +58,13 @@ impl Opening<'_> {
     }
 }
 
-/// Where the PIN comes from; `None` where there is none. Called once at most, and not before it is needed.
-pub type AskPin<'a> = &'a mut dyn FnMut() -> Result<Option<Secret>>;
+/// The PIN of sealed data.
+pub struct PinSource<'a> {
+    /// Gets it; `None` where there is none. Called once at most, and not before it is needed.
+    pub ask: &'a mut dyn FnMut() -> Result<Option<Secret>>,
+    /// Whether there may be one: the data may have one that is not known.
+    pub may_exist: bool,
+}
 
 impl Tpm {
     /// Seals `data` under the first of `parents` that there is, to be opened by the policy, or where there is none by the PIN alone. With a policy the
@@ -134,8 +139,7 @@ impl Tpm {
         blob: &SealedBlob,
         parents: &[Parent],
         passwords: &Passwords,
-        pin: AskPin<'_>,
-        may_have_pin: bool,
+        pin: PinSource<'_>,
         openings: &[Opening<'_>],
     ) -> Result<Secret> {
         let public = SealedPublic::parse(&blob.public)
@@ -145,11 +149,12 @@ impl Tpm {
                 .remedy("unseal it with the program that sealed it"));
         }
         // Not while the TPM holds anything for it, if that can be.
-        let mut known =
-            if may_have_pin && openings.first().is_some_and(Opening::needs_pin) { Some(pin()?) } else { None };
+        let PinSource { ask, may_exist } = pin;
+        let first = may_exist && openings.first().is_some_and(Opening::needs_pin);
+        let mut known = if first { Some(ask()?) } else { None };
         let (parent, object) = self.load_sealed(blob, parents, passwords)?;
-        let mut pin = || known.take().map_or_else(&mut *pin, Ok);
-        let opened = self.open_loaded(parent, object, &mut pin, may_have_pin, openings);
+        let mut pin = || known.take().map_or_else(&mut *ask, Ok);
+        let opened = self.open_loaded(parent, object, PinSource { ask: &mut pin, may_exist }, openings);
         let flushed = self.flush(KeyHandle::from(object));
         let released = self.release_parent(parent);
         let opened = opened?;
@@ -227,16 +232,15 @@ impl Tpm {
         &mut self,
         parent: LoadedParent,
         object: ObjectHandle,
-        pin: AskPin<'_>,
-        may_have_pin: bool,
+        pin: PinSource<'_>,
         openings: &[Opening<'_>],
     ) -> Result<Secret> {
-        let mut is_known = !may_have_pin;
+        let mut is_known = !pin.may_exist;
         let mut last = Error::new(Kind::Refused, UNSEAL, "none of its policies can hold now");
         for opening in openings {
             if opening.needs_pin()
                 && !is_known
-                && let Some(pin) = pin()?
+                && let Some(pin) = (pin.ask)()?
             {
                 self.run(UNSEAL, |c| c.tr_set_auth(object, Auth::from_bytes(pin.expose())?))?;
                 is_known = true;

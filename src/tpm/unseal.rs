@@ -4,7 +4,7 @@ use super::{
     assert::Approval,
     connection::Tpm,
     parent::{Parent, Passwords},
-    seal::{AskPin, Opening, SealedBlob},
+    seal::{Opening, PinSource, SealedBlob},
 };
 use crate::{
     digest::hex,
@@ -113,7 +113,6 @@ impl Tpm {
     }
 
     /// Unseals what `recipe` opens: by the first of its alternatives that holds. `parents` are tried in their order.
-    /// `pin` is called where a PIN is needed; `may_have_pin` says whether there may be one.
     ///
     /// # Errors
     /// [`Kind::Refused`]: none holds, and why; [`Kind::LockedOut`]; [`Kind::Corrupt`].
@@ -124,14 +123,19 @@ impl Tpm {
         passwords: &Passwords,
         recipe: &PolicyRecipe,
         evidence: &Evidence,
-        pin: AskPin<'_>,
-        may_have_pin: bool,
+        pin: PinSource<'_>,
     ) -> Result<Secret> {
         const WHAT: &str = "unseal";
         let public = SealedPublic::parse(&blob.public)
             .ok_or_else(|| Error::new(Kind::Corrupt, WHAT, "it is a key and not sealed data"))?;
         if public.policy.is_empty() && public.opens_by_password() {
-            return self.open_sealed(blob, parents, passwords, pin, true, &[Opening::Password]);
+            return self.open_sealed(
+                blob,
+                parents,
+                passwords,
+                PinSource { may_exist: true, ..pin },
+                &[Opening::Password],
+            );
         }
         if public.name_algorithm == alg::SHA256 && public.policy != recipe.policy.digest() {
             let why = "its policy is not the one that is given with it";
@@ -170,7 +174,7 @@ impl Tpm {
                 needs_pin: alternative.assertions().contains(&Assertion::AuthValue),
             })
             .collect();
-        let opened = self.open_sealed(blob, parents, passwords, pin, may_have_pin, &openings);
+        let opened = self.open_sealed(blob, parents, passwords, pin, &openings);
         // A power cut would count as a failed attempt, where an index was compared that minds those.
         let compared = |policy: &Policy| policy.assertions().iter().any(|one| matches!(one, Assertion::Nv { .. }));
         if compared(&recipe.policy) || evidence.authorizations.iter().any(|signed| compared(&signed.policy)) {

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 pub struct OwnerPasswordOptions {
     /// Read the password of the TPM's owner from the first line of a file; where there is one, it is asked for otherwise
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, display_order = 790)]
-    owner_password_file: Option<PathBuf>,
+    pub(super) owner_password_file: Option<PathBuf>,
 }
 
 impl OwnerPasswordOptions {

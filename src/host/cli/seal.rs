@@ -2,6 +2,7 @@
 
 use super::{
     HostCommand,
+    nv::{self, NvDefine},
     policy_options::PolicyOptions,
     secrets::{PasswordOptions, PinOptions},
     signed_policies::SignedPolicyOptions,
@@ -33,6 +34,7 @@ Examples:
   trust seal --pcr sha256:0,2,7 -o token.sealed token.txt
   trust seal --system -o db.sealed <db.key
   trust seal --pcr 7 --or --pin -o key.sealed key.bin
+  trust seal --system --nv db.key              # prints its number: 0x01810000
   trust unseal token.sealed
 
 The file is of use to this TPM alone, and may lie anywhere. Options of one alternative must all hold; --or stands
@@ -52,6 +54,11 @@ pub struct Seal {
     /// Where it goes [default: standard output]
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     output: Option<PathBuf>,
+    /// Keep it in the TPM itself, in an index of its NV memory, which is printed: in one that is free, or in this one; as
+    /// `trust nv define --write` does
+    #[arg(long, value_name = "INDEX", num_args = 0..=1, require_equals = true, default_missing_value = "free")]
+    #[arg(value_parser = nv_place, conflicts_with_all = ["output", "description", "parent", "public"])]
+    nv: Option<NvChoice>,
     #[command(flatten)]
     policy: PolicyOptions,
     #[command(flatten)]
@@ -79,6 +86,11 @@ pub struct Seal {
 
 impl HostCommand for Seal {
     fn run(self) -> Result<()> {
+        if let Some(NvChoice(index)) = self.nv {
+            let input = self.input.unwrap_or_else(|| "-".into());
+            let password = self.passwords.owner();
+            return NvDefine::sealing(index, input, (self.policy, self.signed, self.pin), (password, self.tpm)).run();
+        }
         let mut input = open(self.input.as_deref())?;
         let (start, whole) = first_bytes(&mut *input)?;
         let mut tpm = self.tpm.connect()?;
@@ -134,6 +146,14 @@ impl HostCommand for Seal {
             }
         }
     }
+}
+
+/// An index; `None`: one that is free.
+#[derive(Clone, Copy)]
+struct NvChoice(Option<u32>);
+
+fn nv_place(text: &str) -> std::result::Result<NvChoice, String> {
+    if text == "free" { Ok(NvChoice(None)) } else { nv::index(text).map(|index| NvChoice(Some(index))) }
 }
 
 /// A file, or standard input.

@@ -1,5 +1,6 @@
 //! Secrets that are given: PINs and passwords, from a terminal, a file or a descriptor, and never from argv or environment.
 
+use super::owner_password::OwnerPasswordOptions;
 use crate::{
     error::{Error, Kind, Result},
     host::pki::key::ask,
@@ -67,6 +68,11 @@ pub struct PasswordOptions {
 }
 
 impl PasswordOptions {
+    /// Where the owner's is, for what asks for it where it is needed.
+    pub fn owner(self) -> OwnerPasswordOptions {
+        OwnerPasswordOptions { owner_password_file: self.owner_password_file }
+    }
+
     /// Those that are given.
     pub fn get(&self) -> Result<Passwords> {
         let read = |file: &Option<PathBuf>, what| file.as_deref().map(|file| first_line(file, what)).transpose();

@@ -2,6 +2,7 @@
 
 use super::{
     HostCommand, arguments, credential,
+    nv::{self, NvReadCommand},
     policy_options::PolicyOptions,
     seal::open,
     secrets::{PasswordOptions, PinOptions},
@@ -18,7 +19,12 @@ use crate::{
     },
     policy::statements::PolicyRecipe,
     secret::Secret,
-    tpm::{Tpm, parent::Parent, seal::SealedBlob, unseal::Evidence},
+    tpm::{
+        Tpm,
+        parent::Parent,
+        seal::{PinSource, SealedBlob},
+        unseal::Evidence,
+    },
     tpm2::sealed::SealedPublic,
 };
 use clap::{Parser, ValueHint};
@@ -53,6 +59,10 @@ pub struct Unseal {
     /// that is named after it: UNIT/NAME.pem or NAME.pem
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with_all = ["input", "output", "public"])]
     credential: Option<PathBuf>,
+    /// The secret in this index of the TPM's NV memory, with the policy that it was sealed with; as `trust nv read` does
+    #[arg(long, value_name = "INDEX", value_parser = nv::index)]
+    #[arg(conflicts_with_all = ["input", "credential", "public", "parent"])]
+    nv: Option<u32>,
     #[command(flatten)]
     pin: PinOptions,
     /// The key that it was sealed under [default: what the file says; else 0x81000001 or owner]
@@ -78,6 +88,11 @@ impl HostCommand for Unseal {
     fn run(mut self) -> Result<()> {
         if let Some(dir) = self.credential.take() {
             return credential::answer(&dir, |file| Self { input: Some(file), ..self }.run());
+        }
+        if let Some(index) = self.nv {
+            let password = self.passwords.owner();
+            let key = (self.policy, self.signed, self.pin);
+            return NvReadCommand::unsealing(index, self.output, key, (password, self.tpm)).run();
         }
         if let (Some(public), Some(private)) = (&self.public, &self.private) {
             let blob = SealedBlob { public: area(public)?, private: area(private)? };
@@ -155,10 +170,10 @@ impl Unseal {
         has_pin: bool,
     ) -> Result<Secret> {
         let passwords = self.passwords.get()?;
-        let mut pin = || if has_pin { self.pin.get().map(Some) } else { Ok(None) };
+        let mut ask = || if has_pin { self.pin.get().map(Some) } else { Ok(None) };
         // Two files do not say whether there is one.
-        let may_have_pin = has_pin || self.public.is_some();
-        tpm.unseal(blob, parents, &passwords, recipe, evidence, &mut pin, may_have_pin)
+        let pin = PinSource { ask: &mut ask, may_exist: has_pin || self.public.is_some() };
+        tpm.unseal(blob, parents, &passwords, recipe, evidence, pin)
     }
 
     #[allow(clippy::disallowed_methods, reason = "to hand it over is what this command is for")]

@@ -245,8 +245,25 @@ impl HostCommand for NvCommand {
     }
 }
 
+/// What opens an index, as other commands have it: policy, signed policies, PIN.
+type KeyParts = (PolicyOptions, SignedPolicyOptions, PinOptions);
+/// The TPM and its owner, as other commands have them.
+type OwnerParts = (OwnerPasswordOptions, TpmArguments);
+
+impl From<OwnerParts> for OwnerOptions {
+    fn from((password, tpm): OwnerParts) -> Self {
+        Self { password, tpm }
+    }
+}
+
 impl NvDefine {
-    fn run(self) -> Result<()> {
+    /// As `trust seal --nv` has it.
+    pub(super) fn sealing(index: Option<u32>, input: PathBuf, key: KeyParts, owner: OwnerParts) -> Self {
+        let ((policy, signed, pin), owner) = (key, owner.into());
+        Self { index, size: None, write: Some(input), attributes: None, raw: false, policy, signed, pin, owner }
+    }
+
+    pub(super) fn run(self) -> Result<()> {
         if let Some(index) = self.index {
             refuse_needed("define", index)?;
         }
@@ -289,7 +306,13 @@ impl NvWrite {
 }
 
 impl NvReadCommand {
-    fn run(self) -> Result<()> {
+    /// As `trust unseal --nv` has it.
+    pub(super) fn unsealing(index: u32, output: Option<PathBuf>, key: KeyParts, owner: OwnerParts) -> Self {
+        let ((policy, signed, pin), owner) = (key, owner.into());
+        Self { index, output, raw: false, key: NvKeyOptions { policy, signed, pin }, owner }
+    }
+
+    pub(super) fn run(self) -> Result<()> {
         let read = self.key.open(&self.owner, |space, key| space.read(self.index, form(self.raw), key))?;
         if read.form == NvForm::Raw && !self.raw {
             console::note(&format!("{:#010x} has no header of ours: all of it is read, whole or not", self.index));
@@ -342,7 +365,7 @@ fn refuse_needed(what: &str, index: u32) -> Result<()> {
 }
 
 /// The number of an index, as tpm2-tools write it, with or without zeros in front.
-fn index(text: &str) -> std::result::Result<u32, String> {
+pub(super) fn index(text: &str) -> std::result::Result<u32, String> {
     let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
     let number = digits.map_or_else(|| text.parse().ok(), |digits| u32::from_str_radix(digits, 16).ok());
     let number = number.filter(|number| number >> 24 == 1 && !text.contains('+'));
