@@ -146,7 +146,7 @@ impl Tpm {
         let mut chosen = Vec::new();
         match &alternatives[..] {
             // The TPM will say so if it does not hold, and then it is asked why.
-            [(only, _)] if !only.assertions().iter().any(|one| matches!(one, Assertion::Authorize { .. })) => {
+            [(only, _)] if !asks_for_signature(only) => {
                 chosen.push((0, *only));
             }
             _ => {
@@ -160,16 +160,21 @@ impl Tpm {
         if chosen.is_empty() {
             return Err(self.why_not(recipe, evidence)?);
         }
-        let mut approvals = Vec::new();
-        for (_, alternative) in &chosen {
-            approvals.extend(self.approvals_of(alternative, evidence)?);
+        let mut ways = Vec::new();
+        for (choice, alternative) in chosen {
+            let approvals = self.approvals_of(alternative, evidence)?;
+            // Of several signatures for the same, the TPM may say of the first alone that it does not hold.
+            let each = approvals.into_iter().map(|approval| vec![approval]);
+            let each: Vec<_> = if asks_for_signature(alternative) { each.collect() } else { vec![Vec::new()] };
+            ways.extend(each.into_iter().map(|approvals| (choice, alternative, approvals)));
         }
-        let approvals: Vec<&Approval> = approvals.iter().collect();
-        let openings: Vec<_> = chosen
+        let grounds: Vec<Vec<&Approval>> = ways.iter().map(|(_, _, approvals)| approvals.iter().collect()).collect();
+        let openings: Vec<_> = ways
             .iter()
-            .map(|(choice, alternative)| Opening::Policy {
+            .zip(&grounds)
+            .map(|((choice, alternative, _), approvals)| Opening::Policy {
                 policy: &recipe.policy,
-                approvals: &approvals,
+                approvals,
                 choice: *choice,
                 needs_pin: alternative.assertions().contains(&Assertion::AuthValue),
             })
@@ -212,12 +217,16 @@ impl Tpm {
                     && self.judge_policy(&authorization.policy, evidence)?.may_hold()
                 {
                     approvals.push(self.approve_signed(authorization)?);
-                    break;
                 }
             }
         }
         Ok(approvals)
     }
+}
+
+/// Whether something that a key has signed must hold.
+fn asks_for_signature(policy: &Policy) -> bool {
+    policy.assertions().iter().any(|one| matches!(one, Assertion::Authorize { .. }))
 }
 
 /// Which of the PCRs differ, where the values behind the digest are known.
