@@ -10,7 +10,7 @@ use std::time::Duration;
 /// The TPM.
 #[derive(Args)]
 pub struct TpmArguments {
-    /// Where the TPM is: device[:PATH] (the default: /dev/tpmrm0, else /dev/tpm0), swtpm:path=SOCKET,
+    /// Where the TPM is: device, device:PATH (the default: /dev/tpmrm0, else /dev/tpm0), swtpm:path=SOCKET,
     /// swtpm:host=IP,port=N or mssim:host=IP,port=N
     #[arg(long, value_name = "TCTI", default_value = "device", hide_default_value = true, display_order = 800)]
     tcti: Address,
