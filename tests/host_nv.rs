@@ -100,7 +100,7 @@ fn a_content_is_kept_replaced_and_removed() {
         assert_eq!(machine.ok(&["read", FIRST]), content);
     }
     // Longer than the index.
-    machine.write("long", &[7; 14]);
+    machine.write("long", [7; 14]);
     let why = machine.fails(&["write", FIRST, "long"], 2);
     assert!(why.contains("it has 51 bytes, and 52 are needed; define a larger one"), "{why}");
     assert_eq!(machine.text(&["define", "--write", "long"]), "0x01810001");
@@ -263,7 +263,7 @@ fn the_owner_has_a_password() {
     machine.ok(&[&["write", &index, "secret"][..], &owner].concat());
     let why = machine.fails(&["read", &index, "--owner-password-file", "wrong"], 12);
     assert!(why.contains("the owner's password is wrong; give the right one"), "{why}");
-    machine.write("long", &[b'x'; 65]);
+    machine.write("long", [b'x'; 65]);
     let why = machine.fails(&["read", &index, "--owner-password-file", "long"], 2);
     assert!(why.contains("it is longer than a TPM takes; give the right one"), "{why}");
     // Without a terminal to ask at.
@@ -348,8 +348,8 @@ fn a_power_cut_leaves_no_half_of_a_content() {
     let machine = Machine::new();
     // In one command, and in several.
     for size in [100, 1800] {
-        machine.write("old", &vec![1; size]);
-        machine.write("new", &vec![2; size - 10]);
+        machine.write("old", vec![1; size]);
+        machine.write("new", vec![2; size - 10]);
         let index = machine.text(&["define", "--write", "old"]);
         machine.tpm.reboot();
         machine.tpm.off();
@@ -388,7 +388,7 @@ fn a_power_cut_leaves_no_half_of_a_content() {
         assert_eq!(seen.iter().collect::<String>(), expected);
     }
     // Defining with a content: no index, or one that says that it is empty or incomplete, or all of it.
-    machine.write("new", &[2; 1800]);
+    machine.write("new", [2; 1800]);
     machine.tpm.reboot();
     machine.tpm.off();
     let before = machine.tpm.state();
@@ -431,12 +431,12 @@ fn a_changed_content_is_named() {
 #[test]
 fn what_does_not_fit_is_refused_before_anything_is_changed() {
     let machine = Machine::new();
-    machine.write("large", &[1; 2011]);
+    machine.write("large", [1; 2011]);
     machine.wire.take();
     let why = machine.fails(&["define", "--write", "large"], 2);
     assert!(why.contains("it would have 2049 bytes, and an index of this TPM has at most 2048"), "{why}");
     assert_eq!(machine.wire.counts().get(&cc::NV_DEFINE_SPACE), None);
-    machine.write("larger", &[1; 20_000]);
+    machine.write("larger", [1; 20_000]);
     let why = machine.fails(&["define", "--write", "larger"], 2);
     assert!(why.contains("it is larger than 16384 bytes; seal it"), "{why}");
     for (command, more) in [("seal", ["-o", "sealed", "larger"]), ("unseal", ["-o", "out", "sealed"])] {
@@ -446,7 +446,7 @@ fn what_does_not_fit_is_refused_before_anything_is_changed() {
     }
     assert_eq!(fs::read(machine.file("out")).unwrap(), [1; 20_000]);
     // Full NV memory.
-    machine.write("fits", &[1; 2010]);
+    machine.write("fits", [1; 2010]);
     let mut defined = Vec::new();
     let why = loop {
         let output = machine.output(&["define", "--write", "fits"]);
@@ -487,8 +487,8 @@ fn several_programs_at_once() {
     indices.dedup();
     assert_eq!(indices.len(), 2);
     // Two that write one index, in several commands each: whole, or said not to be.
-    machine.write("a", &[b'a'; 1900]);
-    machine.write("b", &[b'b'; 1900]);
+    machine.write("a", [b'a'; 1900]);
+    machine.write("b", [b'b'; 1900]);
     let index = machine.text(&["define", "--write", "a"]);
     for _ in 0..3 {
         thread::scope(|scope| {
@@ -575,7 +575,7 @@ fn a_policy_is_what_reads() {
     machine.tpm.reboot();
     assert_eq!(machine.ok(&["read", &pcr, "--pcr", "sha256:15,16"]), b"correct horse battery");
     // Written by a policy alone, in several commands: it is asserted for each.
-    machine.write("long", &[7; 1900]);
+    machine.write("long", [7; 1900]);
     let attributes = ["--attributes", "policyread|policywrite|no_da"];
     let index = machine.text(&[&["define", "--pcr", "sha256:15", "--write", "long"][..], &attributes].concat());
     assert_eq!(machine.ok(&["read", &index, "--pcr", "sha256:15"]), [7; 1900]);

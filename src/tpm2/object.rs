@@ -136,13 +136,13 @@ mod tests {
         ek.extend([0, 6, 0, 128, 0, 0x43, 0, 0x10, 8, 0, 0, 0, 0, 0, 0, 0]);
         let summary = ObjectSummary::parse(&ek).unwrap();
         assert_eq!(
-            (&summary.algorithm()[..], summary.role(Some(Hierarchy::Endorsement))),
+            (summary.algorithm().as_str(), summary.role(Some(Hierarchy::Endorsement))),
             ("RSA 2048", "endorsement key (EK)")
         );
         // An ECC attestation key with ECDSA and SHA-256.
         let ak = [0, 0x23, 0, 11, 0, 5, 0, 0x72, 0, 0, 0, 0x10, 0, 0x18, 0, 11, 0, 4];
         let summary = ObjectSummary::parse(&ak).unwrap();
-        assert_eq!((&summary.algorithm()[..], summary.role(None)), ("ECC P-384", "attestation key"));
+        assert_eq!((summary.algorithm().as_str(), summary.role(None)), ("ECC P-384", "attestation key"));
         for end in 0..ak.len() {
             assert_eq!(ObjectSummary::parse(&ak[..end]), None, "{end}");
         }

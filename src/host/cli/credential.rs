@@ -101,9 +101,9 @@ mod tests {
     #[test]
     fn the_address_of_systemd_names_unit_and_credential() {
         let wanted = parse(b"adf9d86b6eda275e/unit/foobar.service/credx").unwrap();
-        assert_eq!((&wanted.unit[..], &wanted.credential[..]), ("foobar.service", "credx"));
+        assert_eq!((wanted.unit.as_str(), wanted.credential.as_str()), ("foobar.service", "credx"));
         let wanted = parse(b"1/unit/getty@tty1\\x2da.service/tls.key").unwrap();
-        assert_eq!((&wanted.unit[..], &wanted.credential[..]), ("getty@tty1\\x2da.service", "tls.key"));
+        assert_eq!((wanted.unit.as_str(), wanted.credential.as_str()), ("getty@tty1\\x2da.service", "tls.key"));
     }
 
     #[test]

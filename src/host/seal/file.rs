@@ -180,7 +180,7 @@ mod tests {
             let start = stream.then_some(StreamStart(text.len()));
             assert_eq!(SealedFile::parse(&text).unwrap(), (file(), start));
             let windows = String::from_utf8_lossy(&text).replace('\n', "\r\n").into_bytes();
-            assert_eq!(stream || SealedFile::parse(&windows).unwrap() == (file(), None), true);
+            assert!(stream || SealedFile::parse(&windows).unwrap() == (file(), None));
         }
         let der = pem::blocks(&file().to_text(false).unwrap()).next().unwrap().der.unwrap();
         assert_eq!(SealedFile::parse(&der).unwrap().0, SealedFile { values: vec![], ..file() });

@@ -139,14 +139,21 @@ mod tests {
 
     fn encrypted(key: &StreamKey, data: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        encrypt(key, b"head", &mut &data[..], &mut |bytes| Ok(out.extend(bytes))).unwrap();
+        encrypt(key, b"head", &mut &data[..], &mut |bytes| {
+            out.extend(bytes);
+            Ok(())
+        })
+        .unwrap();
         out
     }
 
     /// What comes out, and whether it was all.
     fn decrypted(key: &StreamKey, head: &[u8], data: &[u8]) -> (Vec<u8>, bool) {
         let mut out = Vec::new();
-        let whole = decrypt(key, head, &mut &data[..], &mut |bytes| Ok(out.extend(bytes)));
+        let whole = decrypt(key, head, &mut &data[..], &mut |bytes| {
+            out.extend(bytes);
+            Ok(())
+        });
         (out, whole.is_ok())
     }
 
