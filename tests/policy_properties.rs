@@ -76,11 +76,17 @@ impl Random {
     /// A policy of whatever there is, with alternatives within alternatives.
     fn policy(&mut self, depth: usize) -> Policy {
         let length = self.below(3) + usize::from(depth == 0);
-        Policy::of((0..length).map(|_| self.assertion(depth)).collect::<Vec<_>>())
+        let mut assertions: Vec<Assertion> = Vec::new();
+        for _ in 0..length {
+            // A session for each level is what a TPM has room for: once behind the other they take one more.
+            let more = depth < 2 && !assertions.iter().any(|other| matches!(other, Assertion::Or(_)));
+            assertions.push(self.assertion(depth, more));
+        }
+        Policy::of(assertions)
     }
 
-    fn assertion(&mut self, depth: usize) -> Assertion {
-        match self.below(if depth < 2 { 8 } else { 7 }) {
+    fn assertion(&mut self, depth: usize, or: bool) -> Assertion {
+        match self.below(if or { 8 } else { 7 }) {
             0 => {
                 // Of the bank that is active: a TPM takes others out of the selection.
                 let pcrs = u32::from(u16::from_be_bytes(self.bytes())) << self.below(9);

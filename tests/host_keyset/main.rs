@@ -2,7 +2,7 @@
 
 mod interruptions;
 
-use harness::{Home, ROLES, openssl, tree, trust_host};
+use harness::{Home, ROLES, hex, openssl, running_system, tree, trust_host, unhex};
 use std::{
     collections::BTreeSet,
     fs,
@@ -99,9 +99,13 @@ fn a_keyset_has_its_files_with_their_modes_and_nothing_else() {
             expected.insert(format!("{role}/guid 640"));
         }
     }
-    // What its machines will measure, with the policies signed for it.
-    for line in home.ok(&["compute-pcr7", "k"]).lines() {
-        let (role, value) = line.split_once(": ").unwrap();
+    // What its machines will measure, with the policies signed for it; and what the running system makes of production's.
+    let computed = home.ok(&["compute-pcr7", "k"]);
+    let mut values: Vec<_> = computed.lines().map(|line| line.split_once(": ").unwrap()).collect();
+    let production = values.iter().find(|(role, _)| *role == "uki-production").unwrap().1;
+    let running = running_system(&unhex(production).try_into().unwrap()).map(|value| hex(&value));
+    values.extend(running.iter().map(|value| ("system", value.as_str())));
+    for (role, value) in values {
         let swapped: String = (0..64).map(|at| &value[at ^ 2..(at ^ 2) + 1]).collect();
         let dir = format!("pcr7data/policy-2/{}", &swapped[..2]);
         expected.insert(format!("{dir} 700"));
@@ -110,6 +114,7 @@ fn a_keyset_has_its_files_with_their_modes_and_nothing_else() {
         let files: &[&str] = match role {
             "uki-production" => &["pcr7.events", "tpm_luks.policy.signed"],
             "uki-tpm" => &["tpm_passwd.policy.signed"],
+            "system" => &["tpm_system.policy.signed"],
             _ => &["pcr_limited.bin", "pcr_prod.bin", "pcr_tpm.bin"],
         };
         expected.extend(files.iter().map(|file| format!("{dir}/{file} 640")));
