@@ -168,7 +168,7 @@ fn bind_creds(sandbox: &Sandbox) -> Result<(), String> {
 
 /// Does what the kernel does behind `/dev/tpmrm0`, past the record: the objects
 /// of a process that has ended are flushed. No tool here needs two.
-fn manage_resources(wire: &Interposer, tpm: &Swtpm) {
+pub fn manage_resources(wire: &Interposer, tpm: &Swtpm) {
     const CONTEXT_LOAD: u32 = 0x161;
     const TRANSIENT: u32 = 0x8000_0000;
     const SLOTS: u32 = 3;

@@ -3,7 +3,8 @@
 //! All candidates meet the same software TPM, through the same recording proxy
 //! and the same protocol. Everything but the wall time is a count, and the wall
 //! time is shown as a ratio of paired runs: the table says the same on a busy machine.
-//! The time that a keyset takes is one more such ratio, and so is what images cost to sign, verify and build.
+//! The time that a keyset takes is one more such ratio, and so is what images cost to sign, verify and build, and what secrets
+//! cost to seal and unseal.
 
 mod boot;
 mod candidates;
@@ -13,6 +14,7 @@ mod keyset;
 mod latency;
 mod measure;
 mod requirements;
+mod secrets;
 mod table;
 
 use crate::{assets, dist, packages};
@@ -22,6 +24,7 @@ use images::Images;
 use keyset::KeysetTimes;
 use latency::Models;
 use measure::Figures;
+use secrets::Secrets;
 
 /// What is asked for on the command line.
 #[derive(Default)]
@@ -32,6 +35,8 @@ pub struct Options {
     pub keyset: bool,
     /// Measure what images cost, and nothing else.
     pub images: bool,
+    /// Measure what it costs to seal and unseal, and nothing else.
+    pub secrets: bool,
     /// Measure boots of virtual machines, and nothing else.
     pub boot: bool,
 }
@@ -48,6 +53,7 @@ struct Measured {
     rows: Vec<Row>,
     keyset_times: Option<KeysetTimes>,
     images: Option<Images>,
+    secrets: Option<Secrets>,
 }
 
 /// How often each candidate runs for its wall time.
@@ -64,15 +70,17 @@ pub fn bench(options: &Options) -> Result<bool> {
         dist::dist(&dist::Options::default())?;
     }
     let models = Models::read()?;
-    let everything = !options.keyset && !options.images;
+    let everything = !options.keyset && !options.images && !options.secrets;
     let measured = Measured {
         rows: if everything { Stage::new().measure(ROUNDS)? } else { Vec::new() },
         keyset_times: (everything || options.keyset).then(KeysetTimes::run).transpose()?,
         images: (everything || options.images).then(Images::run).transpose()?,
+        secrets: (everything || options.secrets).then(Secrets::run).transpose()?,
     };
     let mut requirements = if everything { requirements::check(&measured.rows)? } else { Vec::new() };
     requirements.extend(measured.keyset_times.as_ref().map(KeysetTimes::check));
     requirements.extend(measured.images.iter().flat_map(Images::check));
+    requirements.extend(measured.secrets.iter().flat_map(Secrets::check));
     if options.json {
         println!("{:#}", table::json(&measured, &requirements, &models));
     } else {

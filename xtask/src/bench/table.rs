@@ -8,6 +8,7 @@ use super::{
     latency::Models,
     measure::{Figures, Instructions},
     requirements::Requirement,
+    secrets::Secrets,
 };
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -28,12 +29,13 @@ const COLUMNS: [&str; 10] = [
 
 /// The table as text.
 pub fn text(
-    Measured { rows, keyset_times, images }: &Measured,
+    Measured { rows, keyset_times, images, secrets }: &Measured,
     requirements: &[Requirement],
     models: &Models,
 ) -> String {
     let mut text = if rows.is_empty() { String::new() } else { boots(rows, models) };
-    text.extend(keyset_times.iter().map(KeysetTimes::text).chain(images.iter().map(Images::text)));
+    text.extend(keyset_times.iter().map(KeysetTimes::text));
+    text.extend(images.iter().map(Images::text).chain(secrets.iter().map(Secrets::text)));
     text + &budget(requirements)
 }
 
@@ -93,7 +95,7 @@ fn boots(rows: &[Row], models: &Models) -> String {
 
 /// The same as JSON.
 pub fn json(
-    Measured { rows, keyset_times, images }: &Measured,
+    Measured { rows, keyset_times, images, secrets }: &Measured,
     requirements: &[Requirement],
     models: &Models,
 ) -> Value {
@@ -125,6 +127,7 @@ pub fn json(
         "runs": rows.iter().map(row).collect::<Vec<_>>(),
         "keyset": keyset_times.as_ref().map(KeysetTimes::json),
         "images": images.as_ref().map(Images::json),
+        "secrets": secrets.as_ref().map(Secrets::json),
         "budget": requirements.iter().map(Requirement::json).collect::<Vec<_>>(),
     })
 }
