@@ -233,7 +233,7 @@ fn a_disk_opens_only_in_its_own_machine_and_cannot_be_replaced() {
         (report.value("published-before"), report.value("trust-luks")),
         ("1 manifestCA.pem server.crt server.key", "0")
     );
-    assert!(report.said.contains("trust-luks 12\ntrust-finish 0\ntrust-lock 0\n"), "{report:#?}");
+    assert!(report.said.contains("trust-luks 12\ntrust-finish 0\ntrust-lock 0\ntrust-lock 0\n"), "{report:#?}");
     assert!(!report.said.contains("shell-"), "{report:#?}");
     assert!(
         report.console.contains(&format!("trust: cannot open UUID={UUID}: the LUKS2 header of /dev/vd")),
@@ -244,7 +244,7 @@ fn a_disk_opens_only_in_its_own_machine_and_cannot_be_replaced() {
     // last. A shell is allowed, when nothing is there to be found.
     let report = boot("plain.efi", &[ours, data, file_system]);
     assert!(
-        report.ok().said.contains("trust-luks 0\ntrust-luks 0\ntrust-luks 0\ntrust-luks 0\ntrust-finish 12\ntrust-finish 0\ntrust-lock 0\nshell-"),
+        report.ok().said.contains("trust-luks 0\ntrust-luks 0\ntrust-luks 0\ntrust-luks 0\ntrust-finish 12\ntrust-finish 0\ntrust-lock 0\ntrust-lock 0\nshell-"),
         "{report:#?}"
     );
     nothing_is_left(&report, "shell");
