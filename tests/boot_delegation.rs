@@ -2,9 +2,12 @@
 
 use harness::{
     Boot, Digest, Identity, Layout, Machine, Swtpm, Tools, extend, hex, luks_policy, provision_with_tools,
-    running_system, sha256,
+    running_system, sha256, trust_host,
 };
-use std::fs;
+use std::{
+    fs,
+    process::{Command, Stdio},
+};
 
 /// The owner hierarchy's policy (TPM2_GetCapability, TPM_CAP_AUTH_POLICIES), in hex; nothing where it has none.
 fn owners_policy(machine: &Machine) -> String {
@@ -70,6 +73,51 @@ fn assert_branch(machine: &Machine, tools: &Tools, pcr7: &Digest, command: &str)
         tools.flush();
     }
     either.status.success()
+}
+
+/// `trust` in the running system of a provisioned machine, whose owner's password it does not know.
+#[test]
+fn the_running_system_keeps_secrets_in_the_tpm_without_the_owner() {
+    let machine = Machine::provisioned();
+    machine.keyset.sign_system("0001");
+    let pcr7data = machine.keyset.pcr7data().display().to_string();
+    let secret = machine.sandbox.dir().join("secret");
+    fs::write(&secret, "kept by the running system").unwrap();
+    let secret = secret.display().to_string();
+    let trust = |args: &[&str]| {
+        let mut command = Command::new(trust_host());
+        command.args(args).args(["--tcti", &machine.tpm.tools().tcti(), "--wait", "1"]);
+        if !args.contains(&"remove") {
+            command.args(["--pcr7data", &pcr7data]);
+        }
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), said)
+    };
+    let boot = |boot: Boot, locked: bool| {
+        machine.tpm.reboot();
+        machine.tpm.extend_pcr7(&boot.event());
+        if locked {
+            machine.tpm.extend_pcr7(&sha256(&[b"atomix\n"]));
+        }
+    };
+    boot(Boot::Production, true);
+    let (status, index, said) = trust(&["nv", "define", "--system", "--write", &secret]);
+    assert_eq!(status, Some(0), "{said}");
+    let read = ["nv", "read", index.trim(), "--system"];
+    assert_eq!(trust(&read).1, "kept by the running system");
+    let (status, _, said) = trust(&["nv", "write", index.trim(), &secret, "--system"]);
+    assert_eq!(status, Some(0), "{said}");
+    // It removes nothing, and what is no running system defines nothing: the owner's password is asked for.
+    let remove = ["nv", "remove", index.trim()];
+    let (status, _, said) = trust(&remove);
+    assert!(status == Some(2) && said.contains("the password of the TPM's owner"), "{said}");
+    for (kind, locked) in [(Boot::Production, false), (Boot::Limited, false), (Boot::Limited, true)] {
+        boot(kind, locked);
+        let (status, _, said) = trust(&["nv", "define", "--write", &secret]);
+        assert!(status == Some(2) && said.contains("the password of the TPM's owner"), "{said}");
+        assert_eq!(trust(&read).0, Some(12));
+    }
 }
 
 #[test]

@@ -293,13 +293,7 @@ impl Tpm {
     ) -> Result<Nv> {
         const WHAT: &str = "define an index of the TPM";
         let handle = self.run_protected(WHAT, owner, Protect::Command, |c| {
-            let area = NvPublicBuilder::new()
-                .with_nv_index(NvIndexTpmHandle::new(index.handle())?)
-                .with_index_name_algorithm(HashingAlgorithm::Sha256)
-                .with_index_attributes(NvIndexAttributes::try_from(public.attributes & !attribute::WRITTEN)?)
-                .with_index_auth_policy(structures::Digest::from_bytes(&public.policy)?)
-                .with_data_area_size(usize::from(public.size))
-                .build()?;
+            let area = definition(&public)?;
             c.execute_with_session(Some(owner.into()), |c| c.nv_define_space(Provision::Owner, password.cloned(), area))
         })?;
         Ok(Nv { index, handle, public })
@@ -320,6 +314,17 @@ impl Tpm {
             _ => error,
         })
     }
+}
+
+/// The public area to define an index with: the TPM itself says when it is written.
+pub(super) fn definition(public: &NvPublic) -> tss_esapi::Result<structures::NvPublic> {
+    NvPublicBuilder::new()
+        .with_nv_index(NvIndexTpmHandle::new(public.index)?)
+        .with_index_name_algorithm(HashingAlgorithm::Sha256)
+        .with_index_attributes(NvIndexAttributes::try_from(public.attributes & !attribute::WRITTEN)?)
+        .with_index_auth_policy(structures::Digest::from_bytes(&public.policy)?)
+        .with_data_area_size(usize::from(public.size))
+        .build()
 }
 
 /// What is being read, as messages say it.

@@ -6,25 +6,34 @@
 use super::{
     assert::{Approval, Grounds},
     connection::Tpm,
-    nv::{Access, Nv, NvPlace},
+    nv::{Access, Nv, NvPlace, definition},
     nv_content::{self, HEADER, NvContent},
     response_code,
+    session::Protect,
     unseal::Evidence,
 };
 use crate::{
     error::{Error, Kind, Result},
-    policy::{Assertion, Policy, statements::PolicyRecipe, verdict::Judgement},
+    policy::{
+        Assertion, Policy, delegation,
+        statements::{Authorization, PolicyRecipe},
+        verdict::Judgement,
+    },
     secret::Secret,
     tpm2::{
         NvPublic,
-        constants::{permanent, pt},
+        constants::{cc, permanent, pt},
+        name,
         nv::{attribute, kind},
         nv_registry, query,
     },
 };
 use tss_esapi::{
     handles::ObjectHandle,
-    interface_types::session_handles::{HmacSession, PolicySession},
+    interface_types::{
+        reserved_handles::Provision,
+        session_handles::{HmacSession, PolicySession},
+    },
     structures::Auth,
 };
 
@@ -50,6 +59,8 @@ pub struct NvSpace<'a> {
     /// Whether the owner has a password, once that has been asked for.
     owner_has_password: Option<bool>,
     owner_is_known: bool,
+    /// What is signed for this running system, by which it may define indices without the owner's password.
+    delegation: Option<Authorization>,
 }
 
 /// What opens an index, beside the owner.
@@ -160,7 +171,15 @@ impl<'a> NvSpace<'a> {
     /// That of `tpm`. Sends nothing yet.
     #[must_use]
     pub fn new(tpm: Tpm, ask_owner: OwnerPassword<'a>) -> Self {
-        Self { tpm, ask_owner, session: None, policy_session: None, owner_has_password: None, owner_is_known: false }
+        let (owner_has_password, owner_is_known, delegation) = (None, false, None);
+        Self { tpm, ask_owner, session: None, policy_session: None, owner_has_password, owner_is_known, delegation }
+    }
+
+    /// Has indices defined by what is signed for this running system, where the owner has a password.
+    #[must_use]
+    pub fn delegated_by(mut self, delegation: Option<Authorization>) -> Self {
+        self.delegation = delegation;
+        self
     }
 
     /// All indices, in the order of their numbers.
@@ -258,20 +277,51 @@ impl<'a> NvSpace<'a> {
         })?;
         let policy = definition.policy.map(|(recipe, _)| recipe.policy.digest());
         let password = definition.password.map(|password| auth(password, "the index' password")).transpose()?;
-        let owner = self.owner()?;
+        let owner = if self.is_delegated()? { None } else { Some(self.owner()?) };
         let mut attempts = if definition.index.is_some() { 1 } else { ATTEMPTS };
         loop {
             let index = definition.index.map_or_else(|| self.free_index(), Ok)?;
             let public = NvPublic::new(index, definition.attributes, policy.as_ref(), size);
-            let defined = self.tpm.define_nv_with(NvPlace::Other(index), password.as_ref(), public, owner);
+            let defined = match owner {
+                Some(owner) => self.tpm.define_nv_with(NvPlace::Other(index), password.as_ref(), public, owner),
+                None => self.define_as_delegated(public, password.as_ref()),
+            };
             attempts -= 1;
             match defined {
                 // Another program has taken it in between.
                 Err(_) if attempts > 0 && self.tpm.last_code() == response_code::NV_DEFINED => {}
-                Err(error) => return Err(self.explained("define index", index, Some(Access::Owner(owner)), error)),
+                Err(error) => return Err(self.explained("define index", index, owner.map(Access::Owner), error)),
                 Ok(nv) => return Ok(nv),
             }
         }
+    }
+
+    /// Whether the owner has a password, and this running system may define indices without it.
+    ///
+    /// # Errors
+    /// Those of a TPM that does not answer.
+    pub fn is_delegated(&mut self) -> Result<bool> {
+        Ok(self.delegation.is_some() && self.owner_has_password()?)
+    }
+
+    /// Defines an index by the owner's policy. Another session encrypts: the owner's password, which is not known here, has
+    /// a part in what the first one would encrypt with.
+    fn define_as_delegated(&mut self, public: NvPublic, password: Option<&Auth>) -> Result<Nv> {
+        const WHAT: &str = "define an index by what the TPM's owner delegates";
+        let missing = || Error::new(Kind::Refused, WHAT, "nothing is signed for this running system");
+        let signed = self.delegation.clone().ok_or_else(missing)?;
+        let approval = self.tpm.approve_signed(&signed)?;
+        let (session, beside) = (self.policy_session()?, self.session()?);
+        let command = delegation::COMMANDS.iter().position(|code| *code == cc::NV_DEFINE_SPACE).unwrap_or_default();
+        let grounds = Grounds { approvals: &[&approval], choices: &[command] };
+        self.tpm.assert(session, &delegation::policy(name::of(&signed.signer)), grounds)?;
+        let handle = self.tpm.run_protected(WHAT, beside, Protect::Command, |c| {
+            let area = definition(&public)?;
+            let sessions = (Some(session.into()), Some(beside.into()), None);
+            c.execute_with_sessions(sessions, |c| c.nv_define_space(Provision::Owner, password.cloned(), area))
+        })?;
+        self.tpm.expect_power_cut();
+        Ok(Nv { index: NvPlace::Other(public.index), handle, public })
     }
 
     /// An index that is not defined, of those of the owner's that we look for one in.

@@ -13,6 +13,11 @@ pub struct OwnerPasswordOptions {
 }
 
 impl OwnerPasswordOptions {
+    /// Whether it is said where it is.
+    pub const fn is_given(&self) -> bool {
+        self.owner_password_file.is_some()
+    }
+
     /// The password.
     ///
     /// # Errors

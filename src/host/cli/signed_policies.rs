@@ -84,6 +84,12 @@ impl SignedPolicyOptions {
         }
     }
 
+    /// What is signed for this running system, by which the TPM's owner delegates; `None` where there is nothing.
+    pub fn delegation(&self, tpm: &mut Tpm) -> Option<Authorization> {
+        let data = self.system().ok()?;
+        data.system(&pcr7(tpm).ok()?).ok().map(Authorization::from)
+    }
+
     /// What a policy is judged by, of which the values of PCRs are known.
     ///
     /// # Errors

@@ -63,6 +63,9 @@ Examples:
 With a policy its content is read by whoever gives the same policy when it holds, and no longer by the owner, who can
 still write it; PCRs are meant as they are now unless their values are given. With --pin the TPM counts wrong guesses.
 
+On a machine of a keyset the running system defines indices without the owner's password, of which it is not to know,
+and removes none: what it defines is then written as it is read, by the policy or by anyone.
+
 An index of ours begins with 38 bytes that say whether its content is whole. With --raw it has none, as those of
 tpm2-tools.";
 
@@ -273,11 +276,19 @@ impl NvDefine {
         let asks_for_pin = given.as_ref().is_some_and(|given| given.asks_for_pin);
         let pin = if asks_for_pin || self.pin.is_given() { Some(self.pin.make()?) } else { None };
         let evidence = evidence(&self.signed, &mut tpm, given.as_ref())?;
+        let delegation = if self.owner.password.is_given() { None } else { self.signed.delegation(&mut tpm) };
+        let mut space = self.owner.space(tpm).delegated_by(delegation);
+        // Who may write, where the owner's password is not there to do so.
+        let (own, by_policy) = if space.is_delegated()? {
+            (attribute::AUTHREAD | attribute::AUTHWRITE, attribute::POLICYREAD | attribute::POLICYWRITE)
+        } else {
+            (attribute::OWNERREAD | attribute::OWNERWRITE, attribute::POLICYREAD | attribute::OWNERWRITE)
+        };
         let by_default = match (&given, asks_for_pin) {
-            (None, _) => attribute::OWNERREAD | attribute::OWNERWRITE | attribute::NO_DA,
-            (Some(_), false) => attribute::POLICYREAD | attribute::OWNERWRITE | attribute::NO_DA,
+            (None, _) => own | attribute::NO_DA,
+            (Some(_), false) => by_policy | attribute::NO_DA,
             // Who guesses it, is to be locked out.
-            (Some(_), true) => attribute::POLICYREAD | attribute::OWNERWRITE,
+            (Some(_), true) => by_policy,
         };
         let definition = NvDefinition {
             index: self.index,
@@ -285,7 +296,6 @@ impl NvDefine {
             policy: given.as_ref().map(|given| (&given.recipe, &evidence)),
             password: pin.as_ref(),
         };
-        let mut space = self.owner.space(tpm);
         let form = form(self.raw);
         let index = match (content, self.size) {
             (Some(content), _) => space.define_with(&definition, &content, form)?,
