@@ -280,21 +280,27 @@ impl Tpm {
 
     /// Defines an index, with owner authorization. The TPM itself says when it is written.
     pub(super) fn define_nv(&mut self, index: Index, public: NvPublic, owner: HmacSession) -> Result<Nv> {
-        self.define_nv_with(index.into(), None, public, owner)
+        self.define_nv_by(Access::Owner(owner), index.into(), None, public)
     }
 
-    /// The same anywhere, and with a password of its own.
-    pub(super) fn define_nv_with(
+    /// The same anywhere, with a password of its own, and by the owner's policy as well.
+    pub(super) fn define_nv_by(
         &mut self,
+        owner: Access,
         index: NvPlace,
         password: Option<&Auth>,
         public: NvPublic,
-        owner: HmacSession,
     ) -> Result<Nv> {
         const WHAT: &str = "define an index of the TPM";
-        let handle = self.run_protected(WHAT, owner, Protect::Command, |c| {
-            let area = definition(&public)?;
-            c.execute_with_session(Some(owner.into()), |c| c.nv_define_space(Provision::Owner, password.cloned(), area))
+        let handle = self.run_protected(WHAT, owner.session(), Protect::Command, |c| {
+            let area = NvPublicBuilder::new()
+                .with_nv_index(NvIndexTpmHandle::new(index.handle())?)
+                .with_index_name_algorithm(HashingAlgorithm::Sha256)
+                .with_index_attributes(NvIndexAttributes::try_from(public.attributes & !attribute::WRITTEN)?)
+                .with_index_auth_policy(structures::Digest::from_bytes(&public.policy)?)
+                .with_data_area_size(usize::from(public.size))
+                .build()?;
+            c.execute_with_sessions(owner.sessions(), |c| c.nv_define_space(Provision::Owner, password.cloned(), area))
         })?;
         Ok(Nv { index, handle, public })
     }
@@ -314,17 +320,6 @@ impl Tpm {
             _ => error,
         })
     }
-}
-
-/// The public area to define an index with: the TPM itself says when it is written.
-pub(super) fn definition(public: &NvPublic) -> tss_esapi::Result<structures::NvPublic> {
-    NvPublicBuilder::new()
-        .with_nv_index(NvIndexTpmHandle::new(public.index)?)
-        .with_index_name_algorithm(HashingAlgorithm::Sha256)
-        .with_index_attributes(NvIndexAttributes::try_from(public.attributes & !attribute::WRITTEN)?)
-        .with_index_auth_policy(structures::Digest::from_bytes(&public.policy)?)
-        .with_data_area_size(usize::from(public.size))
-        .build()
 }
 
 /// What is being read, as messages say it.

@@ -6,10 +6,9 @@
 use super::{
     assert::{Approval, Grounds},
     connection::Tpm,
-    nv::{Access, Nv, NvPlace, definition},
+    nv::{Access, Nv, NvPlace},
     nv_content::{self, HEADER, NvContent},
     response_code,
-    session::Protect,
     unseal::Evidence,
 };
 use crate::{
@@ -30,10 +29,7 @@ use crate::{
 };
 use tss_esapi::{
     handles::ObjectHandle,
-    interface_types::{
-        reserved_handles::Provision,
-        session_handles::{HmacSession, PolicySession},
-    },
+    interface_types::session_handles::{HmacSession, PolicySession},
     structures::Auth,
 };
 
@@ -283,7 +279,9 @@ impl<'a> NvSpace<'a> {
             let index = definition.index.map_or_else(|| self.free_index(), Ok)?;
             let public = NvPublic::new(index, definition.attributes, policy.as_ref(), size);
             let defined = match owner {
-                Some(owner) => self.tpm.define_nv_with(NvPlace::Other(index), password.as_ref(), public, owner),
+                Some(owner) => {
+                    self.tpm.define_nv_by(Access::Owner(owner), NvPlace::Other(index), password.as_ref(), public)
+                }
                 None => self.define_as_delegated(public, password.as_ref()),
             };
             attempts -= 1;
@@ -315,13 +313,10 @@ impl<'a> NvSpace<'a> {
         let command = delegation::COMMANDS.iter().position(|code| *code == cc::NV_DEFINE_SPACE).unwrap_or_default();
         let grounds = Grounds { approvals: &[&approval], choices: &[command] };
         self.tpm.assert(session, &delegation::policy(name::of(&signed.signer)), grounds)?;
-        let handle = self.tpm.run_protected(WHAT, beside, Protect::Command, |c| {
-            let area = definition(&public)?;
-            let sessions = (Some(session.into()), Some(beside.into()), None);
-            c.execute_with_sessions(sessions, |c| c.nv_define_space(Provision::Owner, password.cloned(), area))
-        })?;
+        let access = Access::PolicyBeside(session, beside);
+        let nv = self.tpm.define_nv_by(access, NvPlace::Other(public.index), password, public)?;
         self.tpm.expect_power_cut();
-        Ok(Nv { index: NvPlace::Other(public.index), handle, public })
+        Ok(nv)
     }
 
     /// An index that is not defined, of those of the owner's that we look for one in.

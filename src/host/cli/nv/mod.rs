@@ -287,7 +287,7 @@ impl NvDefine {
         let by_default = match (&given, asks_for_pin) {
             (None, _) => own | attribute::NO_DA,
             (Some(_), false) => by_policy | attribute::NO_DA,
-            // Who guesses it, is to be locked out.
+            // Whoever guesses is to be locked out.
             (Some(_), true) => by_policy,
         };
         let definition = NvDefinition {
