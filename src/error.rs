@@ -174,6 +174,13 @@ impl Error {
         &self.0.why
     }
 
+    /// What to do now alone, for a report that has it apart.
+    #[cfg(feature = "host")]
+    #[must_use]
+    pub fn advice(&self) -> &str {
+        &self.0.remedy
+    }
+
     /// Which remedy it calls for; decides the exit status.
     #[must_use]
     pub const fn kind(&self) -> Kind {

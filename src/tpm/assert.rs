@@ -50,6 +50,12 @@ impl Approval {
         Policy::authorized_by(self.signer, self.policy_ref.clone())
     }
 
+    /// The key that has signed.
+    #[cfg(feature = "host")]
+    pub(super) const fn signer(&self) -> Name {
+        self.signer
+    }
+
     fn is_of(&self, signer: &Name, policy_ref: &[u8]) -> bool {
         self.signer == *signer && self.policy_ref == *policy_ref
     }

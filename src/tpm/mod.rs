@@ -15,6 +15,7 @@
 //! - [`describe`]: one page about a TPM, for the host program; `needs`: what Trust needs of one;
 //! - `inspect`: what needs no policy and no password, for the host program;
 //! - [`seal`], [`unseal`], [`parent`]: data sealed, what opens it, under which key, for the host program;
+//! - [`primary`]: primary keys, and what they are made with; [`derive`]: what keys of applications are derived with;
 //! - `provision`: layout 3 written, in steps that can be cut off;
 //! - `proof`, `root_key`: that it was not written by an attacker;
 //! - `raise`: the policy version raised;
@@ -24,6 +25,8 @@ mod assert;
 pub mod bound_key;
 mod connection;
 mod crypto;
+#[cfg(feature = "host")]
+pub mod derive;
 #[cfg(feature = "host")]
 pub mod describe;
 mod dictionary_attack;
@@ -46,6 +49,8 @@ mod passphrase;
 mod pcr;
 #[cfg(feature = "host")]
 mod pcr_values;
+#[cfg(feature = "host")]
+pub mod primary;
 mod proof;
 mod provision;
 mod raise;

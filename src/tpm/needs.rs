@@ -27,7 +27,7 @@ const fn sealing(code: u32, name: &'static str) -> NeededCommand {
 }
 
 /// All that are sent (part 2, section 6.5.2).
-pub const COMMANDS: [NeededCommand; 35] = [
+pub const COMMANDS: [NeededCommand; 36] = [
     boot(0x0000_0120, "EvictControl"),
     boot(0x0000_0122, "NV_UndefineSpace"),
     boot(0x0000_0129, "HierarchyChangeAuth"),
@@ -42,6 +42,7 @@ pub const COMMANDS: [NeededCommand; 35] = [
     boot(cc::NV_READ, "NV_Read"),
     sealing(cc::POLICY_SECRET, "PolicySecret"),
     sealing(0x0000_0153, "Create"),
+    sealing(0x0000_0155, "HMAC"),
     boot(0x0000_0156, "Import"),
     boot(0x0000_0157, "Load"),
     sealing(0x0000_015d, "Sign"),

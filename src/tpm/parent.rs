@@ -1,6 +1,6 @@
 //! The storage keys that sealed data has for a parent: a persistent one, or a primary key made from a template.
 
-use super::{connection::Tpm, esys_resource, layout::SRK_HANDLE, response_code};
+use super::{connection::Tpm, esys_resource, layout::SRK_HANDLE, primary::HierarchyAccess};
 use crate::{
     error::{Error, Kind, Result},
     secret::Secret,
@@ -13,10 +13,6 @@ use crate::{
 use std::{fmt, str::FromStr};
 use tss_esapi::{
     handles::{KeyHandle, ObjectHandle},
-    interface_types::{
-        reserved_handles::Hierarchy,
-        session_handles::{AuthSession, HmacSession},
-    },
     structures::{Auth, Public},
     traits::UnMarshall,
 };
@@ -166,13 +162,13 @@ impl Parent {
     }
 }
 
-/// Passwords that have been given; without one it is empty.
+/// What a parent is used with.
 #[derive(Default)]
-pub struct Passwords {
-    /// The parent's, where that is persistent.
-    pub parent: Option<Secret>,
-    /// The hierarchy's, where the parent is made.
-    pub hierarchy: Option<Secret>,
+pub struct ParentAccess {
+    /// The parent's password, where that is persistent and has one.
+    pub password: Option<Secret>,
+    /// What it is made with, where it is made.
+    pub hierarchy: HierarchyAccess,
 }
 
 /// A parent in use.
@@ -187,10 +183,10 @@ pub(super) struct LoadedParent {
 
 impl Tpm {
     /// The first of `parents` that there is.
-    pub(super) fn load_first(&mut self, parents: &[Parent], passwords: &Passwords) -> Result<(LoadedParent, Parent)> {
+    pub(super) fn load_first(&mut self, parents: &[Parent], access: &ParentAccess) -> Result<(LoadedParent, Parent)> {
         let mut last = Error::new(Kind::Usage, WHAT, "none is named");
         for parent in parents {
-            match self.load_parent(*parent, passwords) {
+            match self.load_parent(*parent, access) {
                 Ok(loaded) => return Ok((loaded, *parent)),
                 Err(error) if error.kind() == Kind::Unprovisioned => last = error,
                 Err(error) => return Err(error),
@@ -200,7 +196,7 @@ impl Tpm {
     }
 
     /// Finds or makes a parent, and has ESYS know its password.
-    pub(super) fn load_parent(&mut self, parent: Parent, passwords: &Passwords) -> Result<LoadedParent> {
+    pub(super) fn load_parent(&mut self, parent: Parent, access: &ParentAccess) -> Result<LoadedParent> {
         match parent {
             Parent::Persistent(handle) => {
                 let Some(object) = self.find_persistent(handle)? else {
@@ -208,52 +204,27 @@ impl Tpm {
                     return Err(Error::new(Kind::Unprovisioned, WHAT, why)
                         .remedy("name the parent that it was sealed under: --parent owner, or a handle"));
                 };
-                if let Some(password) = &passwords.parent {
+                if let Some(password) = &access.password {
                     self.run(WHAT, |c| c.tr_set_auth(object, Auth::from_bytes(password.expose())?))?;
                 }
                 let salts = self.salts(object)?;
                 Ok(LoadedParent { handle: KeyHandle::from(object), salts, transient: false })
             }
-            Parent::Primary { hierarchy, template } => self.make_parent(hierarchy, template, passwords),
+            Parent::Primary { hierarchy, template } => self.make_parent(hierarchy, template, &access.hierarchy),
         }
     }
 
-    fn make_parent(&mut self, hierarchy: u32, template: ParentTemplate, passwords: &Passwords) -> Result<LoadedParent> {
-        let (handle, hierarchy) = match hierarchy {
-            rh::OWNER => (ObjectHandle::Owner, Hierarchy::Owner),
-            rh::ENDORSEMENT => (ObjectHandle::Endorsement, Hierarchy::Endorsement),
-            _ => (ObjectHandle::Null, Hierarchy::Null),
-        };
-        if let Some(password) = &passwords.hierarchy {
-            self.run(WHAT, |c| c.tr_set_auth(handle, Auth::from_bytes(password.expose())?))?;
-        }
+    fn make_parent(
+        &mut self,
+        hierarchy: u32,
+        template: ParentTemplate,
+        access: &HierarchyAccess,
+    ) -> Result<LoadedParent> {
         let template = template.public().area().unwrap_or_default();
         let template = Public::unmarshall(&template).map_err(|e| Error::new(Kind::System, WHAT, e.to_string()))?;
-        let made = match &passwords.hierarchy {
-            // It proves itself in a session, and does not cross the bus.
-            Some(_) => {
-                let session: HmacSession = self.start_session()?.session;
-                let made = self.create_parent(hierarchy, &template, session.into());
-                let code = self.last_code();
-                let ended = self.end_session(session);
-                made.map_err(|error| explain_hierarchy(code, error)).and_then(|made| ended.map(|()| made))
-            }
-            None => {
-                let made = self.create_parent(hierarchy, &template, AuthSession::Password);
-                let code = self.last_code();
-                made.map_err(|error| explain_hierarchy(code, error))
-            }
-        }?;
+        let made = self.make_primary("make the parent of sealed data", hierarchy, &template, access)?.key_handle;
         let salts = self.salts(made.into())?;
         Ok(LoadedParent { handle: made, salts, transient: true })
-    }
-
-    fn create_parent(&mut self, hierarchy: Hierarchy, template: &Public, auth: AuthSession) -> Result<KeyHandle> {
-        self.run("make the parent of sealed data", |c| {
-            let template = template.clone();
-            c.execute_with_session(Some(auth), |c| c.create_primary(hierarchy, template, None, None, None, None))
-        })
-        .map(|made| made.key_handle)
     }
 
     fn salts(&mut self, object: ObjectHandle) -> Result<bool> {
@@ -264,16 +235,5 @@ impl Tpm {
     /// Has the TPM forget what was made for the occasion.
     pub(super) fn release_parent(&mut self, parent: LoadedParent) -> Result<()> {
         if parent.transient { self.flush(parent.handle) } else { Ok(()) }
-    }
-}
-
-fn explain_hierarchy(code: u32, error: Error) -> Error {
-    match code {
-        response_code::AUTH_FAIL | response_code::BAD_AUTH => {
-            let why = "the hierarchy has a password, and it is not the one that was given";
-            Error::new(Kind::Refused, WHAT, why)
-                .remedy("give it with --owner-password-file FILE, or use a key that is there: --parent 0x81000001")
-        }
-        _ => error,
     }
 }

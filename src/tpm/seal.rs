@@ -3,7 +3,7 @@
 use super::{
     assert::{Approval, Grounds},
     connection::Tpm,
-    parent::{LoadedParent, Parent, Passwords},
+    parent::{LoadedParent, Parent, ParentAccess},
     response_code,
     session::Protect,
 };
@@ -75,7 +75,7 @@ impl Tpm {
     pub fn seal(
         &mut self,
         parents: &[Parent],
-        passwords: &Passwords,
+        access: &ParentAccess,
         policy: Option<&Policy>,
         pin: Option<&Secret>,
         data: &Secret,
@@ -84,7 +84,7 @@ impl Tpm {
             let why = format!("{} bytes are not 1 to {MAX_DATA}", data.len());
             return Err(Error::new(Kind::Usage, SEAL, why));
         }
-        let (loaded, parent) = self.load_first(parents, passwords)?;
+        let (loaded, parent) = self.load_first(parents, access)?;
         let sealed = self.seal_under(loaded, policy, pin, data);
         let released = self.release_parent(loaded);
         let sealed = sealed?;
@@ -138,7 +138,7 @@ impl Tpm {
         &mut self,
         blob: &SealedBlob,
         parents: &[Parent],
-        passwords: &Passwords,
+        access: &ParentAccess,
         pin: PinSource<'_>,
         openings: &[Opening<'_>],
     ) -> Result<Secret> {
@@ -152,7 +152,7 @@ impl Tpm {
         let PinSource { ask, may_exist } = pin;
         let first = may_exist && openings.first().is_some_and(Opening::needs_pin);
         let mut known = if first { Some(ask()?) } else { None };
-        let (parent, object) = self.load_sealed(blob, parents, passwords)?;
+        let (parent, object) = self.load_sealed(blob, parents, access)?;
         let mut pin = || known.take().map_or_else(&mut *ask, Ok);
         let opened = self.open_loaded(parent, object, PinSource { ask: &mut pin, may_exist }, openings);
         let flushed = self.flush(KeyHandle::from(object));
@@ -165,18 +165,18 @@ impl Tpm {
         &mut self,
         blob: &SealedBlob,
         parents: &[Parent],
-        passwords: &Passwords,
+        access: &ParentAccess,
     ) -> Result<(LoadedParent, ObjectHandle)> {
         let mut last = Error::new(Kind::Usage, UNSEAL, "no parent is named");
         for parent in parents {
-            let loaded = match self.load_parent(*parent, passwords) {
+            let loaded = match self.load_parent(*parent, access) {
                 Err(error) if error.kind() == Kind::Unprovisioned => {
                     last = error;
                     continue;
                 }
                 other => other?,
             };
-            match self.load_under(loaded, blob, passwords.parent.is_some()) {
+            match self.load_under(loaded, blob, access.password.is_some()) {
                 Ok(object) => return Ok((loaded, object)),
                 Err((code, error)) => {
                     self.release_parent(loaded)?;

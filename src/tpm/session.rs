@@ -64,6 +64,12 @@ pub(super) enum Protect {
     /// As [`Self::Response`], and the session ends with it.
     #[cfg(feature = "host")]
     ResponseAndEnd,
+    /// Encrypts the first parameters of command and response.
+    #[cfg(feature = "host")]
+    Both,
+    /// As [`Self::Both`], and the session ends with it.
+    #[cfg(feature = "host")]
+    BothAndEnd,
 }
 
 impl Tpm {
@@ -132,6 +138,10 @@ impl Tpm {
             Protect::Nothing => (false, false, true),
             #[cfg(feature = "host")]
             Protect::ResponseAndEnd => (false, true, false),
+            #[cfg(feature = "host")]
+            Protect::Both => (true, true, true),
+            #[cfg(feature = "host")]
+            Protect::BothAndEnd => (true, true, false),
         };
         let (attributes, mask) = SessionAttributesBuilder::new()
             .with_decrypt(decrypt)

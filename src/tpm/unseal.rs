@@ -3,7 +3,7 @@
 use super::{
     assert::Approval,
     connection::Tpm,
-    parent::{Parent, Passwords},
+    parent::{Parent, ParentAccess},
     seal::{Opening, PinSource, SealedBlob},
 };
 use crate::{
@@ -120,7 +120,7 @@ impl Tpm {
         &mut self,
         blob: &SealedBlob,
         parents: &[Parent],
-        passwords: &Passwords,
+        access: &ParentAccess,
         recipe: &PolicyRecipe,
         evidence: &Evidence,
         pin: PinSource<'_>,
@@ -129,13 +129,7 @@ impl Tpm {
         let public = SealedPublic::parse(&blob.public)
             .ok_or_else(|| Error::new(Kind::Corrupt, WHAT, "it is a key and not sealed data"))?;
         if public.policy.is_empty() && public.opens_by_password() {
-            return self.open_sealed(
-                blob,
-                parents,
-                passwords,
-                PinSource { may_exist: true, ..pin },
-                &[Opening::Password],
-            );
+            return self.open_sealed(blob, parents, access, PinSource { may_exist: true, ..pin }, &[Opening::Password]);
         }
         if public.name_algorithm == alg::SHA256 && public.policy != recipe.policy.digest() {
             let why = "its policy is not the one that is given with it";
@@ -179,7 +173,7 @@ impl Tpm {
                 needs_pin: alternative.assertions().contains(&Assertion::AuthValue),
             })
             .collect();
-        let opened = self.open_sealed(blob, parents, passwords, pin, &openings);
+        let opened = self.open_sealed(blob, parents, access, pin, &openings);
         // A power cut would count as a failed attempt, where an index was compared that minds those.
         let compared = |policy: &Policy| policy.assertions().iter().any(|one| matches!(one, Assertion::Nv { .. }));
         if compared(&recipe.policy) || evidence.authorizations.iter().any(|signed| compared(&signed.policy)) {

@@ -4,6 +4,8 @@
 pub mod alg {
     pub const RSA: u16 = 0x0001;
     pub const SHA1: u16 = 0x0004;
+    #[cfg(feature = "host")]
+    pub const HMAC: u16 = 0x0005;
     pub const AES: u16 = 0x0006;
     #[cfg(feature = "host")]
     pub const KEYEDHASH: u16 = 0x0008;

@@ -7,7 +7,7 @@
 //! - [`capability`]: what a TPM tells of itself; [`vendor`]: who makes TPMs; [`object`]: what any object is, by its public area;
 //! - [`storage_key`]: the key that sessions are salted to;
 //! - [`duplication`], [`kdf`], [`ecdh`], [`cfb`]: an object wrapped for another TPM's storage key;
-//! - [`key_file`]: a wrapped key, or sealed data, as a file.
+//! - [`key_file`]: a wrapped key, or sealed data, as a file; `derivation`: the key that others are derived from.
 //!
 //! "Part n" is that of the Trusted Platform Module Library Specification, Family 2.0, Level 00, Revision 01.59.
 
@@ -18,6 +18,8 @@ pub mod capability;
 pub mod cfb;
 pub mod command;
 pub mod constants;
+#[cfg(feature = "host")]
+pub mod derivation;
 pub mod duplication;
 pub mod ecdh;
 mod kdf;

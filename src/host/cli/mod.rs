@@ -5,6 +5,7 @@ mod admin;
 mod arguments;
 mod check;
 mod credential;
+mod derive;
 mod efi;
 mod enroll;
 mod headings;
@@ -65,6 +66,7 @@ const COMMANDS: &[CommandEntry] = &[
     CommandEntry::new::<admin::AdminCommand>(Heading::Tpm),
     CommandEntry::new::<seal::Seal>(Heading::Tpm).with_secrets(),
     CommandEntry::new::<unseal::Unseal>(Heading::Tpm).with_secrets(),
+    CommandEntry::new::<derive::Derive>(Heading::Tpm).with_secrets(),
     CommandEntry::new::<tpm::TpmCommand>(Heading::Tpm),
     CommandEntry::new::<manual::Manual>(Heading::Program),
     CommandEntry::new::<manual::Completions>(Heading::Program),

@@ -100,11 +100,12 @@ impl HostCommand for Seal {
         }
         let asks_for_pin = given.as_ref().is_some_and(|given| given.asks_for_pin);
         let pin = if asks_for_pin { Some(self.pin.make()?) } else { None };
-        let passwords = self.passwords.get()?;
+        let mut access = self.passwords.get()?;
         let parents = self.parent.map_or_else(|| Parent::USUAL.to_vec(), |parent| vec![parent]);
+        self.signed.delegate_to(&mut access, &mut tpm, &parents);
         let seal = |tpm: &mut Tpm, data: &Secret| {
             let policy = given.as_ref().map(|given| &given.recipe.policy);
-            tpm.seal(&parents, &passwords, policy, pin.as_ref(), data)
+            tpm.seal(&parents, &access, policy, pin.as_ref(), data)
         };
         if let (Some(public), Some(private)) = (&self.public, &self.private) {
             if !whole {

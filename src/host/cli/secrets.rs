@@ -5,7 +5,7 @@ use crate::{
     error::{Error, Kind, Result},
     host::pki::key::ask,
     secret::Secret,
-    tpm::parent::Passwords,
+    tpm::{parent::ParentAccess, primary::HierarchyAccess},
 };
 use clap::{Args, ValueHint};
 use std::path::{Path, PathBuf};
@@ -74,11 +74,12 @@ impl PasswordOptions {
     }
 
     /// Those that are given.
-    pub fn get(&self) -> Result<Passwords> {
+    pub fn get(&self) -> Result<ParentAccess> {
         let read = |file: &Option<PathBuf>, what| file.as_deref().map(|file| first_line(file, what)).transpose();
-        Ok(Passwords {
-            parent: read(&self.parent_password_file, "the parent's password")?,
-            hierarchy: read(&self.owner_password_file, "the owner's password")?,
+        let password = read(&self.owner_password_file, "the owner's password")?;
+        Ok(ParentAccess {
+            password: read(&self.parent_password_file, "the parent's password")?,
+            hierarchy: HierarchyAccess { password, delegation: None },
         })
     }
 }

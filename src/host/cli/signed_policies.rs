@@ -15,8 +15,15 @@ use crate::{
         statements::{Authorization, PolicyRecipe},
         verdict,
     },
-    tpm::{Tpm, unseal::Evidence},
-    tpm2::{Selection, constants::alg},
+    tpm::{
+        Tpm,
+        parent::{Parent, ParentAccess},
+        unseal::Evidence,
+    },
+    tpm2::{
+        Selection,
+        constants::{alg, rh},
+    },
 };
 use clap::{Args, ValueHint};
 use std::path::{Path, PathBuf};
@@ -88,6 +95,14 @@ impl SignedPolicyOptions {
     pub fn delegation(&self, tpm: &mut Tpm) -> Option<Authorization> {
         let data = self.system().ok()?;
         data.system(&pcr7(tpm).ok()?).ok().map(Authorization::from)
+    }
+
+    /// Has a parent that is made of the owner's hierarchy be made by what the owner delegates, if that is needed.
+    pub fn delegate_to(&self, access: &mut ParentAccess, tpm: &mut Tpm, parents: &[Parent]) {
+        let is_made = matches!(parents.first(), Some(Parent::Primary { hierarchy: rh::OWNER, .. }));
+        if is_made && access.hierarchy.password.is_none() {
+            access.hierarchy.delegation = self.delegation(tpm);
+        }
     }
 
     /// What a policy is judged by, of which the values of PCRs are known.

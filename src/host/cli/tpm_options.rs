@@ -12,8 +12,8 @@ use std::time::Duration;
 pub struct TpmArguments {
     /// Where the TPM is: device, device:PATH (the default: /dev/tpmrm0, else /dev/tpm0), swtpm:path=SOCKET,
     /// swtpm:host=IP,port=N or mssim:host=IP,port=N
-    #[arg(long, value_name = "TCTI", default_value = "device", hide_default_value = true, display_order = 800)]
-    tcti: Address,
+    #[arg(long, value_name = "TCTI", display_order = 800)]
+    tcti: Option<Address>,
     /// How long to wait for the TPM to appear, and three times as long for each of its answers, but at least 3 s
     #[arg(long, value_name = "SECONDS", default_value_t = 10, display_order = 801)]
     #[arg(value_parser = clap::value_parser!(u64).range(0..=3600))]
@@ -24,11 +24,16 @@ pub struct TpmArguments {
 }
 
 impl TpmArguments {
+    /// Whether it is said where the TPM is.
+    pub const fn is_given(&self) -> bool {
+        self.tcti.is_some()
+    }
+
     /// Opens a connection. Sends nothing yet.
     ///
     /// # Errors
     /// [`crate::error::Kind::NoTpm`].
     pub fn connect(&self) -> Result<Tpm> {
-        Tpm::connect(&self.tcti, Duration::from_secs(self.wait), self.verbose)
+        Tpm::connect(self.tcti.as_ref().unwrap_or(&Address::default()), Duration::from_secs(self.wait), self.verbose)
     }
 }

@@ -169,11 +169,12 @@ impl Unseal {
         evidence: &Evidence,
         has_pin: bool,
     ) -> Result<Secret> {
-        let passwords = self.passwords.get()?;
+        let mut access = self.passwords.get()?;
+        self.signed.delegate_to(&mut access, tpm, parents);
         let mut ask = || if has_pin { self.pin.get().map(Some) } else { Ok(None) };
         // Two files do not say whether there is one.
         let pin = PinSource { ask: &mut ask, may_exist: has_pin || self.public.is_some() };
-        tpm.unseal(blob, parents, &passwords, recipe, evidence, pin)
+        tpm.unseal(blob, parents, &access, recipe, evidence, pin)
     }
 
     #[allow(clippy::disallowed_methods, reason = "to hand it over is what this command is for")]

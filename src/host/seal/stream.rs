@@ -46,7 +46,17 @@ impl StreamKey {
     #[must_use]
     #[allow(clippy::disallowed_methods, reason = "the key goes to the cipher")]
     pub fn of(sealed: &Secret) -> Option<Self> {
-        let key = sealed.expose().strip_prefix(KEY_MARK)?;
+        Self::from_bytes(sealed.expose().strip_prefix(KEY_MARK)?)
+    }
+
+    /// One that was derived for a single stream; `None` where it is not of 32 bytes.
+    #[must_use]
+    #[allow(clippy::disallowed_methods, reason = "the key goes to the cipher")]
+    pub fn new(key: &Secret) -> Option<Self> {
+        Self::from_bytes(key.expose())
+    }
+
+    fn from_bytes(key: &[u8]) -> Option<Self> {
         Some(Self(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).ok()?)))
     }
 
