@@ -1,8 +1,8 @@
 //! What the TPM's owner delegates to the running system: two commands, to what is signed for it, and nothing else.
 
 use harness::{
-    Boot, Digest, Identity, Layout, Machine, Swtpm, Tools, extend, hex, luks_policy, provision_with_tools,
-    running_system, sha256, trust_host,
+    Boot, Digest, Identity, Layout, Machine, SecretSearch, Swtpm, Tools, extend, hex, luks_policy,
+    provision_with_tools, running_system, sha256, trust_host, unhex,
 };
 use std::{
     fs,
@@ -117,6 +117,97 @@ fn the_running_system_keeps_secrets_in_the_tpm_without_the_owner() {
         let (status, _, said) = trust(&["nv", "define", "--write", &secret]);
         assert!(status == Some(2) && said.contains("the password of the TPM's owner"), "{said}");
         assert_eq!(trust(&read).0, Some(12));
+    }
+}
+
+/// Keys of applications: by the owner's policy, and where they are bound, by their own as well.
+#[test]
+fn the_running_system_derives_keys_without_the_owner_and_no_other_boot_does() {
+    let machine = Machine::with(Swtpm::new(), Identity::ec("P-256"));
+    let layout = Layout::default();
+    provision_with_tools(&machine.tpm, &machine.keyset, &machine.identity, &layout);
+    machine.keyset.sign_system("0001");
+    let pcr7data = machine.keyset.pcr7data().display().to_string();
+    let wire = machine.tpm.tools().wire();
+    let trust = |args: &[&str]| {
+        let mut command = Command::new(trust_host());
+        command.args(["derive", "label=a", "--hex", "--pcr7data", &pcr7data]).args(args);
+        command.args(["--tcti", &machine.tpm.tools().tcti(), "--wait", "1"]);
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), said)
+    };
+    let boot = |boot: Boot, more: &[&[u8]]| {
+        machine.tpm.reboot();
+        machine.tpm.extend_pcr7(&boot.event());
+        for event in more {
+            machine.tpm.extend_pcr7(&sha256(&[*event]));
+        }
+    };
+    let (lock, separator): (&[u8], &[u8]) = (b"atomix\n", b"os-separator");
+    let tools = machine.tpm.tools();
+    let owner = ["-C", "o", "-P", &layout.admin_password];
+    tools.ok("createprimary", &[&owner[..], &["-G", "ecc", "-c", "primary"]].concat());
+    tools.ok("evictcontrol", &[&owner[..], &["-c", "primary", "0x81000001"]].concat());
+    tools.flush();
+    // Until the owner delegates.
+    boot(Boot::Production, &[lock]);
+    let (status, _, said) = trust(&[]);
+    let why = "has a password, and delegates nothing to this running system";
+    assert!(status == Some(12) && said.contains(why), "{said}");
+    assert!(said.contains("trust admin delegate") && said.contains("--owner-password-file"), "{said}");
+    machine.boot(Boot::Tpm, "trust admin delegate").ok();
+    let mut keys = Vec::new();
+    for more in [&[lock][..], &[lock, separator]] {
+        boot(Boot::Production, more);
+        // One of them is repeated, as the TPM wishes where an index is used that power cuts are counted for.
+        for (args, commands) in [(&[][..], 16), (&["--system"], 19)] {
+            wire.take();
+            let (status, key, said) = trust(args);
+            assert_eq!((status, wire.record().len()), (Some(0), commands), "{said}");
+            keys.push(key);
+        }
+        let mut search = SecretSearch::new();
+        for key in &keys {
+            search.add("key", &unhex(key.trim_end()));
+        }
+        assert_eq!(search.found(&wire.bytes()), [].into());
+    }
+    assert_eq!(keys[..2], keys[2..]);
+    assert_ne!(keys[0], keys[1]);
+    // Power cuts after it do not end in lockout.
+    for _ in 0..5 {
+        boot(Boot::Production, &[lock]);
+        assert_eq!(trust(&["--system"]).1, keys[1]);
+        machine.tpm.power_cut();
+    }
+    assert_eq!(machine.tpm.failed_attempts(), 0);
+    for (kind, more) in [
+        (Boot::Production, &[][..]),
+        (Boot::Production, &[lock, lock]),
+        (Boot::Limited, &[]),
+        (Boot::Limited, &[lock]),
+        (Boot::Tpm, &[lock]),
+    ] {
+        boot(kind, more);
+        let (status, key, said) = trust(&[]);
+        assert!(status == Some(12) && key.is_empty() && said.contains("the hierarchy has a password"), "{said}");
+        let (status, key, said) = trust(&["--system"]);
+        let why = "nothing is signed for this running system";
+        assert!(status == Some(12) && key.is_empty() && said.contains(why), "{said}");
+    }
+    // The owner's password makes the same key, and does not open the bound one.
+    fs::write(machine.sandbox.dir().join("password"), &layout.admin_password).unwrap();
+    let password = machine.sandbox.dir().join("password").display().to_string();
+    assert_eq!(trust(&["--owner-password-file", &password]).1, keys[0]);
+    assert_eq!(trust(&["--owner-password-file", &password, "--system"]).0, Some(12));
+    // Raised: nothing that was signed before holds.
+    fs::write(tools.dir().join("version"), "0002").unwrap();
+    tools.ok("nvwrite", &[&["0x1500020"], &owner[..], &["-i", "version"]].concat());
+    boot(Boot::Production, &[lock]);
+    for args in [&[][..], &["--system"]] {
+        let (status, key, said) = trust(args);
+        assert!(status == Some(12) && key.is_empty() && said.contains("policy version is not"), "{said}");
     }
 }
 

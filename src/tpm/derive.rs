@@ -75,6 +75,10 @@ impl DerivationKey {
         let public = Public::unmarshall(&template).map_err(bad)?;
         let session: PolicySession = tpm.start_session()?.session;
         let made = Self::make_in(&mut tpm, session, &public, access, approval.as_ref());
+        // Where the key is bound, that comes after its use.
+        if approval.is_some() && (!bound || made.is_err()) {
+            tpm.expect_power_cut();
+        }
         let made = made.and_then(|made| Ok((made.key_handle, made.out_public.marshall().map_err(bad)?)));
         let (handle, area) = made.inspect_err(|_| {
             let _ = tpm.end_session(session);

@@ -46,6 +46,8 @@ impl Tpm {
             let session: PolicySession = self.start_session()?.session;
             let made = self.make_primary_as_delegated(what, template, session, &approval);
             let ended = self.end_session(session);
+            // The index of the policy version has been compared.
+            self.expect_power_cut();
             if let Some(made) = made? {
                 return ended.map(|()| made);
             }
@@ -88,7 +90,7 @@ impl Tpm {
     }
 
     /// By the owner's policy, in a session in which nothing has been asserted, and which goes on; `None` where the owner's
-    /// policy is not the one that delegates it.
+    /// policy is not the one that delegates it. A power cut counts as a failed attempt until the TPM is told to expect one.
     pub(super) fn make_primary_as_delegated(
         &mut self,
         what: &'static str,
@@ -101,8 +103,6 @@ impl Tpm {
         self.assert(session, &delegation::policy(approval.signer()), grounds)?;
         let made = self.create(what, rh::OWNER, template, session.into());
         let code = self.last_code();
-        // The index of the policy version has been compared.
-        self.expect_power_cut();
         match made {
             Ok(made) => Ok(Some(made)),
             Err(_) if matches!(code, response_code::POLICY_FAIL | response_code::AUTH_UNAVAILABLE) => Ok(None),

@@ -291,7 +291,8 @@ impl State {
     }
 
     /// That of the TPM that keeps it in `dir`.
-    pub(crate) fn read(dir: &Path) -> Self {
+    #[must_use]
+    pub fn read(dir: &Path) -> Self {
         Self(files(dir))
     }
 

@@ -18,6 +18,7 @@ pub mod cc {
     pub const POLICY_NV: u32 = 0x149;
     pub const SHUTDOWN: u32 = 0x145;
     pub const CREATE: u32 = 0x153;
+    pub const HMAC: u32 = 0x155;
     pub const FLUSH_CONTEXT: u32 = 0x165;
     pub const IMPORT: u32 = 0x156;
     pub const LOAD: u32 = 0x157;
