@@ -162,6 +162,9 @@ fn keys_go_where_they_are_told_to() {
     assert_eq!(hex(&raw), derive(&machine, &["label=a"]));
     let base64 = String::from_utf8(machine.ok(&["derive", "label=a", "--base64"])).unwrap();
     assert!(base64.len() == 45 && base64.ends_with("=\n"), "{base64}");
+    let line = format!("{} derive label=a --tcti {}", harness::trust_host().display(), machine.wire.tcti());
+    let shown = Command::new("script").args(["--quiet", "--return", "--command", &line, "/dev/null"]).output().unwrap();
+    assert!(text(&shown.stdout).contains("it is not text; have it as --hex"), "{shown:?}");
     machine.ok(&["derive", "label=a", "-o", "key"]);
     assert_eq!(machine.read("key"), raw);
     let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(machine.file("key")).unwrap().permissions());
@@ -187,11 +190,16 @@ fn mistakes_are_named() {
         (&["derive", "label=a", "--system"], "nothing is signed for this running system"),
         (&["derive", "csum=verity"], "by fs-verity"),
         (&["derive", "path", "--exe", "none"], "No such file"),
+        (&["derive", "serve"], "not a socket that listens"),
     ] {
         let output = machine.output(args);
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && output.stdout.is_empty() && said.contains(why), "{args:?}: {said}");
     }
+    let mut command = Command::new(harness::trust_host());
+    let output = command.args(["derive", "label=a", "--socket"]).arg(machine.file("none")).output().unwrap();
+    let said = text(&output.stderr);
+    assert!(output.status.code() == Some(15) && said.contains("systemctl status trust-derive.socket"), "{said}");
     machine.tpm.tools().ok("changeauth", &["-c", "o", "secret"]);
     let why = machine.fails(&["derive", "label=a"], 12);
     assert!(why.contains("has a password") && why.contains("--owner-password-file"), "{why}");
@@ -516,4 +524,54 @@ fn the_service_describes_itself_and_ends_when_it_is_idle() {
     drop(stream);
     assert!(service.child.wait().unwrap().success());
     assert!(!machine.file("socket").exists());
+}
+
+#[test]
+fn the_page_about_derived_keys_is_followed_word_by_word() {
+    assert!(HostTpm::new(Banks::Sha256).follow("docs/derived-keys.md") >= 12);
+}
+
+/// The units that are installed, and the real systemd.
+#[test]
+fn the_service_is_started_by_its_socket() {
+    if uid() != 0 {
+        eprintln!("SKIPPED: systemd needs root");
+        return;
+    }
+    let machine = HostTpm::new(Banks::Sha256);
+    let expected = derive(&machine, &["label=a", "--size", "48"]);
+    let units = machine.file("units");
+    fs::create_dir_all(units.join("trust-derive.service.d")).unwrap();
+    for name in ["trust-derive.socket", "trust-derive.service"] {
+        fs::copy(workspace().join("systemd").join(name), units.join(name)).unwrap();
+    }
+    for (name, text) in [
+        (
+            "trust-derive.service.d/test.conf",
+            "[Unit]\nDefaultDependencies=no\n[Service]\nExecStart=\nStandardError=append:/run/sandbox/log\n\
+             ExecStart=trust derive serve --idle 30 --tcti swtpm:path=/run/tpm/socket\n",
+        ),
+        ("test.target", "[Unit]\nDefaultDependencies=no\nWants=asks.service\nAfter=asks.service\n"),
+        (
+            "asks.service",
+            "[Unit]\nDefaultDependencies=no\nRequires=trust-derive.socket\nAfter=trust-derive.socket\n\
+             SuccessAction=exit-force\nFailureAction=exit-force\n[Service]\nType=oneshot\nStandardError=append:/run/sandbox/log\n\
+             ExecStart=trust derive path --hex -o /run/sandbox/path\n\
+             ExecStart=trust derive label=a --size 48 --hex -o /run/sandbox/label\n",
+        ),
+    ] {
+        fs::write(units.join(name), text).unwrap();
+    }
+    machine.write("console", "");
+    let mut command = Command::new("timeout");
+    command.args(["--signal=KILL", "60", "unshare", "--pid", "--mount", "--cgroup", "--net", "--ipc", "--uts"]);
+    command.args(["--fork", "--kill-child", "bash"]).arg(workspace().join("tests/data/systemd.sh"));
+    command.arg(machine.file("")).arg(harness::trust_host()).arg(machine.tpm.socket().parent().unwrap());
+    let ended = command.stdin(Stdio::null()).output().unwrap();
+    let log = fs::read_to_string(machine.file("log")).unwrap_or_default();
+    assert_eq!(ended.status.code(), Some(0), "{log}{}{}", text(&machine.read("console")), text(&ended.stderr));
+    assert_eq!(text(&machine.read("label")).trim_end(), expected);
+    // The program that has started it is systemd, and not the one that has connected.
+    let systemd = derive(&machine, &["path", "--exe", "/usr/lib/systemd/systemd"]);
+    assert_eq!(text(&machine.read("path")).trim_end(), systemd);
 }

@@ -115,14 +115,14 @@ impl FromStr for KeySize {
 
 /// What a key is derived from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Context {
+pub struct KeyContext {
     mode: Mode,
     uid: u32,
     version: NonZeroU32,
     bytes: Vec<u8>,
 }
 
-impl Context {
+impl KeyContext {
     /// Of a user, and of what the mode says: a path, a digest, or the label.
     ///
     /// # Errors
@@ -206,8 +206,8 @@ mod tests {
     use super::*;
     use crate::digest::unhex;
 
-    fn context(mode: Mode, bytes: &[u8]) -> Context {
-        Context::new(mode, 1000, NonZeroU32::MIN, bytes).unwrap()
+    fn context(mode: Mode, bytes: &[u8]) -> KeyContext {
+        KeyContext::new(mode, 1000, NonZeroU32::MIN, bytes).unwrap()
     }
 
     #[test]
@@ -239,17 +239,17 @@ mod tests {
             context(Mode::Csum, b"/a"),
             context(Mode::Verity, b"/a"),
             context(Mode::Path, b"/a\0"),
-            Context::new(Mode::Path, 1001, NonZeroU32::MIN, b"/a").unwrap(),
-            Context::new(Mode::Path, 1000, version, b"/a").unwrap(),
+            KeyContext::new(Mode::Path, 1001, NonZeroU32::MIN, b"/a").unwrap(),
+            KeyContext::new(Mode::Path, 1000, version, b"/a").unwrap(),
         ];
-        let mut messages: Vec<_> = all.iter().map(Context::message).collect();
+        let mut messages: Vec<_> = all.iter().map(KeyContext::message).collect();
         messages.sort();
         messages.dedup();
         assert_eq!(messages.len(), all.len());
         let longest = context(Mode::Verity, &[7; MAX_CONTEXT]).message();
         assert!(longest.ends_with(&[7; MAX_CONTEXT]));
         for bytes in [&b""[..], &[7; MAX_CONTEXT + 1]] {
-            assert!(Context::new(Mode::Csum, 0, NonZeroU32::MIN, bytes).is_err());
+            assert!(KeyContext::new(Mode::Csum, 0, NonZeroU32::MIN, bytes).is_err());
         }
     }
 

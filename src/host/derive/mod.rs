@@ -17,10 +17,10 @@ pub mod varlink;
 mod verity;
 mod wrap;
 
-pub use context::{Context, KeySize, Mode, expand, key};
+pub use context::{KeyContext, KeySize, Mode, expand, key};
 pub use executable::Executable;
 pub use keeper::{Keeper, Prf};
-pub use request::{DerivedKey, Origin, Request};
+pub use request::{DerivedKey, KeyOrigin, KeyRequest};
 pub use requester::{ForeignNamespace, Requester};
 pub use service::{ServiceOptions, serve};
 pub use wrap::WrappedHead;

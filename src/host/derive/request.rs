@@ -1,12 +1,12 @@
 //! What is asked for, and what comes of it.
 
-use super::{Context, Executable, ForeignNamespace, KeySize, Mode, Prf, Requester, key};
+use super::{Executable, ForeignNamespace, KeyContext, KeySize, Mode, Prf, Requester, key};
 use crate::{digest::hex, error::Result, secret::Secret};
 use std::num::NonZeroU32;
 
 /// A key that is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct KeyRequest {
     /// What it belongs to.
     pub mode: Mode,
     /// Its size.
@@ -17,12 +17,12 @@ pub struct Request {
     pub bound: bool,
 }
 
-impl Request {
+impl KeyRequest {
     /// What the key of a requester is derived from.
     ///
     /// # Errors
     /// Those of looking at the requester, and at its executable.
-    pub fn context_of(&self, requester: &Requester, foreign: ForeignNamespace) -> Result<Context> {
+    pub fn context_of(&self, requester: &Requester, foreign: ForeignNamespace) -> Result<KeyContext> {
         match &self.mode {
             Mode::Label(label) => self.context(requester.uid(), label.as_bytes()),
             _ => self.context_for(requester.uid(), &requester.executable(foreign)?),
@@ -33,7 +33,7 @@ impl Request {
     ///
     /// # Errors
     /// Those of looking at it.
-    pub fn context_for(&self, uid: u32, executable: &Executable) -> Result<Context> {
+    pub fn context_for(&self, uid: u32, executable: &Executable) -> Result<KeyContext> {
         match &self.mode {
             Mode::Path => self.context(uid, executable.path()),
             Mode::Csum => self.context(uid, &executable.csum()?),
@@ -45,9 +45,9 @@ impl Request {
     /// What a key is derived from.
     ///
     /// # Errors
-    /// As [`Context::new`].
-    pub fn context(&self, uid: u32, basis: &[u8]) -> Result<Context> {
-        Context::new(self.mode.clone(), uid, self.version, basis)
+    /// As [`KeyContext::new`].
+    pub fn context(&self, uid: u32, basis: &[u8]) -> Result<KeyContext> {
+        KeyContext::new(self.mode.clone(), uid, self.version, basis)
     }
 }
 
@@ -56,12 +56,12 @@ pub struct DerivedKey {
     /// The key.
     pub key: Secret,
     /// What it comes from.
-    pub origin: Origin,
+    pub origin: KeyOrigin,
 }
 
 /// What a key comes from, for those who look for the reason why it is another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
+pub struct KeyOrigin {
     /// Name of the TPM's key, in hexadecimal: another one on another TPM, and after a clear.
     pub primary: String,
     /// The user's number.
@@ -75,8 +75,8 @@ impl DerivedKey {
     ///
     /// # Errors
     /// Those of [`key`].
-    pub fn new(request: &Request, context: &Context, prf: &Prf) -> Result<Self> {
-        let origin = Origin { primary: hex(&prf.of), uid: context.uid(), basis: context.basis() };
+    pub fn new(request: &KeyRequest, context: &KeyContext, prf: &Prf) -> Result<Self> {
+        let origin = KeyOrigin { primary: hex(&prf.of), uid: context.uid(), basis: context.basis() };
         Ok(Self { key: key(&prf.value, request.size)?, origin })
     }
 }

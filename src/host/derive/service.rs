@@ -3,7 +3,7 @@
 use super::{
     DerivedKey, ForeignNamespace, Requester,
     keeper::Keeper,
-    varlink::{self, Call, Delivered, Delivery, KeyCall},
+    varlink::{self, Delivered, Delivery, KeyCall, ServiceCall},
 };
 use crate::{
     console,
@@ -98,13 +98,13 @@ fn admit(stream: UnixStream, keeper: &Keeper, options: ServiceOptions, connectio
         Ok(requester) => requester,
         Err(error) => return turn_away(&stream, &error),
     };
-    let Some(place) = Place::take(connections, requester.uid()) else {
+    let Some(seat) = Seat::take(connections, requester.uid()) else {
         let why = format!("user {} has too many connections, or all users together have", requester.uid());
         return turn_away(&stream, &Error::new(Kind::System, "serve another caller", why).remedy("try again later"));
     };
     let keeper = keeper.clone();
     let serving = thread::Builder::new().name("caller".into()).stack_size(STACK).spawn(move || {
-        let _place = place;
+        let _seat = seat;
         attend(&stream, &requester, &keeper, options);
     });
     if serving.is_err() {
@@ -118,12 +118,12 @@ fn turn_away(mut stream: &UnixStream, error: &Error) {
 }
 
 /// A connection that counts, until this is dropped.
-struct Place {
+struct Seat {
     connections: Connections,
     uid: u32,
 }
 
-impl Place {
+impl Seat {
     fn take(connections: &Connections, uid: u32) -> Option<Self> {
         let mut all = locked(connections);
         let of_all: usize = all.values().sum();
@@ -137,7 +137,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Seat {
     fn drop(&mut self) {
         let mut all = locked(&self.connections);
         if let Some(count) = all.get_mut(&self.uid) {
@@ -151,10 +151,10 @@ impl Drop for Place {
 fn attend(mut stream: &UnixStream, requester: &Requester, keeper: &Keeper, options: ServiceOptions) {
     let mut received = Vec::new();
     while let Some(message) = next_message(stream, &mut received) {
-        let answered = match Call::parse(&message) {
+        let answered = match ServiceCall::parse(&message) {
             None => return,
-            Some(Call::Answered(answer)) => stream.write_all(&answer),
-            Some(Call::Key(call)) => match derive(requester, &call, keeper, options) {
+            Some(ServiceCall::Answered(answer)) => stream.write_all(&answer),
+            Some(ServiceCall::Key(call)) => match derive(requester, &call, keeper, options) {
                 Ok(derived) => answer(stream, requester, &call, &derived),
                 Err(error) => {
                     let reply = varlink::error_reply(&error);

@@ -3,7 +3,7 @@
 use super::{
     Mode,
     context::KeySize,
-    request::{DerivedKey, Origin, Request},
+    request::{DerivedKey, KeyOrigin, KeyRequest},
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -60,7 +60,7 @@ pub enum Delivery {
 
 /// A call that was understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Call {
+pub enum ServiceCall {
     /// For a key.
     Key(KeyCall),
     /// For what has this answer already.
@@ -71,7 +71,7 @@ pub enum Call {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyCall {
     /// Which.
-    pub request: Request,
+    pub request: KeyRequest,
     /// Whether for the caller's parent.
     pub parent: bool,
     /// Where it goes.
@@ -80,7 +80,7 @@ pub struct KeyCall {
 
 /// A call as it is sent.
 #[derive(Deserialize)]
-struct Message {
+struct SentCall {
     method: String,
     #[serde(default)]
     parameters: Value,
@@ -107,11 +107,11 @@ struct Parameters {
     deliver: Option<Delivery>,
 }
 
-impl Call {
+impl ServiceCall {
     /// From a message without its NUL. `None`: it is not a call of this protocol, and whoever sent it cannot be answered.
     #[must_use]
     pub fn parse(message: &[u8]) -> Option<Self> {
-        let Message { method, parameters, oneway, upgrade } = serde_json::from_slice(message).ok()?;
+        let SentCall { method, parameters, oneway, upgrade } = serde_json::from_slice(message).ok()?;
         if oneway || upgrade {
             return None;
         }
@@ -146,7 +146,7 @@ fn key_call(parameters: Value) -> std::result::Result<KeyCall, &'static str> {
     let mode: Mode = mode.parse().map_err(|_| "mode")?;
     let size = size.map_or(Some(KeySize::USUAL), KeySize::new).ok_or("size")?;
     let version = version.unwrap_or(NonZeroU32::MIN);
-    let request = Request { mode, size, version, bound: bound.unwrap_or_default() };
+    let request = KeyRequest { mode, size, version, bound: bound.unwrap_or_default() };
     Ok(KeyCall { request, parent: parent.unwrap_or_default(), deliver: deliver.unwrap_or_default() })
 }
 
@@ -154,7 +154,7 @@ impl KeyCall {
     /// As it is sent, with its NUL.
     #[must_use]
     pub fn message(&self) -> Vec<u8> {
-        let Request { mode, size, version, bound } = &self.request;
+        let KeyRequest { mode, size, version, bound } = &self.request;
         let parameters = Parameters {
             mode: mode.to_string(),
             size: Some(size.bytes() as u64),
@@ -196,7 +196,7 @@ pub enum Delivered {
 #[must_use]
 #[allow(clippy::disallowed_methods, reason = "to hand it over is what it is made for")]
 pub fn key_reply(derived: &DerivedKey, delivered: Delivered) -> Zeroizing<Vec<u8>> {
-    let Origin { primary, uid, basis } = &derived.origin;
+    let KeyOrigin { primary, uid, basis } = &derived.origin;
     let origin = json!({ "primary": primary, "uid": uid, "basis": basis }).to_string();
     let where_ = match delivered {
         Delivered::Key => {
@@ -269,7 +269,7 @@ pub fn key_in(reply: &[u8], size: KeySize) -> Result<DerivedKey> {
         if decoded.len() == size.bytes() { Ok(()) } else { Err(strange()) }
     })?;
     let ReplyOrigin { primary, uid, basis } = origin;
-    Ok(DerivedKey { key, origin: Origin { primary, uid, basis } })
+    Ok(DerivedKey { key, origin: KeyOrigin { primary, uid, basis } })
 }
 
 #[cfg(test)]
@@ -279,12 +279,12 @@ mod tests {
 
     fn call(mode: &str) -> KeyCall {
         let request =
-            Request { mode: mode.parse().unwrap(), size: KeySize::USUAL, version: NonZeroU32::MIN, bound: false };
+            KeyRequest { mode: mode.parse().unwrap(), size: KeySize::USUAL, version: NonZeroU32::MIN, bound: false };
         KeyCall { request, parent: false, deliver: Delivery::Key }
     }
 
-    fn parse(text: &str) -> Option<Call> {
-        Call::parse(text.as_bytes())
+    fn parse(text: &str) -> Option<ServiceCall> {
+        ServiceCall::parse(text.as_bytes())
     }
 
     #[test]
@@ -293,10 +293,10 @@ mod tests {
             let call = KeyCall { parent: true, deliver: Delivery::Memfd, ..call(mode) };
             let message = call.message();
             let (nul, message) = message.split_last().unwrap();
-            assert_eq!((*nul, Call::parse(message)), (0, Some(Call::Key(call))));
+            assert_eq!((*nul, ServiceCall::parse(message)), (0, Some(ServiceCall::Key(call))));
         }
         let short = parse(r#"{"method":"trust.derive.Key","parameters":{"mode":"path"}}"#);
-        assert_eq!(short, Some(Call::Key(call("path"))));
+        assert_eq!(short, Some(ServiceCall::Key(call("path"))));
     }
 
     #[test]
@@ -317,7 +317,7 @@ mod tests {
                 "interface trust.derive",
             ),
         ] {
-            let Some(Call::Answered(said)) = parse(&text) else { panic!("{text}") };
+            let Some(ServiceCall::Answered(said)) = parse(&text) else { panic!("{text}") };
             let said = String::from_utf8(said).unwrap();
             assert!(said.contains(answer) && said.ends_with('\0'), "{text}: {said}");
         }
@@ -332,15 +332,15 @@ mod tests {
             buffer.fill(7);
             Ok(())
         });
-        let origin = Origin { primary: "00".into(), uid: 5, basis: "/a\"b".into() };
+        let origin = KeyOrigin { primary: "00".into(), uid: 5, basis: "/a\"b".into() };
         let derived = DerivedKey { key: key.unwrap(), origin: origin.clone() };
         let reply = key_reply(&derived, Delivered::Key);
         let got = key_in(&reply[..reply.len() - 1], KeySize::USUAL).unwrap();
         assert_eq!((got.key.expose(), got.origin), (&[7; 32][..], origin));
-        let bad = Error::new(Kind::LockedOut, "use the TPM", "it is").remedy("wait");
+        let bad = Error::new(Kind::LockedOut, "use the TPM", "it is").remedy("try again later");
         let reply = error_reply(&bad);
         let error = key_in(&reply[..reply.len() - 1], KeySize::USUAL).err().unwrap();
-        let said = "cannot derive a key: the service says: cannot use the TPM: it is; wait";
+        let said = "cannot derive a key: the service says: cannot use the TPM: it is; try again later";
         assert_eq!((error.kind(), error.to_string().as_str()), (Kind::LockedOut, said));
         for reply in ["", "{}", r#"{"parameters":{"key":"AA=="}}"#, r#"{"parameters":{"key":1}}"#] {
             assert!(key_in(reply.as_bytes(), KeySize::USUAL).is_err(), "{reply}");

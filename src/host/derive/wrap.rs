@@ -19,7 +19,7 @@
 //! that of "trust wrap check 1" ‖ salt: no two files have the same, and a wrong key is known before anything is decrypted.
 //! The stream authenticates all lines.
 
-use super::{DerivedKey, KeySize, Mode, Origin, Request, expand};
+use super::{DerivedKey, KeyOrigin, KeyRequest, KeySize, Mode, expand};
 use crate::{
     digest::{Digest, hex, unhex},
     error::{Error, Kind, Result},
@@ -41,9 +41,9 @@ const WHAT: &str = "unwrap";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WrappedHead {
     /// Which key it is encrypted with.
-    pub request: Request,
+    pub request: KeyRequest,
     /// What that came from.
-    pub origin: Origin,
+    pub origin: KeyOrigin,
     salt: [u8; SALT],
     check: [u8; CHECK],
 }
@@ -56,7 +56,7 @@ impl WrappedHead {
     ///
     /// # Errors
     /// [`Kind::System`]: there is no randomness.
-    pub fn make(request: &Request, derived: &DerivedKey) -> Result<(Self, StreamKey)> {
+    pub fn make(request: &KeyRequest, derived: &DerivedKey) -> Result<(Self, StreamKey)> {
         let mut salt = [0; SALT];
         getrandom::fill(&mut salt).map_err(|e| Error::new(Kind::System, "wrap", e.to_string()))?;
         let (check, key) = keys(derived, &salt)?;
@@ -66,8 +66,8 @@ impl WrappedHead {
     /// As text, with the empty line behind it.
     #[must_use]
     pub fn to_text(&self) -> Vec<u8> {
-        let Request { mode, version, bound, .. } = &self.request;
-        let Origin { primary, uid, basis } = &self.origin;
+        let KeyRequest { mode, version, bound, .. } = &self.request;
+        let KeyOrigin { primary, uid, basis } = &self.origin;
         let bound = if *bound { "yes" } else { "no" };
         let (salt, check) = (hex(&self.salt), hex(&self.check));
         format!(
@@ -116,8 +116,8 @@ impl WrappedHead {
         if lines.next() != Some("") || lines.next().is_some() {
             return Err(bad("it has more lines than it should"));
         }
-        let request = Request { mode, size: KeySize::USUAL, version, bound };
-        Ok((Self { request, origin: Origin { primary, uid, basis }, salt, check }, text.len()))
+        let request = KeyRequest { mode, size: KeySize::USUAL, version, bound };
+        Ok((Self { request, origin: KeyOrigin { primary, uid, basis }, salt, check }, text.len()))
     }
 
     /// The key of the stream, if it was wrapped with this one.
@@ -169,13 +169,13 @@ mod tests {
             buffer.fill(byte);
             Ok(())
         });
-        let origin = Origin { primary: primary.into(), uid, basis: "backup".into() };
+        let origin = KeyOrigin { primary: primary.into(), uid, basis: "backup".into() };
         DerivedKey { key: key.unwrap(), origin }
     }
 
     fn head() -> WrappedHead {
         let mode = Mode::Label("backup".into());
-        let request = Request { mode, size: KeySize::USUAL, version: NonZeroU32::MIN, bound: true };
+        let request = KeyRequest { mode, size: KeySize::USUAL, version: NonZeroU32::MIN, bound: true };
         WrappedHead::make(&request, &derived(1, "aa", 5)).unwrap().0
     }
 

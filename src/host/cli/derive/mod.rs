@@ -8,7 +8,7 @@ mod wrap;
 use super::HostCommand;
 use crate::{
     error::Result,
-    host::derive::{KeySize, Mode, Request},
+    host::derive::{KeyRequest, KeySize, Mode},
 };
 use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::num::NonZeroU32;
@@ -109,8 +109,8 @@ struct WhichKey {
 }
 
 impl WhichKey {
-    fn request(self, size: KeySize) -> Request {
-        Request { mode: self.mode, size, version: self.version, bound: self.system }
+    fn request(self, size: KeySize) -> KeyRequest {
+        KeyRequest { mode: self.mode, size, version: self.version, bound: self.system }
     }
 }
 

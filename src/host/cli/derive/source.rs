@@ -6,7 +6,7 @@ use super::super::{
 use crate::{
     error::{Error, Kind, Result},
     host::derive::{
-        DerivedKey, Executable, ForeignNamespace, Mode, Prf, Request, Requester, client,
+        DerivedKey, Executable, ForeignNamespace, KeyRequest, Mode, Prf, Requester, client,
         varlink::{Delivery, KeyCall},
     },
     tpm::{derive::DerivationKey, primary::HierarchyAccess},
@@ -61,7 +61,7 @@ impl KeySource {
     ///
     /// # Errors
     /// [`Kind::Usage`]: only root may ask for others; those of the service and the TPM.
-    pub fn derive(&self, request: &Request) -> Result<DerivedKey> {
+    pub fn derive(&self, request: &KeyRequest) -> Result<DerivedKey> {
         if let Some(socket) = self.service() {
             // Whoever has connected is this program.
             let parent = !matches!(request.mode, Mode::Label(_));
