@@ -414,6 +414,24 @@ fn users_get_different_keys() {
     assert_eq!(keys.len(), 3);
 }
 
+/// The limit that the page and SECURITY.md state: programs of one user are not parted from one another.
+#[test]
+fn a_connection_is_inherited_by_the_program_that_its_process_becomes() {
+    let machine = HostTpm::new(Banks::Sha256);
+    let [attacker, victim] = ["attacker", "victim"].map(|name| perl(&machine, name));
+    let service = Service::start(&machine, &[]);
+    let of_victim = key_in(&service.ask_by(&victim, r#""mode":"path""#));
+    let script = "use IO::Socket::UNIX; $^F = 99; $/ = qq(\\0); my $s = IO::Socket::UNIX->new(Peer => shift) or die; \
+                  my ($call, $victim) = @ARGV; if (my $pid = fork) { exec $victim, '-e', 'sleep 60' } \
+                  my $p = getppid; sleep 1 until readlink(qq(/proc/$p/exe)) eq $victim; \
+                  print $s $call, qq(\\0); print scalar <$s>; kill 9, $p";
+    let mut command = Command::new(&attacker);
+    command.args(["-e", script]).arg(machine.file("socket"));
+    command.arg(call(r#""mode":"path""#).trim_end_matches('\0')).arg(&victim);
+    let said = text(&command.output().unwrap().stdout).trim_end_matches('\0').to_owned();
+    assert_eq!(key_in(&said), of_victim);
+}
+
 #[test]
 fn a_hundred_requesters_at_once_are_served() {
     let machine = HostTpm::new(Banks::Sha256);
