@@ -5,6 +5,7 @@ use nix::{
     unistd::Uid,
 };
 use std::{
+    io::{Read, Write},
     os::unix::{
         fs::{PermissionsExt, chown},
         net::{UnixListener, UnixStream},
@@ -65,8 +66,14 @@ fn place(name: &str) -> (TempDir, PathBuf) {
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     // The kernel shows paths without symbolic links.
     let path = dir.path().canonicalize().unwrap().join(name);
-    fs::copy("/bin/sleep", &path).unwrap();
+    copy("/bin/sleep", &path);
     (dir, path)
+}
+
+/// By another program: a child that another test starts at this moment would have our file open for writing, and the kernel
+/// executes no such file.
+fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) {
+    assert!(Command::new("cp").arg(from.as_ref()).arg(to.as_ref()).status().unwrap().success());
 }
 
 fn path_of(requester: &Requester) -> std::result::Result<PathBuf, String> {
@@ -100,6 +107,11 @@ fn with_own_mounts(test: impl FnOnce() + Send + 'static) {
 fn a_process_that_connects() {
     let Ok(socket) = std::env::var("SOCKET") else { return };
     let stream = UnixStream::connect(socket).unwrap();
+    if let Ok(root) = std::env::var("ROOT") {
+        std::os::unix::fs::chroot(root).unwrap();
+    }
+    // It is ready.
+    (&stream).write_all(b"!").unwrap();
     // Another process keeps the connection, whatever becomes of this one.
     rustix::io::fcntl_setfd(&stream, rustix::io::FdFlags::empty()).unwrap();
     if let Ok(program) = std::env::var("THEN") {
@@ -115,7 +127,7 @@ struct Peer {
 }
 
 impl Peer {
-    fn connect(then: Option<&Path>, uid: Option<u32>) -> Self {
+    fn connect(then: Option<&Path>, uid: Option<u32>, root: Option<&Path>) -> Self {
         let dir = tempdir().unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
         let socket = dir.path().join("socket");
@@ -127,12 +139,16 @@ impl Peer {
         if let Some(program) = then {
             command.env("THEN", program);
         }
+        if let Some(root) = root {
+            command.env("ROOT", root);
+        }
         if let Some(uid) = uid {
             command.uid(uid);
         }
         let name = then.map(|path| path.file_name().unwrap().to_string_lossy().into_owned());
         let child = Program(command.stdin(Stdio::null()).spawn().unwrap());
-        let (stream, _) = listener.accept().unwrap();
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.read_exact(&mut [0]).unwrap();
         // libtest runs a test in a thread, which becomes the process.
         let deadline = Instant::now() + Duration::from_secs(20);
         while let Some(name) = &name
@@ -148,7 +164,7 @@ impl Peer {
 #[test]
 fn a_peer_is_the_process_that_has_connected() {
     let (_dir, path) = place("peer");
-    let peer = Peer::connect(Some(&path), None);
+    let peer = Peer::connect(Some(&path), None, None);
     let requester = Requester::of_peer(&peer.stream).unwrap();
     assert_eq!((requester.pid(), requester.uid()), (peer.program.pid(), Uid::effective().as_raw()));
     assert_eq!(path_of(&requester), Ok(path));
@@ -163,14 +179,14 @@ fn a_peer_is_the_process_that_has_connected() {
 #[test]
 fn a_program_of_the_same_user_passes_as_another_that_it_executes_after_connecting() {
     let (_dir, path) = place("victim");
-    let peer = Peer::connect(Some(&path), None);
+    let peer = Peer::connect(Some(&path), None, None);
     // What the test program has connected is the victim's.
     assert_eq!(path_of(&Requester::of_peer(&peer.stream).unwrap()), Ok(path));
 }
 
 #[test]
 fn a_peer_that_has_ended_is_refused() {
-    let mut peer = Peer::connect(None, None);
+    let mut peer = Peer::connect(None, None, None);
     let held = Requester::of_peer(&peer.stream).unwrap();
     peer.program.end();
     for refused in [
@@ -184,7 +200,7 @@ fn a_peer_that_has_ended_is_refused() {
         assert!(refused.contains("has ended"), "{refused}");
     }
     // It is done as the message says: asked again.
-    let peer = Peer::connect(None, None);
+    let peer = Peer::connect(None, None, None);
     Requester::of_peer(&peer.stream).unwrap();
 }
 
@@ -210,18 +226,18 @@ fn a_setuid_program_executed_after_connecting_is_refused() {
     }
     const USER: u32 = 61_234;
     let (_dir, path) = place("setuid");
-    let peer = Peer::connect(Some(&path), Some(USER));
+    let peer = Peer::connect(Some(&path), Some(USER), None);
     // It is no such program yet.
     assert_eq!(Requester::of_peer(&peer.stream).unwrap().uid(), USER);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o4755)).unwrap();
-    let peer = Peer::connect(Some(&path), Some(USER));
+    let peer = Peer::connect(Some(&path), Some(USER), None);
     let refused = refusal(Requester::of_peer(&peer.stream));
     assert!(refused.contains("another user's") && refused.contains("connect after that"), "{refused}");
     // Another user's program.
     let (_dir, path) = place("setuid2");
     chown(&path, Some(USER + 1), None).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o4755)).unwrap();
-    let peer = Peer::connect(Some(&path), Some(USER));
+    let peer = Peer::connect(Some(&path), Some(USER), None);
     assert!(refusal(Requester::of_peer(&peer.stream)).contains("another user's"));
     // It is the owner's when it asks itself.
     assert_eq!(peer.program.requester().uid(), USER + 1);
@@ -244,11 +260,11 @@ fn the_parent_is_the_one_that_started_it() {
 #[test]
 fn copied_and_moved_executables_have_the_path_at_which_they_lie() {
     let (dir, path) = place("original");
-    let copy = path.with_file_name("copy");
-    fs::copy(&path, &copy).unwrap();
-    let [original, copied] = [&path, &copy].map(|path| Program::waiting(path));
+    let second = path.with_file_name("copy");
+    copy(&path, &second);
+    let [original, copied] = [&path, &second].map(|path| Program::waiting(path));
     assert_eq!(path_of(&original.requester()), Ok(path.clone()));
-    assert_eq!(path_of(&copied.requester()), Ok(copy));
+    assert_eq!(path_of(&copied.requester()), Ok(second));
     // As the kernel sees it, the program has moved with its file.
     let moved = path.with_file_name("moved");
     fs::rename(&path, &moved).unwrap();
@@ -271,7 +287,7 @@ fn removed_and_replaced_executables_are_refused() {
     let (_dir, path) = place("replaced");
     let program = Program::waiting(&path);
     let other = path.with_file_name("other");
-    fs::copy("/bin/sleep", &other).unwrap();
+    copy("/bin/sleep", &other);
     fs::rename(&other, &path).unwrap();
     let refused = refusal(program.requester().executable(ForeignNamespace::Refused));
     assert!(refused.contains("removed or replaced") && refused.contains("start the program again"), "{refused}");
@@ -282,7 +298,7 @@ fn removed_and_replaced_executables_are_refused() {
     assert!(refusal(program.requester().executable(ForeignNamespace::Allowed)).contains("removed or replaced"));
     // What the kernel says of a removed file does not make a name of it.
     let claims = path.with_file_name("x (deleted)");
-    fs::copy("/bin/sleep", &claims).unwrap();
+    copy("/bin/sleep", &claims);
     assert!(refusal(Program::waiting(&claims).requester().executable(ForeignNamespace::Refused)).contains("removed"));
 }
 
@@ -302,7 +318,7 @@ fn an_executable_that_something_is_mounted_over_is_refused() {
         let hidden = path.parent().unwrap().join("hidden");
         fs::create_dir(&hidden).unwrap();
         let inside = hidden.join("inside");
-        fs::copy("/bin/sleep", &inside).unwrap();
+        copy("/bin/sleep", &inside);
         let program = Program::waiting(&inside);
         mount(Some("none"), &hidden, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
         assert!(refusal(program.requester().executable(ForeignNamespace::Refused)).contains("something else lies at"));
@@ -328,21 +344,20 @@ fn a_container_that_claims_a_path_of_the_system_is_refused() {
     }
 }
 
-/// Without mounts: whatever is mounted below a temporary directory is deleted with it, the system itself once.
+/// Nothing is mounted for this: what a temporary directory has mounted in it is deleted with it.
 #[test]
 fn a_chroot_is_refused() {
     if !Uid::effective().is_root() {
         return;
     }
-    let dir = tempdir().unwrap();
-    let path = dir.path().join("inside");
-    fs::copy("/bin/busybox", &path).unwrap();
-    let mut command = Command::new("chroot");
-    command.arg(dir.path()).args(["/inside", "sleep", "60"]);
-    let program = Program::start(&mut command, "inside");
-    let refused = refusal(program.requester().executable(ForeignNamespace::Refused));
+    let (_dir, path) = place("inside");
+    let root = path.parent().unwrap().join("root");
+    fs::create_dir(&root).unwrap();
+    let peer = Peer::connect(None, None, Some(&root));
+    let requester = Requester::of_peer(&peer.stream).unwrap();
+    let refused = refusal(requester.executable(ForeignNamespace::Refused));
     assert!(refused.contains("a container or a chroot"), "{refused}");
-    program.requester().executable(ForeignNamespace::Allowed).unwrap();
+    requester.executable(ForeignNamespace::Allowed).unwrap();
 }
 
 #[test]
