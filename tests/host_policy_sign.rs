@@ -3,7 +3,17 @@
 use harness::{Banks, Home, HostTpm, openssl, sha256};
 use serde_json::Value;
 use std::{fs, path::Path};
-use trust::policy::signed_file;
+use trust::{
+    policy::{
+        approved::{ApprovedPolicy, PolicySignature},
+        signed_file,
+        statements::PolicyRecipe,
+    },
+    tpm2::{
+        constants::cc,
+        key_file::{Alternative, KeyFile, Statement},
+    },
+};
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
@@ -42,7 +52,8 @@ fn what_is_signed_opens_what_is_sealed_for_its_reference_while_it_holds() {
     // openssl finds the signature good.
     let approved = signed_file::parse(&json).unwrap();
     machine.write("message", [&approved.policy.digest()[..], b"backup"].concat());
-    machine.write("signature", &approved.signature);
+    let PolicySignature::RsaSsa(signature) = &approved.signature else { panic!("{approved:?}") };
+    machine.write("signature", signature);
     let [message, signature, key] = ["message", "signature", "key.pem"].map(|name| machine.file(name));
     openssl(&["dgst", "-sha256", "-verify", text(&key), "-signature", text(&signature), text(&message)]);
 
@@ -83,6 +94,90 @@ fn an_edited_signature_opens_nothing() {
     machine.write(path.trim_end(), json.replace("\"format\": 1", "\"format\": 2"));
     let why = machine.fails(&["unseal", "--signed-policy", "policies", "sealed"], 14);
     assert!(why.contains("format"), "{why}");
+}
+
+/// What is forged, unreadable or of others is named, and does not keep closed what another one opens.
+#[test]
+fn files_that_are_no_signed_policies_are_passed_over() {
+    let (_home, keyset, machine) = machine();
+    machine.ok(&["seal", "--signed-by", "key.pem:backup", "-o", "sealed", "secret"]);
+    let sign = ["policy", "sign", &keyset, "--pcr", "14", "--ref", "backup", "-o", "policies"];
+    let path = String::from_utf8(machine.ok(&sign)).unwrap();
+    let sound = String::from_utf8(machine.read(path.trim_end())).unwrap();
+    let at = sound.find("\"signature\": \"").unwrap() + 14;
+    let forged = format!("{}{}", &sound[..at], sound[at..].replace(['0', '1', '2', '3'], "4"));
+    assert_ne!(forged, sound);
+    // Before it and behind it, as directories are read.
+    for name in ["0.json", "z.json"] {
+        machine.write(&format!("policies/{name}"), &forged);
+    }
+    machine.write("policies/1.json", "[]");
+    machine.write("policies/2.json", [0xff; 9]);
+    fs::create_dir(machine.file("policies/3.json")).unwrap();
+    let unseal = ["unseal", "--signed-policy", "policies", "sealed"];
+    let output = machine.output(&unseal);
+    let notes = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"open sesame"[..]), "{notes}");
+    for (name, why) in [("0", "the signature is not the key's"), ("1", "invalid"), ("2", "expected"), ("3", "")] {
+        let line = notes.lines().find(|line| line.contains(&format!("passed over: policies/{name}.json: ")));
+        assert!(line.is_some_and(|line| line.contains(why)), "{name}: {notes}");
+    }
+    // Where nothing opens it, they may be why.
+    fs::remove_file(machine.file(path.trim_end())).unwrap();
+    let why = machine.fails(&unseal, 14);
+    let last = why.lines().last().unwrap();
+    assert!(last.contains("0.json: the signature is not the key's") && last.contains("1.json: "), "{why}");
+    assert!(last.contains("get the signed policies anew"), "{why}");
+    // What is sound and does not hold is.
+    for name in ["0.json", "z.json"] {
+        machine.write(&format!("policies/{name}"), &sound);
+    }
+    machine.tpm.raw().extend(14, &[1; 32]);
+    let why = machine.fails(&unseal, 12);
+    assert!(why.contains("what is signed does not hold") && why.contains("1.json: "), "{why}");
+    // The same in a policy of PCRs alone is of no interest.
+    machine.ok(&["seal", "--pcr", "14", "-o", "plain", "secret"]);
+    assert_eq!(machine.ok(&["unseal", "--signed-policy", "policies", "plain"]), b"open sesame");
+}
+
+/// The same of what a sealed file brings itself.
+#[test]
+fn a_forged_policy_in_the_sealed_file_is_passed_over() {
+    let (_home, keyset, machine) = machine();
+    machine.ok(&["seal", "--signed-by", "key.pem:backup", "-o", "sealed", "secret"]);
+    let sign = ["policy", "sign", &keyset, "--pcr", "14", "--ref", "backup", "-o", "policies"];
+    let path = String::from_utf8(machine.ok(&sign)).unwrap();
+    let approved = signed_file::parse(&machine.read(path.trim_end())).unwrap();
+    let with = |policies: &[ApprovedPolicy]| {
+        let sealed = String::from_utf8(machine.read("sealed")).unwrap();
+        let base64: String =
+            sealed.lines().filter(|line| !line.starts_with(['#', '-'])).map(|l| format!("{l}\n")).collect();
+        machine.write("base64", base64);
+        openssl(&["base64", "-d", "-in", text(&machine.file("base64")), "-out", text(&machine.file("der"))]);
+        let mut file = KeyFile::parse(&machine.read("der")).unwrap();
+        file.alternatives = policies.iter().map(statements).collect();
+        machine.write("bringing", file.to_pem().unwrap());
+    };
+    let PolicySignature::RsaSsa(mut signature) = approved.signature.clone() else { panic!() };
+    signature[100] ^= 1;
+    let forged = ApprovedPolicy { signature: PolicySignature::RsaSsa(signature), ..approved.clone() };
+    with(&[forged.clone(), approved.clone(), forged.clone()]);
+    assert_eq!(machine.ok(&["unseal", "bringing"]), b"open sesame");
+    with(&[forged]);
+    let why = machine.fails(&["unseal", "bringing"], 14);
+    assert!(why.contains("the sealed file itself: the signature is not the key's"), "{why}");
+}
+
+/// A signed policy as the draft has it: the signature first, then what has been signed.
+fn statements(approved: &ApprovedPolicy) -> Alternative {
+    let sized = |bytes: &[u8]| [&u16::try_from(bytes.len()).unwrap().to_be_bytes()[..], bytes].concat();
+    let PolicySignature::RsaSsa(signature) = &approved.signature else { panic!() };
+    let signature = [&[0, 0x14, 0, 0x0b][..], &sized(signature)].concat();
+    let body = [sized(approved.signer.area()), sized(&approved.policy_ref), signature].concat();
+    let recipe = PolicyRecipe { policy: approved.policy.clone(), ..PolicyRecipe::default() };
+    let mut policy = vec![Statement { code: cc::POLICY_AUTHORIZE, body }];
+    policy.extend(recipe.write().unwrap().0);
+    Alternative { name: None, policy }
 }
 
 /// It would open the machine's secrets, whatever PCR 7 is.

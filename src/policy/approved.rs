@@ -15,18 +15,20 @@ pub struct ApprovedPolicy {
     pub policy_ref: Operand,
     /// The key that is said to have signed it.
     pub signer: PolicyKey,
-    /// RSASSA-PKCS1-v1_5 with SHA-256 over [`message`], as long as the key's modulus.
-    pub signature: Vec<u8>,
-    /// Whose key that is, for messages: the name of the keyset.
-    pub keyset: String,
+    /// The signature over [`message`].
+    pub signature: PolicySignature,
+    /// Where it was found, for messages: a file, or a directory.
+    pub source: String,
 }
 
-impl ApprovedPolicy {
-    /// The policy of what it opens.
-    #[must_use]
-    pub fn opens(&self) -> Policy {
-        Policy::authorized_by(self.signer.name(), self.policy_ref.clone())
-    }
+/// A signature over a policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PolicySignature {
+    /// That of a keyset's key: RSASSA-PKCS1-v1_5 with SHA-256, as long as the key's modulus.
+    RsaSsa(Vec<u8>),
+    /// Of any kind: a `TPMT_SIGNATURE`.
+    #[cfg(feature = "host")]
+    Marshalled(Vec<u8>),
 }
 
 /// What is signed: the policy's digest, then the policyRef.

@@ -6,7 +6,7 @@
 //! `policy-N/authorities/` the certificates of the authorities that must vouch for the TPM, if any.
 
 use super::{
-    approved::ApprovedPolicy,
+    approved::{ApprovedPolicy, PolicySignature},
     assertion::Operand,
     entry_kind::EntryKind,
     public_key::PolicyKey,
@@ -318,8 +318,8 @@ impl Entry {
             policy: kind.policy(&self.pcr7, self.info.policy_version)?,
             policy_ref: Operand::from_slice(kind.signed_policy()?.policy_ref).unwrap_or_default(),
             signer: self.public_key(kind)?,
-            signature: self.signature(kind)?,
-            keyset: self.info.keyset.clone(),
+            signature: PolicySignature::RsaSsa(self.signature(kind)?),
+            source: self.dir.to_string_lossy().into_owned(),
         })
     }
 

@@ -1,4 +1,4 @@
-//! The RSA public keys that sign policies.
+//! The public keys that sign policies.
 
 use crate::{
     error::{Error, Kind, Result},
@@ -18,10 +18,11 @@ const MODULUS_SIZES: [usize; 3] = [256, 384, 512];
 /// The key as it is loaded.
 const OBJECT_ATTRIBUTES: u32 = attribute::USER_WITH_AUTH | attribute::DECRYPT | attribute::SIGN;
 
-/// An RSA public key with exponent 65537.
+/// A public key as the TPM loads it: a keyset's is RSA with exponent 65537, spelled out, symmetric and scheme NULL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyKey {
-    modulus: Vec<u8>,
+    /// `TPMT_PUBLIC`.
+    area: Vec<u8>,
 }
 
 impl PolicyKey {
@@ -34,44 +35,40 @@ impl PolicyKey {
         let block = pem::blocks(pem).find(|block| block.label == "PUBLIC KEY");
         let der = block.and_then(|block| block.der).ok_or_else(|| bad("it holds no PUBLIC KEY in PEM".into()))?;
         let modulus = modulus(&der).map_err(|e| bad(e.to_string()))?;
-        Self::from_modulus(modulus)
+        Self::from_modulus(&modulus)
     }
 
     /// A key of this modulus (big endian, no leading zeros).
     ///
     /// # Errors
     /// [`Kind::Corrupt`]: not 2048, 3072 or 4096 bits.
-    pub fn from_modulus(modulus: Vec<u8>) -> Result<Self> {
+    pub fn from_modulus(modulus: &[u8]) -> Result<Self> {
         if !MODULUS_SIZES.contains(&modulus.len()) || modulus.first().is_none_or(|first| first & 0x80 == 0) {
             return Err(Error::new(Kind::Corrupt, "use a policy key", "it is not of 2048, 3072 or 4096 bits"));
         }
-        Ok(Self { modulus })
+        let key = AsymmetricKey::Rsa { modulus, exponent: EXPONENT };
+        let public = Public { attributes: OBJECT_ATTRIBUTES, policy: &[], encrypts_children: false, key };
+        // No modulus is too large for one.
+        Ok(Self { area: public.area().unwrap_or_default().to_vec() })
     }
 
-    /// The modulus, big endian.
+    /// The key of this `TPMT_PUBLIC`, whatever its kind: only a TPM says whether it is one.
+    #[cfg(feature = "host")]
     #[must_use]
-    pub fn modulus(&self) -> &[u8] {
-        &self.modulus
+    pub const fn from_area(area: Vec<u8>) -> Self {
+        Self { area }
     }
 
-    /// Size of the modulus in bits.
+    /// Its `TPMT_PUBLIC`.
     #[must_use]
-    pub fn bits(&self) -> u16 {
-        u16::try_from(self.modulus.len() * 8).unwrap_or(0)
-    }
-
-    /// As a TPM knows it: the exponent spelled out, symmetric and scheme NULL.
-    #[must_use]
-    pub fn public(&self) -> Public<'_> {
-        let key = AsymmetricKey::Rsa { modulus: &self.modulus, exponent: EXPONENT };
-        Public { attributes: OBJECT_ATTRIBUTES, policy: &[], encrypts_children: false, key }
+    pub fn area(&self) -> &[u8] {
+        &self.area
     }
 
     /// Its Name (TPM 2.0 Library part 1, section 16).
     #[must_use]
     pub fn name(&self) -> Name {
-        // No modulus is too large for one.
-        name::of(&self.public().area().unwrap_or_default())
+        name::of(&self.area)
     }
 }
 

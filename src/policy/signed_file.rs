@@ -2,7 +2,7 @@
 
 use super::{
     Assertion, Policy,
-    approved::ApprovedPolicy,
+    approved::{ApprovedPolicy, PolicySignature},
     assertion::Operand,
     pcr_values::{PcrName, PcrValues},
     public_key::PolicyKey,
@@ -92,8 +92,8 @@ impl SignedPolicyFile {
             policy: Policy::of([pcrs, Assertion::nv(version::index(), version.into())]),
             policy_ref: policy_ref.ok_or_else(|| bad("its policy_ref is empty, or too long"))?,
             signer: PolicyKey::from_pem(self.public_key.as_bytes())?,
-            signature: unhex(&self.signature).ok_or_else(|| bad("its signature is not hex"))?,
-            keyset: self.keyset.clone(),
+            signature: PolicySignature::RsaSsa(unhex(&self.signature).ok_or_else(|| bad("its signature is not hex"))?),
+            source: format!("a signed policy of {}", self.keyset),
         })
     }
 }

@@ -5,8 +5,9 @@
 
 use super::{
     Assertion, Policy,
-    approved::ApprovedPolicy,
+    approved::{ApprovedPolicy, PolicySignature},
     assertion::{Comparison, MAX_SELECTIONS, Operand},
+    public_key::PolicyKey,
     verdict,
 };
 use crate::{
@@ -32,29 +33,7 @@ pub struct PolicyRecipe {
     /// The keys that sign policies: a `TPMT_PUBLIC` each.
     pub signers: Vec<Vec<u8>>,
     /// What they have signed, as far as the file has it.
-    pub authorizations: Vec<Authorization>,
-}
-
-/// A policy that a key has signed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Authorization {
-    /// The policy.
-    pub policy: Policy,
-    /// `TPMT_PUBLIC` of the key.
-    pub signer: Vec<u8>,
-    /// What it is signed for.
-    pub policy_ref: Operand,
-    /// `TPMT_SIGNATURE`.
-    pub signature: Vec<u8>,
-}
-
-impl From<ApprovedPolicy> for Authorization {
-    fn from(approved: ApprovedPolicy) -> Self {
-        let signer = approved.signer.public().area().unwrap_or_default().to_vec();
-        let signature =
-            written(|writer| writer.be16(alg::RSASSA).be16(alg::SHA256).tpm2b(&approved.signature)).unwrap_or_default();
-        Self { policy: approved.policy, signer, policy_ref: approved.policy_ref, signature }
-    }
+    pub authorizations: Vec<ApprovedPolicy>,
 }
 
 impl PolicyRecipe {
@@ -148,13 +127,19 @@ impl PolicyRecipe {
         signer: &[u8],
         policy_ref: &Operand,
         statements: &[Statement],
-    ) -> Result<Option<Authorization>, String> {
+    ) -> Result<Option<ApprovedPolicy>, String> {
         let [Statement { code: cc::POLICY_AUTHORIZE, body }, rest @ ..] = statements else { return Ok(None) };
         let (area, reference, signature) = authorize(body).ok_or("a signed policy is malformed")?;
         if area != signer || reference != *policy_ref || signature.is_empty() {
             return Ok(None);
         }
-        Ok(Some(Authorization { policy: self.policy_of(rest)?, signer: area, policy_ref: reference, signature }))
+        Ok(Some(ApprovedPolicy {
+            policy: self.policy_of(rest)?,
+            policy_ref: reference,
+            signer: PolicyKey::from_area(area),
+            signature: PolicySignature::Marshalled(signature),
+            source: "the sealed file itself".into(),
+        }))
     }
 
     fn policy_of(&mut self, statements: &[Statement]) -> Result<Policy, String> {
@@ -252,10 +237,10 @@ fn authorize(body: &[u8]) -> Option<(Vec<u8>, Operand, Vec<u8>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::{public_key::PolicyKey, version};
+    use crate::policy::version;
 
     fn key() -> Vec<u8> {
-        PolicyKey::from_modulus(vec![0x99; 256]).unwrap().public().area().unwrap().to_vec()
+        PolicyKey::from_modulus(&[0x99; 256]).unwrap().area().to_vec()
     }
 
     fn all() -> Policy {
@@ -298,7 +283,8 @@ mod tests {
         let recipe = PolicyRecipe::read(&[statement(&[0, 0x10])], &[signed]).unwrap();
         let [authorization] = &recipe.authorizations[..] else { panic!() };
         assert_eq!(authorization.policy, Policy::of([Assertion::pcr7(&[5; 32])]));
-        assert_eq!((authorization.policy_ref.as_slice(), authorization.signature.len()), (b"ref".as_slice(), 7));
+        assert_eq!(authorization.policy_ref.as_slice(), b"ref");
+        assert_eq!(authorization.signature, PolicySignature::Marshalled(vec![0, 0x14, 0, 0xb, 0, 1, 9]));
     }
 
     #[test]

@@ -1,21 +1,18 @@
 //! Policies asserted in a session. What a key must have signed is verified once, then asserted before every access.
 
 use super::{connection::Tpm, esys_resource, pcr, response_code};
+#[cfg(feature = "host")]
+use crate::tpm2::constants::rh;
 use crate::{
     digest::{self, hash},
     error::{Error, Kind, Result},
     policy::{
         Assertion, Policy,
-        approved::{self, ApprovedPolicy},
+        approved::{self, ApprovedPolicy, PolicySignature},
         assertion::{Comparison, EMPTY, Operand},
         version,
     },
     tpm2::{Name, NvPublic, Selection},
-};
-#[cfg(feature = "host")]
-use crate::{
-    policy::statements::Authorization,
-    tpm2::{constants::rh, name},
 };
 #[cfg(feature = "host")]
 use tss_esapi::{WrapperErrorKind, constants::CommandCode, handles::AuthHandle, structures::DigestList};
@@ -83,28 +80,34 @@ impl<'a> Grounds<'a> {
 }
 
 impl Tpm {
-    /// Has the TPM verify the signature over a policy.
+    /// Has the TPM verify the signature over a policy, by a key of any kind that it knows.
     ///
     /// # Errors
     /// [`Kind::Corrupt`] when the signature is not the key's.
     pub(super) fn approve(&mut self, approved: ApprovedPolicy) -> Result<Approval> {
         const WHAT: &str = "verify the signed policy";
-        let ApprovedPolicy { policy, policy_ref, signer, signature, keyset } = approved;
+        let ApprovedPolicy { policy, policy_ref, signer, signature, source } = approved;
         let system = |e: tss_esapi::Error| Error::new(Kind::Corrupt, WHAT, e.to_string());
-        let public = Public::unmarshall(&signer.public().area().unwrap_or_default()).map_err(system)?;
+        let public = Public::unmarshall(signer.area()).map_err(system)?;
         let key = self.run("load the key that signs policies", |c| {
             c.execute_without_session(|c| c.load_external(None, public.clone(), Hierarchy::Owner))
         })?;
         let verified = self.run(WHAT, |c| {
-            let signature = RsaSignature::create(HashingAlgorithm::Sha256, PublicKeyRsa::from_bytes(&signature)?)?;
+            let signature = match &signature {
+                PolicySignature::RsaSsa(bytes) => {
+                    Signature::RsaSsa(RsaSignature::create(HashingAlgorithm::Sha256, PublicKeyRsa::from_bytes(bytes)?)?)
+                }
+                #[cfg(feature = "host")]
+                PolicySignature::Marshalled(bytes) => Signature::unmarshall(bytes)?,
+            };
             let digest = Digest::from_bytes(&hash(&[&approved::message(&policy.digest(), &policy_ref)]))?;
-            c.execute_without_session(|c| c.verify_signature(key, digest, Signature::RsaSsa(signature)))
+            c.execute_without_session(|c| c.verify_signature(key, digest, signature))
         });
         let code = self.last_code();
         let flushed = self.flush(key);
         let ticket = verified.map_err(|error| {
             if matches!(code, response_code::SIGNATURE | response_code::SIZE | response_code::VALUE) {
-                let why = format!("it is not signed by the policy key of the keyset {keyset}");
+                let why = format!("{source}: the signature is not the key's");
                 return Error::new(Kind::Corrupt, WHAT, why)
                     .remedy("boot an image that was built with its keyset's pcr7data");
             }
@@ -276,37 +279,6 @@ impl Tpm {
         });
         self.end_session(session)?;
         came_to
-    }
-
-    /// Has the TPM verify a signature over a policy, by a key of any kind that it knows.
-    ///
-    /// # Errors
-    /// [`Kind::Corrupt`] when the signature is not the key's.
-    pub(super) fn approve_signed(&mut self, signed: &Authorization) -> Result<Approval> {
-        const WHAT: &str = "verify a signed policy";
-        let bad = |e: tss_esapi::Error| Error::new(Kind::Corrupt, WHAT, e.to_string());
-        let public = Public::unmarshall(&signed.signer).map_err(bad)?;
-        let signature = Signature::unmarshall(&signed.signature).map_err(bad)?;
-        let key = self.run("load the key that signs policies", |c| {
-            c.execute_without_session(|c| c.load_external(None, public.clone(), Hierarchy::Owner))
-        })?;
-        let verified = self.run(WHAT, |c| {
-            let digest = Digest::from_bytes(&hash(&[&signed.policy.digest(), &signed.policy_ref]))?;
-            c.execute_without_session(|c| c.verify_signature(key, digest, signature.clone()))
-        });
-        let code = self.last_code();
-        let flushed = self.flush(key);
-        let ticket = verified.map_err(|error| match code {
-            response_code::SIGNATURE | response_code::SIZE | response_code::VALUE => {
-                Error::new(Kind::Corrupt, WHAT, "the signature is not the key's")
-                    .remedy("get the signed policies anew from the one who signs them")
-            }
-            _ => error,
-        })?;
-        flushed?;
-        let ticket = TPMT_TK_VERIFIED::try_from(ticket).map_err(bad)?;
-        let (policy, policy_ref) = (signed.policy.clone(), signed.policy_ref.clone());
-        Ok(Approval { policy, signer: name::of(&signed.signer), policy_ref, ticket })
     }
 
     fn assert_one_of(

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     digest::Digest,
     error::{Error, Kind, Result},
-    policy::{Policy, statements::Authorization},
+    policy::{Policy, approved::ApprovedPolicy},
     secret::Secret,
     tpm2::{Name, constants::rh, derivation, name},
 };
@@ -56,12 +56,12 @@ impl DerivationKey {
     /// is signed for that.
     pub fn make(mut tpm: Tpm, access: &HierarchyAccess, bound: bool) -> Result<Self> {
         let approval = match &access.delegation {
-            Some(signed) if bound || access.password.is_none() => Some(tpm.approve_signed(signed)?),
+            Some(signed) if bound || access.password.is_none() => Some(tpm.approve(signed.clone())?),
             _ => None,
         };
         let policy = match &access.delegation {
-            Some(Authorization { signer, policy_ref, .. }) if bound => {
-                Some(Policy::authorized_by(name::of(signer), policy_ref.clone()))
+            Some(ApprovedPolicy { signer, policy_ref, .. }) if bound => {
+                Some(Policy::authorized_by(signer.name(), policy_ref.clone()))
             }
             None if bound => {
                 let why = "it is bound to a policy, and nothing is signed for this running system";

@@ -9,20 +9,15 @@ use super::{
     nv::{Access, Nv, NvPlace},
     nv_content::{self, HEADER, NvContent},
     response_code,
-    unseal::Evidence,
+    unseal::{Approvals, Evidence},
 };
 use crate::{
     error::{Error, Kind, Result},
-    policy::{
-        Assertion, Policy, delegation,
-        statements::{Authorization, PolicyRecipe},
-        verdict::Judgement,
-    },
+    policy::{Assertion, Policy, approved::ApprovedPolicy, delegation, statements::PolicyRecipe, verdict::Judgement},
     secret::Secret,
     tpm2::{
         NvPublic,
         constants::{cc, permanent, pt},
-        name,
         nv::{attribute, kind},
         nv_registry, query,
     },
@@ -56,7 +51,7 @@ pub struct NvSpace<'a> {
     owner_has_password: Option<bool>,
     owner_is_known: bool,
     /// What is signed for this running system, by which it may define indices without the owner's password.
-    delegation: Option<Authorization>,
+    delegation: Option<ApprovedPolicy>,
 }
 
 /// What opens an index, beside the owner.
@@ -173,7 +168,7 @@ impl<'a> NvSpace<'a> {
 
     /// Has indices defined by what is signed for this running system, where the owner has a password.
     #[must_use]
-    pub fn delegated_by(mut self, delegation: Option<Authorization>) -> Self {
+    pub fn delegated_by(mut self, delegation: Option<ApprovedPolicy>) -> Self {
         self.delegation = delegation;
         self
     }
@@ -308,11 +303,11 @@ impl<'a> NvSpace<'a> {
         const WHAT: &str = "define an index by what the TPM's owner delegates";
         let missing = || Error::new(Kind::Refused, WHAT, "nothing is signed for this running system");
         let signed = self.delegation.clone().ok_or_else(missing)?;
-        let approval = self.tpm.approve_signed(&signed)?;
+        let approval = self.tpm.approve(signed.clone())?;
         let (session, beside) = (self.policy_session()?, self.session()?);
         let command = delegation::COMMANDS.iter().position(|code| *code == cc::NV_DEFINE_SPACE).unwrap_or_default();
         let grounds = Grounds { approvals: &[&approval], choices: &[command] };
-        self.tpm.assert(session, &delegation::policy(name::of(&signed.signer)), grounds)?;
+        self.tpm.assert(session, &delegation::policy(signed.signer.name()), grounds)?;
         let access = Access::PolicyBeside(session, beside);
         let nv = self.tpm.define_nv_by(access, NvPlace::Other(public.index), password, public)?;
         self.tpm.expect_power_cut();
@@ -514,14 +509,18 @@ impl<'a> NvSpace<'a> {
             match self.tpm.judge_policy(alternative, evidence)? {
                 Judgement::Fails(why) => reasons.push(name.map_or(why.clone(), |name| format!("{name}: {why}"))),
                 _ => {
+                    let Approvals { sound, forged } = self.tpm.approvals_of(alternative, evidence)?;
+                    if sound.is_empty() && !forged.is_empty() {
+                        reasons.extend(forged);
+                        continue;
+                    }
                     if alternative.assertions().contains(&Assertion::AuthValue)
                         && let Some(pin) = pin
                     {
                         self.use_pin(nv, pin)?;
                     }
-                    let approvals = self.tpm.approvals_of(alternative, evidence)?;
                     let access = Access::PolicyBeside(self.policy_session()?, self.session()?);
-                    return Ok(Entrance { access, policy: Some(policy), approvals, choice });
+                    return Ok(Entrance { access, policy: Some(policy), approvals: sound, choice });
                 }
             }
         }

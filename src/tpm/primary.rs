@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind, Result},
-    policy::{delegation, statements::Authorization},
+    policy::{approved::ApprovedPolicy, delegation},
     secret::Secret,
     tpm2::constants::{cc, rh},
 };
@@ -26,7 +26,7 @@ pub struct HierarchyAccess {
     /// The hierarchy's password, where it is given.
     pub password: Option<Secret>,
     /// What is signed for this running system, which the owner may have delegated this to.
-    pub delegation: Option<Authorization>,
+    pub delegation: Option<ApprovedPolicy>,
 }
 
 impl Tpm {
@@ -42,7 +42,7 @@ impl Tpm {
             return self.make_primary_by_password(what, hierarchy, template, password);
         }
         if let Some(signed) = access.delegation.as_ref().filter(|_| hierarchy == rh::OWNER) {
-            let approval = self.approve_signed(signed)?;
+            let approval = self.approve(signed.clone())?;
             let session: PolicySession = self.start_session()?.session;
             let made = self.make_primary_as_delegated(what, template, session, &approval);
             let ended = self.end_session(session);

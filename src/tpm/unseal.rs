@@ -7,17 +7,19 @@ use super::{
     seal::{Opening, PinSource, SealedBlob},
 };
 use crate::{
+    console,
     digest::hex,
     error::{Error, Kind, Result},
     foreign::printable,
     policy::{
         Assertion, Policy,
+        approved::ApprovedPolicy,
         pcr_values::PcrValues,
-        statements::{Authorization, PolicyRecipe},
+        statements::PolicyRecipe,
         verdict::{self, Judgement},
     },
     secret::Secret,
-    tpm2::{NvPublic, constants::alg, name, nv::attribute, query, sealed::SealedPublic},
+    tpm2::{Name, NvPublic, constants::alg, nv::attribute, query, sealed::SealedPublic},
 };
 
 /// What a policy is judged by, beside the TPM.
@@ -25,10 +27,30 @@ use crate::{
 pub struct Evidence {
     /// The values behind the digests of PCRs, where they are known.
     pub values: Vec<PcrValues>,
-    /// What keys have signed.
-    pub authorizations: Vec<Authorization>,
+    /// What keys have signed, or are said to have: the TPM has yet to verify it.
+    pub authorizations: Vec<ApprovedPolicy>,
     /// Why something that a key has signed is missing, where that is known.
     pub missing: Option<String>,
+    /// What cannot be read, and why: `FILE: WHY`.
+    pub unreadable: Vec<String>,
+}
+
+impl Evidence {
+    /// What this key is said to have signed for this.
+    fn signed_by<'a>(&'a self, signer: &Name, policy_ref: &[u8]) -> impl Iterator<Item = &'a ApprovedPolicy> {
+        self.authorizations
+            .iter()
+            .filter(move |signed| signed.signer.name() == *signer && signed.policy_ref == *policy_ref)
+    }
+}
+
+/// What has been signed for a policy.
+#[derive(Default)]
+pub(super) struct Approvals {
+    /// What holds now, as the TPM has verified.
+    pub(super) sound: Vec<Approval>,
+    /// What would hold and is not signed by its key: `FILE: WHY`.
+    pub(super) forged: Vec<String>,
 }
 
 impl Tpm {
@@ -49,11 +71,8 @@ impl Tpm {
             Assertion::Authorize { signer, policy_ref } => {
                 let nothing = || format!("nothing that the key {} has signed is at hand", short(signer));
                 let mut why = evidence.missing.clone().unwrap_or_else(nothing);
-                for authorization in &evidence.authorizations {
-                    if name::of(&authorization.signer) != *signer || authorization.policy_ref != *policy_ref {
-                        continue;
-                    }
-                    match self.judge_policy(&authorization.policy, evidence)? {
+                for signed in evidence.signed_by(signer, policy_ref) {
+                    match self.judge_policy(&signed.policy, evidence)? {
                         Judgement::Fails(one) => why = format!("what is signed does not hold: {one}"),
                         holds => return Ok(holds),
                     }
@@ -152,15 +171,19 @@ impl Tpm {
             }
         }
         if chosen.is_empty() {
-            return Err(self.why_not(recipe, evidence)?);
+            return Err(self.why_not(recipe, evidence, &[])?);
         }
-        let mut ways = Vec::new();
+        let (mut ways, mut forged) = (Vec::new(), Vec::new());
         for (choice, alternative) in chosen {
             let approvals = self.approvals_of(alternative, evidence)?;
+            forged.extend(approvals.forged);
             // Of several signatures for the same, the TPM may say of the first alone that it does not hold.
-            let each = approvals.into_iter().map(|approval| vec![approval]);
+            let each = approvals.sound.into_iter().map(|approval| vec![approval]);
             let each: Vec<_> = if asks_for_signature(alternative) { each.collect() } else { vec![Vec::new()] };
             ways.extend(each.into_iter().map(|approvals| (choice, alternative, approvals)));
+        }
+        if ways.is_empty() {
+            return Err(self.why_not(recipe, evidence, &forged)?);
         }
         let grounds: Vec<Vec<&Approval>> = ways.iter().map(|(_, _, approvals)| approvals.iter().collect()).collect();
         let openings: Vec<_> = ways
@@ -181,36 +204,51 @@ impl Tpm {
         }
         match opened {
             Err(error) if error.kind() == Kind::Refused && !self.judge_policy(&recipe.policy, evidence)?.may_hold() => {
-                Err(self.why_not(recipe, evidence)?)
+                Err(self.why_not(recipe, evidence, &forged)?)
             }
             other => other,
         }
     }
 
-    /// That none of the alternatives holds, and why.
-    fn why_not(&mut self, recipe: &PolicyRecipe, evidence: &Evidence) -> Result<Error> {
-        let mut reasons = Vec::new();
+    /// That none of the alternatives holds, and why: what was passed over may be the reason.
+    fn why_not(&mut self, recipe: &PolicyRecipe, evidence: &Evidence, forged: &[String]) -> Result<Error> {
+        let (mut reasons, mut is_signed) = (Vec::new(), false);
         for (alternative, name) in recipe.alternatives() {
             if let Judgement::Fails(why) = self.judge_policy(alternative, evidence)? {
                 reasons.push(name.map_or_else(|| why.clone(), |name| format!("{}: {why}", printable(name))));
             }
+            is_signed |= signatures_for(alternative)
+                .any(|(signer, policy_ref)| evidence.signed_by(signer, policy_ref).next().is_some());
         }
+        let unreadable =
+            if recipe.alternatives().any(|(one, _)| asks_for_signature(one)) { &evidence.unreadable[..] } else { &[] };
+        reasons.extend(forged.iter().chain(unreadable).cloned());
         let why = format!("its policy does not hold: {}", reasons.join("; "));
+        if !forged.is_empty() || !unreadable.is_empty() && !is_signed {
+            return Ok(Error::new(Kind::Corrupt, "unseal", why)
+                .remedy("get the signed policies anew from the one who signs them"));
+        }
         Ok(Error::new(Kind::Refused, "unseal", why)
             .remedy("see which part fails: `trust policy show FILE`; boot what it was sealed for, or seal it anew"))
     }
 
-    /// What has been signed for a policy and holds now, verified by the TPM.
-    pub(super) fn approvals_of(&mut self, policy: &Policy, evidence: &Evidence) -> Result<Vec<Approval>> {
-        let mut approvals = Vec::new();
-        for assertion in policy.assertions() {
-            let Assertion::Authorize { signer, policy_ref } = assertion else { continue };
-            for authorization in &evidence.authorizations {
-                if name::of(&authorization.signer) == *signer
-                    && authorization.policy_ref == *policy_ref
-                    && self.judge_policy(&authorization.policy, evidence)?.may_hold()
-                {
-                    approvals.push(self.approve_signed(authorization)?);
+    /// What has been signed for a policy and holds now. What the TPM does not verify is passed over.
+    pub(super) fn approvals_of(&mut self, policy: &Policy, evidence: &Evidence) -> Result<Approvals> {
+        let mut approvals = Approvals::default();
+        for (signer, policy_ref) in signatures_for(policy) {
+            for signed in evidence.signed_by(signer, policy_ref) {
+                if !self.judge_policy(&signed.policy, evidence)?.may_hold() {
+                    continue;
+                }
+                match self.approve(signed.clone()) {
+                    Ok(approval) => approvals.sound.push(approval),
+                    // The TPM has said so, or the key is none that it knows.
+                    Err(error) if error.kind() == Kind::Corrupt && self.has_answered() => {
+                        let why = printable(error.why());
+                        console::note(&format!("passed over: {why}"));
+                        approvals.forged.push(why);
+                    }
+                    Err(error) => return Err(error),
                 }
             }
         }
@@ -218,9 +256,17 @@ impl Tpm {
     }
 }
 
+/// What keys must have signed for a policy: their Names, and what for.
+fn signatures_for(policy: &Policy) -> impl Iterator<Item = (&Name, &[u8])> {
+    policy.assertions().iter().filter_map(|assertion| match assertion {
+        Assertion::Authorize { signer, policy_ref } => Some((signer, policy_ref.as_slice())),
+        _ => None,
+    })
+}
+
 /// Whether something that a key has signed must hold.
 fn asks_for_signature(policy: &Policy) -> bool {
-    policy.assertions().iter().any(|one| matches!(one, Assertion::Authorize { .. }))
+    signatures_for(policy).next().is_some()
 }
 
 /// Which of the PCRs differ, where the values behind the digest are known.

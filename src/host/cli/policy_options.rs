@@ -241,8 +241,7 @@ fn signer(key: &str) -> Result<(Vec<u8>, Operand)> {
         _ => (whole.to_owned(), ""),
     };
     let key = arguments::parsed(&path, PolicyKey::from_pem)?;
-    let area = key.public().area().unwrap_or_default().to_vec();
-    Ok((area, reference(policy_ref.as_bytes())?))
+    Ok((key.area().to_vec(), reference(policy_ref.as_bytes())?))
 }
 
 fn reference(bytes: &[u8]) -> Result<Operand> {

@@ -2,17 +2,20 @@
 
 use super::arguments;
 use crate::{
+    console,
     error::{Error, Kind, Result},
+    foreign::printable,
     host::fs::atomic,
     measure::pcr,
     policy::{
         Assertion, Policy,
+        approved::ApprovedPolicy,
         entry_kind::SYSTEM_REF,
         pcr_values::{PcrName, PcrValues},
         pcr7data::Pcr7Data,
         public_key::PolicyKey,
         signed_file,
-        statements::{Authorization, PolicyRecipe},
+        statements::PolicyRecipe,
         verdict,
     },
     tpm::{
@@ -76,7 +79,7 @@ impl SignedPolicyOptions {
         let now = pcr7(tpm)?;
         let locked = pcr::locked(&now);
         let of_this = [now, locked].iter().find_map(|value| data.system(value).ok());
-        let area = |key: &PolicyKey| key.public().area().unwrap_or_default().to_vec();
+        let area = |key: &PolicyKey| key.area().to_vec();
         if let Some(approved) = of_this {
             return Ok(area(&approved.signer));
         }
@@ -92,9 +95,9 @@ impl SignedPolicyOptions {
     }
 
     /// What is signed for this running system, by which the TPM's owner delegates; `None` where there is nothing.
-    pub fn delegation(&self, tpm: &mut Tpm) -> Option<Authorization> {
+    pub fn delegation(&self, tpm: &mut Tpm) -> Option<ApprovedPolicy> {
         let data = self.system().ok()?;
-        data.system(&pcr7(tpm).ok()?).ok().map(Authorization::from)
+        data.system(&pcr7(tpm).ok()?).ok()
     }
 
     /// Has a parent that is made of the owner's hierarchy be made by what the owner delegates, if that is needed.
@@ -111,23 +114,33 @@ impl SignedPolicyOptions {
     /// Those of the TPM, and of policies that cannot be read.
     pub fn evidence(&self, tpm: &mut Tpm, recipe: &PolicyRecipe, values: &[PcrValues]) -> Result<Evidence> {
         let (values, authorizations) = (values.to_vec(), recipe.authorizations.clone());
-        let mut evidence = Evidence { values, authorizations, missing: None };
+        let mut evidence = Evidence { values, authorizations, ..Evidence::default() };
         if let Some(dir) = &self.signed_policy {
             for name in atomic::list(dir)?.iter().filter(|name| name.ends_with(".json")) {
-                let approved = arguments::parsed(&dir.join(name), signed_file::parse)?;
-                evidence.authorizations.push(Authorization::from(approved));
+                let path = dir.join(name);
+                let source = printable(&path.to_string_lossy());
+                match arguments::image(&path).and_then(|json| signed_file::parse(&json)) {
+                    Ok(approved) => evidence.authorizations.push(ApprovedPolicy { source, ..approved }),
+                    // Another one may open it.
+                    Err(error) => pass_over(&mut evidence, format!("{source}: {}", printable(error.why()))),
+                }
             }
         }
         if asks_for_system(recipe) {
             let now = pcr7(tpm)?;
             match self.system().and_then(|data| data.system(&now)) {
-                Ok(approved) => evidence.authorizations.push(Authorization::from(approved)),
-                Err(error) if error.kind() == Kind::Corrupt => return Err(error),
+                Ok(approved) => evidence.authorizations.push(approved),
+                Err(error) if error.kind() == Kind::Corrupt => pass_over(&mut evidence, printable(&error.cause())),
                 Err(error) => evidence.missing = Some(error.why().to_owned()),
             }
         }
         Ok(evidence)
     }
+}
+
+fn pass_over(evidence: &mut Evidence, why: String) {
+    console::note(&format!("passed over: {why}"));
+    evidence.unreadable.push(why);
 }
 
 fn asks_for_system(recipe: &PolicyRecipe) -> bool {

@@ -11,7 +11,7 @@ use crate::{
     measure::pcr,
     pem,
     policy::{
-        approved::{self, ApprovedPolicy},
+        approved::{self, ApprovedPolicy, PolicySignature},
         boot_kind::BootKind,
         entry_kind::EntryKind,
         pcr7data::{self, Entry, Pcr7Data},
@@ -166,7 +166,7 @@ fn is_signed_for(entry: &Entry, version: Version, key: &PublicKey) -> bool {
 /// Whether this key has signed it, as `TPM2_VerifySignature` would see it.
 pub(super) fn verifies(approved: &ApprovedPolicy, key: &PublicKey) -> bool {
     let message = approved::message(&approved.policy.digest(), &approved.policy_ref);
-    key.verify(Hash::Sha256, &message, &approved.signature)
+    matches!(&approved.signature, PolicySignature::RsaSsa(bytes) if key.verify(Hash::Sha256, &message, bytes))
 }
 
 /// This key's signature over it.
