@@ -38,8 +38,6 @@ use std::{collections::BTreeMap, time::Instant};
 
 /// Answers of one list at most: a TPM gives dozens of items at once.
 const MAX_PAGES: usize = 64;
-/// Items asked for at once.
-const AT_ONCE: u32 = 64;
 /// Handles of a kind that are looked at; no TPM has room for as many.
 const MAX_HANDLES: usize = 256;
 /// How long the whole may take, in times that a response is waited for.
@@ -315,7 +313,9 @@ impl Questions<'_> {
     ) -> Result<Option<Vec<T>>> {
         let (mut found, mut next) = (Vec::new(), first);
         for _ in 0..MAX_PAGES {
-            let Some(answer) = self.ask(what, &capability::get(capability, next, AT_ONCE))? else { return Ok(None) };
+            let Some(answer) = self.ask(what, &capability::get(capability, next, capability::AT_ONCE))? else {
+                return Ok(None);
+            };
             let Some(page) = parse(&answer) else { return Ok(None) };
             let last = page.items.last().map(&key);
             found.extend(page.items);
@@ -357,11 +357,13 @@ impl Questions<'_> {
 
     fn banks(&mut self, algorithms: Option<&[u32]>) -> Result<Option<Banks>> {
         let what = "ask for the TPM's banks of PCRs";
-        let Some(answer) = self.ask(what, &capability::get(cap::PCRS, 0, AT_ONCE))? else { return Ok(None) };
+        let Some(answer) = self.ask(what, &capability::get(cap::PCRS, 0, capability::AT_ONCE))? else {
+            return Ok(None);
+        };
         let Some(page) = capability::banks(&answer) else { return Ok(None) };
         let names = |is_active: bool| {
-            let banks = page.items.iter().filter(move |bank| bank.is_active == is_active);
-            banks.map(|bank| bank::name(bank.algorithm)).collect::<Vec<_>>()
+            let banks = page.items.iter().filter(move |bank| (bank.pcrs != 0) == is_active);
+            banks.map(|bank| bank::name(bank.bank)).collect::<Vec<_>>()
         };
         let (active, mut inactive) = (names(true), names(false));
         let has = |id: u16| algorithms.is_some_and(|algorithms| algorithms.contains(&u32::from(id)));
@@ -455,7 +457,7 @@ impl Questions<'_> {
             return Ok(None);
         }
         let what = if index == Index::LayoutVersion { "read the layout version" } else { "read the policy version" };
-        let answer = self.ask(what, &capability::nv_read(index.handle(), public.size))?;
+        let answer = self.ask(what, &capability::nv_read(index.handle(), public.size, 0))?;
         let data = answer.as_deref().and_then(capability::nv_data);
         Ok(data.and_then(|data| str::from_utf8(data).ok()).map(printable))
     }

@@ -17,9 +17,10 @@ use crate::{
     secret::Secret,
     tpm2::{
         NvPublic,
-        constants::{cc, permanent, pt},
+        capability::{self, Page},
+        constants::{cap, cc, permanent, pt},
         nv::{attribute, kind},
-        nv_registry, query,
+        nv_registry,
     },
 };
 use tss_esapi::{
@@ -181,7 +182,7 @@ impl<'a> NvSpace<'a> {
         let mut found = Vec::new();
         for handle in self.handles()? {
             // One that is gone by now was another program's.
-            found.extend(self.public(handle)?);
+            found.extend(self.tpm.nv_public(handle)?);
         }
         Ok(found)
     }
@@ -191,12 +192,12 @@ impl<'a> NvSpace<'a> {
         let malformed = || Error::new(Kind::Corrupt, WHAT, "the response is malformed");
         let (mut handles, mut first) = (Vec::new(), FIRST);
         loop {
-            let response = self.tpm.run_raw(WHAT, &query::handles(first))?;
-            let (page, more) = query::parse_handles(&response).ok_or_else(malformed)?;
-            if page.is_empty() && more {
+            let response = self.tpm.run_raw(WHAT, &capability::get(cap::HANDLES, first, capability::AT_ONCE))?;
+            let Page { items, more } = capability::numbers(&response, cap::HANDLES).ok_or_else(malformed)?;
+            if items.is_empty() && more {
                 return Err(malformed());
             }
-            for handle in page {
+            for handle in items {
                 if !(first..=LAST).contains(&handle) || handles.len() == MOST_INDICES {
                     return Err(malformed());
                 }
@@ -207,20 +208,6 @@ impl<'a> NvSpace<'a> {
                 return Ok(handles);
             }
         }
-    }
-
-    /// The public area of an index; `None` where it is not defined.
-    ///
-    /// # Errors
-    /// As [`Self::indices`].
-    pub fn public(&mut self, index: u32) -> Result<Option<NvPublic>> {
-        const WHAT: &str = "look at an index of the TPM";
-        let response = match self.tpm.run_raw(WHAT, &query::nv_public(index)) {
-            Err(_) if self.tpm.last_code() == response_code::HANDLE => return Ok(None),
-            other => other?,
-        };
-        let public = query::parse_nv_public(&response).filter(|public| public.index == index);
-        public.map(Some).ok_or_else(|| Error::new(Kind::Corrupt, WHAT, "the response is malformed"))
     }
 
     /// How much there is room for.

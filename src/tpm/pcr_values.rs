@@ -4,7 +4,7 @@ use super::{connection::Tpm, response_code, session::Protect};
 use crate::{
     error::{Error, Kind, Result},
     policy::pcr_values::{PcrName, PcrValues},
-    tpm2::{Selection, bank, query},
+    tpm2::{Selection, bank, capability, constants::cap, query},
 };
 use std::time::Instant;
 use tss_esapi::{
@@ -35,8 +35,10 @@ impl Tpm {
     /// [`Kind::Corrupt`]: a response that is malformed; else those of a TPM that does not answer.
     pub fn active_banks(&mut self) -> Result<Vec<Selection>> {
         const WHAT: &str = "ask for the TPM's banks of PCRs";
-        let response = self.run_raw(WHAT, &query::banks())?;
-        query::parse_banks(&response).ok_or_else(|| Error::new(Kind::Corrupt, WHAT, "the response is malformed"))
+        let response = self.run_raw(WHAT, &capability::get(cap::PCRS, 0, capability::AT_ONCE))?;
+        let banks =
+            capability::banks(&response).ok_or_else(|| Error::new(Kind::Corrupt, WHAT, "the response is malformed"))?;
+        Ok(banks.items.into_iter().filter(|bank| bank.pcrs != 0).collect())
     }
 
     /// These PCRs, all of one moment: they are read again where one has changed in between.

@@ -19,7 +19,7 @@ use crate::{
         verdict::{self, Judgement},
     },
     secret::Secret,
-    tpm2::{Name, NvPublic, constants::alg, nv::attribute, query, sealed::SealedPublic},
+    tpm2::{Name, constants::alg, sealed::SealedPublic},
 };
 
 /// What a policy is judged by, beside the TPM.
@@ -97,22 +97,6 @@ impl Tpm {
                 whole
             }
         })
-    }
-
-    /// The public area of an index that has been written: what a policy that compares it has of it.
-    ///
-    /// # Errors
-    /// [`Kind::Unprovisioned`]: there is no such index, or it was never written.
-    pub fn written_index(&mut self, index: u32) -> Result<NvPublic> {
-        const WHAT: &str = "look up an index of the TPM";
-        let response = self.run_raw(WHAT, &query::nv_public(index))?;
-        let public = query::parse_nv_public(&response)
-            .ok_or_else(|| Error::new(Kind::Corrupt, WHAT, "the response is malformed"))?;
-        if public.attributes & attribute::WRITTEN == 0 {
-            let why = format!("{index:#x} has never been written");
-            return Err(Error::new(Kind::Unprovisioned, WHAT, why).remedy("write it first"));
-        }
-        Ok(public)
     }
 
     /// The same of a whole policy.

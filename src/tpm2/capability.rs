@@ -2,10 +2,14 @@
 //! what a TPM answers as it is, whatever it says. Pure.
 
 use super::{
+    Selection,
     command::{HEADER, NO_SESSIONS, RawCommand, SESSIONS, command, empty_password},
     constants::{alg, cap, cc},
 };
 use crate::bytes::Reader;
+
+/// Items of a list that are asked for at once.
+pub const AT_ONCE: u32 = 64;
 
 /// One answer of a list that may have several.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,25 +20,16 @@ pub struct Page<T> {
     pub items: Vec<T>,
 }
 
-/// PCRs of one bank, as `TPM_CAP_PCRS` tells them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AllocatedBank {
-    /// `TPM_ALG_ID`.
-    pub algorithm: u16,
-    /// Whether any PCR of it exists.
-    pub is_active: bool,
-}
-
 /// `TPM2_GetCapability`: at most `count` values from `first` on.
 #[must_use]
 pub fn get(capability: u32, first: u32, count: u32) -> RawCommand {
     command(NO_SESSIONS, cc::GET_CAPABILITY, |writer| writer.be32(capability).be32(first).be32(count))
 }
 
-/// `TPM2_NV_Read` (part 3, section 31.13) of the first `size` bytes with the index' own authorization, which is empty.
+/// `TPM2_NV_Read` (part 3, section 31.13) of `size` bytes from `offset` on, with the index' own authorization, which is empty.
 #[must_use]
-pub fn nv_read(index: u32, size: u16) -> RawCommand {
-    command(SESSIONS, cc::NV_READ, |writer| empty_password(writer.be32(index).be32(index)).be16(size).be16(0))
+pub fn nv_read(index: u32, size: u16, offset: u16) -> RawCommand {
+    command(SESSIONS, cc::NV_READ, |writer| empty_password(writer.be32(index).be32(index)).be16(size).be16(offset))
 }
 
 /// `TPM2_TestParms` (part 3, section 30.3): whether the TPM has AES-128-CFB.
@@ -78,15 +73,10 @@ pub fn properties(response: &[u8]) -> Option<Page<(u32, u32)>> {
     list(response, cap::TPM_PROPERTIES, |reader| Some((reader.be32()?, reader.be32()?)))
 }
 
-/// `TPML_PCR_SELECTION`.
+/// `TPML_PCR_SELECTION`: the PCRs that exist. A bank without any is inactive.
 #[must_use]
-pub fn banks(response: &[u8]) -> Option<Page<AllocatedBank>> {
-    list(response, cap::PCRS, |reader| {
-        let algorithm = reader.be16()?;
-        let size = reader.u8()?;
-        let is_active = reader.take(usize::from(size))?.iter().any(|octet| *octet != 0);
-        Some(AllocatedBank { algorithm, is_active })
-    })
+pub fn banks(response: &[u8]) -> Option<Page<Selection>> {
+    list(response, cap::PCRS, Selection::read)
 }
 
 /// The data in the response to [`nv_read`].
@@ -127,9 +117,8 @@ mod tests {
         let answer = response(&[1, 0, 0, 0, 6, 0, 0, 0, 1, 0, 0, 2, 0, 0, 0, 2, 5]);
         assert_eq!(properties(&answer), Some(Page { more: true, items: vec![(0x200, 0x205)] }));
         let answer = response(&[0, 0, 0, 0, 5, 0, 0, 0, 2, 0, 4, 3, 0, 0, 0, 0, 11, 3, 0xff, 0xff, 0xff]);
-        let found: Vec<_> =
-            banks(&answer).unwrap().items.into_iter().map(|bank| (bank.algorithm, bank.is_active)).collect();
-        assert_eq!(found, [(4, false), (11, true)]);
+        let found: Vec<_> = banks(&answer).unwrap().items.into_iter().map(|bank| (bank.bank, bank.pcrs)).collect();
+        assert_eq!(found, [(4, 0), (11, 0xff_ffff)]);
     }
 
     #[test]
@@ -152,7 +141,7 @@ mod tests {
     #[test]
     fn sizes_equal_those_of_the_commands() {
         for (command, size) in
-            [(get(cap::HANDLES, 0, 1), 22), (nv_read(1, 8), 35), (test_aes_128_cfb(), 18), (test_rsa_2048(), 22)]
+            [(get(cap::HANDLES, 0, 1), 22), (nv_read(1, 8, 0), 35), (test_aes_128_cfb(), 18), (test_rsa_2048(), 22)]
         {
             assert_eq!((command.len(), command[2..6].to_vec()), (size, (size as u32).to_be_bytes().to_vec()));
         }

@@ -3,12 +3,17 @@
 #[cfg(feature = "host")]
 use super::bank;
 use super::constants::alg;
+#[cfg(feature = "host")]
+use crate::bytes::Reader;
 use crate::bytes::Writer;
 #[cfg(feature = "host")]
 use std::fmt;
 
 /// Octets of a bit map of PCRs: a PC Client TPM has 24.
 const OCTETS: usize = 3;
+/// Octets of a bit map of PCRs at most: that of 32.
+#[cfg(feature = "host")]
+const MOST_OCTETS: u8 = 4;
 /// All PCRs of a bank.
 #[cfg(feature = "host")]
 pub const ALL_PCRS: u32 = 0xff_ffff;
@@ -29,6 +34,17 @@ impl Selection {
     /// The numbers of its PCRs, in the order in which their values are hashed.
     pub fn numbers(self) -> impl Iterator<Item = u8> {
         (0..24).filter(move |number| self.pcrs >> number & 1 == 1)
+    }
+
+    /// Reads a `TPMS_PCR_SELECTION`; PCRs from 24 on are left out.
+    #[cfg(feature = "host")]
+    #[must_use]
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let bank = reader.be16()?;
+        let octets = reader.u8().filter(|octets| *octets <= MOST_OCTETS)?;
+        let bits = reader.take(usize::from(octets))?;
+        let pcrs = bits.iter().rev().fold(0, |pcrs, octet| pcrs << 8 | u32::from(*octet));
+        Some(Self { bank, pcrs: pcrs & ALL_PCRS })
     }
 
     /// Selections as tpm2-tools spell them, in their order: `sha256:0,7+sha1:all`. Each bank is there once, with at least

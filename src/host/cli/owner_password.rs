@@ -7,9 +7,10 @@ use std::path::PathBuf;
 /// Where the password is.
 #[derive(Args)]
 pub struct OwnerPasswordOptions {
-    /// Read the password of the TPM's owner from the first line of a file; where there is one, it is asked for otherwise
+    /// Read the password of the TPM's owner, or of another hierarchy that a parent is made in, from the first line of a
+    /// file; `trust nv` asks for it otherwise
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, display_order = 790)]
-    pub(super) owner_password_file: Option<PathBuf>,
+    owner_password_file: Option<PathBuf>,
 }
 
 impl OwnerPasswordOptions {

@@ -59,28 +59,25 @@ impl PinOptions {
 /// Where passwords of the TPM's come from.
 #[derive(Args)]
 pub struct PasswordOptions {
-    /// The password of the owner, or of the other hierarchy that the parent is made in: the first line of a file
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    owner_password_file: Option<PathBuf>,
+    #[command(flatten)]
+    owner: OwnerPasswordOptions,
     /// The password of the parent that is named by its handle: the first line of a file
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, display_order = 791)]
     parent_password_file: Option<PathBuf>,
 }
 
 impl PasswordOptions {
     /// Where the owner's is, for what asks for it where it is needed.
     pub fn owner(self) -> OwnerPasswordOptions {
-        OwnerPasswordOptions { owner_password_file: self.owner_password_file }
+        self.owner
     }
 
     /// Those that are given.
     pub fn get(&self) -> Result<ParentAccess> {
-        let read = |file: &Option<PathBuf>, what| file.as_deref().map(|file| first_line(file, what)).transpose();
-        let password = read(&self.owner_password_file, "the owner's password")?;
-        Ok(ParentAccess {
-            password: read(&self.parent_password_file, "the parent's password")?,
-            hierarchy: HierarchyAccess { password, delegation: None },
-        })
+        let parent = self.parent_password_file.as_deref();
+        let parent = parent.map(|file| first_line(file, "the parent's password")).transpose()?;
+        let password = if self.owner.is_given() { Some(self.owner.get()?) } else { None };
+        Ok(ParentAccess { password: parent, hierarchy: HierarchyAccess { password, delegation: None } })
     }
 }
 
