@@ -108,6 +108,14 @@ fn the_running_system_keeps_secrets_in_the_tpm_without_the_owner() {
     assert_eq!(trust(&read).1, "kept by the running system");
     let (status, _, said) = trust(&["nv", "write", index.trim(), &secret, "--system"]);
     assert_eq!(status, Some(0), "{said}");
+    // What is signed for another policy version defines nothing.
+    machine.keyset.sign_system("0002");
+    let (status, _, said) = trust(&["nv", "define", "--size", "4"]);
+    assert!(status == Some(12) && said.contains("the TPM's policy version is \"0001\" and not \"0002\""), "{said}");
+    assert!(said.contains("the keyset's newest pcr7data"), "{said}");
+    machine.keyset.sign_system("0001");
+    let (status, ..) = trust(&["nv", "define", "--size", "4"]);
+    assert_eq!(status, Some(0));
     // It removes nothing, and what is no running system defines nothing: the owner's password is asked for.
     let remove = ["nv", "remove", index.trim()];
     let (status, _, said) = trust(&remove);

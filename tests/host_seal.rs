@@ -131,7 +131,10 @@ fn of_alternatives_the_first_that_holds_is_taken_and_none_that_does_not() {
     assert_eq!(machine.ok(&["unseal", "--pin-file", "pin", "sealed"]), SECRET);
     fs::write(tools.dir().join("content"), "0002").unwrap();
     tools.ok("nvwrite", &["0x1800001", "-C", "o", "-i", "content"]);
-    // Only the TPM knows that the second does not hold: the third is tried then.
+    let refused = shows(&machine, "sealed");
+    let why = &refused["alternatives"][1]["assertions"][1]["why"];
+    assert_eq!(why, "index 0x1800001 is \"0002\" and not \"0001\"", "{refused}");
+    // The second does not hold: the third is tried then.
     assert_eq!(machine.ok(&["unseal", "--pin-file", "pin", "sealed"]), SECRET);
     let text = String::from_utf8(machine.ok(&["policy", "show", "sealed"])).unwrap();
     assert!(text.contains("alternative 3: PIN") && text.contains("the PIN is asked for"), "{text}");
@@ -485,7 +488,7 @@ fn the_running_system_opens_what_is_sealed_for_it_and_no_other_boot_does() {
     // Withdrawn.
     version("0002");
     let why = machine.fails(&unseal, 12);
-    assert!(why.contains("policy version is not that"), "{why}");
+    assert!(why.contains("the TPM's policy version is \"0002\" and not \"0001\""), "{why}");
 }
 
 /// The second place for a secret: the TPM's own memory.

@@ -73,6 +73,14 @@ impl Pcr {
         Self { bank, value: vec![0; bank.algorithm().output_len()] }
     }
 
+    /// PCR 0 as it is once the TPM has been started from this locality (TPM 2.0 Library part 3, section 9.3.1).
+    #[must_use]
+    pub fn started_from(bank: Bank, locality: u8) -> Self {
+        let mut pcr = Self::new(bank);
+        pcr.value.iter_mut().next_back().into_iter().for_each(|last| *last = locality);
+        pcr
+    }
+
     /// A PCR that has this value.
     #[must_use]
     pub fn at(bank: Bank, value: &[u8]) -> Self {

@@ -4,7 +4,7 @@
 //! - [`log`]: event logs, as firmware writes them; [`variable`]: what they hold of UEFI variables;
 //! - [`pcr`]: what extending does to a PCR, and which extensions of PCR 7 are known; `bank`: PCRs of any bank;
 //! - [`expected`]: the events that a policy was signed for, as `pcr7.events` lists them;
-//! - [`explain`]: why a boot is not the expected one.
+//! - [`explain`]: why a boot is not the expected one; `history`: since when a PCR is not.
 //!
 //! Nobody vouches for a log: it explains, and decides nothing.
 
@@ -13,6 +13,8 @@ pub mod bank;
 pub mod event;
 pub mod expected;
 pub mod explain;
+#[cfg(feature = "host")]
+pub mod history;
 pub mod log;
 pub mod pcr;
 pub mod variable;

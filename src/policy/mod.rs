@@ -5,7 +5,7 @@
 //!   `verdict`: whether it holds;
 //! - [`boot_kind`]: the kinds of boots, and the policy that is signed for each; [`entry_kind`]: with the running system;
 //! - [`approved`]: a policy with its signature; [`delegation`]: the owner's policy;
-//!   `signed_file`: one over other PCRs;
+//!   `signed_file`: one over other PCRs; `known`: all that are at hand, by their digests;
 //! - [`version`]: the policy version that production policies ask for;
 //! - [`public_key`]: the RSA keys that sign policies, as the TPM sees them;
 //! - [`pcr7data`]: the directory in the signed initrd, by PCR 7 value.
@@ -15,6 +15,8 @@ pub mod assertion;
 pub mod boot_kind;
 pub mod delegation;
 pub mod entry_kind;
+#[cfg(feature = "host")]
+pub mod known;
 pub mod pcr7data;
 #[cfg(feature = "host")]
 pub mod pcr_values;

@@ -77,7 +77,7 @@ fn of(assertion: &Assertion, remark: Annotation<'_>) -> Vec<String> {
 }
 
 /// Text as text, and other bytes in hex.
-fn shown(bytes: &[u8]) -> String {
+pub(crate) fn shown(bytes: &[u8]) -> String {
     match str::from_utf8(bytes) {
         Ok(text) if text.bytes().all(|byte| byte.is_ascii_graphic()) => format!("\"{text}\""),
         _ => hex(bytes),

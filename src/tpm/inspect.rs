@@ -4,16 +4,13 @@ use super::{
     connection::Tpm,
     layout::{Index, SRK_HANDLE},
     nv::{Access, Nv},
-    response_code,
 };
 use crate::{
     digest,
-    error::{Error, Kind, Result},
+    error::Result,
     tpm2::{
-        NvPublic, StorageKey,
-        constants::{permanent, pt},
-        nv::attribute,
-        query,
+        StorageKey, capability,
+        constants::{cap, permanent, pt, rh},
     },
 };
 use tss_esapi::interface_types::session_handles::HmacSession;
@@ -27,32 +24,29 @@ impl Tpm {
         Ok(self.storage_key(SRK_HANDLE)?.map(|(_, key)| key))
     }
 
-    /// The public area of an index; `None` where it is not defined. Not authenticated.
+    /// What in this TPM has this policy, as it tells anyone: indices, and hierarchies, where it tells that.
     ///
     /// # Errors
-    /// [`Kind::Corrupt`]: a response that is malformed; else those of a TPM that does not answer.
-    pub fn nv_public(&mut self, index: u32) -> Result<Option<NvPublic>> {
-        const WHAT: &str = "look at an index of the TPM";
-        let response = match self.run_raw(WHAT, &query::nv_public(index)) {
-            Err(_) if self.last_code() == response_code::HANDLE => return Ok(None),
+    /// As [`Self::nv_indices`].
+    pub fn users_of_policy(&mut self, policy: &digest::Digest) -> Result<Vec<String>> {
+        let indices = self.nv_indices()?.into_iter().filter(|index| index.policy == *policy);
+        let mut users: Vec<_> = indices.map(|public| format!("index {:#x}", public.index)).collect();
+        let what = "ask for the policies of the TPM's hierarchies";
+        let response = match self.run_raw(what, &capability::get(cap::AUTH_POLICIES, rh::OWNER, capability::AT_ONCE)) {
+            // Older TPMs do not tell.
+            Err(_) if self.has_answered() => return Ok(users),
             other => other?,
         };
-        let public = query::parse_nv_public(&response).filter(|public| public.index == index);
-        public.map(Some).ok_or_else(|| Error::new(Kind::Corrupt, WHAT, "the response is malformed"))
-    }
-
-    /// The same of an index that has been written: what a policy that compares it has of it.
-    ///
-    /// # Errors
-    /// [`Kind::Unprovisioned`]: there is no such index, or it was never written.
-    pub fn written_index(&mut self, index: u32) -> Result<NvPublic> {
-        let missing = |why: &str| {
-            Error::new(Kind::Unprovisioned, "look at an index of the TPM", format!("{index:#x} {why}"))
-                .remedy("write it first")
-        };
-        let public = self.nv_public(index)?.ok_or_else(|| missing("is not there: the TPM does not hold it"))?;
-        let is_written = public.attributes & attribute::WRITTEN != 0;
-        is_written.then_some(public).ok_or_else(|| missing("has never been written"))
+        let policies = capability::policies(&response).map(|page| page.items).unwrap_or_default();
+        let hierarchies = policies.into_iter().filter(|(_, digest)| digest == policy);
+        users.extend(hierarchies.map(|(hierarchy, _)| match hierarchy {
+            rh::OWNER => "the owner".to_owned(),
+            rh::ENDORSEMENT => "the endorsement hierarchy".to_owned(),
+            rh::LOCKOUT => "the lockout hierarchy".to_owned(),
+            rh::PLATFORM => "the platform".to_owned(),
+            other => format!("the hierarchy {other:#x}"),
+        }));
+        Ok(users)
     }
 
     /// Whether `provision` has been through with it, for this certificate.

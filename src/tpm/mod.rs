@@ -7,7 +7,8 @@
 //! - `session`, `pcr`, `nv`: what the commands need;
 //! - [`layout`]: what is kept in NV memory, and where;
 //! - `assert`: policies asserted, and the signed one that opens the indices;
-//! - `nv_space`, `nv_content`: any index, and the form of what we keep in one, for the host program;
+//! - `nv_space`, `nv_indices`, `nv_content`: any index, which there are, and the form of what we keep in one, for the host
+//!   program;
 //! - `pcr_values`: PCRs of any bank read and extended, for the host program;
 //! - `store`, `lock`: [`Truststore`](crate::store::Truststore) on top of all that;
 //! - `hierarchy`: whether the firmware has left the TPM's hierarchies switched on; what the owner delegates;
@@ -15,6 +16,7 @@
 //! - [`describe`]: one page about a TPM, for the host program; `needs`: what Trust needs of one;
 //! - `inspect`: what needs no policy and no password, for the host program;
 //! - [`seal`], [`unseal`], [`parent`]: data sealed, what opens it, under which key, for the host program;
+//!   `judge`: whether a policy holds;
 //! - [`primary`]: primary keys, and what they are made with; [`derive`]: what keys of applications are derived with;
 //! - `provision`: layout 3 written, in steps that can be cut off;
 //! - `proof`, `root_key`: that it was not written by an attacker;
@@ -34,6 +36,8 @@ mod esys_resource;
 mod hierarchy;
 #[cfg(feature = "host")]
 mod inspect;
+#[cfg(feature = "host")]
+mod judge;
 pub mod layout;
 mod lock;
 #[cfg(feature = "host")]
@@ -41,6 +45,8 @@ mod needs;
 mod nv;
 #[cfg(feature = "host")]
 mod nv_content;
+#[cfg(feature = "host")]
+mod nv_indices;
 #[cfg(feature = "host")]
 mod nv_space;
 #[cfg(feature = "host")]

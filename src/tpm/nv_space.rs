@@ -8,7 +8,7 @@ use super::{
     connection::Tpm,
     nv::{Access, Nv, NvPlace},
     nv_content::{self, HEADER, NvContent},
-    response_code,
+    nv_indices, response_code,
     unseal::{Approvals, Evidence},
 };
 use crate::{
@@ -17,8 +17,7 @@ use crate::{
     secret::Secret,
     tpm2::{
         NvPublic,
-        capability::{self, Page},
-        constants::{cap, cc, permanent, pt},
+        constants::{cc, permanent, pt},
         nv::{attribute, kind},
         nv_registry,
     },
@@ -29,11 +28,6 @@ use tss_esapi::{
     structures::Auth,
 };
 
-/// The first of all NV indices, and the last.
-const FIRST: u32 = 0x0100_0000;
-const LAST: u32 = 0x01ff_ffff;
-/// More indices than any TPM has room for.
-const MOST_INDICES: usize = 4096;
 /// How often a free index is looked for while other programs take them.
 const ATTEMPTS: u32 = 8;
 
@@ -177,37 +171,9 @@ impl<'a> NvSpace<'a> {
     /// All indices, in the order of their numbers.
     ///
     /// # Errors
-    /// [`Kind::Corrupt`]: a response that is malformed; else those of a TPM that does not answer.
+    /// As [`Tpm::nv_indices`].
     pub fn indices(&mut self) -> Result<Vec<NvPublic>> {
-        let mut found = Vec::new();
-        for handle in self.handles()? {
-            // One that is gone by now was another program's.
-            found.extend(self.tpm.nv_public(handle)?);
-        }
-        Ok(found)
-    }
-
-    fn handles(&mut self) -> Result<Vec<u32>> {
-        const WHAT: &str = "list the TPM's indices";
-        let malformed = || Error::new(Kind::Corrupt, WHAT, "the response is malformed");
-        let (mut handles, mut first) = (Vec::new(), FIRST);
-        loop {
-            let response = self.tpm.run_raw(WHAT, &capability::get(cap::HANDLES, first, capability::AT_ONCE))?;
-            let Page { items, more } = capability::numbers(&response, cap::HANDLES).ok_or_else(malformed)?;
-            if items.is_empty() && more {
-                return Err(malformed());
-            }
-            for handle in items {
-                if !(first..=LAST).contains(&handle) || handles.len() == MOST_INDICES {
-                    return Err(malformed());
-                }
-                handles.push(handle);
-                first = handle + 1;
-            }
-            if !more || first > LAST {
-                return Ok(handles);
-            }
-        }
+        self.tpm.nv_indices()
     }
 
     /// How much there is room for.
@@ -290,6 +256,13 @@ impl<'a> NvSpace<'a> {
         const WHAT: &str = "define an index by what the TPM's owner delegates";
         let missing = || Error::new(Kind::Refused, WHAT, "nothing is signed for this running system");
         let signed = self.delegation.clone().ok_or_else(missing)?;
+        if let Judgement::Fails(why) = self.tpm.judge_policy(&signed.policy, &Evidence::default())? {
+            let why = format!("what is signed for this running system does not hold: {why}");
+            return Err(Error::new(Kind::Refused, WHAT, why).remedy(
+                "start an image that was built with the keyset's newest pcr7data, or give the owner's password: \
+                 --owner-password-file FILE",
+            ));
+        }
         let approval = self.tpm.approve(signed.clone())?;
         let (session, beside) = (self.policy_session()?, self.session()?);
         let command = delegation::COMMANDS.iter().position(|code| *code == cc::NV_DEFINE_SPACE).unwrap_or_default();
@@ -303,7 +276,7 @@ impl<'a> NvSpace<'a> {
 
     /// An index that is not defined, of those of the owner's that we look for one in.
     fn free_index(&mut self) -> Result<u32> {
-        let taken = self.handles()?;
+        let taken = self.tpm.nv_handles()?;
         let mut free = nv_registry::FIRST_FREE..=nv_registry::OWNER.1;
         free.find(|index| !taken.contains(index))
             .ok_or_else(|| Error::new(Kind::System, "find a free index", "all are defined"))
@@ -439,7 +412,7 @@ impl<'a> NvSpace<'a> {
 
     /// An index that there is.
     fn find(&mut self, what: &'static str, index: u32) -> Result<Nv> {
-        if !(FIRST..=LAST).contains(&index) {
+        if !(nv_indices::FIRST..=nv_indices::LAST).contains(&index) {
             return Err(named(Kind::Usage, what, index, "indices are from 0x01000000 to 0x01ffffff").remedy(LIST));
         }
         let found = self.tpm.find_nv(NvPlace::Other(index))?;

@@ -8,15 +8,12 @@ use super::{
 };
 use crate::{
     console,
-    digest::hex,
     error::{Error, Kind, Result},
     foreign::printable,
+    measure::history::Logs,
     policy::{
-        Assertion, Policy,
-        approved::ApprovedPolicy,
-        pcr_values::PcrValues,
-        statements::PolicyRecipe,
-        verdict::{self, Judgement},
+        Assertion, Policy, approved::ApprovedPolicy, pcr_values::PcrValues, statements::PolicyRecipe,
+        verdict::Judgement,
     },
     secret::Secret,
     tpm2::{Name, constants::alg, sealed::SealedPublic},
@@ -31,13 +28,19 @@ pub struct Evidence {
     pub authorizations: Vec<ApprovedPolicy>,
     /// Why something that a key has signed is missing, where that is known.
     pub missing: Option<String>,
+    /// The logs of this machine, where they can be read.
+    pub logs: Logs,
     /// What cannot be read, and why: `FILE: WHY`.
     pub unreadable: Vec<String>,
 }
 
 impl Evidence {
     /// What this key is said to have signed for this.
-    fn signed_by<'a>(&'a self, signer: &Name, policy_ref: &[u8]) -> impl Iterator<Item = &'a ApprovedPolicy> {
+    pub(super) fn signed_by<'a>(
+        &'a self,
+        signer: &Name,
+        policy_ref: &[u8],
+    ) -> impl Iterator<Item = &'a ApprovedPolicy> {
         self.authorizations
             .iter()
             .filter(move |signed| signed.signer.name() == *signer && signed.policy_ref == *policy_ref)
@@ -54,67 +57,6 @@ pub(super) struct Approvals {
 }
 
 impl Tpm {
-    /// Whether an assertion holds now, as far as the TPM says so without being told a secret.
-    ///
-    /// # Errors
-    /// Those of a TPM that does not answer.
-    pub fn judge(&mut self, assertion: &Assertion, evidence: &Evidence) -> Result<Judgement> {
-        Ok(match assertion {
-            Assertion::Pcr { selections, values } => {
-                let now = self.read_pcrs(selections)?.values;
-                if now.digest() == *values {
-                    Judgement::Holds
-                } else {
-                    Judgement::Fails(differing(&now, values, evidence))
-                }
-            }
-            Assertion::Authorize { signer, policy_ref } => {
-                let nothing = || format!("nothing that the key {} has signed is at hand", short(signer));
-                let mut why = evidence.missing.clone().unwrap_or_else(nothing);
-                for signed in evidence.signed_by(signer, policy_ref) {
-                    match self.judge_policy(&signed.policy, evidence)? {
-                        Judgement::Fails(one) => why = format!("what is signed does not hold: {one}"),
-                        holds => return Ok(holds),
-                    }
-                }
-                Judgement::Fails(why)
-            }
-            Assertion::AuthValue => Judgement::Open("the PIN is asked for".into()),
-            Assertion::CommandCode(_) => Judgement::Open("it depends on the command".into()),
-            Assertion::Secret { .. } => Judgement::Open("a hierarchy's password is asked for".into()),
-            Assertion::Nv { index, .. } => Judgement::Open(format!("index {:#x} is compared by the TPM", index.index)),
-            Assertion::AuthorizeNv { index } => {
-                Judgement::Open(format!("the policy in index {:#x} is compared by the TPM", index.index))
-            }
-            Assertion::Or(branches) => {
-                let mut whole = Judgement::Fails(String::new());
-                for branch in branches {
-                    whole = self.judge_policy(branch, evidence)?;
-                    if whole.may_hold() {
-                        break;
-                    }
-                }
-                whole
-            }
-        })
-    }
-
-    /// The same of a whole policy.
-    ///
-    /// # Errors
-    /// As [`Self::judge`].
-    pub fn judge_policy(&mut self, policy: &Policy, evidence: &Evidence) -> Result<Judgement> {
-        let mut failed = Ok(());
-        let verdict = verdict::judge(policy, &mut |assertion| match self.judge(assertion, evidence) {
-            Ok(verdict) => verdict,
-            Err(error) => {
-                failed = Err(error);
-                Judgement::Fails(String::new())
-            }
-        });
-        failed.map(|()| verdict)
-    }
-
     /// Unseals what `recipe` opens: by the first of its alternatives that holds. `parents` are tried in their order.
     ///
     /// # Errors
@@ -251,27 +193,4 @@ fn signatures_for(policy: &Policy) -> impl Iterator<Item = (&Name, &[u8])> {
 /// Whether something that a key has signed must hold.
 fn asks_for_signature(policy: &Policy) -> bool {
     signatures_for(policy).next().is_some()
-}
-
-/// Which of the PCRs differ, where the values behind the digest are known.
-fn differing(now: &PcrValues, wanted: &crate::digest::Digest, evidence: &Evidence) -> String {
-    let selections = now.selections();
-    let known = evidence.values.iter().find(|known| known.digest() == *wanted && known.selections() == selections);
-    let Some(known) = known else {
-        let names: Vec<_> = selections.iter().map(ToString::to_string).collect();
-        return format!("the PCRs {} are not what they were", names.join("+"));
-    };
-    let differ: Vec<_> = known
-        .iter()
-        .zip(now.iter())
-        .filter(|(wanted, now)| wanted.1 != now.1)
-        .map(|((name, wanted), (_, now))| format!("PCR {name} is {} and not {}", short(now), short(wanted)))
-        .collect();
-    differ.join(", ")
-}
-
-/// The first bytes, enough to tell values apart.
-fn short(bytes: &[u8]) -> String {
-    const SHOWN: usize = 8;
-    bytes.get(..SHOWN).map_or_else(|| hex(bytes), |first| format!("{}…", hex(first)))
 }

@@ -2,7 +2,7 @@
 //! what a TPM answers as it is, whatever it says. Pure.
 
 use super::{
-    Selection,
+    Selection, bank,
     command::{HEADER, NO_SESSIONS, RawCommand, SESSIONS, command, empty_password},
     constants::{alg, cap, cc},
 };
@@ -79,6 +79,16 @@ pub fn banks(response: &[u8]) -> Option<Page<Selection>> {
     list(response, cap::PCRS, Selection::read)
 }
 
+/// `TPML_TAGGED_POLICY`: hierarchies, each with its policy's digest, which is empty where it has none.
+#[must_use]
+pub fn policies(response: &[u8]) -> Option<Page<(u32, &[u8])>> {
+    list(response, cap::AUTH_POLICIES, |reader| {
+        let (hierarchy, algorithm) = (reader.be32()?, reader.be16()?);
+        let size = if algorithm == alg::NULL { 0 } else { bank::by_id(algorithm)?.size };
+        Some((hierarchy, reader.take(size)?))
+    })
+}
+
 /// The data in the response to [`nv_read`].
 #[must_use]
 pub fn nv_data(response: &[u8]) -> Option<&[u8]> {
@@ -119,6 +129,17 @@ mod tests {
         let answer = response(&[0, 0, 0, 0, 5, 0, 0, 0, 2, 0, 4, 3, 0, 0, 0, 0, 11, 3, 0xff, 0xff, 0xff]);
         let found: Vec<_> = banks(&answer).unwrap().items.into_iter().map(|bank| (bank.bank, bank.pcrs)).collect();
         assert_eq!(found, [(4, 0), (11, 0xff_ffff)]);
+    }
+
+    #[test]
+    fn policies_of_hierarchies_are_read() {
+        let of_owner = [&[0x40, 0, 0, 1, 0, 0x0b][..], &[7; 32]].concat();
+        let answer = response(&[&[0, 0, 0, 0, 9, 0, 0, 0, 2][..], &of_owner, &[0x40, 0, 0, 0x0a, 0, 0x10]].concat());
+        let found = policies(&answer).unwrap().items;
+        assert_eq!(found, [(0x4000_0001, &[7; 32][..]), (0x4000_000a, &[])]);
+        for end in 0..answer.len() {
+            assert_eq!(policies(&answer[..end]), None, "cut at {end}");
+        }
     }
 
     #[test]

@@ -85,6 +85,7 @@ pub mod cap {
     pub const PCRS: u32 = 0x0000_0005;
     pub const TPM_PROPERTIES: u32 = 0x0000_0006;
     pub const ECC_CURVES: u32 = 0x0000_0008;
+    pub const AUTH_POLICIES: u32 = 0x0000_0009;
 }
 
 /// `TPM_PT`: properties of a TPM.

@@ -11,6 +11,7 @@ use crate::{
         Assertion, Policy,
         approved::ApprovedPolicy,
         entry_kind::SYSTEM_REF,
+        known::{self, KnownPolicy},
         pcr_values::{PcrName, PcrValues},
         pcr7data::Pcr7Data,
         public_key::PolicyKey,
@@ -115,15 +116,10 @@ impl SignedPolicyOptions {
     pub fn evidence(&self, tpm: &mut Tpm, recipe: &PolicyRecipe, values: &[PcrValues]) -> Result<Evidence> {
         let (values, authorizations) = (values.to_vec(), recipe.authorizations.clone());
         let mut evidence = Evidence { values, authorizations, ..Evidence::default() };
-        if let Some(dir) = &self.signed_policy {
-            for name in atomic::list(dir)?.iter().filter(|name| name.ends_with(".json")) {
-                let path = dir.join(name);
-                let source = printable(&path.to_string_lossy());
-                match arguments::image(&path).and_then(|json| signed_file::parse(&json)) {
-                    Ok(approved) => evidence.authorizations.push(ApprovedPolicy { source, ..approved }),
-                    // Another one may open it.
-                    Err(error) => pass_over(&mut evidence, format!("{source}: {}", printable(error.why()))),
-                }
+        for file in self.files()? {
+            match file {
+                Ok(approved) => evidence.authorizations.push(approved),
+                Err(why) => pass_over(&mut evidence, why),
             }
         }
         if asks_for_system(recipe) {
@@ -135,6 +131,40 @@ impl SignedPolicyOptions {
             }
         }
         Ok(evidence)
+    }
+
+    /// What is in the directory of signed policies; of what cannot be read, why: another one may do.
+    fn files(&self) -> Result<Vec<std::result::Result<ApprovedPolicy, String>>> {
+        let Some(dir) = &self.signed_policy else { return Ok(Vec::new()) };
+        let names = atomic::list(dir)?.into_iter().filter(|name| name.ends_with(".json"));
+        let read = |name: String| {
+            let path = dir.join(name);
+            let source = printable(&path.to_string_lossy());
+            match arguments::image(&path).and_then(|json| signed_file::parse(&json)) {
+                Ok(approved) => Ok(ApprovedPolicy { source, ..approved }),
+                Err(error) => Err(format!("{source}: {}", printable(error.why()))),
+            }
+        };
+        Ok(names.map(read).collect())
+    }
+
+    /// All policies that are known here.
+    ///
+    /// # Errors
+    /// Those of a directory that is named and cannot be read.
+    pub fn known(&self) -> Result<Vec<KnownPolicy>> {
+        let mut known = known::everywhere();
+        match self.system() {
+            Ok(data) => known.extend(known::of_keysets(&data)),
+            Err(error) if self.pcr7data.is_some() => return Err(error),
+            Err(_) => {}
+        }
+        let signed = |approved: ApprovedPolicy| {
+            let what = format!("what {} has signed", approved.source);
+            KnownPolicy::signed(what, approved)
+        };
+        known.extend(self.files()?.into_iter().flatten().map(signed));
+        Ok(known)
     }
 }
 

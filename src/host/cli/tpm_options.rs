@@ -29,6 +29,11 @@ impl TpmArguments {
         self.tcti.is_some()
     }
 
+    /// Whether it is a device of this machine.
+    pub const fn is_a_device(&self) -> bool {
+        matches!(self.tcti, None | Some(Address::Device(_)))
+    }
+
     /// Opens a connection. Sends nothing yet.
     ///
     /// # Errors

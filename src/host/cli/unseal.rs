@@ -2,6 +2,7 @@
 
 use super::{
     HostCommand, arguments, credential,
+    event_logs::EventLogOptions,
     nv::{self, NvReadCommand},
     policy_options::PolicyOptions,
     seal::open,
@@ -17,7 +18,7 @@ use crate::{
         say::output,
         seal::{KEY_MARK, MAX_HEAD, SealedFile, StreamKey, decrypt},
     },
-    policy::statements::PolicyRecipe,
+    policy::{pcr_values::PcrValues, statements::PolicyRecipe},
     secret::Secret,
     tpm::{
         Tpm,
@@ -81,6 +82,8 @@ pub struct Unseal {
     #[command(flatten)]
     signed: SignedPolicyOptions,
     #[command(flatten)]
+    logs: EventLogOptions,
+    #[command(flatten)]
     tpm: TpmArguments,
 }
 
@@ -105,7 +108,7 @@ impl HostCommand for Unseal {
             None => e,
         })?;
         let mut tpm = self.tpm.connect()?;
-        let evidence = self.signed.evidence(&mut tpm, &file.recipe, &file.values)?;
+        let evidence = self.evidence(&mut tpm, &file.recipe, &file.values)?;
         let parents = self.parent.unwrap_or(file.parent).candidates();
         let secret = self.open(&mut tpm, &file.blob, &parents, &file.recipe, &evidence, file.has_pin)?;
         drop(tpm);
@@ -135,6 +138,12 @@ impl HostCommand for Unseal {
 }
 
 impl Unseal {
+    /// What its policy is judged by.
+    fn evidence(&self, tpm: &mut Tpm, recipe: &PolicyRecipe, values: &[PcrValues]) -> Result<Evidence> {
+        let logs = self.logs.read(&self.tpm)?;
+        Ok(Evidence { logs, ..self.signed.evidence(tpm, recipe, values)? })
+    }
+
     fn unseal_pair(&self, blob: &SealedBlob) -> Result<()> {
         let mut tpm = self.tpm.connect()?;
         let given = self.policy.policy(&mut tpm, &|tpm| self.signed.system_signer(tpm))?;
@@ -149,7 +158,7 @@ impl Unseal {
             Some(parent) => parent.candidates(),
             None => Parent::USUAL.into_iter().flat_map(Parent::candidates).collect(),
         };
-        let evidence = self.signed.evidence(&mut tpm, &recipe, &values)?;
+        let evidence = self.evidence(&mut tpm, &recipe, &values)?;
         // What may have a password does not say so.
         let has_pin = self.pin.is_given();
         let secret = self.open(&mut tpm, blob, &parents, &recipe, &evidence, has_pin)?;
