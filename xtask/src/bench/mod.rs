@@ -4,10 +4,11 @@
 //! and the same protocol. Everything but the wall time is a count, and the wall
 //! time is shown as a ratio of paired runs: the table says the same on a busy machine.
 //! The time that a keyset takes is one more such ratio, and so is what images cost to sign, verify and build, and what secrets
-//! cost to seal and unseal.
+//! cost to seal and unseal, and keys to derive.
 
 mod boot;
 mod candidates;
+mod derive;
 mod footprint;
 mod images;
 mod keyset;
@@ -20,6 +21,7 @@ mod table;
 use crate::{assets, dist, packages};
 use anyhow::Result;
 use candidates::{Candidate, Stage};
+use derive::DerivedKeys;
 use images::Images;
 use keyset::KeysetTimes;
 use latency::Models;
@@ -37,6 +39,8 @@ pub struct Options {
     pub images: bool,
     /// Measure what it costs to seal and unseal, and nothing else.
     pub secrets: bool,
+    /// Measure what derived keys cost, and nothing else.
+    pub derive: bool,
     /// Measure boots of virtual machines, and nothing else.
     pub boot: bool,
 }
@@ -54,6 +58,7 @@ struct Measured {
     keyset_times: Option<KeysetTimes>,
     images: Option<Images>,
     secrets: Option<Secrets>,
+    derived_keys: Option<DerivedKeys>,
 }
 
 /// How often each candidate runs for its wall time.
@@ -70,17 +75,19 @@ pub fn bench(options: &Options) -> Result<bool> {
         dist::dist(&dist::Options::default())?;
     }
     let models = Models::read()?;
-    let everything = !options.keyset && !options.images && !options.secrets;
+    let everything = !options.keyset && !options.images && !options.secrets && !options.derive;
     let measured = Measured {
         rows: if everything { Stage::new().measure(ROUNDS)? } else { Vec::new() },
         keyset_times: (everything || options.keyset).then(KeysetTimes::run).transpose()?,
         images: (everything || options.images).then(Images::run).transpose()?,
         secrets: (everything || options.secrets).then(Secrets::run).transpose()?,
+        derived_keys: (everything || options.derive).then(DerivedKeys::run).transpose()?,
     };
     let mut requirements = if everything { requirements::check(&measured.rows)? } else { Vec::new() };
     requirements.extend(measured.keyset_times.as_ref().map(KeysetTimes::check));
     requirements.extend(measured.images.iter().flat_map(Images::check));
     requirements.extend(measured.secrets.iter().flat_map(Secrets::check));
+    requirements.extend(measured.derived_keys.iter().flat_map(DerivedKeys::check));
     if options.json {
         println!("{:#}", table::json(&measured, &requirements, &models));
     } else {

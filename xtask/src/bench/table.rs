@@ -29,13 +29,14 @@ const COLUMNS: [&str; 10] = [
 
 /// The table as text.
 pub fn text(
-    Measured { rows, keyset_times, images, secrets }: &Measured,
+    Measured { rows, keyset_times, images, secrets, derived_keys }: &Measured,
     requirements: &[Requirement],
     models: &Models,
 ) -> String {
     let mut text = if rows.is_empty() { String::new() } else { boots(rows, models) };
     text.extend(keyset_times.iter().map(KeysetTimes::text));
     text.extend(images.iter().map(Images::text).chain(secrets.iter().map(Secrets::text)));
+    text.extend(derived_keys.iter().map(|keys| keys.text(models)));
     text + &budget(requirements)
 }
 
@@ -95,7 +96,7 @@ fn boots(rows: &[Row], models: &Models) -> String {
 
 /// The same as JSON.
 pub fn json(
-    Measured { rows, keyset_times, images, secrets }: &Measured,
+    Measured { rows, keyset_times, images, secrets, derived_keys }: &Measured,
     requirements: &[Requirement],
     models: &Models,
 ) -> Value {
@@ -128,6 +129,7 @@ pub fn json(
         "keyset": keyset_times.as_ref().map(KeysetTimes::json),
         "images": images.as_ref().map(Images::json),
         "secrets": secrets.as_ref().map(Secrets::json),
+        "derived_keys": derived_keys.as_ref().map(|keys| keys.json(models)),
         "budget": requirements.iter().map(Requirement::json).collect::<Vec<_>>(),
     })
 }

@@ -1,0 +1,230 @@
+//! What a derived key costs: from the command, from the service, and by a script of tpm2-tools that derives the same, on the
+//! same software TPM, whose owner has no password.
+
+use super::{
+    candidates::manage_resources,
+    latency::{Models, size},
+    measure::median,
+    requirements::Requirement,
+    table::{aligned, grouped},
+};
+use anyhow::{Context, Result, ensure};
+use harness::{Banks, Exchange, HostTpm, SecretSearch, cc};
+use serde_json::{Value, json};
+use std::{
+    fs,
+    io::{Read, Write},
+    os::unix::net::UnixStream,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How often each derives.
+const ROUNDS: usize = 20;
+/// Keys that the service is asked for, by one caller and by several.
+const KEYS: usize = 200;
+const CALLERS: usize = 20;
+/// As docs/derived-keys.md has it.
+const TOOLS: &str = "tpm2_createprimary -Q -C o -g sha256 -G hmac:sha256 -u unique -c primary.ctx \
+                     -a 'fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|sign' && \
+                     tpm2_hmac -c primary.ctx message";
+
+/// One way to a key.
+struct Way {
+    name: &'static str,
+    /// What crossed the wire for all of them.
+    record: Vec<Exchange>,
+    /// How many.
+    keys: usize,
+    /// How long each took, or all of them on average, in seconds.
+    seconds: f64,
+    /// Whether a key was in clear on the bus.
+    is_clear: bool,
+}
+
+impl Way {
+    fn commands(&self) -> f64 {
+        self.record.len() as f64 / self.keys as f64
+    }
+}
+
+/// All of it.
+pub struct DerivedKeys(Vec<Way>);
+
+impl DerivedKeys {
+    /// Derives.
+    pub fn run() -> Result<Self> {
+        let machine = HostTpm::new(Banks::Sha256);
+        let tools = machine.tpm.tools();
+        tools.ok("createprimary", &["-C", "o", "-G", "ecc", "-c", "primary"]);
+        tools.ok("evictcontrol", &["-C", "o", "-c", "primary", "0x81000001"]);
+        tools.flush();
+        machine.write("unique", [&5_u16.to_le_bytes()[..], b"trust"].concat());
+        let uid = machine.ok(&["derive", "label=bench"]);
+        let mut search = SecretSearch::new();
+        search.add("key", &uid);
+        let ways = vec![
+            by_service(&machine, &search, "trust, from the service", 1)?,
+            by_service(&machine, &search, "trust, from the service, 20 callers", CALLERS)?,
+            by_command(&machine, &search)?,
+            by_tools(&machine, &uid, &search)?,
+        ];
+        Ok(Self(ways))
+    }
+
+    fn of(&self, name: &str) -> &Way {
+        self.0.iter().find(|way| way.name.starts_with(name)).unwrap_or(&self.0[0])
+    }
+
+    /// Whether that is little enough, and nothing in clear.
+    pub fn check(&self) -> Vec<Requirement> {
+        let (service, command, tools) =
+            (self.of("trust, from the service"), self.of("trust derive"), self.of("tpm2-tools"));
+        let few = |demand, way: &Way, most: f64| Requirement {
+            demand,
+            found: format!("{:.2}", way.commands()),
+            is_met: way.commands() <= most,
+        };
+        vec![
+            few("a key from the service takes one TPM command", service, 1.1),
+            few("a key from `trust derive` takes at most 6 TPM commands", command, 6.0),
+            Requirement {
+                demand: "the service gives keys faster than a script of tpm2-tools",
+                found: format!("x {:.0}", tools.seconds / service.seconds),
+                is_met: service.seconds < tools.seconds,
+            },
+            Requirement {
+                demand: "nothing of a key in clear on the bus",
+                found: if service.is_clear || command.is_clear { "some".into() } else { "nothing".into() },
+                is_met: !service.is_clear && !command.is_clear,
+            },
+        ]
+    }
+
+    /// As text.
+    pub fn text(&self, models: &Models) -> String {
+        let mut header = vec!["".to_owned(), "commands a key".into(), "bus bytes".into(), "keys a second".into()];
+        header.extend(models.iter().map(|model| format!("ms on {}", model.name)));
+        header.push("key on the bus".into());
+        let mut lines = vec![header];
+        for way in &self.0 {
+            let bytes = way.record.iter().map(size);
+            let mut line = vec![
+                way.name.to_owned(),
+                format!("{:.2}", way.commands()),
+                grouped((bytes.sum::<usize>() / way.keys) as u64),
+                format!("{:.0}", 1.0 / way.seconds),
+            ];
+            line.extend(models.iter().map(|model| format!("{:.0}", model.estimate(&way.record) / way.keys as f64)));
+            line.push(if way.is_clear { "in clear" } else { "encrypted" }.into());
+            lines.push(line);
+        }
+        format!("\nA derived key of 32 bytes:\n{}", aligned(&lines))
+    }
+
+    /// As JSON.
+    pub fn json(&self, models: &Models) -> Value {
+        let row = |way: &Way| {
+            let estimates: serde_json::Map<_, _> = models
+                .iter()
+                .map(|model| (model.name.clone(), json!(model.estimate(&way.record) / way.keys as f64)))
+                .collect();
+            json!({
+                "name": way.name,
+                "tpm_commands": way.commands(),
+                "keys_per_second": 1.0 / way.seconds,
+                "modelled_milliseconds": estimates,
+                "in_clear": way.is_clear,
+            })
+        };
+        json!(self.0.iter().map(row).collect::<Vec<_>>())
+    }
+}
+
+/// A service that is killed in the end.
+struct Service(Child);
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn ask(machine: &HostTpm, keys: usize) -> Result<()> {
+    let mut stream = UnixStream::connect(machine.file("socket"))?;
+    for _ in 0..keys {
+        stream.write_all(b"{\"method\":\"trust.derive.Key\",\"parameters\":{\"mode\":\"label=bench\"}}\0")?;
+        let (mut answer, mut piece) = (Vec::new(), [0; 1024]);
+        while !answer.ends_with(&[0]) {
+            let size = stream.read(&mut piece)?;
+            ensure!(size > 0, "the service has ended the connection");
+            answer.extend(&piece[..size]);
+        }
+        ensure!(String::from_utf8_lossy(&answer).contains("\"key\""), "{}", String::from_utf8_lossy(&answer));
+    }
+    Ok(())
+}
+
+fn by_service(machine: &HostTpm, search: &SecretSearch, name: &'static str, callers: usize) -> Result<Way> {
+    let mut command = machine.command(&["derive", "serve", "--socket", "socket"]);
+    let service = Service(command.stderr(Stdio::null()).spawn()?);
+    let start = Instant::now();
+    while UnixStream::connect(machine.file("socket")).is_err() {
+        ensure!(start.elapsed() < Duration::from_secs(60), "the service does not start");
+        thread::sleep(Duration::from_millis(5));
+    }
+    ask(machine, 1)?;
+    machine.wire.take();
+    let start = Instant::now();
+    thread::scope(|scope| {
+        let asking: Vec<_> = (0..callers).map(|_| scope.spawn(|| ask(machine, KEYS / callers))).collect();
+        asking.into_iter().try_for_each(|one| one.join().expect("no panic"))
+    })?;
+    let seconds = start.elapsed().as_secs_f64() / KEYS as f64;
+    let is_clear = !search.found(&machine.wire.bytes()).is_empty();
+    let record = machine.wire.take();
+    drop(service);
+    fs::remove_file(machine.file("socket"))?;
+    // The TPM has been left with what the service held.
+    machine.tpm.reboot();
+    Ok(Way { name, record, keys: KEYS, seconds, is_clear })
+}
+
+fn by_command(machine: &HostTpm, search: &SecretSearch) -> Result<Way> {
+    machine.wire.take();
+    let mut times = Vec::new();
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        let _ = machine.ok(&["derive", "label=bench"]);
+        times.push(start.elapsed().as_secs_f64());
+    }
+    let is_clear = !search.found(&machine.wire.bytes()).is_empty();
+    let record = machine.wire.take();
+    Ok(Way { name: "trust derive", record, keys: ROUNDS, seconds: median(times), is_clear })
+}
+
+fn by_tools(machine: &HostTpm, key: &[u8], search: &SecretSearch) -> Result<Way> {
+    let uid = fs::metadata("/proc/self").map(|found| std::os::unix::fs::MetadataExt::uid(&found))?;
+    let numbers = [uid, 1, 5].map(u32::to_be_bytes).concat();
+    machine.write("message", [b"trust derived key 1\0label\0", &numbers[..], b"bench"].concat());
+    let wire = machine.tpm.tools().wire();
+    manage_resources(wire, &machine.tpm);
+    wire.take();
+    let (mut times, mut record, mut is_clear) = (Vec::new(), Vec::new(), false);
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        let mut shell = Command::new("sh");
+        shell.args(["-ec", TOOLS]).current_dir(machine.file("")).env("TPM2TOOLS_TCTI", machine.tpm.tools().tcti());
+        let output = shell.output().context("no shell")?;
+        times.push(start.elapsed().as_secs_f64());
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        ensure!(output.stdout == key, "tpm2-tools derive another key");
+        is_clear |= !search.found(&wire.bytes()).is_empty();
+        record.extend(wire.take());
+    }
+    wire.be_honest();
+    debug_assert!(record.iter().any(|exchange| exchange.command.code() == cc::HMAC));
+    Ok(Way { name: "tpm2-tools", record, keys: ROUNDS, seconds: median(times), is_clear })
+}
