@@ -53,6 +53,12 @@ impl Approval {
         self.signer
     }
 
+    /// What has been signed.
+    #[cfg(feature = "host")]
+    pub(super) const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     fn is_of(&self, signer: &Name, policy_ref: &[u8]) -> bool {
         self.signer == *signer && self.policy_ref == *policy_ref
     }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind, Result},
-    policy::{Assertion, Policy, approved::ApprovedPolicy, delegation, statements::PolicyRecipe, verdict::Judgement},
+    policy::{Assertion, Policy, approved::ApprovedPolicy, statements::PolicyRecipe, verdict::Judgement},
     secret::Secret,
     tpm2::{
         NvPublic,
@@ -256,18 +256,9 @@ impl<'a> NvSpace<'a> {
         const WHAT: &str = "define an index by what the TPM's owner delegates";
         let missing = || Error::new(Kind::Refused, WHAT, "nothing is signed for this running system");
         let signed = self.delegation.clone().ok_or_else(missing)?;
-        if let Judgement::Fails(why) = self.tpm.judge_policy(&signed.policy, &Evidence::default())? {
-            let why = format!("what is signed for this running system does not hold: {why}");
-            return Err(Error::new(Kind::Refused, WHAT, why).remedy(
-                "start an image that was built with the keyset's newest pcr7data, or give the owner's password: \
-                 --owner-password-file FILE",
-            ));
-        }
-        let approval = self.tpm.approve(signed.clone())?;
+        let approval = self.tpm.approve(signed)?;
         let (session, beside) = (self.policy_session()?, self.session()?);
-        let command = delegation::COMMANDS.iter().position(|code| *code == cc::NV_DEFINE_SPACE).unwrap_or_default();
-        let grounds = Grounds { approvals: &[&approval], choices: &[command] };
-        self.tpm.assert(session, &delegation::policy(signed.signer.name()), grounds)?;
+        self.tpm.assert_delegated(WHAT, session, &approval, cc::NV_DEFINE_SPACE)?;
         let access = Access::PolicyBeside(session, beside);
         let nv = self.tpm.define_nv_by(access, NvPlace::Other(public.index), password, public)?;
         self.tpm.expect_power_cut();

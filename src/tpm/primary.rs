@@ -1,13 +1,9 @@
 //! Primary keys, by what whoever makes them has: nothing, the hierarchy's password, or what the owner delegates.
 
-use super::{
-    assert::{Approval, Grounds},
-    connection::Tpm,
-    response_code,
-};
+use super::{assert::Approval, connection::Tpm, response_code};
 use crate::{
     error::{Error, Kind, Result},
-    policy::{approved::ApprovedPolicy, delegation},
+    policy::approved::ApprovedPolicy,
     secret::Secret,
     tpm2::constants::{cc, rh},
 };
@@ -98,9 +94,7 @@ impl Tpm {
         session: PolicySession,
         approval: &Approval,
     ) -> Result<Option<CreatePrimaryKeyResult>> {
-        let command = delegation::COMMANDS.iter().position(|code| *code == cc::CREATE_PRIMARY).unwrap_or_default();
-        let grounds = Grounds { approvals: &[approval], choices: &[command] };
-        self.assert(session, &delegation::policy(approval.signer()), grounds)?;
+        self.assert_delegated(what, session, approval, cc::CREATE_PRIMARY)?;
         let made = self.create(what, rh::OWNER, template, session.into());
         let code = self.last_code();
         match made {
