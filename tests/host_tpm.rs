@@ -380,6 +380,20 @@ fn secrets_are_in_locked_memory_where_it_may_be_locked() {
 }
 
 #[test]
+fn a_tpm_that_nothing_will_bring_is_not_waited_for() {
+    let mut devices = fs::read_dir("/dev").expect("there is one").flatten();
+    if devices.any(|device| device.file_name().as_encoded_bytes().starts_with(b"tpm")) {
+        return; // Whoever runs this has one.
+    }
+    let (home, start) = (Home::new(), Instant::now());
+    let complaint = home.fails(&["tpm", "show"], 10);
+    assert!(complaint.contains("cannot open /dev/tpmrm0 or /dev/tpm0"), "{complaint}");
+    assert!(start.elapsed() < Duration::from_secs(5), "it was waited for");
+    home.fails(&["tpm", "show", "--wait", "6"], 10);
+    assert!(start.elapsed() >= Duration::from_secs(6), "who says so waits");
+}
+
+#[test]
 fn a_socket_of_another_user_is_explained() {
     if !is_root() {
         return; // Whose else could it be?

@@ -7,6 +7,9 @@ use crate::{
 use clap::Args;
 use std::time::Duration;
 
+/// Seconds.
+const USUAL_WAIT: u64 = 10;
+
 /// The TPM.
 #[derive(Args)]
 pub struct TpmArguments {
@@ -14,10 +17,11 @@ pub struct TpmArguments {
     /// swtpm:host=IP,port=N or mssim:host=IP,port=N
     #[arg(long, value_name = "TCTI", display_order = 800)]
     tcti: Option<Address>,
-    /// How long to wait for the TPM to appear, and three times as long for each of its answers, but at least 3 s
-    #[arg(long, value_name = "SECONDS", default_value_t = 10, display_order = 801)]
+    /// How long to wait for the TPM to appear, and three times as long for each of its answers, but at least 3 s [default:
+    /// 10; and a TPM that nothing is about to bring is not waited for]
+    #[arg(long, value_name = "SECONDS", display_order = 801)]
     #[arg(value_parser = clap::value_parser!(u64).range(0..=3600))]
-    wait: u64,
+    wait: Option<u64>,
     /// Show every step with the time it took; never a secret
     #[arg(long, display_order = 802)]
     verbose: bool,
@@ -39,6 +43,12 @@ impl TpmArguments {
     /// # Errors
     /// [`crate::error::Kind::NoTpm`].
     pub fn connect(&self) -> Result<Tpm> {
-        Tpm::connect(self.tcti.as_ref().unwrap_or(&Address::default()), Duration::from_secs(self.wait), self.verbose)
+        let address = self.tcti.clone().unwrap_or_default();
+        if self.wait.is_none() && !address.may_appear() {
+            // The explanation, at once.
+            Tpm::connect(&address, Duration::ZERO, self.verbose)?;
+        }
+        let wait = self.wait.unwrap_or(USUAL_WAIT);
+        Tpm::connect(&address, Duration::from_secs(wait), self.verbose)
     }
 }
