@@ -44,7 +44,7 @@ mod lock;
 mod needs;
 mod nv;
 #[cfg(feature = "host")]
-mod nv_content;
+pub mod nv_content;
 #[cfg(feature = "host")]
 mod nv_indices;
 #[cfg(feature = "host")]

@@ -23,7 +23,7 @@ const WHOLE: &[u8; 4] = b"TNV1";
 const UNFINISHED: &[u8; 4] = b"TNV0";
 
 /// What an index holds.
-pub(super) enum NvContent {
+pub enum NvContent {
     /// All that was written.
     Whole(Secret),
     /// It was begun to be written, and that was cut off.
@@ -67,7 +67,10 @@ pub(super) fn is_framed(start: &[u8]) -> bool {
 }
 
 /// What an index holds.
-pub(super) fn open(index: Secret) -> Result<NvContent> {
+///
+/// # Errors
+/// Those of [`Secret::filled`].
+pub fn open(index: Secret) -> Result<NvContent> {
     let bytes = index.expose();
     if bytes.starts_with(UNFINISHED) {
         return Ok(NvContent::Unfinished);

@@ -17,6 +17,7 @@ use std::{
     },
     thread,
 };
+use trust::policy::{delegation, public_key::PolicyKey};
 
 /// Machines at a time: most cells of the table wait for a silent TPM.
 const AT_A_TIME: usize = 8;
@@ -29,7 +30,7 @@ const SCRIPTS: &str = r#"
 run() {
     local command=$1
     shift
-    try status timeout --signal=KILL 60 env -i "$TRUST" "$command" --tcti "$TCTI" "$@"
+    try status timeout --signal=KILL 60 env -i "$TRUST" $command --tcti "$TCTI" "$@"
     published
 }
 store="--pcr7data $PCR7DATA --on-lock-failure=exit"
@@ -48,6 +49,7 @@ enum Command {
     Lock,
     Finish,
     Raise,
+    Delegate,
 }
 
 impl Command {
@@ -55,7 +57,7 @@ impl Command {
     const fn boot(self) -> Boot {
         match self {
             Self::Provision => Boot::Limited,
-            Self::Raise => Boot::Tpm,
+            Self::Raise | Self::Delegate => Boot::Tpm,
             Self::Setup | Self::Preinit | Self::Lock | Self::Finish => Boot::Production,
         }
     }
@@ -90,6 +92,7 @@ impl Command {
                 raised() {{ [ \"$(tpm2_nvread 0x1500020 -C 0x1500020)\" = 0002 ]; }}
                 tell raised"
             ),
+            Self::Delegate => format!("run 'admin delegate' $store --wait {wait}"),
         }
     }
 }
@@ -101,6 +104,8 @@ struct Fixture {
     /// A TPM as it comes from the factory, and one that has been provisioned.
     new: State,
     provisioned: State,
+    /// One that another tool has provisioned, whose owner delegates nothing.
+    without_delegation: State,
     passphrase: String,
 }
 
@@ -114,6 +119,7 @@ fn fixture() -> &'static Fixture {
             keyset: Keyset::new("snakeoil"),
             identity: Identity::ec("P-256"),
             provisioned: new.clone(),
+            without_delegation: new.clone(),
             new,
             passphrase: String::new(),
         };
@@ -128,8 +134,23 @@ fn fixture() -> &'static Fixture {
         assert_eq!(value(&passphrase, "status"), Some("0"), "{passphrase}");
         let passphrase = std::fs::read_to_string(machine.dir.join("passphrase")).expect("written");
         assert_eq!(passphrase.len(), 40);
-        Fixture { provisioned, passphrase, ..fixture }
+        let tpm = Swtpm::new();
+        harness::provision_with_tools(&tpm, &fixture.keyset, &fixture.identity, &harness::Layout::default());
+        tpm.reboot();
+        tpm.off();
+        Fixture { provisioned, passphrase, without_delegation: tpm.state(), ..fixture }
     })
+}
+
+impl Fixture {
+    /// The state of the TPM that a command is for.
+    const fn state_for(&self, command: Command) -> &State {
+        match command {
+            Command::Provision => &self.new,
+            Command::Delegate => &self.without_delegation,
+            Command::Setup | Command::Preinit | Command::Lock | Command::Finish | Command::Raise => &self.provisioned,
+        }
+    }
 }
 
 /// A machine, on.
@@ -192,7 +213,7 @@ impl Machine {
 
     /// Runs a command that meets with a harm, and says what is wrong about how it ends.
     fn suffer(&mut self, command: Command, at: usize, harm: &'static Harm, record: &Arc<Vec<Answer>>) -> table::Cell {
-        self.boot(if command == Command::Provision { &fixture().new } else { &fixture().provisioned }, command);
+        self.boot(fixture().state_for(command), command);
         harm.arm(&self.wire, at, record);
         let said = self.shell.run(&command.script(harm.wait));
         self.wire.be_honest();
@@ -230,6 +251,7 @@ impl Machine {
             let is_true = match command {
                 Command::Setup | Command::Finish | Command::Raise => value(said, "true") == Some("yes"),
                 Command::Preinit => value(said, "published").is_some_and(|where_| where_ != "no"),
+                Command::Delegate => self.owners_policy() == expected_policy(),
                 Command::Provision | Command::Lock => true,
             };
             return if is_true { None } else { wrong("it succeeded, and what it has published is not right") };
@@ -252,7 +274,19 @@ impl Machine {
         if !is_locked && !nothing_to_lock {
             return wrong("PCR 7 is not locked");
         }
+        let policy = self.owners_policy();
+        if command == Command::Delegate && !policy.is_empty() && policy != expected_policy() {
+            return wrong("the owner's policy is neither the old one nor ours");
+        }
         None
+    }
+
+    /// The owner hierarchy's policy; empty where it has none.
+    fn owners_policy(&self) -> Vec<u8> {
+        // TPM2_GetCapability of TPM_CAP_AUTH_POLICIES.
+        const ASK: [u8; 22] = [0x80, 1, 0, 0, 0, 22, 0, 0, 1, 0x7a, 0, 0, 0, 9, 0x40, 0, 0, 1, 0, 0, 0, 1];
+        // Header, moreData, capability, count, handle, hash algorithm.
+        self.tpm.raw().send(&ASK).0.get(25..).unwrap_or_default().to_vec()
     }
 
     /// What is wrong about the next boots, which are not attacked.
@@ -273,6 +307,13 @@ impl Machine {
         ));
         (value(&said, "true") != Some("yes")).then(|| format!("the next boot does not get what is right: {said}"))
     }
+}
+
+fn expected_policy() -> Vec<u8> {
+    let keyset = &fixture().keyset;
+    let pem = std::fs::read(keyset.pubkeys().join(format!("luks-{}.pem", keyset.name()))).expect("a public key");
+    let key = PolicyKey::from_pem(&pem).expect("an RSA key");
+    delegation::policy(key.name()).digest().to_vec()
 }
 
 /// Whether a command that meets with such a harm may have had success all the same.
@@ -303,14 +344,14 @@ fn is_followed_up(command: Command, at: usize, harm: &Harm, status: i32) -> bool
             let is_close = matches!(harm.deed, Deed::Close(When::Before | When::After));
             is_close || sample || (status == 0 && harm.must != Must::Succeed)
         }
-        Command::Setup | Command::Lock | Command::Finish | Command::Raise => false,
+        Command::Setup | Command::Lock | Command::Finish | Command::Raise | Command::Delegate => false,
     }
 }
 
 /// What an honest TPM answers to a command.
 fn record(command: Command) -> Vec<Answer> {
     let mut machine = Machine::new(fixture());
-    machine.boot(if command == Command::Provision { &fixture().new } else { &fixture().provisioned }, command);
+    machine.boot(fixture().state_for(command), command);
     let said = machine.ok(&command.script(10));
     assert_eq!(value(&said, "status"), Some("0"), "{said}");
     let exchanges = machine.wire.take().into_iter();
@@ -386,4 +427,9 @@ fn finish_withstands_a_hostile_tpm() {
 #[test]
 fn raise_withstands_a_hostile_tpm() {
     matrix(Command::Raise);
+}
+
+#[test]
+fn delegate_withstands_a_hostile_tpm() {
+    matrix(Command::Delegate);
 }

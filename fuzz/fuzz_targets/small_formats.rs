@@ -1,0 +1,56 @@
+//! Formats too small for a target each: the first byte says which.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use trust::{
+    policy::signed_file,
+    secret::Secret,
+    tpm::nv_content::{self, NvContent},
+    tpm2::{capability, constants::cap, object::ObjectSummary, query},
+};
+
+fuzz_target!(|bytes: &[u8]| {
+    let Some((which, bytes)) = bytes.split_first() else { return };
+    match which {
+        b's' => {
+            if let Ok(approved) = signed_file::parse(bytes) {
+                assert!((1..=signed_file::MAX_REF).contains(&approved.policy_ref.len()));
+                assert_ne!(approved.policy.digest(), [0; 32]);
+            }
+        }
+        b'n' => {
+            let copy = |buffer: &mut [u8]| {
+                buffer.copy_from_slice(bytes);
+                Ok(())
+            };
+            let Ok(index) = Secret::filled(bytes.len(), copy) else { return };
+            match nv_content::open(index).expect("there is memory") {
+                NvContent::Whole(content) => assert!(content.len() + usize::from(nv_content::HEADER) <= bytes.len()),
+                NvContent::Bare(content) => assert_eq!(content.len(), bytes.len()),
+                NvContent::Unfinished | NvContent::Damaged => {}
+            }
+        }
+        b'c' => {
+            // A list has no more items than bytes.
+            let most = bytes.len();
+            let few = |items: Option<usize>| assert!(items.is_none_or(|items| items <= most));
+            few(capability::numbers(bytes, cap::HANDLES).map(|page| page.items.len()));
+            few(capability::curves(bytes).map(|page| page.items.len()));
+            few(capability::algorithms(bytes).map(|page| page.items.len()));
+            few(capability::properties(bytes).map(|page| page.items.len()));
+            few(capability::banks(bytes).map(|page| page.items.len()));
+            few(capability::policies(bytes).map(|page| page.items.len()));
+            few(capability::nv_data(bytes).map(<[u8]>::len));
+            few(query::parse_pcrs(bytes).map(|answer| answer.values.len()));
+            if let Some(public) = query::parse_nv_public(bytes) {
+                assert_eq!(public.name()[..2], [0, 11]);
+            }
+        }
+        b'o' => {
+            if let Some(object) = ObjectSummary::parse(bytes) {
+                assert!(!object.algorithm().is_empty());
+            }
+        }
+        _ => {}
+    }
+});
