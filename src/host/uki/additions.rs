@@ -39,6 +39,7 @@ const MAX_PROGRAM: u64 = 64 << 20;
 /// Those of reading the keyset.
 pub fn archive(keyset: &Keyset, program: Option<Vec<u8>>) -> Result<Vec<u8>> {
     let mut archive = Archive::new();
+    // All of it: `finish --keep-policies` leaves the running system its entries from here, and needs those of both values.
     add_tree(&mut archive, &Inside::of(keyset.path())?, PCR7DATA)?;
     let manifest_ca = certificate::to_pem(&keyset.certificate(Role::ManifestCa)?)?;
     archive.file(MANIFEST_CA, PUBLIC, manifest_ca.into_bytes())?;
