@@ -3,6 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use trust::{
+    host::derive::{WrappedHead, ima, varlink::ServiceCall},
     policy::signed_file,
     secret::Secret,
     tpm::nv_content::{self, NvContent},
@@ -50,6 +51,25 @@ fuzz_target!(|bytes: &[u8]| {
             if let Some(object) = ObjectSummary::parse(bytes) {
                 assert!(!object.algorithm().is_empty());
             }
+        }
+        b'v' => match ServiceCall::parse(bytes) {
+            Some(ServiceCall::Key(call)) => {
+                let message = call.message();
+                let again = message.split_last().and_then(|(_, message)| ServiceCall::parse(message));
+                assert_eq!(again, Some(ServiceCall::Key(call)));
+            }
+            Some(ServiceCall::Answered(answer)) => assert_eq!(answer.last(), Some(&0)),
+            None => {}
+        },
+        b'w' => {
+            if let Ok((head, length)) = WrappedHead::parse(bytes) {
+                let text = head.to_text();
+                assert!(length <= bytes.len());
+                assert_eq!(WrappedHead::parse(&text).expect("what is written is read"), (head, text.len()));
+            }
+        }
+        b'i' => {
+            let _ = ima::vouch(|| Ok(bytes), |bank| Ok(vec![0; bank.begin().finish().as_ref().len()]));
         }
         _ => {}
     }

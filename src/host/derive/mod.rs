@@ -8,7 +8,7 @@
 pub mod client;
 mod context;
 mod executable;
-mod ima;
+pub mod ima;
 mod keeper;
 mod request;
 mod requester;
