@@ -16,7 +16,7 @@ use std::num::NonZeroU32;
 const HELP: &str = "\
 MODE says what the key belongs to, beside the user, who is always part of it:
   path          the path of the program that asks
-  csum          its content: the same program anywhere, and no other; IMA must measure it
+  csum          its content: that program alone, anywhere; IMA must measure it
   csum=verity   its content, by its fs-verity digest
   label=NAME    a name of your own
 
