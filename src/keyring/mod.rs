@@ -2,4 +2,6 @@
 //! is for [`crate::publish`] to say.
 
 pub mod asymmetric;
+#[cfg(feature = "host")]
+pub mod request_key;
 pub mod user;

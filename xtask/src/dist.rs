@@ -87,7 +87,7 @@ pub fn dist(options: &Options) -> Result<Dist> {
     }
     manual(&dist.host, &dir)?;
     share(sh::workspace(), &dist.initrd)?;
-    system_units(sh::workspace(), &dir)?;
+    system_files(sh::workspace(), &dir)?;
     for_all(&dir)?;
     Ok(dist)
 }
@@ -131,11 +131,14 @@ pub fn share(sources: &Path, initrd: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The units of the running system, into `system-units` in `dir`.
-fn system_units(sources: &Path, dir: &Path) -> Result<()> {
-    let units = dir.join("system-units");
-    let _ = fs::remove_dir_all(&units);
-    sh::run_quietly(Command::new("cp").args(["-r", "--"]).arg(sources.join("systemd")).arg(units))
+/// What the running system is told: units, into `system-units` in `dir`, and what request-key(8) starts.
+fn system_files(sources: &Path, dir: &Path) -> Result<()> {
+    for (from, to) in [("systemd", "system-units"), ("request-key.d", "request-key.d")] {
+        let to = dir.join(to);
+        let _ = fs::remove_dir_all(&to);
+        sh::run_quietly(Command::new("cp").args(["-r", "--"]).arg(sources.join(from)).arg(to))?;
+    }
+    Ok(())
 }
 
 /// What belongs to the host program: manual pages, and completions where packages of a distribution have them.

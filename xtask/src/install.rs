@@ -6,6 +6,7 @@
 //! share/bash-completion/completions/trust    share/zsh/site-functions/_trust
 //! share/fish/vendor_completions.d/trust.fish
 //! lib/systemd/system/trust-*                 where the prefix is the system's: systemd looks nowhere else
+//! /etc/request-key.d/trust.conf              where the prefix is the system's: request-key(8) looks nowhere else
 //! /usr/lib/dracut/modules.d/90trust/         where the prefix is the system's: dracut looks nowhere else
 //! ```
 
@@ -49,6 +50,8 @@ const DIRECTORIES: [(&str, &str); 2] = [("man/man1", "share/man/man1"), ("share"
 const DRACUT: (&str, &str) = ("share/dracut/90trust", "/usr/lib/dracut/modules.d/90trust");
 /// Units of the running system, in `dist`, and where they go below such a prefix.
 const UNITS: (&str, &str) = ("system-units", "lib/systemd/system");
+/// What request-key(8) is told, in `dist`, and where it looks.
+const REQUEST_KEY: (&str, &str) = ("request-key.d", "/etc/request-key.d");
 /// The list of what was installed, below the prefix: nothing else is overwritten or taken away.
 const LIST: &str = "share/trust/installed";
 
@@ -82,7 +85,7 @@ impl Options {
     fn plan(&self, dist: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
         let mut plan: Vec<_> = FILES.iter().map(|(from, to)| (dist.join(from), self.prefix.join(to))).collect();
         let is_system = SYSTEM.iter().any(|prefix| self.prefix == Path::new(prefix));
-        let of_systems = if is_system { &[DRACUT, UNITS][..] } else { &[] };
+        let of_systems = if is_system { &[DRACUT, UNITS, REQUEST_KEY][..] } else { &[] };
         for (from, to) in DIRECTORIES.iter().chain(of_systems) {
             let from = dist.join(from);
             for file in files(&from)? {
@@ -196,6 +199,7 @@ mod tests {
             "share/mask.sh",
             "share/dracut/90trust/module-setup.sh",
             "system-units/trust-credentials.socket",
+            "request-key.d/trust.conf",
         ];
         for name in names.into_iter().chain(more) {
             let path = dist.join(name);
@@ -233,6 +237,7 @@ mod tests {
             "usr/local/share/trust/mask.sh 755",
             "usr/lib/dracut/modules.d/90trust/module-setup.sh 755",
             "usr/local/lib/systemd/system/trust-credentials.socket 644",
+            "etc/request-key.d/trust.conf 644",
         ] {
             assert!(after.contains(line), "{line}: {after:#?}");
         }

@@ -141,6 +141,12 @@ impl KeyContext {
         self.uid
     }
 
+    /// The path, the digest or the label.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// The path, the digest or the label, as it can be shown.
     #[must_use]
     pub fn basis(&self) -> String {

@@ -3,6 +3,7 @@
 //! - `context`: from what, and how, bit by bit; `request`: what is asked for, and what comes of it;
 //! - `requester`, `executable`, `ima`, `verity`: who asks, and with what;
 //! - `keeper`: the TPM of a service; `service`, [`varlink`], [`client`]: the socket, its protocol, and who asks there;
+//! - [`request_key`]: keys that the kernel has request-key(8) ask for;
 //! - `wrap`: files that are encrypted with such a key.
 
 pub mod client;
@@ -11,6 +12,7 @@ mod executable;
 pub mod ima;
 mod keeper;
 mod request;
+pub mod request_key;
 mod requester;
 mod service;
 pub mod varlink;

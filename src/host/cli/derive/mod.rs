@@ -1,5 +1,6 @@
 //! `trust derive`.
 
+mod request_key;
 mod serve;
 mod source;
 mod target;
@@ -77,6 +78,9 @@ pub enum DeriveCommand {
     /// Answer whoever asks for keys on a socket
     #[command(after_help = serve::HELP)]
     Serve(serve::Serve),
+    /// Instantiate a key that a process has asked the kernel for: what request-key(8) starts
+    #[command(after_help = request_key::HELP)]
+    RequestKey(request_key::RequestKey),
 }
 
 /// Derive a key for an application from this machine's TPM
@@ -126,6 +130,7 @@ impl HostCommand for Derive {
                 DeriveCommand::Wrap(wrap) => wrap.run(),
                 DeriveCommand::Unwrap(unwrap) => unwrap.run(),
                 DeriveCommand::Serve(serve) => serve.run(),
+                DeriveCommand::RequestKey(request_key) => request_key.run(),
             },
         }
     }

@@ -1,0 +1,54 @@
+# Asks for keys as programs do, by keyctl(1) and request-key(8), and says what comes of it.
+keyctl=/usr/bin/keyctl
+cp $keyctl /usr/bin/other
+cp $keyctl /usr/bin/flipped
+printf '\377' | dd of=/usr/bin/flipped bs=1 seek=$(($(stat -c %s $keyctl) - 1)) conv=notrunc 2>/dev/null
+path=trust:path:$keyctl:test
+
+why() { dmesg | grep 'trust\[' | tail -n 1 | sed 's/.*trust\[[0-9]*\]: //'; }
+sum() { sha256sum "$1" | cut -d ' ' -f 1; }
+csum() { ask "$1" "trust:csum:$(sum "$1"):test" '32 csum'; }
+policy() { echo "$1" >/sys/kernel/security/ima/policy; }
+
+say path "$(ask $keyctl $path '32 path')"
+case $(cat /proc/cmdline) in
+*phase=paths*)
+    say csum_without_rules "$(csum $keyctl)"
+    say csum_without_rules_why "$(why)"
+    policy 'audit func=BPRM_CHECK'
+    say csum_audited "$(csum $keyctl)"
+    say csum_audited_why "$(why)"
+
+    say other "$(ask /usr/bin/other trust:path:/usr/bin/other:test '32 path')"
+    say larger "$(ask $keyctl $path '64 path')"
+    say version "$(ask $keyctl $path '32 path version=2')"
+    say label "$(ask $keyctl trust:label:backup:test '32 label=backup')"
+    say user "$(su one -c "ask $keyctl $path '32 path'")"
+
+    # Another program asks with this one's name.
+    say stolen "$(ask /usr/bin/other $path '32 path')"
+    say stolen_why "$(why)"
+    say mismatch "$(ask $keyctl $path '32 label=x')"
+    say mismatch_why "$(why)"
+    # It finds what lies in a keyring of both, and nothing elsewhere.
+    say cached "$(keyctl session - sh -c "$keyctl request2 user $path '32 path' @s >/dev/null
+        keyctl print \$(/usr/bin/other request2 user $path '32 path' @s)" 2>/dev/null)"
+    say not_cached "$(keyctl session - sh -c "$keyctl request2 user $path '32 path' @p >/dev/null
+        /usr/bin/other request2 user $path '32 path' @p" 2>&1 | tail -n 1)"
+    # What somebody has put there before is found.
+    say planted "$(keyctl session - sh -c "/usr/bin/other add user $path planted @s >/dev/null
+        keyctl print \$($keyctl request2 user $path '32 path' @s)" 2>/dev/null)"
+    say rights "$(keyctl session - sh -c "key=\$($keyctl request2 user $path '32 path' @s); keyctl rdescribe \$key
+        grep '$path' /proc/keys | sed 's/  */ /g' | cut -d ' ' -f 4
+        keyctl update \$key x || echo 'not updated'
+        keyctl setperm \$key 0x3f3f3f3f || echo 'not opened'
+        keyctl session - keyctl print \$key || echo 'not read'" 2>/dev/null | tr '\n' ' ')"
+    say by_hand "$(trust derive request-key 1 $path '32 path' 0 2>&1)"
+    ;;
+*phase=contents*)
+    policy 'measure func=BPRM_CHECK'
+    for program in keyctl other flipped; do say csum_$program "$(csum /usr/bin/$program)"; done
+    say csum_stolen "$(ask $keyctl "trust:csum:$(sum /usr/bin/flipped):test" '32 csum')"
+    say csum_stolen_why "$(why)"
+    ;;
+esac
