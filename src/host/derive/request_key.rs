@@ -10,7 +10,7 @@
 
 pub use crate::keyring::request_key::KeyUnderConstruction;
 
-use super::{Context, ForeignNamespace, KeySize, Mode, Request, Requester};
+use super::{ForeignNamespace, KeyContext, KeyRequest, KeySize, Mode, Requester};
 use crate::{
     digest::hex,
     error::{Error, Kind, Result},
@@ -27,7 +27,7 @@ const PRIORITY: u32 = (10 << 3) | 3;
 /// A key that a process wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyWish {
-    request: Request,
+    request: KeyRequest,
     /// What the description says that it is for.
     basis: Vec<u8>,
 }
@@ -59,7 +59,7 @@ impl KeyWish {
 
     /// The key that is asked for.
     #[must_use]
-    pub const fn request(&self) -> &Request {
+    pub const fn request(&self) -> &KeyRequest {
         &self.request
     }
 
@@ -67,11 +67,11 @@ impl KeyWish {
     ///
     /// # Errors
     /// [`Kind::Refused`]: it says something else; those of looking at the requester.
-    pub fn context(&self, requester: &Requester) -> Result<Context> {
+    pub fn context(&self, requester: &Requester) -> Result<KeyContext> {
         self.demand(self.request.context_of(requester, ForeignNamespace::Refused)?)
     }
 
-    fn demand(&self, context: Context) -> Result<Context> {
+    fn demand(&self, context: KeyContext) -> Result<KeyContext> {
         let real = match self.request.mode {
             Mode::Csum | Mode::Verity => hex(context.bytes()).into_bytes(),
             Mode::Path | Mode::Label(_) => context.bytes().to_vec(),
@@ -100,11 +100,11 @@ fn split(description: &[u8]) -> Option<(&[u8], &[u8])> {
     (!basis.is_empty() && !name.is_empty()).then_some((mode, basis))
 }
 
-fn request(callout: &str) -> std::result::Result<Request, String> {
+fn request(callout: &str) -> std::result::Result<KeyRequest, String> {
     let mut words = callout.split(' ').filter(|word| !word.is_empty());
     let size: KeySize = words.next().ok_or("it is empty")?.parse()?;
     let mode: Mode = words.next().ok_or("it has no mode")?.parse()?;
-    let mut request = Request { mode, size, version: NonZeroU32::MIN, bound: false };
+    let mut request = KeyRequest { mode, size, version: NonZeroU32::MIN, bound: false };
     for word in words {
         match word.strip_prefix("version=").map(str::parse) {
             Some(Ok(version)) => request.version = version,
@@ -136,7 +136,7 @@ mod tests {
         KeyWish::parse(description.as_bytes(), callout).map_err(|e| e.to_string())
     }
 
-    fn context(wish: &KeyWish, bytes: &[u8]) -> std::result::Result<Context, String> {
+    fn context(wish: &KeyWish, bytes: &[u8]) -> std::result::Result<KeyContext, String> {
         wish.demand(wish.request.context(1000, bytes).unwrap()).map_err(|e| e.to_string())
     }
 
