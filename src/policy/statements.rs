@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     bytes::{Reader, Writer},
+    digest::Digest,
     tpm2::{
         Name, NvPublic, Selection,
         constants::{alg, cc},
@@ -22,6 +23,9 @@ use crate::{
 
 /// The largest statement: a key of 4096 bits and its signature.
 const MAX_STATEMENT: usize = 2048;
+/// In place of the digest of PCRs whose values the file does not say, as those of GRUB do not: they are taken as they are when
+/// the policy is asserted. No values have this digest.
+const CURRENT: Digest = [0; 32];
 
 /// A policy, and what it is asserted with, as a file has both.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,6 +66,7 @@ impl PolicyRecipe {
     fn statement(&self, assertion: &Assertion) -> Option<Statement> {
         let (code, body) = match assertion {
             Assertion::Pcr { selections, values } => {
+                let values: &[u8] = if *values == CURRENT { &[] } else { values };
                 (cc::POLICY_PCR, written(|writer| selection::write(selections, writer.tpm2b(values)))?)
             }
             Assertion::Nv { index, operand, offset, comparison } => {
@@ -173,6 +178,25 @@ impl PolicyRecipe {
         known.ok_or_else(|| format!("the parameters of the command {code:#x} in its policy are malformed"))
     }
 
+    /// The same with the values that PCRs have now, whose digest `read` returns, where the file does not say which; `None`
+    /// where it says all of them.
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub fn with_current_pcrs<E>(
+        &self,
+        read: &mut dyn FnMut(&[Selection]) -> Result<Digest, E>,
+    ) -> Result<Option<Self>, E> {
+        let policy = with_current_pcrs(&self.policy, read)?;
+        Ok((policy != self.policy).then(|| Self { policy, ..self.clone() }))
+    }
+
+    /// Whether the values of PCRs are left out.
+    #[must_use]
+    pub fn leaves_values_out(&self) -> bool {
+        self.with_current_pcrs(&mut |_| Err(())).is_err()
+    }
+
     /// The policies of which one must hold, with their names.
     pub fn alternatives(&self) -> impl Iterator<Item = (&Policy, Option<&str>)> {
         let names = self.names.iter().map(Option::as_deref).chain(std::iter::repeat(None));
@@ -184,6 +208,22 @@ impl PolicyRecipe {
     pub fn signer(&self, wanted: &Name) -> Option<&[u8]> {
         self.signers.iter().map(Vec::as_slice).find(|area| name::of(area) == *wanted)
     }
+}
+
+fn with_current_pcrs<E>(policy: &Policy, read: &mut dyn FnMut(&[Selection]) -> Result<Digest, E>) -> Result<Policy, E> {
+    let mut assertions = policy.assertions().to_vec();
+    for assertion in &mut assertions {
+        match assertion {
+            Assertion::Pcr { selections, values } if *values == CURRENT => *values = read(selections)?,
+            Assertion::Or(branches) => {
+                for branch in branches {
+                    *branch = with_current_pcrs(branch, read)?;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(Policy::of(assertions))
 }
 
 /// Parameters as they are written.
@@ -202,7 +242,10 @@ fn whole<'a, T>(body: &'a [u8], read: impl FnOnce(&mut Reader<'a>) -> Option<T>)
 
 fn pcr(body: &[u8]) -> Option<Assertion> {
     whole(body, |reader| {
-        let values = reader.tpm2b()?.try_into().ok()?;
+        let values = match reader.tpm2b()? {
+            [] => CURRENT,
+            values => values.try_into().ok()?,
+        };
         let mut selections = heapless::Vec::<_, MAX_SELECTIONS>::new();
         for _ in 0..reader.be32()? {
             let (bank, octets) = (reader.be16()?, reader.u8()?);
@@ -270,6 +313,27 @@ mod tests {
         let (statements, alternatives) = many.write().unwrap();
         assert_eq!(PolicyRecipe::read(&statements, &alternatives), Ok(many));
         assert!(PolicyRecipe::read(&statements, &[]).is_err() && PolicyRecipe::read(&[], &alternatives).is_err());
+    }
+
+    #[test]
+    fn values_that_the_file_does_not_say_are_those_of_now() {
+        // As grub-protect writes it: an empty digest, and a selection of PCRs 0, 1, 7 and 8 of the sha256 bank.
+        let body = [&[0, 0][..], &[0, 0, 0, 1, 0, 0xb, 3, 0x83, 1, 0]].concat();
+        let statement = Statement { code: cc::POLICY_PCR, body };
+        let recipe = PolicyRecipe::read(std::slice::from_ref(&statement), &[]).unwrap();
+        assert_eq!(recipe.write().unwrap().0, [statement]);
+        let mut read = |selections: &[Selection]| match selections {
+            [Selection { bank: alg::SHA256, pcrs: 0x183 }] => Ok([7; 32]),
+            others => Err(format!("{others:?}")),
+        };
+        let now = recipe.with_current_pcrs(&mut read).unwrap().unwrap();
+        assert!(matches!(now.policy.assertions(), [Assertion::Pcr { values: [7, ..], .. }]));
+        assert_eq!(now.with_current_pcrs(&mut read), Ok(None));
+        assert!(recipe.leaves_values_out() && !now.leaves_values_out());
+        let branches = vec![recipe.policy, Policy::of([Assertion::pcr7(&[4; 32])])];
+        let one_of = PolicyRecipe { policy: Policy::of([Assertion::Or(branches.clone())]), ..PolicyRecipe::default() };
+        let now_one_of = one_of.with_current_pcrs(&mut read).unwrap().unwrap();
+        assert_eq!(now_one_of.policy, Policy::of([Assertion::Or(vec![now.policy, branches[1].clone()])]));
     }
 
     #[test]

@@ -41,8 +41,10 @@ pub enum Parent {
 pub enum ParentTemplate {
     /// The storage root key of the TCG's provisioning guidance: ECC P-256. Also the one of the draft for key files.
     Ecc,
-    /// The same with RSA 2048.
+    /// The same with RSA 2048, as GRUB, systemd and the OpenSSL engine make it: with nothing in `unique`.
     Rsa,
+    /// The same with 256 zeros in `unique`, as go-tpm and Windows make it.
+    RsaZeros,
     /// What `tpm2_createprimary` makes unless told otherwise: RSA 2048.
     ToolsRsa,
     /// What `tpm2_createprimary -G ecc` makes: ECC P-256.
@@ -51,7 +53,7 @@ pub enum ParentTemplate {
 
 impl ParentTemplate {
     /// All of them, the quickest first.
-    pub const ALL: [Self; 4] = [Self::Ecc, Self::ToolsEcc, Self::Rsa, Self::ToolsRsa];
+    pub const ALL: [Self; 5] = [Self::Ecc, Self::ToolsEcc, Self::Rsa, Self::ToolsRsa, Self::RsaZeros];
 
     fn public(self) -> tpm2::Public<'static> {
         let root = tpm2::Public::STORAGE_ROOT_KEY;
@@ -60,7 +62,8 @@ impl ParentTemplate {
         let rsa = |zeros| AsymmetricKey::NewRsa { bits: 2048, zeros };
         match self {
             Self::Ecc => root,
-            Self::Rsa => tpm2::Public { key: rsa(256), ..root },
+            Self::Rsa => tpm2::Public { key: rsa(0), ..root },
+            Self::RsaZeros => tpm2::Public { key: rsa(256), ..root },
             Self::ToolsRsa => tpm2::Public { attributes: tools, key: rsa(0), ..root },
             Self::ToolsEcc => tpm2::Public {
                 attributes: tools,
@@ -73,16 +76,17 @@ impl ParentTemplate {
     /// Whether it is of the kind that key files call `rsaParent`.
     #[must_use]
     pub const fn is_rsa(self) -> bool {
-        matches!(self, Self::Rsa | Self::ToolsRsa)
+        matches!(self, Self::Rsa | Self::RsaZeros | Self::ToolsRsa)
     }
 }
 
 /// The hierarchies that have primary keys, as people call them.
 const HIERARCHIES: [(&str, u32); 3] = [("owner", rh::OWNER), ("endorsement", rh::ENDORSEMENT), ("null", rh::NULL)];
 /// The templates, as people call them.
-const TEMPLATES: [(&str, ParentTemplate); 4] = [
+const TEMPLATES: [(&str, ParentTemplate); 5] = [
     ("ecc", ParentTemplate::Ecc),
     ("rsa", ParentTemplate::Rsa),
+    ("rsa-zeros", ParentTemplate::RsaZeros),
     ("tools-ecc", ParentTemplate::ToolsEcc),
     ("tools-rsa", ParentTemplate::ToolsRsa),
 ];

@@ -16,7 +16,7 @@ use crate::{
         verdict::Judgement,
     },
     secret::Secret,
-    tpm2::{Name, constants::alg, sealed::SealedPublic},
+    tpm2::{Name, Selection, constants::alg, sealed::SealedPublic},
 };
 
 /// What a policy is judged by, beside the TPM.
@@ -57,6 +57,18 @@ pub(super) struct Approvals {
 }
 
 impl Tpm {
+    /// What a file says of sealed data, where it leaves out the values of PCRs: with those of now, if these are the ones that
+    /// the data are sealed for. With others nothing that is left out holds.
+    ///
+    /// # Errors
+    /// Those of reading PCRs.
+    pub fn complete(&mut self, recipe: PolicyRecipe, blob: &SealedBlob) -> Result<PolicyRecipe> {
+        let mut read = |selections: &[Selection]| Ok(self.read_pcrs(selections)?.values.digest());
+        let Some(complete) = recipe.with_current_pcrs(&mut read)? else { return Ok(recipe) };
+        let fits = SealedPublic::parse(&blob.public).is_some_and(|public| public.policy == complete.policy.digest());
+        Ok(if fits { complete } else { recipe })
+    }
+
     /// Unseals what `recipe` opens: by the first of its alternatives that holds. `parents` are tried in their order.
     ///
     /// # Errors
@@ -75,6 +87,9 @@ impl Tpm {
             .ok_or_else(|| Error::new(Kind::Corrupt, WHAT, "it is a key and not sealed data"))?;
         if public.policy.is_empty() && public.opens_by_password() {
             return self.open_sealed(blob, parents, access, PinSource { may_exist: true, ..pin }, &[Opening::Password]);
+        }
+        if recipe.leaves_values_out() {
+            return Err(self.why_not(recipe, evidence, &[])?);
         }
         if public.name_algorithm == alg::SHA256 && public.policy != recipe.policy.digest() {
             let why = "its policy is not the one that is given with it";

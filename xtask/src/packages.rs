@@ -46,12 +46,16 @@ pub const FUZZ: &[Program] = &[program("clang", "clang")];
 
 /// For getting what other projects made, and running it.
 pub const ASSETS: &[Program] = &[
+    program("bison", "bison"),
     program("bzip2", "bzip2"),
     program("dpkg-deb", "dpkg"),
+    program("flex", "flex"),
+    // A header: found by its absolute path.
+    program("/usr/include/libtasn1.h", "libtasn1-6-dev"),
     program("make", "make"),
     program("objcopy", "binutils"),
     program("/usr/bin/python3", "python3"),
-    // A module: found by its absolute path.
+    // A module, in the same way.
     program("/usr/lib/python3/dist-packages/cryptography/__init__.py", "python3-cryptography"),
 ];
 

@@ -98,9 +98,11 @@ impl PolicyShow {
             return show_known(&digest, &self.signed, &mut judge, self.json);
         }
         let head = read_head(&mut *seal::open(Some(&self.file))?)?;
-        let (file, stream) = SealedFile::parse(&head).map_err(|e| e.within(format!("use {}", self.file.display())))?;
+        let (mut file, stream) =
+            SealedFile::parse(&head).map_err(|e| e.within(format!("use {}", self.file.display())))?;
         let mut judge = self.judge()?;
         if let Some(tpm) = &mut judge.tpm {
+            file.recipe = tpm.complete(file.recipe, &file.blob)?;
             let logs = std::mem::take(&mut judge.evidence.logs);
             judge.evidence = Evidence { logs, ..self.signed.evidence(tpm, &file.recipe, &file.values)? };
         }
@@ -136,7 +138,7 @@ fn show(file: &SealedFile, stream: bool, judge: &mut Judge) -> Result<()> {
     output::line(format_args!("parent       {}", file.parent))?;
     let holds = if stream { "the key of a stream" } else { "the secret itself" };
     output::line(format_args!("seals        {holds}"))?;
-    output::line(format_args!("policy       {}", hex(&file.recipe.policy.digest())))?;
+    output::line(format_args!("policy       {}", hex(&file.policy())))?;
     let taken = taken(file, judge)?;
     let several = file.recipe.names.len() > 1;
     for (number, (policy, name)) in (1..).zip(file.recipe.alternatives()) {
@@ -183,7 +185,7 @@ fn to_json(file: &SealedFile, stream: bool, judge: &mut Judge) -> Result<Value> 
     }
     Ok(json!({
         "format": 1,
-        "policy": hex(&file.recipe.policy.digest()),
+        "policy": hex(&file.policy()),
         "parent": file.parent.to_string(),
         "description": file.description,
         "pin": file.has_pin,

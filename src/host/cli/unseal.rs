@@ -103,11 +103,12 @@ impl HostCommand for Unseal {
         }
         let mut input = open(self.input.as_deref())?;
         let head = read_head(&mut *input)?;
-        let (file, stream) = SealedFile::parse(&head).map_err(|e| match &self.input {
+        let (mut file, stream) = SealedFile::parse(&head).map_err(|e| match &self.input {
             Some(path) => e.within(format!("use {}", path.display())),
             None => e,
         })?;
         let mut tpm = self.tpm.connect()?;
+        file.recipe = tpm.complete(file.recipe, &file.blob)?;
         let evidence = self.evidence(&mut tpm, &file.recipe, &file.values)?;
         let parents = self.parent.unwrap_or(file.parent).candidates();
         let secret = self.open(&mut tpm, &file.blob, &parents, &file.recipe, &evidence, file.has_pin)?;

@@ -19,7 +19,10 @@ use crate::{
         statements::PolicyRecipe,
     },
     tpm::{parent::Parent, seal::SealedBlob},
-    tpm2::key_file::{KeyFile, KeyFileKind, LABEL},
+    tpm2::{
+        key_file::{KeyFile, KeyFileKind, LABEL},
+        sealed::SealedPublic,
+    },
 };
 
 /// Bytes of the largest file but for its stream.
@@ -52,6 +55,13 @@ pub struct SealedFile {
 pub struct StreamStart(pub usize);
 
 impl SealedFile {
+    /// The digest of its policy: the one that the TPM compares, or where there is none that of no assertions.
+    #[must_use]
+    pub fn policy(&self) -> Vec<u8> {
+        let sealed = SealedPublic::parse(&self.blob.public).map(|public| public.policy);
+        sealed.filter(|policy| !policy.is_empty()).unwrap_or_else(|| self.recipe.policy.digest().to_vec())
+    }
+
     /// As a file, without its stream; with `STREAM` at the end where one follows.
     ///
     /// # Errors

@@ -56,6 +56,12 @@ pub fn shim() -> PathBuf {
     file("shim/shimx64.efi")
 }
 
+/// One of GRUB's programs `grub-protect` and `grub-emu`, compiled from its source.
+#[must_use]
+pub fn grub(program: &str) -> PathBuf {
+    file(&format!("grub/{program}"))
+}
+
 /// A kernel of Debian 13 for virtual machines.
 #[derive(Clone, Debug)]
 pub struct Kernel {

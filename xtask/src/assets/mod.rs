@@ -3,6 +3,7 @@
 //!
 //! They are unpacked there and not installed: the system's own packages stay as they are.
 
+mod grub;
 mod shim;
 mod trees;
 
@@ -92,6 +93,24 @@ const PROGRAMS: [(&str, &str); 4] = [
 
 /// Ensures that everything is there, and returns the directory.
 pub fn prepare() -> Result<PathBuf> {
+    let root = prepare_packages()?;
+    let stamp = root.join(grub::DIRECTORY).join(STAMP);
+    let is_there = || fs::read_to_string(&stamp).is_ok_and(|found| found == grub::wanted());
+    if is_there() {
+        return Ok(root);
+    }
+    packages::ensure(&[packages::ASSETS])?;
+    let _alone = alone(&root)?;
+    if !is_there() {
+        let grub = grub::build(&root).context("cannot compile GRUB")?;
+        println!("{grub} is compiled");
+        fs::write(stamp, grub::wanted())?;
+    }
+    Ok(root)
+}
+
+/// Ensures that all is there but what is compiled apart, and returns the directory.
+fn prepare_packages() -> Result<PathBuf> {
     let root = assets::directory();
     if is_complete(&root) {
         return Ok(root);

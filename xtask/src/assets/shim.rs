@@ -22,7 +22,7 @@ pub fn build(suite: &str, root: &Path) -> Result<String> {
     println!("compiling shim, once; this takes a minute or two");
     let work = root.join("shim.part");
     empty(&work)?;
-    let tar = source(suite, &work)?;
+    let tar = source("shim", suite, &work)?;
     let name = tar.file_name().context("a file has a name")?.to_string_lossy().into_owned();
     let tree = work.join("tree");
     fs::create_dir(&tree)?;
@@ -42,13 +42,13 @@ pub fn build(suite: &str, root: &Path) -> Result<String> {
     Ok(name)
 }
 
-/// The archive of its authors, whose hash apt has checked.
-fn source(suite: &str, work: &Path) -> Result<PathBuf> {
-    apt::download_tar("shim", suite, work)?;
+/// The archive of a package's authors, whose hash apt has checked.
+pub fn source(package: &str, suite: &str, work: &Path) -> Result<PathBuf> {
+    apt::download_tar(package, suite, work)?;
     let files = fs::read_dir(work)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
     let is_tar = |path: &&PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         name.contains(".orig.tar.") && !name.ends_with(".asc")
     };
-    files.iter().find(is_tar).cloned().context("the source package of shim has no archive")
+    files.iter().find(is_tar).cloned().with_context(|| format!("the source package of {package} has no archive"))
 }
