@@ -75,6 +75,16 @@ impl TpmStore {
     }
 }
 
+/// That the owner's password is needed for something that is delegated elsewhere: its policy is another one, or none.
+#[cfg(feature = "host")]
+pub(super) fn delegates_nothing(what: &'static str) -> Error {
+    Error::new(Kind::Refused, what, "the TPM's owner has a password, and delegates nothing to this running system")
+        .remedy(
+            "have it delegate: `trust admin delegate` in an administration boot; or give the password: \
+         --owner-password-file FILE",
+        )
+}
+
 #[cfg(feature = "host")]
 impl Tpm {
     /// Asserts the owner's policy for one of the commands that it delegates, by what is signed for this running system.

@@ -1,6 +1,6 @@
 //! Primary keys, by what whoever makes them has: nothing, the hierarchy's password, or what the owner delegates.
 
-use super::{assert::Approval, connection::Tpm, response_code};
+use super::{assert::Approval, connection::Tpm, hierarchy::delegates_nothing, response_code};
 use crate::{
     error::{Error, Kind, Result},
     policy::approved::ApprovedPolicy,
@@ -129,13 +129,7 @@ impl Tpm {
 
 fn explain(what: &'static str, code: u32, has_delegation: bool, error: Error) -> Error {
     match code {
-        response_code::AUTH_FAIL | response_code::BAD_AUTH if has_delegation => {
-            let why = "the TPM's owner has a password, and delegates nothing to this running system";
-            Error::new(Kind::Refused, what, why).remedy(
-                "have it delegate: `trust admin delegate` in an administration boot; or give the password: \
-                 --owner-password-file FILE",
-            )
-        }
+        response_code::AUTH_FAIL | response_code::BAD_AUTH if has_delegation => delegates_nothing(what),
         response_code::AUTH_FAIL | response_code::BAD_AUTH => {
             let why = "the hierarchy has a password, and it is not the one that was given";
             Error::new(Kind::Refused, what, why)

@@ -9,6 +9,7 @@ mod failure;
 
 use super::{
     connection::Tpm,
+    hierarchy::delegates_nothing,
     nv::{Access, Nv, NvPlace},
     nv_content::HEADER,
     nv_indices, response_code,
@@ -216,9 +217,14 @@ impl<'a> NvSpace<'a> {
         let (session, beside) = (self.policy_session()?, self.session()?);
         self.tpm.assert_delegated(WHAT, session, &approval, cc::NV_DEFINE_SPACE)?;
         let access = Access::PolicyBeside(session, beside);
-        let nv = self.tpm.define_nv_by(access, NvPlace::Other(public.index), password, public)?;
+        let defined = self.tpm.define_nv_by(access, NvPlace::Other(public.index), password, public);
+        let defined = match (defined, self.tpm.last_code()) {
+            (Err(_), response_code::POLICY_FAIL | response_code::AUTH_UNAVAILABLE) => Err(delegates_nothing(WHAT)),
+            (Err(error), _) => return Err(error),
+            (defined, _) => defined,
+        };
         self.tpm.expect_power_cut();
-        Ok(nv)
+        defined
     }
 
     /// An index that is not defined, of those of the owner's that we look for one in.
