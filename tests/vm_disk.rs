@@ -2,7 +2,7 @@
 //! `initrd/busybox`, an initrd without systemd and without udev.
 
 use harness::{
-    Identity, Sandbox, trust_host,
+    Identity, Sandbox,
     vm::{CMDLINE, Chain, Deployment, Initrd, Report, SIGNED, Vm, trust_data},
     with_null_cipher, workspace,
 };
@@ -81,7 +81,10 @@ const OPTIONS: &str = r#"
 begin
 tell published-before "$(grep -c ' machine:luks: ' /proc/keys)" $(ls /run/trust)
 trust() { status=0; /usr/bin/trust "$@" || status=$?; tell "trust-$1 $status"; return "$status"; }
-setsid() { state shell; }
+setsid() {
+    state shell
+    tell shell-sealed "$(/usr/sbin/trust unseal --pcr7data /pcr7data /sealed 2>&1)"
+}
 sleep() { state pause; tell announced; }
 "#;
 
@@ -101,7 +104,7 @@ fn installer() -> Initrd {
         initrd.program(Path::new(program));
     }
     // `luks seal` is the host program's: an installer brings it.
-    initrd.program(&trust_host()).add("usr/sbin/trust", &trust_host(), 0o755);
+    initrd.host_program();
     initrd.write("sbin/init", SYSTEM, 0o755);
     initrd
 }
@@ -184,13 +187,11 @@ fn a_disk_opens_only_in_its_own_machine_and_cannot_be_replaced() {
     let plain = format!("{CMDLINE} root=UUID={UUID} {SIGNED}");
     let (provision, medium) = provisioning(&deployment);
     let start = starter(&format!("TRUST_SETUP='{SETUP}'\nTRUST_FINISH={PLACE}\nTRUST_WITHDRAW={PLACE}"));
-    let shell = starter(&format!("TRUST_SHELL=yes\nTRUST_ROOT=UUID={UUID}"));
     for (kind, initrd, cmdline, name) in [
         ("limited", &provision, CMDLINE, "provision.efi"),
         ("production", &installer(), CMDLINE, "install.efi"),
         ("production", &start, &first, "first.efi"),
         ("production", &start, &start_cmdline, "start.efi"),
-        ("production", &shell, &plain, "plain.efi"),
     ] {
         deployment.build(kind, initrd, &["--cmdline", cmdline], &deployment.file(name));
     }
@@ -240,6 +241,11 @@ fn a_disk_opens_only_in_its_own_machine_and_cannot_be_replaced() {
         "{report:#?}"
     );
 
+    // What the running system has sealed is not for a shell.
+    let mut shell = starter(&format!("TRUST_SHELL=yes\nTRUST_ROOT=UUID={UUID}"));
+    shell.host_program().write("sealed", deployment.seal(&vm.tpm(), "the running system's"), 0o600);
+    deployment.build("production", &shell, &["--cmdline", &plain], &deployment.file("plain.efi"));
+
     // Ours is there, but root is to be what has the UUID, as a file system of an attacker has, which busybox takes: the
     // last. A shell is allowed, when nothing is there to be found.
     let report = boot("plain.efi", &[ours, data, file_system]);
@@ -248,5 +254,6 @@ fn a_disk_opens_only_in_its_own_machine_and_cannot_be_replaced() {
         "{report:#?}"
     );
     nothing_is_left(&report, "shell");
+    assert!(report.value("shell-sealed").contains("is for PCR 7 ="), "{report:#?}");
     assert!(report.console.contains("trust: cannot trust /sysroot: it stands on vd"), "{report:#?}");
 }

@@ -1,7 +1,7 @@
 //! The life of a machine, from its keyset to its last boot, as `trust launch` tells it.
 
 use harness::{
-    assets, hex, sha256, trust_host,
+    assets, hex, sha256,
     vm::{self, Chain, Deployment, Initrd, Slot},
     workspace,
 };
@@ -72,13 +72,13 @@ fn fixture() -> &'static Fixture {
         image("limited", "idle.efi", &initrd("trap - EXIT\npoweroff -f", &[]), &[]);
         let mut install = initrd("TRUST_IMAGE=installer", &DISK);
         install.write("install", INSTALL, 0o755).program(Path::new("/usr/sbin/cryptsetup"));
-        install.program(&trust_host()).add("usr/sbin/trust", &trust_host(), 0o755).write("system", SYSTEM, 0o755);
+        install.host_program().write("system", SYSTEM, 0o755);
         install.program(Path::new("/usr/bin/keyctl")).program(Path::new("/sbin/mkfs.ext4"));
         let signed = format!("{} {}", vm::CMDLINE, vm::SIGNED);
         image("production", "install.efi", &install, &["--cmdline", &signed]);
         let mut maintenance = initrd("TRUST_IMAGE=maintenance", &DISK);
         maintenance.write("install", maintain(), 0o755).program(Path::new("/usr/sbin/cryptsetup"));
-        maintenance.program(&trust_host()).add("usr/sbin/trust", &trust_host(), 0o755);
+        maintenance.host_program();
         maintenance.program(Path::new("/usr/bin/keyctl"));
         image("production", "maintenance.efi", &maintenance, &["--cmdline", &signed]);
         let cmdline = format!("{} root=/dev/mapper/root rw {}", vm::CMDLINE, vm::SIGNED);

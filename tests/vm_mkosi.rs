@@ -189,7 +189,7 @@ fn an_image_of_mkosi_boots_unattended_and_ignores_unsigned_input() {
     for program in ["/usr/sbin/cryptsetup", "/usr/bin/keyctl", "/sbin/mkfs.ext4"] {
         install.program(Path::new(program));
     }
-    install.program(&trust_host()).add("usr/sbin/trust", &trust_host(), 0o755).write("system", SYSTEM, 0o644);
+    install.host_program().write("system", SYSTEM, 0o644);
     deployment.build("production", &install, &[], &deployment.file("install.efi"));
     deployment.install(&vm, Chain::Direct, &deployment.file("install.efi"));
     vm.boot().ok();

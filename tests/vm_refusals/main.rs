@@ -19,14 +19,24 @@ use std::{
 
 /// Provisions the machine.
 const PROVISION: &str = "trust provision --on-lock-failure=exit /cert.pem /privkey.pem\n";
-/// Asks for the secrets, twice, and tells what came of it.
+/// What is sealed for the running system.
+const SEALED: &str = "the-running-systems";
+/// Asks for the secrets, twice, and tells what came of it; asks for what is sealed before that, in between, and afterwards.
 const SETUP: &str = "\
 try() { status=0; trust setup --on-lock-failure=exit || status=$?; say $1 $status; }
+unseal() {
+    status=0
+    /usr/sbin/trust unseal --pcr7data /pcr7data /sealed >/tmp/unsealed || status=$?
+    say $1 $status $(cat /tmp/unsealed)
+}
+unseal unsealed-before
 try first
+unseal unsealed
 say passphrases $(grep -c ' machine:luks: 40' /proc/keys)
 say files $(ls /priv/factory/secure 2>/dev/null | tr '\\n' ,)
 say certificate $(sha256sum /priv/factory/secure/server.crt 2>/dev/null)
 try second
+unseal unsealed-last
 say cmdline $(cat /proc/cmdline)
 say extra $(find /.extra -type f 2>/dev/null | sort)
 say foreign $(ls -d /foreign 2>/dev/null)
@@ -45,6 +55,8 @@ struct Fixture {
     deployment: Deployment,
     identity: Identity,
     tpm: State,
+    /// Sealed for its running system.
+    sealed: String,
 }
 
 /// One for all tests: they only look at it.
@@ -55,7 +67,20 @@ fn fixture() -> &'static Fixture {
         for chain in [Chain::Direct, Chain::Shim] {
             let _ = deployment.variables(chain, &[], &format!("{chain:?}.fd"));
         }
-        let setup = Initrd::new(SETUP);
+        let identity = Identity::rsa(2048);
+        let mut provision = Initrd::new(PROVISION);
+        provision.add("cert.pem", &identity.cert(), 0o600).add("privkey.pem", &identity.key(), 0o600);
+        let image = deployment.file("provision.efi");
+        deployment.build("limited", &provision, &[], &image);
+        let vm = Vm::new(&deployment.file("Direct.fd"));
+        vm.set_tpm(&State::new(Banks::Three));
+        deployment.install(&vm, Chain::Direct, &image);
+        vm.boot().ok();
+        let tpm = vm.tpm();
+        let sealed = deployment.seal(&tpm, SEALED);
+
+        let mut setup = Initrd::new(SETUP);
+        setup.host_program().write("sealed", &sealed, 0o600);
         let options = ["keyset", "pcr7data", "k", "--chain", "direct", "--policy-version"];
         let sign = |version| drop(deployment.trust(&[&options[..], &[version]].concat()));
         sign("0002");
@@ -71,17 +96,7 @@ fn fixture() -> &'static Fixture {
         let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
         deployment.build("production", &setup, &keys, &deployment.file("strange.efi"));
         fs::copy(stranger.cert(), deployment.file("stranger.pem")).unwrap();
-
-        let identity = Identity::rsa(2048);
-        let mut provision = Initrd::new(PROVISION);
-        provision.add("cert.pem", &identity.cert(), 0o600).add("privkey.pem", &identity.key(), 0o600);
-        let image = deployment.file("provision.efi");
-        deployment.build("limited", &provision, &[], &image);
-        let vm = Vm::new(&deployment.file("Direct.fd"));
-        vm.set_tpm(&State::new(Banks::Three));
-        deployment.install(&vm, Chain::Direct, &image);
-        vm.boot().ok();
-        Fixture { deployment, identity, tpm: vm.tpm() }
+        Fixture { deployment, identity, tpm, sealed }
     })
 }
 
@@ -108,10 +123,14 @@ fn with_tools(script: &str) -> Initrd {
     initrd
 }
 
-/// The image started, but `trust setup` ended with this status, gave nothing, and left PCR 7 locked.
+/// The image started, but `trust setup` ended with this status, gave nothing, and left PCR 7 locked; and nothing of the running
+/// system's is opened, where there is something.
 #[track_caller]
 fn gets_nothing(report: &Report, status: &str) {
     assert_eq!(report.ok().value("first"), status);
+    for moment in ["unsealed-before", "unsealed", "unsealed-last"] {
+        assert!([REFUSED, status].contains(&report.value(moment)), "{moment}: {report:?}");
+    }
     assert_eq!(report.value("passphrases"), "0");
     assert_eq!(report.value("files"), "");
     assert_ne!(report.value("second"), DONE);
@@ -120,14 +139,17 @@ fn gets_nothing(report: &Report, status: &str) {
 /// The refusal on the console says, of what this boot is.
 #[track_caller]
 fn explained(report: &Report, why: &str) {
-    let refusals: Vec<&str> = report.console.lines().filter(|line| line.starts_with("trust: cannot ")).collect();
+    let refusals = report.console.lines().filter(|line| line.starts_with("trust: cannot "));
+    let refusals: Vec<&str> = refusals.filter(|line| !line.starts_with("trust: cannot unseal")).collect();
     assert!(refusals.first().is_some_and(|first| first.contains(why)), "{why:?} is not in {refusals:#?}");
 }
 
-/// `trust setup` gave everything, once.
+/// `trust setup` gave everything, once, and what is sealed for the running system is opened where PCR 7 has been locked once.
 #[track_caller]
 fn gets_the_secrets(report: &Report) {
     assert_eq!(report.ok().value("first"), DONE);
+    let unsealed = ["unsealed-before", "unsealed", "unsealed-last"].map(|moment| report.value(moment));
+    assert_eq!(unsealed, [REFUSED, &format!("{DONE} {SEALED}"), REFUSED], "{}", report.console);
     assert_eq!(report.value("passphrases"), "1");
     assert_eq!(report.value("files"), "manifestCA.pem,server.crt,server.key,");
     let sum = harness::hex(&harness::sha256(&[&fs::read(fixture().identity.cert()).unwrap()]));

@@ -7,7 +7,9 @@ use harness::vm::Chain;
 fn a_tpm_image_gets_only_the_admin_password_and_can_revoke_older_images() {
     let deployment = &fixture().deployment;
     let raise = deployment.file("raise.efi");
-    deployment.build("tpm", &with_tools(&format!("{}{SETUP}", include_str!("raise.sh"))), &[], &raise);
+    let mut initrd = with_tools(&format!("{}{SETUP}", include_str!("raise.sh")));
+    initrd.host_program().write("sealed", &fixture().sealed, 0o600);
+    deployment.build("tpm", &initrd, &[], &raise);
     let vm = fixture().machine(Chain::Direct, &raise);
     let report = vm.boot();
     gets_nothing(&report, REFUSED);

@@ -69,7 +69,7 @@ pub use memory_probe::{MemoryProbe, Snapshot, find};
 pub use mkosi::mkosi;
 pub use mounts::keep_mounts_in;
 pub use provision_with_tools::{
-    AUTHORIZE, Layout, approach_policy, provision_with_tools, read_with_tools, satisfy_policy,
+    AUTHORIZE, Layout, approach_policy, provision_for, provision_with_tools, read_with_tools, satisfy_policy,
 };
 pub use sandbox::{End, Run, Sandbox};
 pub use secret_search::SecretSearch;

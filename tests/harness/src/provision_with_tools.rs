@@ -6,7 +6,7 @@ use crate::{
     swtpm::Swtpm,
     tools::Tools,
 };
-use std::fs;
+use std::{fs, path::Path};
 
 /// What was put into the TPM.
 #[derive(Clone, Debug)]
@@ -35,9 +35,14 @@ impl Default for Layout {
 /// Provisions a TPM in layout 3 with nothing but tpm2-tools, as the old tool
 /// does: attributes without `noda`, policies of the keyset's keys.
 pub fn provision_with_tools(tpm: &Swtpm, keyset: &Keyset, identity: &Identity, layout: &Layout) {
+    provision_for(tpm, (&keyset.pubkeys(), keyset.name()), identity, layout);
+}
+
+/// The same for the keyset of this name, whose public keys are in this directory.
+pub fn provision_for(tpm: &Swtpm, (pubkeys, name): (&Path, &str), identity: &Identity, layout: &Layout) {
     let tools = tpm.tools();
     for (key, public) in [("luks", "luks"), ("admin", "tpmpass")] {
-        let public = keyset.pubkeys().join(format!("{public}-{}.pem", keyset.name()));
+        let public = pubkeys.join(format!("{public}-{name}.pem"));
         let (name, policy) = (format!("{key}.name"), format!("{key}.policy"));
         tools.ok("loadexternal", &["-C", "o", "-G", "rsa", "-u", text(&public), "-c", "key.ctx", "-n", &name]);
         tools.ok("startauthsession", &["-S", "trial.ctx"]);

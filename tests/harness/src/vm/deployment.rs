@@ -1,7 +1,7 @@
 //! A keyset, and the images and variables of its machines: all of it made by `trust`.
 
 use super::{Initrd, Vm, empty_variables, shim_with};
-use crate::{Home, assets, assets::Kernel, run, trust_initrd};
+use crate::{Home, State, Swtpm, assets, assets::Kernel, run, trust_initrd};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -133,6 +133,17 @@ impl Deployment {
             Chain::Direct => vm.set_boot_disk(&[("EFI/BOOT/BOOTX64.EFI", image)]),
             Chain::Shim => vm.set_boot_disk(&[("EFI/BOOT/BOOTX64.EFI", &self.shim()), ("EFI/BOOT/grubx64.efi", image)]),
         }
+    }
+
+    /// Seals a secret for the running system of the keyset's machines, with a TPM that has this state. Returns the file.
+    #[must_use]
+    pub fn seal(&self, state: &State, secret: &str) -> String {
+        let tpm = Swtpm::new();
+        tpm.restore(state);
+        tpm.boot();
+        let (input, pcr7data) = (self.file("secret"), text(&self.key("pcr7data", "")));
+        fs::write(&input, secret).expect("a writable directory");
+        self.trust(&["seal", "--system", "--pcr7data", &pcr7data, "--tcti", &tpm.tcti(), &text(&input)])
     }
 
     /// The certificates that sign images, as signature lists without an owner.

@@ -1,6 +1,6 @@
 //! A small initrd: busybox, a script, and what else a test puts in.
 
-use crate::{assets::Kernel, tools::run};
+use crate::{assets::Kernel, tools::run, trust_host};
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
@@ -76,9 +76,18 @@ impl Initrd {
 
     /// Adds a program of this system, where it is here, with the libraries that it is linked with.
     pub fn program(&mut self, path: &Path) -> &mut Self {
-        let path = path.to_str().expect("a path in text");
-        self.add(path.trim_start_matches('/'), Path::new(path), 0o755);
-        let linked = run("ldd", &[path]);
+        let name = path.to_str().expect("a path in text").trim_start_matches('/').to_owned();
+        self.program_as(&name, path)
+    }
+
+    /// Adds the administrator's program with its libraries, as `/usr/sbin/trust`: `/usr/bin/trust` is the initrd's.
+    pub fn host_program(&mut self) -> &mut Self {
+        self.program_as("usr/sbin/trust", &trust_host())
+    }
+
+    fn program_as(&mut self, name: &str, path: &Path) -> &mut Self {
+        self.add(name, path, 0o755);
+        let linked = run("ldd", &[path.to_str().expect("a path in text")]);
         // `NAME => /PATH (ADDRESS)`, or `/PATH (ADDRESS)` for the loader; what the kernel brings has no path.
         let libraries = linked.split_whitespace().filter(|word| word.starts_with('/'));
         for library in libraries {

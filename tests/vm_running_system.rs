@@ -1,0 +1,142 @@
+//! What the TPM keeps for the running system, in whole boots of a machine that was provisioned before owners delegated
+//! anything: sealed in one of them, opened in others, and not by their initrds, nor by boots of another kind.
+//!
+//! The same in boots without Secure Boot, with other keys, of another version and in a shell: `vm_refusals`, `vm_stolen_key`,
+//! `vm_disk`.
+
+use harness::{
+    Identity, Layout, State, Swtpm, provision_for,
+    vm::{CMDLINE, Chain, Deployment, Initrd, Report, SIGNED, Vm},
+    workspace,
+};
+
+/// What is sealed. One word, so that it is the last one of a line.
+const SECRET: &str = "correct-horse-battery-staple";
+
+/// `attempt NAME COMMAND…` says how it ended, and what it has printed.
+const ATTEMPT: &str = r#"
+host=/usr/sbin/trust
+attempt() {
+    name=$1 status=0
+    shift
+    "$@" >/tmp/output || status=$?
+    say "$name" "$status" $(cat /tmp/output)
+}
+"#;
+
+/// The policies are left by `setup`; the owner has not delegated anything yet.
+const FIRST: &str = r#"
+attempt setup trust setup --on-lock-failure=exit --keep-policies
+attempt finish trust finish
+say policies $(grep -l '"system"' /run/trust/pcr7data/policy-2/*/*/info.json | wc -l)
+$host seal --system -o /tmp/sealed /secret
+say sealed $(base64 -w 0 /tmp/sealed)
+attempt opened $host unseal /tmp/sealed
+attempt foreign $host unseal /foreign
+attempt defined $host nv define --system --write /secret
+trust lock
+attempt locked-again $host unseal --pcr7data /pcr7data /tmp/sealed
+"#;
+
+/// The policies are left by `finish`.
+const UPDATED: &str = r#"
+attempt before $host unseal --pcr7data /pcr7data /sealed
+attempt setup trust setup --on-lock-failure=exit
+attempt finish trust finish --keep-policies
+attempt opened $host unseal /sealed
+attempt defined $host nv define --system --write /secret
+index=$(cat /tmp/output)
+attempt read $host nv read "$index" --system
+attempt removed $host nv remove "$index"
+trust lock
+attempt locked-again $host nv read "$index" --system --pcr7data /pcr7data
+"#;
+
+/// Options of `initrd/busybox/init`: what this boot may open, before the one thing that it is for, and after that.
+const DELEGATING: &str = r#"
+TRUST_IMAGE=delegating
+say() { echo "$*" >/dev/ttyS1; }
+stty -F /dev/ttyS1 raw -echo
+printf '\nhere is the guest\n' >/dev/ttyS1
+mkdir -p /tmp
+attempt before $host unseal --pcr7data /pcr7data /sealed
+reboot() {
+    attempt after $host unseal --pcr7data /pcr7data /sealed
+    say announced
+    busybox poweroff -f
+}
+"#;
+
+/// A new TPM as an older version has provisioned it: its owner has a password, and delegates nothing.
+fn provisioned_before(deployment: &Deployment, identity: &Identity) -> State {
+    let tpm = Swtpm::new();
+    // All that the harness makes come from one manufacturer's state: this gives it a seed of its own.
+    tpm.tools().ok("clear", &["-c", "p"]);
+    let pubkeys = deployment.key("pcr7data", "policy-2/pubkeys");
+    provision_for(&tpm, (&pubkeys, "k"), identity, &Layout { srk: true, ..Layout::default() });
+    tpm.reboot();
+    tpm.off();
+    tpm.state()
+}
+
+/// `STATUS OUTPUT` of an attempt: refused for the PCRs, or the version, that the policy wants.
+#[track_caller]
+fn refused(report: &Report, attempt: &str) {
+    assert_eq!(report.value(attempt), "12", "{attempt}: {report:#?}");
+}
+
+#[test]
+fn the_running_system_keeps_a_secret_over_boots_and_updates() {
+    let deployment = Deployment::new();
+    let identity = Identity::ec("P-256");
+    let [ours, other] = [(); 2].map(|()| provisioned_before(&deployment, &identity));
+    let vm = Vm::new(&deployment.variables(Chain::Direct, &[], "vars.fd"));
+    vm.set_tpm(&ours);
+    let boot = |kind: &str, initrd: &Initrd, options: &[&str]| {
+        let image = deployment.file("image.efi");
+        deployment.build(kind, initrd, options, &image);
+        deployment.install(&vm, Chain::Direct, &image);
+        vm.boot()
+    };
+    let initrd = |script: &str| {
+        let mut initrd = Initrd::new(&format!("{ATTEMPT}{script}"));
+        initrd.host_program().write("secret", SECRET, 0o600);
+        initrd
+    };
+    let opened = format!("0 {SECRET}");
+
+    // What the same keyset's other machine has sealed is of no use to this one.
+    let mut first = initrd(FIRST);
+    first.write("foreign", deployment.seal(&other, SECRET), 0o600);
+    let report = boot("production", &first, &[]);
+    // Two for each of the two chains that the keyset knows.
+    assert_eq!((report.ok().value("setup"), report.value("finish"), report.value("policies")), ("0", "0", "4"));
+    assert_eq!(report.value("opened"), opened);
+    refused(&report, "foreign");
+    assert!(report.console.contains("it was sealed under another key"), "{}", report.console);
+    refused(&report, "defined");
+    assert!(report.console.contains("it delegates nothing to this running system"), "{}", report.console);
+    refused(&report, "locked-again");
+    let sealed = report.bytes("sealed");
+
+    // A boot of administration: it opens nothing, but what the owner's password is for.
+    let mut delegating = initrd("");
+    delegating.add("init", &workspace().join("initrd/busybox/init"), 0o755).write("sealed", &sealed, 0o600);
+    delegating.write("etc/trust/options", format!("{ATTEMPT}{DELEGATING}"), 0o644);
+    let report = boot("tpm", &delegating, &["--cmdline", &format!("{CMDLINE} {SIGNED}")]);
+    refused(report.ok(), "before");
+    refused(&report, "after");
+
+    // Another image.
+    let mut updated = initrd(UPDATED);
+    updated.write("sealed", &sealed, 0o600);
+    let report = boot("production", &updated, &[]);
+    refused(report.ok(), "before");
+    assert!(report.console.contains("PCR 7 is still that of a production boot"), "{}", report.console);
+    assert_eq!((report.value("setup"), report.value("finish")), ("0", "0"));
+    assert_eq!(report.value("opened"), opened);
+    assert!(report.value("defined").starts_with("0 0x"), "{report:#?}");
+    assert_eq!(report.value("read"), opened);
+    assert_eq!(report.value("removed"), "2", "the owner's password is asked for");
+    refused(&report, "locked-again");
+}
