@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn the_thread_that_waits_is_found() {
         assert_eq!(waiting_thread(KEYS, 0x3bd4_f001).unwrap(), 136);
-        for serial in [0x3bd4_f00, 0x3bd4_f002, 0, -1] {
+        for serial in [0x03bd_4f00, 0x3bd4_f002, 0, -1] {
             assert_eq!(waiting_thread(KEYS, serial).unwrap_err().kind(), Kind::System, "{serial:x}");
         }
         for pid in ["pid:0", "pid:-1", "pid:x", "pid:99999999999", "ci:7"] {
