@@ -215,7 +215,10 @@ fn the_running_system_derives_keys_without_the_owner_and_no_other_boot_does() {
     boot(Boot::Production, &[lock]);
     for args in [&[][..], &["--system"]] {
         let (status, key, said) = trust(args);
-        assert!(status == Some(12) && key.is_empty() && said.contains("policy version is \"0002\" and not \"0001\""), "{said}");
+        assert!(
+            status == Some(12) && key.is_empty() && said.contains("policy version is \"0002\" and not \"0001\""),
+            "{said}"
+        );
     }
 }
 
