@@ -17,7 +17,7 @@
 //! - `inspect`: what needs no policy and no password, for the host program;
 //! - [`seal`], [`unseal`], [`parent`]: data sealed, what opens it, under which key, for the host program;
 //!   `judge`: whether a policy holds;
-//! - [`primary`]: primary keys, and what they are made with; [`derive`]: what keys of applications are derived with;
+//! - [`primary`]: primary keys, and what they are made with; [`mod@derive`]: what keys of applications are derived with;
 //! - `provision`: layout 3 written, in steps that can be cut off;
 //! - `proof`, `root_key`: that it was not written by an attacker;
 //! - `raise`: the policy version raised;
