@@ -50,5 +50,23 @@ case $(cat /proc/cmdline) in
     for program in keyctl other flipped; do say csum_$program "$(csum /usr/bin/$program)"; done
     say csum_stolen "$(ask $keyctl "trust:csum:$(sum /usr/bin/flipped):test" '32 csum')"
     say csum_stolen_why "$(why)"
+
+    # ext4 with fs-verity; the kernel's calls by their numbers, FS_IOC_ENABLE_VERITY and FS_IOC_MEASURE_VERITY.
+    mkdir /mnt
+    mount -t ext4 /dev/vda /mnt
+    cp $keyctl /mnt/keyctl
+    cp $keyctl /mnt/plain
+    perl -e 'open(F, "<", $ARGV[0]) or die; my $how = pack("L4QL2Q12", 1, 1, 4096);
+        ioctl(F, 0x40806685, $how) or die "enable: $!"' /mnt/keyctl
+    digest=$(perl -e 'open(F, "<", $ARGV[0]) or die; my $room = pack("S2x64", 0, 64);
+        ioctl(F, 0xc0046686, $room) or die "measure: $!"; print unpack("x4H64", $room)' /mnt/keyctl)
+    verity() { ask "$1" "trust:verity:$digest:test" '32 csum=verity'; }
+    say verity "$(verity /mnt/keyctl)"
+    mv /mnt/keyctl /mnt/moved
+    say verity_moved "$(verity /mnt/moved)"
+    for program in /mnt/plain $keyctl; do
+        say verity_of_$(basename $program) "$(verity $program)"
+        say verity_of_$(basename $program)_why "$(why)"
+    done
     ;;
 esac

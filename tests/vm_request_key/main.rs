@@ -5,14 +5,18 @@ use harness::{
     Banks, State, assets, run, trust_host,
     vm::{self, Initrd, Report, Vm},
 };
-use std::{fs, os::unix::fs::symlink, path::Path};
+use std::{
+    fs::{self, File},
+    os::unix::fs::symlink,
+    path::Path,
+};
 
 /// Debian's last line, for keys that nothing else is for.
 const CONFIGURATION: &str = "negate * * * /usr/bin/keyctl negate %k 30 %S\n";
 
 fn initrd() -> Initrd {
     let mut initrd = Initrd::new(include_str!("guest.sh"));
-    for program in ["/usr/bin/keyctl", "/sbin/request-key"] {
+    for program in ["/usr/bin/keyctl", "/sbin/request-key", "/usr/bin/perl"] {
         initrd.program(Path::new(program));
     }
     let directory = tempfile::tempdir().unwrap();
@@ -66,6 +70,8 @@ fn keys_are_the_requester_s_own_on_this_machine_and_nobody_else_s() {
     let initrd = initrd();
     let packed = initrd.pack();
     let vm = Vm::new(&vm::empty_variables());
+    File::create(vm.data_disk()).unwrap().set_len(32 << 20).unwrap();
+    run("mkfs.ext4", &["-q", "-b", "4096", "-O", "verity", vm.data_disk().to_str().unwrap()]);
 
     let paths = boot(&vm, &packed, "paths");
     let all = ["path", "other", "version", "label", "user"].map(|name| key(&paths, name, 32));
@@ -98,6 +104,12 @@ fn keys_are_the_requester_s_own_on_this_machine_and_nobody_else_s() {
     assert_eq!(keyctl, other, "the same content has two keys");
     assert!(flipped != keyctl && !all.contains(&keyctl));
     rejected(&contents, "csum_stolen", "that asks");
+    // The kernel vouches for a content by fs-verity, too.
+    let verity = key(&contents, "verity", 32);
+    assert_eq!(key(&contents, "verity_moved", 32), verity);
+    assert!(verity != keyctl && !all.contains(&verity));
+    rejected(&contents, "verity_of_plain", "fsverity enable FILE");
+    rejected(&contents, "verity_of_keyctl", "or ask for csum");
 
     let another = Vm::new(&vm::empty_variables());
     // A TPM of its own: of each kind the harness makes one.
