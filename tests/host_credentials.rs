@@ -1,6 +1,6 @@
 //! A secret that the TPM seals becomes the credential of a unit: the units that are installed, and the real systemd.
 
-use harness::{Home, Swtpm, trust_host, workspace};
+use harness::{Home, Swtpm, trust_host};
 use std::{
     fs::{self, Permissions},
     os::{
@@ -45,34 +45,15 @@ impl Sealed {
 
     /// Starts systemd, with these units; returns its exit status and what is on its console.
     fn boot(&self, units: &[(&str, String)]) -> (Option<i32>, String) {
-        let dir = self.home.path().join("units");
-        let _ = fs::remove_dir_all(&dir);
-        fs::create_dir_all(dir.join("trust-credentials@.service.d")).expect("writable");
-        for name in ["trust-credentials.socket", "trust-credentials@.service"] {
-            fs::copy(workspace().join("systemd").join(name), dir.join(name)).expect("it is there");
-        }
         // Where the secrets and the TPM are in the sandbox.
-        let socket = self.tpm.socket();
-        fs::write(
-            dir.join("trust-credentials@.service.d/test.conf"),
-            "[Unit]\nDefaultDependencies=no\n[Service]\nStandardError=append:/run/sandbox/answers\nExecStart=\n\
-             ExecStart=trust unseal --credential /run/sandbox/credentials --tcti swtpm:path=/run/tpm/socket\n",
-        )
-        .expect("writable");
-        for (name, text) in units {
-            fs::write(dir.join(name), text).expect("writable");
-        }
-        let console = self.home.path().join("console");
-        fs::write(&console, "").expect("writable");
+        let dropin = "[Unit]\nDefaultDependencies=no\n[Service]\nStandardError=append:/run/sandbox/answers\nExecStart=\n\
+             ExecStart=trust unseal --credential /run/sandbox/credentials --tcti swtpm:path=/run/tpm/socket\n";
+        let dropin = ("trust-credentials@.service.d/test.conf", dropin.to_owned());
+        let units: Vec<_> = units.iter().cloned().chain([dropin]).collect();
         let _ = fs::remove_file(self.home.path().join("answers"));
-        let mut command = Command::new("timeout");
-        command.args(["--signal=KILL", "60", "unshare", "--pid", "--mount", "--cgroup", "--net", "--ipc", "--uts"]);
-        command.args(["--fork", "--kill-child", "bash"]).arg(workspace().join("tests/data/systemd.sh"));
-        command.args([self.home.path(), &*trust_host(), socket.parent().expect("a directory")]);
-        let ended = command.stdin(Stdio::null()).output().expect("timeout is installed");
-        let answers = fs::read_to_string(self.home.path().join("answers")).unwrap_or_default();
-        let console = fs::read_to_string(console).expect("text") + &answers + &String::from_utf8_lossy(&ended.stderr);
-        (ended.status.code(), console)
+        let installed = ["trust-credentials.socket", "trust-credentials@.service"];
+        let (status, console) = harness::systemd(self.home.path(), &self.tpm, &installed, &units);
+        (status, console + &fs::read_to_string(self.home.path().join("answers")).unwrap_or_default())
     }
 
     /// A unit with this credential, which leaves it in `got`. systemd ends when it does.

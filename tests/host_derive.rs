@@ -23,14 +23,6 @@ fn fixed() -> HostTpm {
     machine
 }
 
-/// Makes a storage root key where most TPMs have one.
-fn keep_primary(machine: &HostTpm) {
-    let tools = machine.tpm.tools();
-    tools.ok("createprimary", &["-C", "o", "-G", "ecc", "-c", "primary"]);
-    tools.ok("evictcontrol", &["-C", "o", "-c", "primary", "0x81000001"]);
-    tools.flush();
-}
-
 /// A key, in hexadecimal.
 fn derive(machine: &HostTpm, args: &[&str]) -> String {
     let derived = machine.ok(&[&["derive"], args, &["--hex"]].concat());
@@ -138,7 +130,7 @@ fn few_commands_are_needed_and_nothing_of_the_key_is_on_the_bus() {
     let mut search = SecretSearch::new();
     for (kept, commands) in [(false, 7), (true, 5)] {
         if kept {
-            keep_primary(&machine);
+            machine.keep_storage_root_key();
         }
         machine.wire.take();
         let key = machine.ok(&["derive", "label=a"]);
@@ -577,12 +569,7 @@ fn the_service_is_started_by_its_socket() {
     }
     let machine = HostTpm::new(Banks::Sha256);
     let expected = derive(&machine, &["label=a", "--size", "48"]);
-    let units = machine.file("units");
-    fs::create_dir_all(units.join("trust-derive.service.d")).unwrap();
-    for name in ["trust-derive.socket", "trust-derive.service"] {
-        fs::copy(workspace().join("systemd").join(name), units.join(name)).unwrap();
-    }
-    for (name, text) in [
+    let units = [
         (
             "trust-derive.service.d/test.conf",
             "[Unit]\nDefaultDependencies=no\n[Service]\nExecStart=\nStandardError=append:/run/sandbox/log\n\
@@ -596,17 +583,12 @@ fn the_service_is_started_by_its_socket() {
              ExecStart=trust derive path --hex -o /run/sandbox/path\n\
              ExecStart=trust derive label=a --size 48 --hex -o /run/sandbox/label\n",
         ),
-    ] {
-        fs::write(units.join(name), text).unwrap();
-    }
-    machine.write("console", "");
-    let mut command = Command::new("timeout");
-    command.args(["--signal=KILL", "60", "unshare", "--pid", "--mount", "--cgroup", "--net", "--ipc", "--uts"]);
-    command.args(["--fork", "--kill-child", "bash"]).arg(workspace().join("tests/data/systemd.sh"));
-    command.arg(machine.file("")).arg(harness::trust_host()).arg(machine.tpm.socket().parent().unwrap());
-    let ended = command.stdin(Stdio::null()).output().unwrap();
+    ]
+    .map(|(name, text)| (name, text.to_owned()));
+    let installed = ["trust-derive.socket", "trust-derive.service"];
+    let (status, console) = harness::systemd(&machine.file(""), &machine.tpm, &installed, &units);
     let log = fs::read_to_string(machine.file("log")).unwrap_or_default();
-    assert_eq!(ended.status.code(), Some(0), "{log}{}{}", text(&machine.read("console")), text(&ended.stderr));
+    assert_eq!(status, Some(0), "{log}{console}");
     assert_eq!(text(&machine.read("label")).trim_end(), expected);
     // The program that has started it is systemd, and not the one that has connected.
     let systemd = derive(&machine, &["path", "--exe", "/usr/lib/systemd/systemd"]);

@@ -26,14 +26,6 @@ fn machine(banks: Banks) -> HostTpm {
     machine
 }
 
-/// Makes a storage root key where provisioned TPMs have it.
-fn keep_primary(machine: &HostTpm) {
-    let tools = machine.tpm.tools();
-    tools.ok("createprimary", &["-C", "o", "-G", "ecc", "-c", "primary"]);
-    tools.ok("evictcontrol", &["-C", "o", "-c", "primary", "0x81000001"]);
-    tools.flush();
-}
-
 fn shows(machine: &HostTpm, file: &str) -> Value {
     serde_json::from_slice(&machine.ok(&["policy", "show", "--json", file])).unwrap()
 }
@@ -267,7 +259,7 @@ fn parents_are_made_with_the_passwords_of_their_hierarchies() {
 #[test]
 fn nothing_of_the_secret_is_on_the_bus_and_few_commands_are() {
     let machine = machine(Banks::Sha256);
-    keep_primary(&machine);
+    machine.keep_storage_root_key();
     // The first time the TPM tests its algorithms, and has a command sent again.
     machine.ok(&["seal", "--pcr", "7", "-o", "sealed", "secret"]);
     machine.wire.take();
@@ -416,7 +408,7 @@ fn a_tpm_without_a_free_session_is_explained() {
     machine.wire.be_honest();
     machine.tpm.tools().flush();
     // Two at once, without a resource manager: each needs a place for one object.
-    keep_primary(&machine);
+    machine.keep_storage_root_key();
     machine.ok(&["seal", "--pcr", "7", "-o", "sealed", "secret"]);
     let two: Vec<_> = (0..2).map(|_| machine.command(&["unseal", "sealed"]).spawn().unwrap()).collect();
     for child in two {

@@ -7,7 +7,7 @@
 //! - [`uefi`]: variables, signature lists, variable stores;
 //! - [`predict`]: what a firmware and a shim measure into PCR 7;
 //! - [`seal`]: secrets that a TPM seals, as files;
-//! - [`derive`]: keys of applications, derived from the TPM: from what, for whom;
+//! - [`mod@derive`]: keys of applications, derived from the TPM: from what, for whom;
 //! - [`machine`]: virtual machines and what belongs to one: its firmware's keys, its disk's header;
 //! - [`fs`]: all or nothing on disk, bytes that need not be in memory, where a user's files are.
 

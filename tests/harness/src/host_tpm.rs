@@ -25,6 +25,14 @@ impl HostTpm {
         Self { wire: Interposer::new(&tpm), tpm, dir: TempDir::with_prefix("host-").expect("a temporary directory") }
     }
 
+    /// Makes a storage root key, where most TPMs have one.
+    pub fn keep_storage_root_key(&self) {
+        let tools = self.tpm.tools();
+        tools.ok("createprimary", &["-C", "o", "-G", "ecc", "-c", "primary"]);
+        tools.ok("evictcontrol", &["-C", "o", "-c", "primary", "0x81000001"]);
+        tools.flush();
+    }
+
     /// The path of a file that the program knows by its name.
     #[must_use]
     pub fn file(&self, name: &str) -> PathBuf {

@@ -56,10 +56,7 @@ impl DerivedKeys {
     /// Derives.
     pub fn run() -> Result<Self> {
         let machine = HostTpm::new(Banks::Sha256);
-        let tools = machine.tpm.tools();
-        tools.ok("createprimary", &["-C", "o", "-G", "ecc", "-c", "primary"]);
-        tools.ok("evictcontrol", &["-C", "o", "-c", "primary", "0x81000001"]);
-        tools.flush();
+        machine.keep_storage_root_key();
         machine.write("unique", [&5_u16.to_le_bytes()[..], b"trust"].concat());
         let uid = machine.ok(&["derive", "label=bench"]);
         let mut search = SecretSearch::new();
