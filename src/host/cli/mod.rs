@@ -33,6 +33,7 @@ mod seal;
 mod secrets;
 mod show;
 mod signed_policies;
+mod system_policies;
 mod target;
 mod tpm;
 mod tpm_options;

@@ -94,7 +94,7 @@ impl HostCommand for Seal {
         let mut input = open(self.input.as_deref())?;
         let (start, whole) = first_bytes(&mut *input)?;
         let mut tpm = self.tpm.connect()?;
-        let given = self.policy.policy(&mut tpm, &|tpm| self.signed.system_signer(tpm))?;
+        let given = self.policy.policy(&mut tpm, &|tpm| self.signed.system.signer(tpm))?;
         if given.is_none() {
             console::note("no policy is given: whoever may use this TPM can unseal it");
         }
@@ -102,7 +102,7 @@ impl HostCommand for Seal {
         let pin = if asks_for_pin { Some(self.pin.make()?) } else { None };
         let mut access = self.passwords.get()?;
         let parents = self.parent.map_or_else(|| Parent::USUAL.to_vec(), |parent| vec![parent]);
-        self.signed.delegate_to(&mut access, &mut tpm, &parents);
+        self.signed.system.delegate_to(&mut access, &mut tpm, &parents);
         let seal = |tpm: &mut Tpm, data: &Secret| {
             let policy = given.as_ref().map(|given| &given.recipe.policy);
             tpm.seal(&parents, &access, policy, pin.as_ref(), data)

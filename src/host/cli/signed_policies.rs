@@ -1,114 +1,38 @@
-//! Where signed policies are, and which of them are for now.
+//! What has been signed, by whatever a policy asks for: of the running system's own, and of a directory.
 
-use super::arguments;
+use super::{arguments, system_policies::SystemPolicyOptions};
 use crate::{
     console,
-    error::{Error, Kind, Result},
+    error::{Kind, Result},
     foreign::printable,
     host::fs::atomic,
-    measure::pcr,
     policy::{
         Assertion, Policy,
         approved::ApprovedPolicy,
         entry_kind::SYSTEM_REF,
         known::{self, KnownPolicy},
-        pcr_values::{PcrName, PcrValues},
-        pcr7data::Pcr7Data,
-        public_key::PolicyKey,
+        pcr_values::PcrValues,
         signed_file,
         statements::PolicyRecipe,
         verdict,
     },
-    tpm::{
-        Tpm,
-        parent::{Parent, ParentAccess},
-        unseal::Evidence,
-    },
-    tpm2::{
-        Selection,
-        constants::{alg, rh},
-    },
+    tpm::{Tpm, unseal::Evidence},
 };
 use clap::{Args, ValueHint};
-use std::path::{Path, PathBuf};
-
-/// Where the running system has its signed policies: left by `setup` or `finish`, part of the system, on the ESP. The first
-/// that is there counts.
-const PLACES: [&str; 5] = [
-    "/run/trust/pcr7data",
-    "/usr/lib/trust/pcr7data",
-    "/efi/loader/trust/pcr7data",
-    "/boot/loader/trust/pcr7data",
-    "/boot/efi/loader/trust/pcr7data",
-];
+use std::path::PathBuf;
 
 /// Where to look for what has been signed.
 #[derive(Args)]
 pub struct SignedPolicyOptions {
-    /// The signed policies of the running system [default: /run/trust/pcr7data, /usr/lib/trust/pcr7data, or
-    /// loader/trust/pcr7data on the ESP]
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pcr7data: Option<PathBuf>,
+    /// For the running system.
+    #[command(flatten)]
+    pub system: SystemPolicyOptions,
     /// A directory of what `trust policy sign` has signed, beside that
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     signed_policy: Option<PathBuf>,
 }
 
 impl SignedPolicyOptions {
-    fn system(&self) -> Result<Pcr7Data> {
-        if let Some(dir) = &self.pcr7data {
-            return Pcr7Data::open(dir);
-        }
-        let place = PLACES.iter().map(Path::new).find(|place| place.is_dir());
-        place.map_or_else(
-            || {
-                let why = "this system has none: neither in /run/trust, nor in /usr/lib/trust, nor on the ESP";
-                Err(Error::new(Kind::Usage, "find the signed policies of the running system", why).remedy(
-                    "name the directory with --pcr7data, or have it left in /run: `trust finish --keep-policies`",
-                ))
-            },
-            Pcr7Data::open,
-        )
-    }
-
-    /// The key whose signatures speak for this running system, as a `TPMT_PUBLIC`.
-    ///
-    /// # Errors
-    /// [`Kind::Usage`]: there are several, and PCR 7 does not tell which.
-    pub fn system_signer(&self, tpm: &mut Tpm) -> Result<Vec<u8>> {
-        let data = self.system()?;
-        let now = pcr7(tpm)?;
-        let locked = pcr::locked(&now);
-        let of_this = [now, locked].iter().find_map(|value| data.system(value).ok());
-        let area = |key: &PolicyKey| key.area().to_vec();
-        if let Some(approved) = of_this {
-            return Ok(area(&approved.signer));
-        }
-        match &data.system_signers()?[..] {
-            [only] => Ok(area(only)),
-            signers => {
-                let why =
-                    format!("{} keysets are in {}, and PCR 7 is none of theirs", signers.len(), data.dir().display());
-                Err(Error::new(Kind::Usage, "use --system", why)
-                    .remedy("seal in the running system itself, or name its keyset's key: --signed-by KEY:system"))
-            }
-        }
-    }
-
-    /// What is signed for this running system, by which the TPM's owner delegates; `None` where there is nothing.
-    pub fn delegation(&self, tpm: &mut Tpm) -> Option<ApprovedPolicy> {
-        let data = self.system().ok()?;
-        data.system(&pcr7(tpm).ok()?).ok()
-    }
-
-    /// Has a parent that is made of the owner's hierarchy be made by what the owner delegates, if that is needed.
-    pub fn delegate_to(&self, access: &mut ParentAccess, tpm: &mut Tpm, parents: &[Parent]) {
-        let is_made = matches!(parents.first(), Some(Parent::Primary { hierarchy: rh::OWNER, .. }));
-        if is_made && access.hierarchy.password.is_none() {
-            access.hierarchy.delegation = self.delegation(tpm);
-        }
-    }
-
     /// What a policy is judged by, of which the values of PCRs are known.
     ///
     /// # Errors
@@ -123,8 +47,7 @@ impl SignedPolicyOptions {
             }
         }
         if asks_for_system(recipe) {
-            let now = pcr7(tpm)?;
-            match self.system().and_then(|data| data.system(&now)) {
+            match self.system.approved(tpm)? {
                 Ok(approved) => evidence.authorizations.push(approved),
                 Err(error) if error.kind() == Kind::Corrupt => pass_over(&mut evidence, printable(&error.cause())),
                 Err(error) => evidence.missing = Some(error.why().to_owned()),
@@ -154,9 +77,9 @@ impl SignedPolicyOptions {
     /// Those of a directory that is named and cannot be read.
     pub fn known(&self) -> Result<Vec<KnownPolicy>> {
         let mut known = known::everywhere();
-        match self.system() {
+        match self.system.data() {
             Ok(data) => known.extend(known::of_keysets(&data)),
-            Err(error) if self.pcr7data.is_some() => return Err(error),
+            Err(error) if self.system.is_given() => return Err(error),
             Err(_) => {}
         }
         let signed = |approved: ApprovedPolicy| {
@@ -180,11 +103,4 @@ fn asks_for_system(recipe: &PolicyRecipe) -> bool {
         )
     };
     verdict::alternatives(&recipe.policy).iter().any(asks)
-}
-
-/// PCR 7 of the sha256 bank.
-fn pcr7(tpm: &mut Tpm) -> Result<crate::digest::Digest> {
-    let read = tpm.read_pcrs(&[Selection::SHA256_7])?.values;
-    let value = read.get(PcrName { bank: alg::SHA256, number: 7 }).and_then(|value| value.try_into().ok());
-    value.ok_or_else(|| Error::new(Kind::Corrupt, "read PCR 7", "it is not of 32 bytes"))
 }

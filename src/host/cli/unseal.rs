@@ -147,7 +147,7 @@ impl Unseal {
 
     fn unseal_pair(&self, blob: &SealedBlob) -> Result<()> {
         let mut tpm = self.tpm.connect()?;
-        let given = self.policy.policy(&mut tpm, &|tpm| self.signed.system_signer(tpm))?;
+        let given = self.policy.policy(&mut tpm, &|tpm| self.signed.system.signer(tpm))?;
         let (recipe, values) =
             given.map_or_else(|| (PolicyRecipe::default(), Vec::new()), |given| (given.recipe, given.values));
         let public = SealedPublic::parse(&blob.public);
@@ -180,7 +180,7 @@ impl Unseal {
         has_pin: bool,
     ) -> Result<Secret> {
         let mut access = self.passwords.get()?;
-        self.signed.delegate_to(&mut access, tpm, parents);
+        self.signed.system.delegate_to(&mut access, tpm, parents);
         let mut ask = || if has_pin { self.pin.get().map(Some) } else { Ok(None) };
         // Two files do not say whether there is one.
         let pin = PinSource { ask: &mut ask, may_exist: has_pin || self.public.is_some() };

@@ -42,7 +42,10 @@ pub enum Derive {
 
 impl CommandFactory for Derive {
     fn command() -> Command {
-        let command = DeriveCommand::augment_subcommands(DeriveKey::command());
+        let key = DeriveKey::command();
+        let about = key.get_about().cloned().unwrap_or_default();
+        // With its subcommands it would have their description.
+        let command = DeriveCommand::augment_subcommands(key).about(about);
         command.args_conflicts_with_subcommands(true).subcommand_negates_reqs(true).subcommand_required(false)
     }
 

@@ -1,7 +1,7 @@
 //! Where a key comes from: the service, or the TPM itself.
 
 use super::super::{
-    owner_password::OwnerPasswordOptions, signed_policies::SignedPolicyOptions, tpm_options::TpmArguments,
+    owner_password::OwnerPasswordOptions, system_policies::SystemPolicyOptions, tpm_options::TpmArguments,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -38,7 +38,7 @@ pub struct PrimaryOptions {
     #[command(flatten)]
     owner: OwnerPasswordOptions,
     #[command(flatten)]
-    signed: SignedPolicyOptions,
+    system: SystemPolicyOptions,
     #[command(flatten)]
     tpm: TpmArguments,
 }
@@ -51,7 +51,7 @@ impl PrimaryOptions {
     pub fn make(&self, bound: bool) -> Result<DerivationKey> {
         let mut tpm = self.tpm.connect()?;
         let password = if self.owner.is_given() { Some(self.owner.get()?) } else { None };
-        let delegation = self.signed.delegation(&mut tpm);
+        let delegation = self.system.delegation(&mut tpm);
         DerivationKey::make(tpm, &HierarchyAccess { password, delegation }, bound)
     }
 }
