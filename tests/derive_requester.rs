@@ -1,5 +1,6 @@
 //! Who asks for a key, and with which executable: what is refused, and what is not told apart.
 
+use harness::connected;
 use nix::{
     mount::{MsFlags, mount},
     sched::{CloneFlags, unshare},
@@ -7,10 +8,9 @@ use nix::{
 };
 use std::{
     fs,
-    io::{Read, Write},
     os::unix::{
         fs::{PermissionsExt, chown},
-        net::{UnixListener, UnixStream},
+        net::UnixStream,
         process::CommandExt,
     },
     path::{Path, PathBuf},
@@ -107,25 +107,6 @@ fn with_own_mounts(test: impl FnOnce() + Send + 'static) {
     thread::spawn(body).join().unwrap();
 }
 
-/// What [`Peer`] runs in this very program: connects, and does what it is told.
-#[test]
-#[ignore = "a part of other tests"]
-fn a_process_that_connects() {
-    let Ok(socket) = std::env::var("SOCKET") else { return };
-    let stream = UnixStream::connect(socket).unwrap();
-    if let Ok(root) = std::env::var("ROOT") {
-        std::os::unix::fs::chroot(root).unwrap();
-    }
-    // It is ready.
-    (&stream).write_all(b"!").unwrap();
-    // Another process keeps the connection, whatever becomes of this one.
-    rustix::io::fcntl_setfd(&stream, rustix::io::FdFlags::empty()).unwrap();
-    if let Ok(program) = std::env::var("THEN") {
-        panic!("{}", Command::new(program).arg("60").exec());
-    }
-    sleep(Duration::from_secs(60));
-}
-
 /// A process that has connected.
 struct Peer {
     program: Program,
@@ -133,44 +114,22 @@ struct Peer {
 }
 
 impl Peer {
-    fn connect(then: Option<&Path>, uid: Option<u32>, root: Option<&Path>) -> Self {
-        let dir = tempdir().unwrap();
-        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
-        let socket = dir.path().join("socket");
-        let listener = UnixListener::bind(&socket).unwrap();
-        fs::set_permissions(&socket, fs::Permissions::from_mode(0o777)).unwrap();
-        let mut command = Command::new("/proc/self/exe");
-        command.args(["--exact", "a_process_that_connects", "--ignored"]);
-        command.env("SOCKET", &socket).stdout(Stdio::null()).stderr(Stdio::null());
-        if let Some(program) = then {
-            command.env("THEN", program);
-        }
-        if let Some(root) = root {
-            command.env("ROOT", root);
-        }
+    /// And then becomes this program, which waits; another user's, or in a directory that is its root.
+    fn connect(program: &Path, uid: Option<u32>, root: Option<&Path>) -> Self {
+        let mut command = Command::new(program);
+        command.arg("60").stdin(Stdio::null());
         if let Some(uid) = uid {
             command.uid(uid);
         }
-        let name = then.map(|path| path.file_name().unwrap().to_string_lossy().into_owned());
-        let child = Program(command.stdin(Stdio::null()).spawn().unwrap());
-        let (mut stream, _) = listener.accept().unwrap();
-        stream.read_exact(&mut [0]).unwrap();
-        // libtest runs a test in a thread, which becomes the process.
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while let Some(name) = &name
-            && fs::read_to_string(format!("/proc/{}/comm", child.pid())).unwrap().trim() != name
-        {
-            assert!(Instant::now() < deadline, "{name} does not start");
-            sleep(Duration::from_millis(5));
-        }
-        Self { program: child, stream }
+        let (child, stream) = connected(&mut command, root);
+        Self { program: Program(child), stream }
     }
 }
 
 #[test]
 fn a_peer_is_the_process_that_has_connected() {
     let (_dir, path) = place("peer");
-    let peer = Peer::connect(Some(&path), None, None);
+    let peer = Peer::connect(&path, None, None);
     let requester = Requester::of_peer(&peer.stream).unwrap();
     assert_eq!((requester.pid(), requester.uid()), (peer.program.pid(), Uid::effective().as_raw()));
     assert_eq!(path_of(&requester), Ok(path));
@@ -185,14 +144,15 @@ fn a_peer_is_the_process_that_has_connected() {
 #[test]
 fn a_program_of_the_same_user_passes_as_another_that_it_executes_after_connecting() {
     let (_dir, path) = place("victim");
-    let peer = Peer::connect(Some(&path), None, None);
+    let peer = Peer::connect(&path, None, None);
     // What the test program has connected is the victim's.
     assert_eq!(path_of(&Requester::of_peer(&peer.stream).unwrap()), Ok(path));
 }
 
 #[test]
 fn a_peer_that_has_ended_is_refused() {
-    let mut peer = Peer::connect(None, None, None);
+    let (_dir, path) = place("ended");
+    let mut peer = Peer::connect(&path, None, None);
     let held = Requester::of_peer(&peer.stream).unwrap();
     peer.program.end();
     for refused in [
@@ -205,7 +165,7 @@ fn a_peer_that_has_ended_is_refused() {
         assert!(refused.contains("has ended"), "{refused}");
     }
     // It is done as the message says: asked again.
-    let peer = Peer::connect(None, None, None);
+    let peer = Peer::connect(&path, None, None);
     Requester::of_peer(&peer.stream).unwrap();
 }
 
@@ -216,18 +176,18 @@ fn a_setuid_program_executed_after_connecting_is_refused() {
     }
     const USER: u32 = 61_234;
     let (_dir, path) = place("setuid");
-    let peer = Peer::connect(Some(&path), Some(USER), None);
+    let peer = Peer::connect(&path, Some(USER), None);
     // It is no such program yet.
     assert_eq!(Requester::of_peer(&peer.stream).unwrap().uid(), USER);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o4755)).unwrap();
-    let peer = Peer::connect(Some(&path), Some(USER), None);
+    let peer = Peer::connect(&path, Some(USER), None);
     let refused = refusal(Requester::of_peer(&peer.stream));
     assert!(refused.contains("another user's") && refused.contains("connect after that"), "{refused}");
     // Another user's program.
     let (_dir, path) = place("setuid2");
     chown(&path, Some(USER + 1), None).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o4755)).unwrap();
-    let peer = Peer::connect(Some(&path), Some(USER), None);
+    let peer = Peer::connect(&path, Some(USER), None);
     assert!(refusal(Requester::of_peer(&peer.stream)).contains("another user's"));
     // It is the owner's when it asks itself.
     assert_eq!(peer.program.requester().uid(), USER + 1);
@@ -340,10 +300,10 @@ fn a_chroot_is_refused() {
     if !Uid::effective().is_root() {
         return;
     }
-    let (_dir, path) = place("inside");
-    let root = path.parent().unwrap().join("root");
-    fs::create_dir(&root).unwrap();
-    let peer = Peer::connect(None, None, Some(&root));
+    let root = tempdir().unwrap();
+    // It needs no libraries.
+    copy("/bin/busybox", root.path().join("sleep"));
+    let peer = Peer::connect(Path::new("/sleep"), None, Some(root.path()));
     let requester = Requester::of_peer(&peer.stream).unwrap();
     let refused = refusal(requester.executable(ForeignNamespace::Refused));
     assert!(refused.contains("a container or a chroot"), "{refused}");
