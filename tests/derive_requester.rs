@@ -8,6 +8,7 @@ use nix::{
 };
 use std::{
     fs,
+    io::{BufRead, BufReader},
     os::unix::{
         fs::{PermissionsExt, chown},
         net::UnixStream,
@@ -292,6 +293,40 @@ fn a_container_that_claims_a_path_of_the_system_is_refused() {
         let allowed = requester.executable(ForeignNamespace::Allowed).unwrap();
         assert!(allowed.path().ends_with(b"/bin/cat"));
     }
+}
+
+/// Without mounts of its own: as its root, a process may change what its `exe` shows.
+#[test]
+fn a_user_namespace_of_its_own_is_refused() {
+    let (_dir, path) = place("alone");
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user"]).arg(&path).arg("60");
+    let program = Program::start(&mut command, "alone");
+    let refused = refusal(program.requester().executable(ForeignNamespace::Refused));
+    assert!(refused.contains("a container or a chroot"), "{refused}");
+    program.requester().executable(ForeignNamespace::Allowed).unwrap();
+}
+
+/// A limit that SECURITY.md tells of: whoever traces a process has its key, and its user may.
+#[test]
+fn a_process_is_traced_by_its_own_user_and_by_no_other() {
+    if !Uid::effective().is_root() {
+        return;
+    }
+    const USER: u32 = 61_234;
+    let (_dir, path) = place("traced");
+    let peer = Peer::connect(&path, Some(USER), None);
+    for (uid, may) in [(USER, true), (USER + 1, false)] {
+        let mut tracer = Command::new("strace");
+        // Its first line says whether it has attached.
+        tracer.args(["-p", &peer.program.pid().to_string()]).uid(uid).stdin(Stdio::null()).stderr(Stdio::piped());
+        let mut tracer = Program(tracer.spawn().unwrap());
+        let mut line = String::new();
+        BufReader::new(tracer.0.stderr.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line.contains("attached"), may, "{line}");
+        assert_eq!(line.contains("Operation not permitted"), !may, "{line}");
+    }
+    assert_eq!(path_of(&Requester::of_peer(&peer.stream).unwrap()), Ok(path));
 }
 
 /// Nothing is mounted for this: what a temporary directory has mounted in it is deleted with it.

@@ -29,6 +29,7 @@ fn initrd() -> Initrd {
     initrd.write("etc/request-key.conf", CONFIGURATION, 0o644);
     initrd.write("etc/passwd", "root:x:0:0::/:/bin/sh\none:x:1000:1000::/:/bin/sh\n", 0o644);
     initrd.write("etc/group", "root:x:0:\none:x:1000:\n", 0o644);
+    initrd.write("bin/ask-service", include_str!("ask-service.pl"), 0o755);
     initrd.write("bin/ask", include_str!("ask.sh"), 0o755);
     // It is where such programs are.
     let there = initrd.root().join(trust.strip_prefix("/").unwrap());
@@ -95,6 +96,18 @@ fn keys_are_the_requester_s_own_on_this_machine_and_nobody_else_s() {
     assert!(rights.starts_with("user;0;0;1b000000;trust:path:/usr/bin/keyctl:test "), "{rights}");
     assert!(rights.contains(" 4m ") || rights.contains(" 5m "), "{rights}");
     assert!(rights.ends_with("not updated not opened not read "), "{rights}");
+    // By the service, without any upcall.
+    let (delivered, expected) = (paths.value("delivered"), key(&paths, "delivered_expected", 32));
+    assert!(
+        delivered.starts_with(&format!(":hex:{expected} user;1000;")),
+        "{delivered}: {}",
+        paths.value("delivered_answer")
+    );
+    assert!(
+        delivered.contains("keyring: _uid.1000") && delivered.contains("user: trust:path:/usr/bin/perl"),
+        "{delivered}"
+    );
+    assert_eq!(paths.value("delivered_to_root"), "0");
     assert!(paths.value("by_hand").contains("has no authority over key 1"), "{}", paths.value("by_hand"));
 
     let contents = boot(&vm, &packed, "contents");

@@ -188,10 +188,14 @@ impl Executable {
     }
 }
 
-/// Whether a process is in our mount namespace, and its root is ours.
+/// Whether a process is in our mount namespace, and its root is ours; and in our user namespace, since whoever has one of
+/// their own may change what `exe` shows (`PR_SET_MM_MAP`).
 fn is_at_home(process: &Path) -> io::Result<bool> {
     let ours = Path::new("/proc/thread-self");
-    let namespace = |process: &Path| std::fs::metadata(process.join("ns/mnt")).map(|found| (found.dev(), found.ino()));
+    let namespace = |process: &Path| {
+        let of = |name: &str| std::fs::metadata(process.join(name)).map(|found| (found.dev(), found.ino()));
+        io::Result::Ok((of("ns/mnt")?, of("ns/user")?))
+    };
     let root = |process: &Path| {
         let found = statx(CWD, process.join("root"), AtFlags::empty(), StatxFlags::BASIC_STATS | StatxFlags::MNT_ID)?;
         io::Result::Ok((found.stx_dev_major, found.stx_dev_minor, found.stx_ino, found.stx_mnt_id))

@@ -33,7 +33,7 @@ pub struct Requester {
     uid: u32,
 }
 
-/// Whether a process may ask from another mount namespace, or another root.
+/// Whether a process may ask from another mount or user namespace, or another root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForeignNamespace {
     /// It is refused.
