@@ -8,12 +8,14 @@
 //! - [`predict`]: what a firmware and a shim measure into PCR 7;
 //! - [`seal`]: secrets that a TPM seals, as files;
 //! - [`mod@derive`]: keys of applications, derived from the TPM: from what, for whom;
+//! - [`fss`]: keys of sealed journals, in the TPM;
 //! - [`machine`]: virtual machines and what belongs to one: its firmware's keys, its disk's header;
 //! - [`fs`]: all or nothing on disk, bytes that need not be in memory, where a user's files are.
 
 pub mod cli;
 pub mod derive;
 pub mod fs;
+pub mod fss;
 pub mod image;
 pub mod keyset;
 pub mod machine;

@@ -27,14 +27,16 @@ const fn sealing(code: u32, name: &'static str) -> NeededCommand {
 }
 
 /// All that are sent (part 2, section 6.5.2).
-pub const COMMANDS: [NeededCommand; 36] = [
+pub const COMMANDS: [NeededCommand; 39] = [
     boot(0x0000_0120, "EvictControl"),
     boot(0x0000_0122, "NV_UndefineSpace"),
     boot(0x0000_0129, "HierarchyChangeAuth"),
     boot(0x0000_012a, "NV_DefineSpace"),
     boot(cc::SET_PRIMARY_POLICY, "SetPrimaryPolicy"),
     boot(0x0000_0131, "CreatePrimary"),
+    sealing(0x0000_0134, "NV_Increment"),
     boot(0x0000_0137, "NV_Write"),
+    sealing(0x0000_0138, "NV_WriteLock"),
     boot(cc::DICTIONARY_ATTACK_PARAMETERS, "DictionaryAttackParameters"),
     boot(0x0000_013c, "PCR_Event"),
     boot(0x0000_0145, "Shutdown"),
@@ -63,6 +65,7 @@ pub const COMMANDS: [NeededCommand; 36] = [
     boot(cc::POLICY_PCR, "PolicyPCR"),
     boot(0x0000_0180, "PolicyRestart"),
     sealing(0x0000_0182, "PCR_Extend"),
+    sealing(0x0000_0184, "NV_Certify"),
     sealing(cc::POLICY_AUTHORIZE_NV, "PolicyAuthorizeNV"),
 ];
 

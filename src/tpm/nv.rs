@@ -132,7 +132,7 @@ pub(super) enum Access {
 }
 
 impl Access {
-    fn session(self) -> AuthSession {
+    pub(super) fn session(self) -> AuthSession {
         match self {
             Self::Owner(session) => session.into(),
             Self::Policy(session) => session.into(),
@@ -152,12 +152,12 @@ impl Access {
         }
     }
 
-    const fn auth(self, nv: &Nv) -> NvAuth {
+    pub(super) const fn auth(self, nv: &Nv) -> NvAuth {
         if matches!(self, Self::Owner(_)) { NvAuth::Owner } else { NvAuth::NvIndex(nv.handle) }
     }
 
     /// The command's sessions: the one that authorizes it, then the one that only protects it.
-    fn sessions(self) -> (Option<AuthSession>, Option<AuthSession>, Option<AuthSession>) {
+    pub(super) fn sessions(self) -> (Option<AuthSession>, Option<AuthSession>, Option<AuthSession>) {
         match self {
             Self::Owner(_) | Self::Policy(_) => (Some(self.session()), None, None),
             Self::Anyone(session) => (Some(AuthSession::Password), Some(session), None),

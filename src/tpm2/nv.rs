@@ -37,6 +37,12 @@ pub mod attribute {
     /// Not writable until the next restart.
     #[cfg(feature = "host")]
     pub const WRITELOCKED: u32 = 1 << 11;
+    /// Can be locked for good once it is written.
+    #[cfg(feature = "host")]
+    pub const WRITEDEFINE: u32 = 1 << 13;
+    /// The type that counts up, and never down: `TPM_NT_COUNTER`.
+    #[cfg(feature = "host")]
+    pub const COUNTER: u32 = 1 << 4;
     /// Not readable until the next restart.
     #[cfg(feature = "host")]
     pub const READLOCKED: u32 = 1 << 28;
@@ -54,7 +60,7 @@ pub mod attribute {
         (POLICY_DELETE, "policydelete"),
         (WRITELOCKED, "writelocked"),
         (1 << 12, "writeall"),
-        (1 << 13, "writedefine"),
+        (WRITEDEFINE, "writedefine"),
         (1 << 14, "write_stclear"),
         (1 << 15, "globallock"),
         (1 << 16, "ppread"),

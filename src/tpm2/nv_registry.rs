@@ -6,8 +6,11 @@ pub const OWNER: (u32, u32) = (0x0180_0000, 0x01bf_ffff);
 /// Where we look for a free index, upwards: behind the owner's first ones, which tpm2-tss' FAPI and systemd take.
 pub const FIRST_FREE: u32 = 0x0181_0000;
 
+/// Ours, for the verification keys of sealed journals: the counter, then the keys, then what is said of each.
+pub const SEALED_JOURNALS: (u32, u32) = (0x0150_0050, 0x0150_0090);
+
 /// By its first and last index, the narrower before the wider.
-const RANGES: [(u32, u32, Authority, &str); 20] = [
+const RANGES: [(u32, u32, Authority, &str); 21] = [
     (0x0180_0400, 0x0180_05ff, Authority::Owner, "systemd"),
     (0x01d1_0200, 0x01d1_0224, Authority::Tcg, "systemd"),
     (0x01d1_0200, 0x01d1_05ff, Authority::Tcg, "Linux"),
@@ -25,6 +28,7 @@ const RANGES: [(u32, u32, Authority, &str); 20] = [
     (0x01c7_0000, 0x01c7_ffff, Authority::Tcg, "mobile platform"),
     (0x01c8_0000, 0x01c8_ffff, Authority::Tcg, "embedded platform"),
     (0x0100_0000, 0x013f_ffff, Authority::Maker, "maker of the TPM"),
+    (SEALED_JOURNALS.0, SEALED_JOURNALS.1, Authority::Maker, "Trust, for sealed journals"),
     (0x0140_0000, 0x017f_ffff, Authority::Maker, "maker of the platform"),
     (OWNER.0, OWNER.1, Authority::Owner, "owner"),
     (0x01c0_0000, 0x01ff_ffff, Authority::Tcg, "reserved"),

@@ -9,6 +9,7 @@ mod derive;
 mod efi;
 mod enroll;
 mod event_logs;
+mod fss;
 mod headings;
 mod keys;
 mod keyset;
@@ -70,6 +71,7 @@ const COMMANDS: &[CommandEntry] = &[
     CommandEntry::new::<seal::Seal>(Heading::Tpm).with_secrets(),
     CommandEntry::new::<unseal::Unseal>(Heading::Tpm).with_secrets(),
     CommandEntry::new::<derive::Derive>(Heading::Tpm).with_secrets(),
+    CommandEntry::new::<fss::FssCommand>(Heading::Tpm).with_secrets(),
     CommandEntry::new::<tpm::TpmCommand>(Heading::Tpm),
     CommandEntry::new::<manual::Manual>(Heading::Program),
     CommandEntry::new::<manual::Completions>(Heading::Program),

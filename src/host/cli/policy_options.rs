@@ -135,6 +135,22 @@ impl FromArgMatches for PolicyOptions {
 }
 
 impl PolicyOptions {
+    /// As `--system`.
+    pub fn system() -> Self {
+        Self { alternatives: vec![vec![Term::System]] }
+    }
+
+    /// As `--pcr 7`.
+    pub fn pcr7() -> Self {
+        let pcr7 = WantedPcrs::parse("7").map(Term::Pcr);
+        Self { alternatives: vec![pcr7.into_iter().collect()] }
+    }
+
+    /// Whether any is given.
+    pub const fn is_given(&self) -> bool {
+        !self.alternatives.is_empty()
+    }
+
     /// The policy, with the values that PCRs have now; `None` where none is given. `system` finds the key of `--system`,
     /// which is a `TPMT_PUBLIC`.
     ///

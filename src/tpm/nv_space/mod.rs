@@ -6,6 +6,7 @@
 mod content;
 mod entrance;
 mod failure;
+mod once;
 
 use super::{
     connection::Tpm,

@@ -1,0 +1,110 @@
+//! `trust fss setup` and `trust fss rotate`.
+
+use super::FssOptions;
+use crate::{
+    console,
+    digest::hex,
+    error::Result,
+    host::{
+        cli::plaintext,
+        fss::{
+            KeyRecord, machine_id,
+            setup::{KeysOutcome, NewSealingKeys},
+        },
+        say::output,
+    },
+};
+use clap::Args;
+
+pub(super) const SETUP_HELP: &str = "\
+journalctl makes the key pair. The sealing key stays where journald looks for it; the verification key goes through a pipe
+into the TPM, and nowhere else: no file, no command line, no terminal. On a machine of a keyset it is then for the
+running system of every boot that is signed for production (--system); elsewhere, unless something else is given, for
+PCR 7 as it is now.
+
+Examples:
+  trust fss setup
+  trust fss setup --interval 5min
+  trust fss setup --pcr sha256:7,14
+  trust fss setup --print >offline-copy
+
+Cut off anywhere, the next run completes it. journald seals from its next file on: `journalctl --rotate`.";
+
+pub(super) const ROTATE_HELP: &str = "\
+Older keys stay, so that older journals can still be verified; the counter in the TPM is counted up.
+
+Examples:
+  trust fss rotate && journalctl --rotate
+  trust fss status";
+
+/// How keys are made, and who sees them.
+#[derive(Args)]
+struct KeyOptions {
+    /// How long each sealing key is used before the next one replaces it, as in systemd.time(7) [default: 15min]
+    #[arg(long, value_name = "TIME")]
+    interval: Option<String>,
+    /// Print the verification key, for a copy that is kept elsewhere
+    #[arg(long)]
+    print: bool,
+    #[command(flatten)]
+    options: FssOptions,
+}
+
+/// `trust fss setup`
+#[derive(Args)]
+pub struct FssSetup {
+    /// Replace a sealing key that was made without the TPM; what it has sealed is verified with its own verification key
+    #[arg(long)]
+    replace: bool,
+    #[command(flatten)]
+    keys: KeyOptions,
+}
+
+/// `trust fss rotate`
+#[derive(Args)]
+pub struct FssRotate {
+    #[command(flatten)]
+    keys: KeyOptions,
+}
+
+impl FssSetup {
+    pub(super) fn run(self) -> Result<()> {
+        self.keys.make(self.replace, true)
+    }
+}
+
+impl FssRotate {
+    pub(super) fn run(self) -> Result<()> {
+        self.keys.make(true, false)
+    }
+}
+
+impl KeyOptions {
+    fn make(&self, replace: bool, is_first: bool) -> Result<()> {
+        let machine = machine_id()?;
+        let (mut space, policies) = self.options.open()?;
+        self.options.say_default(&policies);
+        let new = NewSealingKeys { machine, interval: self.interval.as_deref(), policies: &policies, replace };
+        let outcome = if is_first { new.set_up(&mut space)? } else { new.rotate(&mut space)? };
+        match outcome {
+            KeysOutcome::Made(record, key) => {
+                if self.print {
+                    plaintext::write(None, key.text())?;
+                    output::line("")?;
+                } else {
+                    output::line(sentence(&record))?;
+                }
+            }
+            KeysOutcome::Completed(record) => {
+                console::note("an earlier run was cut off, and is now complete");
+                output::line(sentence(&record))?;
+            }
+        }
+        console::note("journald seals with it from its next file on: `journalctl --rotate`");
+        Ok(())
+    }
+}
+
+fn sentence(record: &KeyRecord) -> String {
+    format!("generation {}, fingerprint {}", record.number, hex(&record.fingerprint))
+}

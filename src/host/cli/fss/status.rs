@@ -1,0 +1,202 @@
+//! `trust fss status`.
+
+use super::FssOptions;
+use crate::{
+    digest::hex,
+    error::{Error, Kind, Result},
+    host::{
+        fss::{
+            FssFinding, Generation, GenerationState, Generations, KeyPolicy, KeyRecord, SealingKey, findings,
+            machine_id, no_keys, owner, sealing_findings,
+        },
+        say::output,
+    },
+    tpm::NvSpace,
+};
+use clap::Args;
+use serde_json::{Value, json};
+
+pub(super) const HELP: &str = "\
+Says what is wrong, and ends with status 14 then: a key that can be replaced or was, a generation that the counter does
+not account for, a sealing key on disk whose verification key is not in the TPM.
+
+Examples:
+  trust fss status
+  trust fss status --json | jq .findings";
+
+/// `trust fss status`
+#[derive(Args)]
+pub struct FssStatus {
+    /// As a JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    options: FssOptions,
+}
+
+/// A generation, and why its policy does not open its key now.
+struct Judged<'a> {
+    generation: &'a Generation,
+    closed: Option<String>,
+}
+
+impl FssStatus {
+    pub(super) fn run(self) -> Result<()> {
+        let machine = machine_id()?;
+        let (mut space, policies) = self.options.open()?;
+        let found = Generations::read(&mut space)?;
+        if found.all.is_empty() && found.counter_index.is_none() {
+            return Err(no_keys());
+        }
+        let sealing = SealingKey::read(&machine)?;
+        let mut wrong = findings(&found);
+        wrong.extend(sealing_findings(&found, sealing.as_ref(), &machine));
+        let judged = judge(&mut space, &found, &policies)?;
+        if self.json {
+            output::json(&to_json(&found, &judged, sealing.as_ref(), &wrong))?;
+        } else {
+            output::lines(lines(&found, &judged, sealing.as_ref(), &wrong))?;
+        }
+        match &wrong[..] {
+            [] => Ok(()),
+            [first, ..] => {
+                let more = if wrong.len() > 1 { format!(", and {} more", wrong.len() - 1) } else { String::new() };
+                Err(Error::new(Kind::Corrupt, "vouch for the keys of sealed journals", format!("{}{more}", first.text))
+                    .remedy("find out who has done that; after a run that was cut off, run it again"))
+            }
+        }
+    }
+}
+
+fn judge<'a>(space: &mut NvSpace<'_>, found: &'a Generations, policies: &[KeyPolicy]) -> Result<Vec<Judged<'a>>> {
+    let mut judged = Vec::new();
+    for generation in &found.all {
+        let policy = generation.key.as_ref().and_then(|public| KeyPolicy::of(policies, public));
+        let closed = match (policy, &generation.key) {
+            (Some(policy), Some(public)) if public.policy == policy.recipe.policy.digest() => {
+                space.why_closed(&policy.recipe, &policy.evidence)?
+            }
+            _ => Some("its policy is another one than is given, or PCRs have changed since".into()),
+        };
+        judged.push(Judged { generation, closed });
+    }
+    Ok(judged)
+}
+
+fn word(generation: &Generation) -> &'static str {
+    match generation.state() {
+        GenerationState::Begun => "begun",
+        GenerationState::KeyLocked => "not locked",
+        GenerationState::Locked => "locked",
+    }
+}
+
+fn lines(
+    found: &Generations,
+    judged: &[Judged<'_>],
+    sealing: Option<&SealingKey>,
+    wrong: &[FssFinding],
+) -> Vec<String> {
+    let counter = found.counter.map_or_else(|| "none".to_owned(), |counter| counter.to_string());
+    let mut lines = vec![format!("counter       {counter}")];
+    for Judged { generation, closed } in judged {
+        let (number, state) = (generation.number, word(generation));
+        match &generation.record {
+            Some(record) => {
+                lines.push(format!("generation    {number}, {state}, counted as {}", record.counter));
+                lines.push(format!("  since       {}, a key every {}", time(record.start), span(record.interval)));
+                lines.push(format!("  fingerprint {}", hex(&record.fingerprint)));
+            }
+            None => lines.push(format!("generation    {number}, {state}")),
+        }
+        lines.push(format!("  policy      {}", closed.as_ref().map_or("holds", String::as_str)));
+    }
+    let of = sealing.map(|sealing| owner(found, sealing));
+    lines.push(match of {
+        None => "sealing key   none".to_owned(),
+        Some(None) => "sealing key   of no generation".to_owned(),
+        Some(Some(record)) => format!("sealing key   of generation {}", record.number),
+    });
+    lines.extend(wrong.iter().map(|finding| format!("WRONG         {}", finding.text)));
+    lines
+}
+
+fn to_json(found: &Generations, judged: &[Judged<'_>], sealing: Option<&SealingKey>, wrong: &[FssFinding]) -> Value {
+    let generation = |Judged { generation, closed }: &Judged<'_>| {
+        let mut value = json!({
+            "generation": generation.number,
+            "state": word(generation),
+            "policy_holds": closed.is_none(),
+            "policy_why": closed,
+        });
+        if let (Some(record), Some(object)) = (&generation.record, value.as_object_mut()) {
+            let KeyRecord { counter, machine, start, interval, fingerprint, .. } = record;
+            object.insert("counter".into(), (*counter).into());
+            object.insert("machine_id".into(), hex(machine).into());
+            object.insert("start_usec".into(), (*start).into());
+            object.insert("interval_usec".into(), (*interval).into());
+            object.insert("fingerprint".into(), hex(fingerprint).into());
+        }
+        value
+    };
+    let sealing = sealing.map(|sealing| {
+        json!({
+            "fingerprint": hex(&sealing.fingerprint),
+            "start_usec": sealing.start,
+            "interval_usec": sealing.interval,
+            "generation": owner(found, sealing).map(|record| record.number),
+        })
+    });
+    let wrong: Vec<_> = wrong.iter().map(|one| json!({ "name": one.name, "text": one.text })).collect();
+    json!({
+        "format": 1,
+        "counter": found.counter,
+        "generations": judged.iter().map(generation).collect::<Vec<_>>(),
+        "sealing_key": sealing,
+        "findings": wrong,
+    })
+}
+
+/// Microseconds of the Unix time as a date in UTC.
+fn time(microseconds: u64) -> String {
+    let seconds = microseconds / 1_000_000;
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    // The civil calendar, by eras of 400 years that begin in March.
+    let shifted = days + 719_468;
+    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC", rest / 3600, rest / 60 % 60, rest % 60)
+}
+
+/// Microseconds in the largest unit that they are a multiple of.
+fn span(microseconds: u64) -> String {
+    for (size, unit) in [(3_600_000_000, "h"), (60_000_000, "min"), (1_000_000, "s"), (1_000, "ms")] {
+        if microseconds.is_multiple_of(size) {
+            return format!("{} {unit}", microseconds / size);
+        }
+    }
+    format!("{microseconds} us")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_those_of_the_calendar() {
+        for (seconds, expected) in [
+            (0, "1970-01-01 00:00:00 UTC"),
+            (951_782_400, "2000-02-29 00:00:00 UTC"),
+            (1_709_251_199, "2024-02-29 23:59:59 UTC"),
+            (4_107_542_400, "2100-03-01 00:00:00 UTC"),
+        ] {
+            assert_eq!(time(seconds * 1_000_000), expected);
+        }
+        assert_eq!((span(900_000_000), span(1_500_000), span(7)), ("15 min".into(), "1500 ms".into(), "7 us".into()));
+    }
+}
