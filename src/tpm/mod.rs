@@ -72,7 +72,7 @@ pub mod unseal;
 
 pub use connection::Tpm;
 #[cfg(feature = "host")]
-pub use nv_space::{NvDefinition, NvForm, NvKey, NvRead, NvRoom, NvSpace};
+pub use nv_space::{NvCertificate, NvDefinition, NvForm, NvKey, NvRead, NvRoom, NvSpace};
 #[cfg(feature = "host")]
 pub use pcr_values::PcrReading;
 pub use provision::Outcome;

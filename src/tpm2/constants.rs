@@ -13,6 +13,8 @@ pub mod alg {
     pub const NULL: u16 = 0x0010;
     #[cfg(feature = "host")]
     pub const RSASSA: u16 = 0x0014;
+    #[cfg(feature = "host")]
+    pub const ECDSA: u16 = 0x0018;
     pub const ECC: u16 = 0x0023;
     #[cfg(feature = "host")]
     pub const SYMCIPHER: u16 = 0x0025;

@@ -2,6 +2,7 @@
 //!
 //! - [`constants`]: algorithms, curves, handles, commands;
 //! - [`name`], [`nv`], [`public`], [`selection`]: Names, public areas of indices and of objects, PCR selections;
+//! - `attest`: what a TPM certifies of its indices;
 //! - `bank`: the banks of PCRs; `nv_registry`: whose an index is, by its number;
 //! - [`command`]: commands for which ESYS has no use; `query`: questions that need no session;
 //! - [`capability`]: what a TPM tells of itself; [`vendor`]: who makes TPMs; [`object`]: what any object is, by its public area;
@@ -11,6 +12,8 @@
 //!
 //! "Part n" is that of the Trusted Platform Module Library Specification, Family 2.0, Level 00, Revision 01.59.
 
+#[cfg(feature = "host")]
+pub mod attest;
 #[cfg(feature = "host")]
 pub mod bank;
 #[cfg(feature = "host")]

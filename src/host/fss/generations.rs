@@ -105,7 +105,7 @@ impl Generations {
 }
 
 #[allow(clippy::disallowed_methods, reason = "what anyone may read")]
-fn plain(secret: &Secret) -> &[u8] {
+pub(super) fn plain(secret: &Secret) -> &[u8] {
     secret.expose()
 }
 

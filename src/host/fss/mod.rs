@@ -13,14 +13,17 @@
 //!
 //! - [`KeyRecord`], [`SealingKey`], [`VerificationKey`]: what is in the TPM and on the disk, as values;
 //! - [`Generations`]: what the TPM holds of them, and [`FssFinding`] what is wrong with it;
-//! - [`setup`]: a new generation, in an order in which the power may fail anywhere; [`keys`]: all keys, for whoever verifies.
+//! - [`setup`]: a new generation, in an order in which the power may fail anywhere; [`keys`]: all keys, for whoever verifies;
+//! - [`statement`]: what the TPM says of them, signed; [`report`]: what a verification has come to, for the journal.
 
 mod findings;
 mod generations;
 mod keys;
 mod record;
+pub mod report;
 mod sealing_key;
 pub mod setup;
+pub mod statement;
 mod verification_key;
 
 pub use findings::{FssFinding, findings, owner, sealing_findings};

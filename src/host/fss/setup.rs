@@ -142,7 +142,15 @@ impl NewSealingKeys<'_> {
         };
         let by_policy = Some((&policy.recipe, &policy.evidence));
         define(space, begun.and_then(|one| one.key.as_ref()), &key, &definition(&key, by_policy))?;
-        define(space, begun.and_then(|one| one.record_index.as_ref()), &said, &definition(&said, None))?;
+        let is_new = begun.is_none_or(|one| one.key.is_none());
+        let room = define(space, begun.and_then(|one| one.record_index.as_ref()), &said, &definition(&said, None));
+        if let Err(error) = room {
+            // There is no room for both: nothing is left behind, where it can be taken away.
+            if is_new && !space.is_delegated()? {
+                let _ = space.remove(key.index);
+            }
+            return Err(error);
+        }
         let (sealing, verification) = self.have_keys_made()?;
         let record = KeyRecord {
             number,
@@ -181,7 +189,7 @@ impl NewSealingKeys<'_> {
         Ok(())
     }
 
-    /// NextStep 2.
+    /// Step 2.
     fn have_keys_made(&self) -> Result<(SealingKey, VerificationKey)> {
         let mut journalctl = Command::new("journalctl");
         journalctl.args(["--setup-keys", "--force", "--quiet"]).env("LC_ALL", "C");
@@ -201,7 +209,9 @@ impl NewSealingKeys<'_> {
         if !status.success() {
             let complaint = String::from_utf8_lossy(&complaint);
             let why = complaint.lines().last().map_or_else(|| status.to_string(), printable);
-            return Err(failed(why).remedy("see what it says of itself: `journalctl --setup-keys --force` needs root, and a systemd with gcrypt or OpenSSL"));
+            return Err(
+                failed(why).remedy("do as it says: it needs root, and a systemd that was built with gcrypt or OpenSSL")
+            );
         }
         let printed = printed.transpose().map_err(|e| Error::system("read from journalctl", e))?.flatten();
         let printed = printed.ok_or_else(|| failed("it prints more than a key".into()))?;

@@ -5,10 +5,11 @@
 
 use super::SealingKey;
 use crate::{
-    digest::{Digest, hash},
+    digest::{Digest, hash, hex},
     error::{Error, Kind, Result},
     secret::Secret,
 };
+use qrcode::{EcLevel, QrCode, render::unicode::Dense1x2};
 use zeroize::Zeroizing;
 
 /// Bytes of the longest one.
@@ -66,6 +67,18 @@ impl VerificationKey {
             }
         }
         seed
+    }
+
+    /// As a picture of characters, for a terminal and a camera: `fss://KEY?machine=ID`, as journalctl has it.
+    ///
+    /// # Errors
+    /// [`Kind::System`], which does not happen: it fits.
+    pub fn picture(&self, machine: &[u8; 16]) -> Result<Zeroizing<String>> {
+        let bad = |e: &dyn std::fmt::Display| Error::new(Kind::System, "draw the verification key", e.to_string());
+        let text = str::from_utf8(self.text.expose()).map_err(|e| bad(&e))?;
+        let address = Zeroizing::new(format!("fss://{text}?machine={}", hex(machine)));
+        let code = QrCode::with_error_correction_level(address.as_bytes(), EcLevel::L).map_err(|e| bad(&e))?;
+        Ok(Zeroizing::new(code.render::<Dense1x2>().build()))
     }
 
     /// What a record says of it.

@@ -3,10 +3,13 @@
 //! What is secret is in salted sessions that encrypt it. Lists are not authenticated: they are shown, and nothing is
 //! decided by them.
 
+mod certify;
 mod content;
 mod entrance;
 mod failure;
 mod once;
+
+pub use certify::NvCertificate;
 
 use super::{
     connection::Tpm,

@@ -1,5 +1,7 @@
 //! `trust fss …`.
 
+mod certify;
+mod check_statement;
 mod setup;
 mod status;
 
@@ -31,6 +33,12 @@ pub enum FssCommand {
     /// Show which keys there are, and whether anything is wrong with them
     #[command(after_help = status::HELP)]
     Status(status::FssStatus),
+    /// Have the TPM sign what it holds, for whoever is to see that nothing was replaced
+    #[command(after_help = certify::HELP)]
+    Certify(certify::FssCertify),
+    /// Verify such a statement, elsewhere, and compare it with an earlier one
+    #[command(after_help = check_statement::HELP)]
+    CheckStatement(check_statement::FssCheckStatement),
 }
 
 impl HostCommand for FssCommand {
@@ -39,6 +47,8 @@ impl HostCommand for FssCommand {
             Self::Setup(command) => command.run(),
             Self::Rotate(command) => command.run(),
             Self::Status(command) => command.run(),
+            Self::Certify(command) => command.run(),
+            Self::CheckStatement(command) => command.run(),
         }
     }
 }

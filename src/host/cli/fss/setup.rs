@@ -46,6 +46,9 @@ struct KeyOptions {
     /// Print the verification key, for a copy that is kept elsewhere
     #[arg(long)]
     print: bool,
+    /// Show it as a QR code, for a camera
+    #[arg(long, conflicts_with = "print")]
+    qr: bool,
     #[command(flatten)]
     options: FssOptions,
 }
@@ -91,6 +94,8 @@ impl KeyOptions {
                 if self.print {
                     plaintext::write(None, key.text())?;
                     output::line("")?;
+                } else if self.qr {
+                    output::line(key.picture(&machine)?.as_str())?;
                 } else {
                     output::line(sentence(&record))?;
                 }

@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Kind, Result},
     host::{
         fss::{
-            FssFinding, Generation, GenerationState, Generations, KeyPolicy, KeyRecord, SealingKey, findings,
+            FssFinding, Generation, GenerationState, Generations, KeyPolicy, KeyRecord, SealingKey, findings, key,
             machine_id, no_keys, owner, sealing_findings,
         },
         say::output,
@@ -51,33 +51,52 @@ impl FssStatus {
         let sealing = SealingKey::read(&machine)?;
         let mut wrong = findings(&found);
         wrong.extend(sealing_findings(&found, sealing.as_ref(), &machine));
-        let judged = judge(&mut space, &found, &policies)?;
+        let judged = judge(&mut space, &found, &policies, &mut wrong)?;
         if self.json {
             output::json(&to_json(&found, &judged, sealing.as_ref(), &wrong))?;
         } else {
             output::lines(lines(&found, &judged, sealing.as_ref(), &wrong))?;
         }
-        match &wrong[..] {
-            [] => Ok(()),
-            [first, ..] => {
-                let more = if wrong.len() > 1 { format!(", and {} more", wrong.len() - 1) } else { String::new() };
-                Err(Error::new(Kind::Corrupt, "vouch for the keys of sealed journals", format!("{}{more}", first.text))
-                    .remedy("find out who has done that; after a run that was cut off, run it again"))
-            }
-        }
+        complain("vouch for the keys of sealed journals", &wrong)
     }
 }
 
-fn judge<'a>(space: &mut NvSpace<'_>, found: &'a Generations, policies: &[KeyPolicy]) -> Result<Vec<Judged<'a>>> {
+/// Fails if anything is wrong.
+pub(super) fn complain(what: &'static str, wrong: &[FssFinding]) -> Result<()> {
+    let [first, rest @ ..] = wrong else { return Ok(()) };
+    let more = if rest.is_empty() { String::new() } else { format!(", and {} more", rest.len()) };
+    Err(Error::new(Kind::Corrupt, what, format!("{}{more}", first.text))
+        .remedy("find out who has done that; after a run that was cut off, run it again"))
+}
+
+/// Whether the policies hold; what they open is compared with its record, and forgotten.
+fn judge<'a>(
+    space: &mut NvSpace<'_>,
+    found: &'a Generations,
+    policies: &[KeyPolicy],
+    wrong: &mut Vec<FssFinding>,
+) -> Result<Vec<Judged<'a>>> {
     let mut judged = Vec::new();
     for generation in &found.all {
         let policy = generation.key.as_ref().and_then(|public| KeyPolicy::of(policies, public));
-        let closed = match (policy, &generation.key) {
+        let mut closed = match (policy, &generation.key) {
             (Some(policy), Some(public)) if public.policy == policy.recipe.policy.digest() => {
                 space.why_closed(&policy.recipe, &policy.evidence)?
             }
             _ => Some("its policy is another one than is given, or PCRs have changed since".into()),
         };
+        if closed.is_none() && generation.state() == GenerationState::Locked && generation.record.is_some() {
+            match key(space, generation, policies) {
+                Ok(_) => {}
+                Err(error) if error.kind() == Kind::Refused => closed = Some(error.why().to_owned()),
+                Err(error) if error.kind() == Kind::Corrupt => {
+                    let text = format!("the key of generation {}: {}", generation.number, error.why());
+                    let is_known = wrong.iter().any(|one| one.name == "key_replaced");
+                    wrong.extend((!is_known).then_some(FssFinding { name: "key_replaced", text }));
+                }
+                Err(error) => return Err(error),
+            }
+        }
         judged.push(Judged { generation, closed });
     }
     Ok(judged)
@@ -100,15 +119,7 @@ fn lines(
     let counter = found.counter.map_or_else(|| "none".to_owned(), |counter| counter.to_string());
     let mut lines = vec![format!("counter       {counter}")];
     for Judged { generation, closed } in judged {
-        let (number, state) = (generation.number, word(generation));
-        match &generation.record {
-            Some(record) => {
-                lines.push(format!("generation    {number}, {state}, counted as {}", record.counter));
-                lines.push(format!("  since       {}, a key every {}", time(record.start), span(record.interval)));
-                lines.push(format!("  fingerprint {}", hex(&record.fingerprint)));
-            }
-            None => lines.push(format!("generation    {number}, {state}")),
-        }
+        lines.extend(record_lines(generation));
         lines.push(format!("  policy      {}", closed.as_ref().map_or("holds", String::as_str)));
     }
     let of = sealing.map(|sealing| owner(found, sealing));
@@ -121,21 +132,37 @@ fn lines(
     lines
 }
 
+/// What is said of a generation.
+pub(super) fn record_lines(generation: &Generation) -> Vec<String> {
+    let (number, state) = (generation.number, word(generation));
+    let Some(record) = &generation.record else { return vec![format!("generation    {number}, {state}")] };
+    vec![
+        format!("generation    {number}, {state}, counted as {}", record.counter),
+        format!("  since       {}, a key every {}", time(record.start), span(record.interval)),
+        format!("  fingerprint {}", hex(&record.fingerprint)),
+    ]
+}
+
+/// The same for programs.
+pub(super) fn record_json(generation: &Generation) -> Value {
+    let mut value = json!({ "generation": generation.number, "state": word(generation) });
+    if let (Some(record), Some(object)) = (&generation.record, value.as_object_mut()) {
+        let KeyRecord { counter, machine, start, interval, fingerprint, .. } = record;
+        object.insert("counter".into(), (*counter).into());
+        object.insert("machine_id".into(), hex(machine).into());
+        object.insert("start_usec".into(), (*start).into());
+        object.insert("interval_usec".into(), (*interval).into());
+        object.insert("fingerprint".into(), hex(fingerprint).into());
+    }
+    value
+}
+
 fn to_json(found: &Generations, judged: &[Judged<'_>], sealing: Option<&SealingKey>, wrong: &[FssFinding]) -> Value {
     let generation = |Judged { generation, closed }: &Judged<'_>| {
-        let mut value = json!({
-            "generation": generation.number,
-            "state": word(generation),
-            "policy_holds": closed.is_none(),
-            "policy_why": closed,
-        });
-        if let (Some(record), Some(object)) = (&generation.record, value.as_object_mut()) {
-            let KeyRecord { counter, machine, start, interval, fingerprint, .. } = record;
-            object.insert("counter".into(), (*counter).into());
-            object.insert("machine_id".into(), hex(machine).into());
-            object.insert("start_usec".into(), (*start).into());
-            object.insert("interval_usec".into(), (*interval).into());
-            object.insert("fingerprint".into(), hex(fingerprint).into());
+        let mut value = record_json(generation);
+        if let Some(object) = value.as_object_mut() {
+            object.insert("policy_holds".into(), closed.is_none().into());
+            object.insert("policy_why".into(), closed.clone().into());
         }
         value
     };
