@@ -71,7 +71,7 @@ impl FssOptions {
     /// system of a keyset's machine, then PCR 7 as it is now.
     pub(super) fn open(&self) -> Result<(NvSpace<'_>, Vec<KeyPolicy>)> {
         let mut tpm = self.tpm.connect()?;
-        let system = |tpm: &mut Tpm| self.signed.system_signer(tpm);
+        let system = |tpm: &mut Tpm| self.signed.system.signer(tpm);
         let given = match self.policy.policy(&mut tpm, &system)? {
             Some(given) => vec![given],
             None => {
@@ -81,7 +81,7 @@ impl FssOptions {
             }
         };
         let policies = given.into_iter().map(|given| self.judged(&mut tpm, given)).collect::<Result<_>>()?;
-        let delegation = if self.password.is_given() { None } else { self.signed.delegation(&mut tpm) };
+        let delegation = if self.password.is_given() { None } else { self.signed.system.delegation(&mut tpm) };
         let space = NvSpace::new(tpm, Box::new(|| self.password.get())).delegated_by(delegation);
         Ok((space, policies))
     }
