@@ -20,6 +20,7 @@ const MACHINE: &str = "0123456789abcdef0123456789abcdef";
 const PRELUDE: &str = "
     mkdir -p /sandbox/log/journal/0123456789abcdef0123456789abcdef
     echo 0123456789abcdef0123456789abcdef >/sandbox/machine-id
+    PATH=/sandbox/bin:$PATH
     # The program wants to see this uid.
     setpriv --reuid 0 mount --bind /sandbox/log /var/log
     setpriv --reuid 0 mount --bind /sandbox/machine-id /etc/machine-id
@@ -461,14 +462,20 @@ fn a_key_that_is_not_the_one_of_its_record_is_not_given_out() {
 fn a_key_is_nowhere_but_in_the_tpm() {
     let machine = Machine::new();
     machine.host.wire.take();
-    // Every process of the machine is looked at while it runs.
-    let spy = "( while test -e /sandbox/spying; do cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ; done >/sandbox/seen 2>/dev/null ) &";
-    machine.script(&format!("touch /sandbox/spying; {spy}"));
+    // Every process of the machine is looked at while it runs: all the time, and right before and after there is a key.
+    let look = "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ >>/sandbox/seen 2>/dev/null";
+    let journalctl = format!("#!/bin/sh\n{look}\n/usr/bin/journalctl \"$@\"\nstatus=$?\n{look}\nexit $status\n");
+    fs::create_dir(machine.dir.join("bin")).unwrap();
+    fs::write(machine.dir.join("bin/journalctl"), journalctl).unwrap();
+    let spy = format!(
+        "chmod +x /sandbox/bin/journalctl; touch /sandbox/spying; ( while test -e /sandbox/spying; do {look}; done ) &"
+    );
+    machine.script(&spy);
     machine.ok("fss setup");
     let said =
         fs::read_to_string(machine.dir.join("err")).unwrap() + &fs::read_to_string(machine.dir.join("out")).unwrap();
     machine.ok("fss rotate");
-    machine.script("rm /sandbox/spying; sleep 0.2");
+    machine.script("rm /sandbox/spying");
     let bytes = machine.host.wire.bytes();
     let seen = fs::read(machine.dir.join("seen")).unwrap();
     assert!(harness::find(&seen, b"--setup-keys").is_some(), "journalctl was seen at work");
@@ -696,7 +703,7 @@ fn hostile_answers_do_no_harm() {
         machine.ok(command);
         let honest = machine.host.wire.take();
         for (at, exchange) in honest.iter().enumerate() {
-            for harmed in exchange.response.clone().unwrap().harmed().into_iter().take(7) {
+            for harmed in exchange.response.clone().unwrap().harmed().into_iter().take(4) {
                 let mut number = 0;
                 machine.host.wire.on_response(move |_, response| {
                     number += 1;

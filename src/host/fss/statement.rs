@@ -43,7 +43,7 @@ pub const MOST_NONCE: usize = 32;
 
 /// What a statement says, whose signatures are those of its key.
 #[derive(Clone, Debug)]
-pub struct Verified {
+pub struct VerifiedStatement {
     /// The attestation key.
     pub key: AttestationKey,
     /// The nonce.
@@ -92,7 +92,7 @@ pub fn make(space: &mut NvSpace<'_>, nonce: &[u8]) -> Result<Value> {
 ///
 /// # Errors
 /// [`Kind::Corrupt`]: it is not, or was altered.
-pub fn verify(file: &[u8]) -> Result<Verified> {
+pub fn verify(file: &[u8]) -> Result<VerifiedStatement> {
     let bad = |why: &str| {
         Error::new(Kind::Corrupt, "believe the statement", why.to_owned())
             .remedy("have a new one made: `trust fss certify`")
@@ -141,7 +141,7 @@ pub fn verify(file: &[u8]) -> Result<Verified> {
         take(&mut generations, public, said.content).ok_or_else(|| bad("it says something twice, or of nothing"))?;
     }
     let clock = clock.ok_or_else(|| bad("nothing in it is signed"))?;
-    Ok(Verified { key, nonce, clock, generations })
+    Ok(VerifiedStatement { key, nonce, clock, generations })
 }
 
 /// Takes what is certified of an index; `None`: it is there already, or none of ours.
@@ -179,7 +179,7 @@ fn record(content: &[u8]) -> Option<KeyRecord> {
     }
 }
 
-impl Verified {
+impl VerifiedStatement {
     /// What is wrong with what it says.
     #[must_use]
     pub fn findings(&self) -> Vec<FssFinding> {

@@ -9,7 +9,7 @@ use crate::{
         fs::atomic,
         fss::{
             FssFinding,
-            statement::{self, MOST_BYTES, Verified},
+            statement::{self, MOST_BYTES, VerifiedStatement},
         },
         say::output,
     },
@@ -72,7 +72,7 @@ impl FssCheckStatement {
     }
 }
 
-fn read(path: &Path) -> Result<Verified> {
+fn read(path: &Path) -> Result<VerifiedStatement> {
     let file = atomic::read_up_to(path, MOST_BYTES)?;
     statement::verify(&file).map_err(|error: Error| {
         debug_assert_eq!(error.kind(), Kind::Corrupt);
@@ -80,7 +80,7 @@ fn read(path: &Path) -> Result<Verified> {
     })
 }
 
-fn lines(now: &Verified, wrong: &[FssFinding]) -> Vec<String> {
+fn lines(now: &VerifiedStatement, wrong: &[FssFinding]) -> Vec<String> {
     let clock = now.clock;
     let mut lines = vec![
         format!("signed by     {}", hex(&now.key.name)),
@@ -95,7 +95,7 @@ fn lines(now: &Verified, wrong: &[FssFinding]) -> Vec<String> {
     lines
 }
 
-fn to_json(now: &Verified, wrong: &[FssFinding]) -> Value {
+fn to_json(now: &VerifiedStatement, wrong: &[FssFinding]) -> Value {
     let wrong: Vec<_> = wrong.iter().map(|one| json!({ "name": one.name, "text": one.text })).collect();
     json!({
         "format": 1,

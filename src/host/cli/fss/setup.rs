@@ -39,7 +39,7 @@ Examples:
 
 /// How keys are made, and who sees them.
 #[derive(Args)]
-struct KeyOptions {
+struct NewKeyOptions {
     /// How long each sealing key is used before the next one replaces it, as in systemd.time(7) [default: 15min]
     #[arg(long, value_name = "TIME")]
     interval: Option<String>,
@@ -60,14 +60,14 @@ pub struct FssSetup {
     #[arg(long)]
     replace: bool,
     #[command(flatten)]
-    keys: KeyOptions,
+    keys: NewKeyOptions,
 }
 
 /// `trust fss rotate`
 #[derive(Args)]
 pub struct FssRotate {
     #[command(flatten)]
-    keys: KeyOptions,
+    keys: NewKeyOptions,
 }
 
 impl FssSetup {
@@ -82,7 +82,7 @@ impl FssRotate {
     }
 }
 
-impl KeyOptions {
+impl NewKeyOptions {
     fn make(&self, replace: bool, is_first: bool) -> Result<()> {
         let machine = machine_id()?;
         let (mut space, policies) = self.options.open()?;
