@@ -9,6 +9,7 @@
 //! - [`seal`]: secrets that a TPM seals, as files;
 //! - [`mod@derive`]: keys of applications, derived from the TPM: from what, for whom;
 //! - [`fss`]: keys of sealed journals, in the TPM;
+//! - [`journal`]: sealed journals of systemd: a reader of their files, the verification of their seals;
 //! - [`machine`]: virtual machines and what belongs to one: its firmware's keys, its disk's header;
 //! - [`fs`]: all or nothing on disk, bytes that need not be in memory, where a user's files are.
 
@@ -17,6 +18,7 @@ pub mod derive;
 pub mod fs;
 pub mod fss;
 pub mod image;
+pub mod journal;
 pub mod keyset;
 pub mod machine;
 pub mod pki;

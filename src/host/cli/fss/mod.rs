@@ -2,8 +2,10 @@
 
 mod certify;
 mod check_statement;
+mod journalctl;
 mod setup;
 mod status;
+mod verify;
 
 use super::{
     HostCommand,
@@ -20,7 +22,7 @@ use crate::{
 };
 use clap::{Args, Parser};
 
-/// Sealed journals: journald's verification key in the TPM
+/// Sealed journals: that nobody has altered them since, by a key in the TPM
 #[derive(Parser)]
 #[command(name = "fss")]
 pub enum FssCommand {
@@ -33,6 +35,9 @@ pub enum FssCommand {
     /// Show which keys there are, and whether anything is wrong with them
     #[command(after_help = status::HELP)]
     Status(status::FssStatus),
+    /// Verify journal files: every seal, and whatever is not under one
+    #[command(after_help = verify::HELP)]
+    Verify(verify::FssVerify),
     /// Have the TPM sign what it holds, for whoever is to see that nothing was replaced
     #[command(after_help = certify::HELP)]
     Certify(certify::FssCertify),
@@ -47,6 +52,7 @@ impl HostCommand for FssCommand {
             Self::Setup(command) => command.run(),
             Self::Rotate(command) => command.run(),
             Self::Status(command) => command.run(),
+            Self::Verify(command) => command.run(),
             Self::Certify(command) => command.run(),
             Self::CheckStatement(command) => command.run(),
         }
