@@ -27,7 +27,7 @@ export LC_ALL=C PATH=/usr/bin:/usr/sbin LD_LIBRARY_PATH=/out/libraries JOURNALS=
 journald=
 # A new, empty journal, sealed with a new key, which is in the file KEY: new KEY INTERVAL
 new() {
-    rm -rf /var/log/journal
+    rm -rf /var/log/journal /run/systemd/journal/*seqnum
     mkdir -p "$JOURNALS" /etc/systemd
     printf '[Journal]\nStorage=persistent\nSeal=yes\nSplitMode=none\nRateLimitBurst=0\nSystemMaxFileSize=512K\nCompress=yes\n' \
         >/etc/systemd/journald.conf
@@ -48,8 +48,8 @@ say() { printf 'MESSAGE=%s\nPRIORITY=6\nUNIT=some.service\n' "$1" | logger --jou
 large() { { printf 'MESSAGE='; head -c 3000 /dev/zero | tr '\0' "$1"; echo; } | logger --journald; }
 # Until there is an entry.
 await() { until has "$1"; do sleep 0.1; done; }
-# Until a second of the clock begins.
-tick() { local now; now=$(date +%s); while [ "$(date +%s)" = "$now" ]; do sleep 0.02; done; }
+# Until an interval of two seconds begins.
+tick() { local now; now=$(($(date +%s) / 2)); while [ "$(($(date +%s) / 2))" = "$now" ]; do sleep 0.02; done; }
 # Has journald put the file aside, and begin another.
 rotate() {
     local before

@@ -107,6 +107,7 @@ pub const BOOT: &[Program] = &[
 pub const BENCH: &[Program] = &[
     program("clevis", "clevis"),
     program("clevis-decrypt-tpm2", "clevis-tpm2"),
+    program("journalctl", "systemd"),
     program("ldd", "libc-bin"),
     program("sbsign", "sbsigntool"),
     program("strace", "strace"),

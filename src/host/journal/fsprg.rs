@@ -1,6 +1,6 @@
 //! The keys of the epochs, as journald makes them: a seekable forward-secure generator (Marson and Poettering, "Practical
 //! Secure Logging: Seekable Sequential Key Generators", 2013). The state of an epoch is the square of the one before it,
-//! modulo a number whose factors only the holder of the seed knows: he alone can go to any epoch, and back.
+//! modulo a number whose factors only the holder of the seed knows, who alone can go to any epoch, and back.
 
 use super::key::{SEED, VerificationKey};
 use crate::digest::{Digest, hash};
@@ -9,6 +9,7 @@ use crypto_bigint::{
     modular::{FixedMontyForm, FixedMontyParams},
 };
 use crypto_primes::{Flavor, is_prime};
+use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
 /// Bytes of the modulus.
@@ -32,7 +33,12 @@ pub(super) struct EpochKeys {
     first: U1536,
     /// The one that was asked for last.
     last: Option<(u64, Whole)>,
+    /// Keys made before: files of several users are sealed in the same intervals.
+    known: BTreeMap<u64, Digest>,
 }
+
+/// How many keys are kept: those of ten days of intervals of a quarter of an hour.
+const KNOWN: usize = 1000;
 
 /// One of the two factors.
 struct PrimeFactor {
@@ -52,11 +58,14 @@ impl EpochKeys {
         randomize(&mut *root, seed, SQUARE);
         root[0] &= 0x7f;
         let first = Whole::new(&U1536::from_be_slice(&*root), &n).square().retrieve();
-        Some(Self { p, q, n, first, last: None })
+        Some(Self { p, q, n, first, last: None, known: BTreeMap::new() })
     }
 
     /// The key of an epoch.
     pub(super) fn key(&mut self, epoch: u64) -> Digest {
+        if let Some(key) = self.known.get(&epoch) {
+            return *key;
+        }
         let state = match self.last.take() {
             Some((last, state)) if last == epoch => state,
             Some((last, state)) if last.checked_add(1) == Some(epoch) => state.square(),
@@ -69,6 +78,10 @@ impl EpochKeys {
         self.last = Some((epoch, state));
         let mut key = Digest::default();
         randomize(&mut key, &seed, 0);
+        if self.known.len() == KNOWN {
+            self.known.clear();
+        }
+        self.known.insert(epoch, key);
         key
     }
 
@@ -146,6 +159,7 @@ mod tests {
         let key = VerificationKey::of([7; SEED], 1_000_000, 1_000_000);
         let mut steps = EpochKeys::new(&key).unwrap();
         let keys: Vec<_> = (0..10).map(|epoch| steps.key(epoch)).collect();
+        steps.known.clear();
         for epoch in [9, 0, 5, 4] {
             assert_eq!(EpochKeys::new(&key).unwrap().key(epoch), keys[usize::try_from(epoch).unwrap()], "{epoch}");
             assert_eq!(steps.key(epoch), keys[usize::try_from(epoch).unwrap()], "{epoch}");

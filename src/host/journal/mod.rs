@@ -26,6 +26,6 @@ pub use key::VerificationKey;
 pub use report::{
     ClockSteps, JournalFacts, JournalReport, JournalTime, JournalVerdict, Misfit, SealedPart, UnsealedPart,
 };
-pub use reseal::reseal;
+pub use reseal::{reseal, resealed};
 pub use seal_keys::SealKeys;
 pub use verify::{Circumstances, verify};

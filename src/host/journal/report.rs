@@ -47,6 +47,12 @@ pub enum JournalVerdict {
 }
 
 impl JournalVerdict {
+    /// Whether a report that says so names an object.
+    #[must_use]
+    pub const fn has_misfit(self) -> bool {
+        matches!(self, Self::Clock | Self::OtherKey | Self::Altered)
+    }
+
     /// It in words.
     #[must_use]
     pub const fn words(self) -> &'static str {

@@ -37,6 +37,19 @@ pub fn reseal(path: &Path, key: VerificationKey) -> Result<()> {
     })
 }
 
+/// The same for a file in memory; `None`: its objects do not follow each other.
+#[must_use]
+pub fn resealed(bytes: &[u8], key: VerificationKey) -> Option<Vec<u8>> {
+    let (mut window, mut new) = (JournalWindow::new(bytes.into(), WINDOW), bytes.to_vec());
+    let write = |at: u64, tag: &[u8]| {
+        let place = usize::try_from(at).ok().and_then(|at| new.get_mut(at..)?.get_mut(..tag.len()));
+        place.into_iter().for_each(|place| place.copy_from_slice(tag));
+        Ok(())
+    };
+    tags(&mut window, &mut SealKeys::new(vec![key]), write).ok()?;
+    Some(new)
+}
+
 /// Makes the tags anew, and has each written. A tag does not cover those before it.
 fn tags(
     window: &mut JournalWindow<'_>,

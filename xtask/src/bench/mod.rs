@@ -4,13 +4,14 @@
 //! and the same protocol. Everything but the wall time is a count, and the wall
 //! time is shown as a ratio of paired runs: the table says the same on a busy machine.
 //! The time that a keyset takes is one more such ratio, and so is what images cost to sign, verify and build, and what secrets
-//! cost to seal and unseal, and keys to derive.
+//! cost to seal and unseal, keys to derive, and journals to verify.
 
 mod boot;
 mod candidates;
 mod derive;
 mod footprint;
 mod images;
+mod journal;
 mod keyset;
 mod latency;
 mod measure;
@@ -23,6 +24,7 @@ use anyhow::Result;
 use candidates::{Candidate, Stage};
 use derive::DerivedKeys;
 use images::Images;
+use journal::Journals;
 use keyset::KeysetTimes;
 use latency::Models;
 use measure::Figures;
@@ -41,6 +43,8 @@ pub struct Options {
     pub secrets: bool,
     /// Measure what derived keys cost, and nothing else.
     pub derive: bool,
+    /// Measure what it costs to verify a sealed journal, and nothing else.
+    pub journal: bool,
     /// Measure boots of virtual machines, and nothing else.
     pub boot: bool,
 }
@@ -59,6 +63,7 @@ struct Measured {
     images: Option<Images>,
     secrets: Option<Secrets>,
     derived_keys: Option<DerivedKeys>,
+    journals: Option<Journals>,
 }
 
 /// How often each candidate runs for its wall time.
@@ -75,19 +80,21 @@ pub fn bench(options: &Options) -> Result<bool> {
         dist::dist(&dist::Options::default())?;
     }
     let models = Models::read()?;
-    let everything = !options.keyset && !options.images && !options.secrets && !options.derive;
+    let everything = !options.keyset && !options.images && !options.secrets && !options.derive && !options.journal;
     let measured = Measured {
         rows: if everything { Stage::new().measure(ROUNDS)? } else { Vec::new() },
         keyset_times: (everything || options.keyset).then(KeysetTimes::run).transpose()?,
         images: (everything || options.images).then(Images::run).transpose()?,
         secrets: (everything || options.secrets).then(Secrets::run).transpose()?,
         derived_keys: (everything || options.derive).then(DerivedKeys::run).transpose()?,
+        journals: (everything || options.journal).then(Journals::run).transpose()?,
     };
     let mut requirements = if everything { requirements::check(&measured.rows)? } else { Vec::new() };
     requirements.extend(measured.keyset_times.as_ref().map(KeysetTimes::check));
     requirements.extend(measured.images.iter().flat_map(Images::check));
     requirements.extend(measured.secrets.iter().flat_map(Secrets::check));
     requirements.extend(measured.derived_keys.iter().flat_map(DerivedKeys::check));
+    requirements.extend(measured.journals.iter().flat_map(Journals::check));
     if options.json {
         println!("{:#}", table::json(&measured, &requirements, &models));
     } else {

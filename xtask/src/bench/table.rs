@@ -4,6 +4,7 @@ use super::{
     Measured, Row,
     candidates::Candidate,
     images::Images,
+    journal::Journals,
     keyset::KeysetTimes,
     latency::Models,
     measure::{Figures, Instructions},
@@ -29,7 +30,7 @@ const COLUMNS: [&str; 10] = [
 
 /// The table as text.
 pub fn text(
-    Measured { rows, keyset_times, images, secrets, derived_keys }: &Measured,
+    Measured { rows, keyset_times, images, secrets, derived_keys, journals }: &Measured,
     requirements: &[Requirement],
     models: &Models,
 ) -> String {
@@ -37,6 +38,7 @@ pub fn text(
     text.extend(keyset_times.iter().map(KeysetTimes::text));
     text.extend(images.iter().map(Images::text).chain(secrets.iter().map(Secrets::text)));
     text.extend(derived_keys.iter().map(|keys| keys.text(models)));
+    text.extend(journals.iter().map(Journals::text));
     text + &budget(requirements)
 }
 
@@ -96,7 +98,7 @@ fn boots(rows: &[Row], models: &Models) -> String {
 
 /// The same as JSON.
 pub fn json(
-    Measured { rows, keyset_times, images, secrets, derived_keys }: &Measured,
+    Measured { rows, keyset_times, images, secrets, derived_keys, journals }: &Measured,
     requirements: &[Requirement],
     models: &Models,
 ) -> Value {
@@ -129,6 +131,7 @@ pub fn json(
         "keyset": keyset_times.as_ref().map(KeysetTimes::json),
         "images": images.as_ref().map(Images::json),
         "secrets": secrets.as_ref().map(Secrets::json),
+        "journals": journals.as_ref().map(Journals::json),
         "derived_keys": derived_keys.as_ref().map(|keys| keys.json(models)),
         "budget": requirements.iter().map(Requirement::json).collect::<Vec<_>>(),
     })
