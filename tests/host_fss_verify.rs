@@ -374,7 +374,7 @@ const ATTACKS: &[Attack] = &[
         "altered",
         true,
     ),
-    ("a header without end", |bytes| set(bytes, 88, u64::MAX & !7), "altered", true),
+    ("a header without end", |bytes| set(bytes, 88, !7), "altered", true),
     ("an arena without end", |bytes| set(bytes, 96, u64::MAX), "altered", true),
     ("no magic", |bytes| bytes[0] = 0, "unreadable", true),
     ("a feature of the future", |bytes| bytes[12] |= 0x80, "unreadable", true),

@@ -64,7 +64,7 @@ impl<'a> EntryList<'a> {
     fn enter(&mut self) -> Result<(), Stop> {
         let (before, at) = (self.array, self.next);
         self.array = at;
-        if at <= before || at % 8 != 0 || at >= self.end {
+        if at <= before || !at.is_multiple_of(8) || at >= self.end {
             return Err(self.bad("a list that leads there leads nowhere"));
         }
         let bytes = self.window.get(at, 24)?.ok_or_else(|| misfit(at, "entry array", "the file ends in it"))?;

@@ -219,7 +219,7 @@ impl ObjectHead {
             ObjectKind::Tag => (size.min(TAG as u64), u64::MAX),
             ObjectKind::Data | ObjectKind::Field => (0, 1),
         };
-        if size < kind.least(compact) || (size - behind) % step != 0 {
+        if size < kind.least(compact) || !(size - behind).is_multiple_of(step) {
             return Err("it is of a size that it cannot have");
         }
         Ok(Self { kind, size })

@@ -56,7 +56,9 @@ impl EpochKeys {
         let n = FixedMontyParams::new_vartime(Option::from(Odd::new(n))?);
         let mut root = Zeroizing::new([0; MODULUS]);
         randomize(&mut *root, seed, SQUARE);
-        root[0] &= 0x7f;
+        if let Some(first) = root.first_mut() {
+            *first &= 0x7f;
+        }
         let first = Whole::new(&U1536::from_be_slice(&*root), &n).square().retrieve();
         Some(Self { p, q, n, first, last: None, known: BTreeMap::new() })
     }
@@ -105,15 +107,19 @@ impl PrimeFactor {
         let mut start = Zeroizing::new([0; MODULUS / 2]);
         randomize(&mut *start, seed, index);
         // So that the product has all its bits.
-        start[0] |= 0xc0;
-        start[MODULUS / 2 - 1] |= 0x03;
+        if let Some(first) = start.first_mut() {
+            *first |= 0xc0;
+        }
+        if let Some(last) = start.last_mut() {
+            *last |= 0x03;
+        }
         let start = U768::from_be_slice(&*start);
         // What is left when the start is divided by each small prime.
         let small = (3..SMALL).step_by(2).filter(|n| (3..*n).step_by(2).all(|factor| n % factor != 0));
         let remainders: Vec<_> = small
             .filter_map(|small| {
                 let divisor: NonZero<Limb> = Option::from(NonZero::new(Limb::from(small)))?;
-                Some((small, start.rem_limb(divisor).0 as u64))
+                Some((small, start.rem_limb(divisor).0))
             })
             .collect();
         let prime = (0..u64::from(u32::MAX)).map(|step| step * 4).find_map(|more| {

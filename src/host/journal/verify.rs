@@ -66,7 +66,7 @@ pub fn verify(
         return Ok(report);
     }
     let list = EntryList::new(data, header.entry_array, header.end().unwrap_or(0), header.is_compact());
-    let mut walk = Walk::new(window, header, list, keys);
+    let mut walk = JournalWalk::new(window, header, list, keys);
     let end = walk.run(progress);
     (report.key, report.sealed) = (walk.key, walk.sealed);
     report.clock_steps = walk.clock_steps;
@@ -147,7 +147,7 @@ struct SinceTag {
 const NOTHING: SinceTag = SinceTag { entries: 0, first: 0, last: 0, earliest: u64::MAX, latest: 0 };
 
 /// Where the walk is, and what it has seen.
-struct Walk<'a, 'k> {
+struct JournalWalk<'a, 'k> {
     window: JournalWindow<'a>,
     header: JournalHeader,
     list: EntryList<'a>,
@@ -171,7 +171,7 @@ struct Walk<'a, 'k> {
     late: Option<Misfit>,
 }
 
-impl<'a, 'k> Walk<'a, 'k> {
+impl<'a, 'k> JournalWalk<'a, 'k> {
     fn new(window: JournalWindow<'a>, header: JournalHeader, list: EntryList<'a>, keys: &'k mut SealKeys) -> Self {
         Self {
             window,
@@ -226,13 +226,13 @@ impl<'a, 'k> Walk<'a, 'k> {
     fn end(&self) -> Walked<u64> {
         let header = &self.header;
         let bad = |why: &str| Err(misfit(0, "header", why));
-        if header.size % 8 != 0 || header.size < LEAST_HEADER as u64 {
+        if !header.size.is_multiple_of(8) || header.size < LEAST_HEADER as u64 {
             return bad("it is of a size that it cannot have");
         }
         let Some(end) = header.end().filter(|end| *end <= self.window.len()) else {
             return bad("the file is shorter than it says");
         };
-        if header.tail_object < header.size || header.tail_object % 8 != 0 {
+        if header.tail_object < header.size || !header.tail_object.is_multiple_of(8) {
             return bad("the file has no objects, not even a tag");
         }
         if header.state > ARCHIVED || header.reserved != [0; 7] {

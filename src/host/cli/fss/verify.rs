@@ -92,7 +92,7 @@ impl FromStr for Since {
 /// The whole in a word.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Outcome {
+enum JournalsResult {
     Sealed,
     UnsealedEnds,
     Failed,
@@ -102,7 +102,7 @@ enum Outcome {
 #[derive(Serialize)]
 struct Answer<'a> {
     format: u32,
-    result: Outcome,
+    result: JournalsResult,
     files: &'a [JournalReport],
     /// Files that `--since` leaves out.
     left_out: usize,
@@ -122,7 +122,8 @@ impl FssVerify {
             Since::Moment(time) => time,
             Since::Ago(time) => now.saturating_sub(time),
         });
-        let mut run = Run { keys: &mut keys, now, with_journalctl: self.with_journalctl, progress: progress(&paths) };
+        let mut run =
+            VerifyRun { keys: &mut keys, now, with_journalctl: self.with_journalctl, progress: progress(&paths) };
         for chain in self.newest_first(paths)? {
             for path in chain {
                 interrupt::check()?;
@@ -213,14 +214,14 @@ fn progress(paths: &[PathBuf]) -> ProgressLine {
 }
 
 /// What one run has for all files.
-struct Run<'k> {
+struct VerifyRun<'k> {
     keys: &'k mut SealKeys,
     now: u64,
     with_journalctl: bool,
     progress: ProgressLine,
 }
 
-impl Run<'_> {
+impl VerifyRun<'_> {
     fn verify(&mut self, path: &Path) -> Result<Option<JournalReport>> {
         let (mut shown, progress) = (0, &mut self.progress);
         let mut step = |at: u64| {
@@ -244,17 +245,17 @@ impl Run<'_> {
     }
 }
 
-fn outcome(verified: &[JournalReport], chains: &[JournalChain]) -> Outcome {
+fn outcome(verified: &[JournalReport], chains: &[JournalChain]) -> JournalsResult {
     let worst = verified.iter().map(|journal| match journal.verdict {
         JournalVerdict::Sealed => 0,
         JournalVerdict::UnsealedEnd => 1,
         _ => 2,
     });
     match worst.max() {
-        _ if !chains.iter().all(JournalChain::is_complete) => Outcome::Failed,
-        Some(0) => Outcome::Sealed,
-        Some(1) => Outcome::UnsealedEnds,
-        _ => Outcome::Failed,
+        _ if !chains.iter().all(JournalChain::is_complete) => JournalsResult::Failed,
+        Some(0) => JournalsResult::Sealed,
+        Some(1) => JournalsResult::UnsealedEnds,
+        _ => JournalsResult::Failed,
     }
 }
 
@@ -333,7 +334,7 @@ fn counted(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
-fn verdict(result: Outcome, verified: &[JournalReport], chains: &[JournalChain]) -> Result<()> {
+fn verdict(result: JournalsResult, verified: &[JournalReport], chains: &[JournalChain]) -> Result<()> {
     let mut counts = BTreeMap::new();
     for journal in verified.iter().filter(|journal| journal.verdict != JournalVerdict::Sealed) {
         *counts.entry(journal.verdict.words()).or_insert(0u64) += 1;
@@ -348,16 +349,16 @@ fn verdict(result: Outcome, verified: &[JournalReport], chains: &[JournalChain])
     }
     let error = Error::new(Kind::Corrupt, "vouch for the journal", why.join(", "));
     match result {
-        Outcome::Sealed => {
+        JournalsResult::Sealed => {
             if verified.iter().any(|journal| journal.clock_steps.is_some()) {
                 console::note("the clock was set back meanwhile");
             }
             Ok(())
         }
-        Outcome::UnsealedEnds => Err(error.remedy(
+        JournalsResult::UnsealedEnds => Err(error.remedy(
             "nothing that was sealed is altered; systemd 255 and later seal the end as well, and with shorter intervals it is shorter",
         )),
-        Outcome::Failed => Err(error.remedy("keep the files as they are, and see what the report says of each")),
+        JournalsResult::Failed => Err(error.remedy("keep the files as they are, and see what the report says of each")),
     }
 }
 
