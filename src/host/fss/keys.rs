@@ -1,8 +1,9 @@
 //! The verification keys themselves, taken out of the TPM under their policies.
 
-use super::{Generation, GenerationState, Generations, KeyRecord, VerificationKey, key_index, record::locked_name};
+use super::{Generation, GenerationState, Generations, KeyRecord, key_index, record::locked_name};
 use crate::{
     error::{Error, Kind, Result},
+    host::journal::VerificationKey,
     policy::statements::PolicyRecipe,
     tpm::{NvForm, NvKey, NvSpace, unseal::Evidence},
     tpm2::NvPublic,
@@ -64,7 +65,7 @@ pub fn key(space: &mut NvSpace<'_>, generation: &Generation, policies: &[KeyPoli
     let record = generation.record.clone().ok_or_else(|| corrupt("what is said of it is not there, or not whole"))?;
     let opened_by = KeyPolicy::of(policies, public).map(KeyPolicy::open).unwrap_or_default();
     let read = space.read(key_index(generation.number), NvForm::Framed, opened_by).map_err(|e| e.within(what()))?;
-    let key = VerificationKey::parse(&read.content)?;
+    let key = VerificationKey::parse(&read.content).ok_or_else(|| corrupt("it is not a verification key"))?;
     if record.number != generation.number || record.digest != key.digest() || record.key_name != locked_name(public) {
         return Err(corrupt("it is another key than its record speaks of: it was replaced"));
     }

@@ -8,7 +8,7 @@ use crate::{
     bytes::Reader,
     digest::{self, Digest, unhex},
     error::{Error, Kind, Result},
-    host::fs::atomic,
+    host::{fs::atomic, journal::VerificationKey},
 };
 use std::{
     fs::File,
@@ -74,6 +74,12 @@ impl SealingKey {
         let mut modulus = vec![0; usize::from(bits / 8)];
         read(&mut file, &mut modulus)?;
         Ok(Some(Self { fingerprint: digest::hash(&[&modulus]), ..key }))
+    }
+
+    /// Whether it is the one of this verification key.
+    #[must_use]
+    pub fn is_of(&self, key: &VerificationKey) -> bool {
+        (self.start, self.interval) == (key.start(), key.interval()) && key.fingerprint() == Some(self.fingerprint)
     }
 
     /// What a header says, without the fingerprint, and the security parameter in bits.

@@ -11,12 +11,13 @@
 //! next run replaces it.
 
 use super::{
-    COUNTER, Generation, GenerationState, Generations, KeyPolicy, KeyRecord, MOST, SealingKey, VerificationKey,
-    key_index, record, record_index, sealing_key::JOURNALS, verification_key,
+    COUNTER, Generation, GenerationState, Generations, KeyPolicy, KeyRecord, MOST, SealingKey, key_index, record,
+    record_index, sealing_key::JOURNALS,
 };
 use crate::{
     error::{Error, Kind, Result},
     foreign::printable,
+    host::journal::{MOST_OF_A_KEY, VerificationKey},
     secret::Secret,
     tpm::{NvDefinition, NvForm, NvKey, NvSpace},
     tpm2::{
@@ -168,7 +169,7 @@ impl NewSealingKeys<'_> {
             Ok(())
         })?;
         space.write(said.index, &plain, NvForm::Framed, NvKey::default())?;
-        space.write(key.index, verification.text(), NvForm::Framed, policy.open())?;
+        space.write(key.index, &verification.to_secret()?, NvForm::Framed, policy.open())?;
         Ok((record, verification))
     }
 
@@ -215,10 +216,13 @@ impl NewSealingKeys<'_> {
         }
         let printed = printed.transpose().map_err(|e| Error::system("read from journalctl", e))?.flatten();
         let printed = printed.ok_or_else(|| failed("it prints more than a key".into()))?;
-        let verification = VerificationKey::parse(&printed)?;
+        let verification = VerificationKey::parse(&printed).ok_or_else(|| {
+            // Not a word of it: it may be a key all the same.
+            failed("what it prints is not a verification key".into()).remedy("report it, with the version of systemd")
+        })?;
         let sealing = SealingKey::read(&self.machine)?;
         match sealing {
-            Some(sealing) if sealing.machine == self.machine && verification.fits(&sealing) => {
+            Some(sealing) if sealing.machine == self.machine && sealing.is_of(&verification) => {
                 Ok((sealing, verification))
             }
             _ => Err(failed("the sealing key on disk is not the one that it has made".into())
@@ -303,7 +307,7 @@ fn shapes(number: u32, is_delegated: bool, policy: &KeyPolicy) -> (NvPublic, NvP
     let key = ALWAYS | attribute::POLICYREAD | key_writer;
     let said = ALWAYS | attribute::AUTHREAD | said_writer;
     (
-        NvPublic::new(key_index(number), key, Some(&policy), size(verification_key::MOST)),
+        NvPublic::new(key_index(number), key, Some(&policy), size(MOST_OF_A_KEY)),
         NvPublic::new(record_index(number), said, None, size(record::SIZE)),
     )
 }

@@ -63,6 +63,11 @@ impl EpochKeys {
         Some(Self { p, q, n, first, last: None, known: BTreeMap::new() })
     }
 
+    /// SHA-256 of the modulus.
+    pub(super) fn fingerprint(&self) -> Digest {
+        hash(&[self.n.modulus().to_be_bytes().as_ref()])
+    }
+
     /// The key of an epoch.
     pub(super) fn key(&mut self, epoch: u64) -> Digest {
         if let Some(key) = self.known.get(&epoch) {

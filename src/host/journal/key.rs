@@ -1,17 +1,20 @@
 //! Verification keys, as `journalctl --setup-keys` prints them: the seed in hexadecimal, then from when on, and how often,
 //! the sealing key changes.
 
+use super::fsprg::EpochKeys;
 use crate::{
-    error::{Error, Kind, Result},
+    digest::{Digest, hash, hex},
+    error::{Error, Result},
     secret::Secret,
 };
 use rustix::rand::{GetRandomFlags, getrandom};
+use std::fmt::Write as _;
 use zeroize::Zeroizing;
 
 /// Bytes of a seed: 96 bits.
 pub const SEED: usize = 12;
-/// More than a key and the space around it takes.
-const MOST: usize = 256;
+/// Bytes of the longest one, as text.
+pub const MOST: usize = 64;
 
 /// What seals of one generation are verified with. It can also make them: it is a secret.
 pub struct VerificationKey {
@@ -25,19 +28,16 @@ pub struct VerificationKey {
 impl VerificationKey {
     /// Reads `xxxxxx-xxxxxx-xxxxxx-xxxxxx/START-INTERVAL`, where START counts intervals since 1970 and both are hexadecimal.
     ///
-    /// # Errors
-    /// [`Kind::Usage`]: it is not one.
+    /// `None`: it is not one.
+    #[must_use]
     #[allow(clippy::disallowed_methods, reason = "the text becomes the key here")]
-    pub fn parse(text: &Secret) -> Result<Self> {
-        Self::read(text.expose()).ok_or_else(|| {
-            Error::new(Kind::Usage, "use the verification key", "it is not what journalctl --setup-keys prints")
-                .remedy("give its one line: 24 digits in groups, a slash, and two numbers")
-        })
+    pub fn parse(text: &Secret) -> Option<Self> {
+        Self::read(text.expose())
     }
 
     fn read(text: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(text).ok()?.trim();
-        let (digits, times) = text.split_once('/').filter(|_| text.len() <= MOST)?;
+        let (digits, times) = text.split_once('/')?;
         let mut seed = Zeroizing::new([0; SEED]);
         let mut nibbles = digits.bytes().filter(|byte| *byte != b'-').map(|byte| char::from(byte).to_digit(16));
         for byte in seed.iter_mut() {
@@ -67,11 +67,41 @@ impl VerificationKey {
         Self { seed: Zeroizing::new(seed), start, interval }
     }
 
-    /// As `journalctl --verify-key=` takes it.
+    /// As journalctl prints it, without the end of the line, and takes it: at most [`MOST`] bytes.
     #[must_use]
-    pub fn to_text(&self) -> String {
-        let groups: Vec<_> = self.seed.chunks(3).map(crate::digest::hex).collect();
-        format!("{}/{:x}-{:x}", groups.join("-"), self.start / self.interval, self.interval)
+    pub fn to_text(&self) -> Zeroizing<String> {
+        let mut text = Zeroizing::new(String::with_capacity(MOST));
+        for (at, group) in self.seed.chunks(3).enumerate() {
+            text.push_str(if at == 0 { "" } else { "-" });
+            text.push_str(&Zeroizing::new(hex(group)));
+        }
+        // A string takes all that is written.
+        let _ = write!(text, "/{:x}-{:x}", self.start / self.interval, self.interval);
+        text
+    }
+
+    /// The same in memory that is not swapped.
+    ///
+    /// # Errors
+    /// Those of [`Secret::filled`].
+    pub fn to_secret(&self) -> Result<Secret> {
+        let text = self.to_text();
+        Secret::filled(text.len(), |buffer| {
+            buffer.copy_from_slice(text.as_bytes());
+            Ok(())
+        })
+    }
+
+    /// SHA-256 of that text.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        hash(&[self.to_text().as_bytes()])
+    }
+
+    /// SHA-256 of the modulus, which sealing keys of this one have too. Takes some hundredths of a second.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<Digest> {
+        EpochKeys::new(self).map(|keys| keys.fingerprint())
     }
 
     pub(super) fn seed(&self) -> &[u8; SEED] {
@@ -107,7 +137,7 @@ mod tests {
             let key = VerificationKey::read(text.as_bytes()).unwrap();
             assert_eq!(**key.seed().first_chunk::<4>().map(|x| &x[..]).as_ref().unwrap(), [0x4e, 0xc4, 0x91, 0xe7]);
             assert_eq!((key.start(), key.interval()), (0x6b0b_d8f8 * 1_000_000, 1_000_000));
-            assert_eq!(key.to_text(), "4ec491-e7ea5a-1e1221-6434c0/6b0bd8f8-f4240");
+            assert_eq!(*key.to_text(), "4ec491-e7ea5a-1e1221-6434c0/6b0bd8f8-f4240");
         }
     }
 

@@ -22,7 +22,7 @@ mod verify;
 mod window;
 
 pub use chain::{JournalChain, SeqnumGap, chains};
-pub use key::VerificationKey;
+pub use key::{MOST as MOST_OF_A_KEY, VerificationKey};
 pub use report::{
     ClockSteps, JournalFacts, JournalReport, JournalTime, JournalVerdict, Misfit, SealedPart, UnsealedPart,
 };

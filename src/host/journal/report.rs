@@ -158,7 +158,7 @@ pub struct JournalReport {
     pub verdict: JournalVerdict,
     /// What its header says, if it has one.
     pub header: Option<JournalFacts>,
-    /// Which of the keys its seals fit, counted from 0.
+    /// Which of the keys its seals fit, counted from 0; of keys in a TPM, the generation.
     pub key: Option<usize>,
     /// What the seals cover that fit.
     pub sealed: Option<SealedPart>,

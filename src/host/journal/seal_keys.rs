@@ -10,7 +10,7 @@ use crate::{
 pub struct SealKeys(Vec<(VerificationKey, Option<EpochKeys>)>);
 
 impl SealKeys {
-    /// The newest first is the fastest.
+    /// In the order in which they were made: the newest is tried first.
     #[must_use]
     pub fn new(keys: Vec<VerificationKey>) -> Self {
         Self(keys.into_iter().map(|key| (key, None)).collect())
@@ -22,8 +22,8 @@ impl SealKeys {
         self.get(number).map(|key| (key.start(), key.interval()))
     }
 
-    pub(super) fn numbers(&self) -> std::ops::Range<usize> {
-        0..self.0.len()
+    pub(super) fn newest_first(&self) -> impl Iterator<Item = usize> + use<> {
+        (0..self.0.len()).rev()
     }
 
     pub(super) fn get(&self, number: usize) -> Option<&VerificationKey> {

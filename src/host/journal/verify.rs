@@ -374,7 +374,7 @@ impl<'a, 'k> JournalWalk<'a, 'k> {
 
     /// The key that fits this tag: that of the tags before it, or for the first one any.
     fn fitting_key(&mut self, tag: &TagObject) -> Walked<usize> {
-        let candidates = self.key.map_or_else(|| self.keys.numbers(), |key| key..key + 1);
+        let candidates = self.key.map_or_else(|| self.keys.newest_first().collect(), |key| vec![key]);
         let part = self.part..self.at + TAG as u64;
         for number in candidates {
             let key = self.keys.key(number, tag.epoch)?;

@@ -59,7 +59,7 @@ pub fn objection(path: &Path, times: (u64, u64)) -> Result<Option<String>> {
     let text = key.to_text();
     reseal(&copy, key)?;
     let mut command = Command::new("journalctl");
-    command.args(["--verify", "--quiet", &format!("--verify-key={text}"), "--file"]).arg(&copy);
+    command.args(["--verify", "--quiet", &format!("--verify-key={}", *text), "--file"]).arg(&copy);
     command.stdin(Stdio::null()).env("LC_ALL", "C").env("SYSTEMD_LOG_LEVEL", "err").env("SYSTEMD_COLORS", "0");
     let output = command.output().map_err(|e| {
         Error::new(Kind::System, "ask journalctl", e.to_string())

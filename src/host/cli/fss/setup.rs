@@ -8,7 +8,7 @@ use crate::{
     host::{
         cli::plaintext,
         fss::{
-            KeyRecord, machine_id,
+            KeyRecord, machine_id, picture,
             setup::{KeysOutcome, NewSealingKeys},
         },
         say::output,
@@ -92,10 +92,10 @@ impl NewKeyOptions {
         match outcome {
             KeysOutcome::Made(record, key) => {
                 if self.print {
-                    plaintext::write(None, key.text())?;
+                    plaintext::write(None, &key.to_secret()?)?;
                     output::line("")?;
                 } else if self.qr {
-                    output::line(key.picture(&machine)?.as_str())?;
+                    output::line(picture(&key, &machine)?.as_str())?;
                 } else {
                     output::line(sentence(&record))?;
                 }

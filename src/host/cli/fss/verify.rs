@@ -1,6 +1,6 @@
 //! `trust fss verify`.
 
-use super::journalctl;
+use super::{FssOptions, journalctl};
 use crate::{
     console,
     error::{Error, Kind, Result},
@@ -8,6 +8,7 @@ use crate::{
     host::{
         cli::plaintext,
         fs::interrupt,
+        fss::{self, report},
         journal::{JournalChain, JournalReport, JournalTime, JournalVerdict, SealKeys, VerificationKey, chains, files},
         say::{
             output::{self, Tone, coloured},
@@ -27,7 +28,8 @@ use std::{
 };
 
 pub const HELP: &str = "\
-Every seal is computed anew, in this process: no key is in argv, in the environment or in a file. Beside the seals it is
+The keys come out of the TPM, where `trust fss setup` has put them. Every seal is computed anew, in this process: no key is
+in argv, in the environment or in a file. Beside the seals it is
 checked that the list of all entries, which no seal covers, leaves none out, that the header counts what is there, and in
 a directory that no entries are missing between files.
 
@@ -37,8 +39,8 @@ overdue (the end should have been sealed by now); clock (times contradict the se
 unreadable. Where there is nothing worse than unsealed_end, its result is \"unsealed_ends\", and otherwise \"failed\".
 
 Examples:
-  trust fss verify --verify-key-file key
-  trust fss verify --verify-key-file key --since 7d --json | jq .result
+  trust fss verify
+  trust fss verify --since 7d --json | jq .result
   trust fss verify --verify-key-file - old/system@*.journal <key
   trust fss verify --verify-key-file key -D /mnt/var/log/journal/4f…";
 
@@ -51,9 +53,10 @@ pub struct FssVerify {
     /// The directory of the journal [default: this machine's, /var/log/journal/MACHINE-ID]
     #[arg(long, short = 'D', value_name = "DIR", value_hint = ValueHint::DirPath)]
     directory: Option<PathBuf>,
-    /// Where the verification key is, as journalctl --setup-keys prints it (`-`: standard input)
+    /// Where the verification key is, as journalctl --setup-keys prints it, and not in the TPM (`-`: standard input)
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    verify_key_file: PathBuf,
+    #[arg(conflicts_with_all = ["pcr7data", "signed_policy", "owner_password_file", "tcti"])]
+    verify_key_file: Option<PathBuf>,
     /// Leave out files that were finished before a date (2026-11-29), a moment (2026-11-29T08:00:00Z) or so long ago (7d, 12h)
     #[arg(long, value_name = "TIME")]
     since: Option<Since>,
@@ -63,6 +66,11 @@ pub struct FssVerify {
     /// As JSON
     #[arg(long)]
     json: bool,
+    /// Say the result to the journal as well, whatever it is, with a MESSAGE_ID
+    #[arg(long)]
+    journal: bool,
+    #[command(flatten)]
+    options: FssOptions,
 }
 
 /// A moment, in microseconds since 1970, or so many before now.
@@ -112,7 +120,21 @@ struct Answer<'a> {
 impl FssVerify {
     /// Runs it.
     pub fn run(self) -> Result<()> {
-        let mut keys = self.keys()?;
+        let mut found = Vec::new();
+        let verified = self.verify(&mut found);
+        if self.journal {
+            let summary = match &verified {
+                Ok(()) => "the journal is as it was sealed".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            report::to_journal(Path::new(report::JOURNAL), verified.is_ok(), &summary, &found)?;
+        }
+        verified
+    }
+
+    /// Verifies, and leaves what is not as it should be in `found`.
+    fn verify(&self, found: &mut Vec<String>) -> Result<()> {
+        let (mut keys, generations) = self.keys()?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_micros());
         let now = u64::try_from(now).unwrap_or(u64::MAX);
         let paths = if self.files.is_empty() { self.found()? } else { self.files.clone() };
@@ -122,8 +144,13 @@ impl FssVerify {
             Since::Moment(time) => time,
             Since::Ago(time) => now.saturating_sub(time),
         });
-        let mut run =
-            VerifyRun { keys: &mut keys, now, with_journalctl: self.with_journalctl, progress: progress(&paths) };
+        let mut run = VerifyRun {
+            keys: &mut keys,
+            generations,
+            now,
+            with_journalctl: self.with_journalctl,
+            progress: progress(&paths),
+        };
         for chain in self.newest_first(paths)? {
             for path in chain {
                 interrupt::check()?;
@@ -146,6 +173,9 @@ impl FssVerify {
             Vec::new()
         };
         let result = outcome(&verified, &chains);
+        let unsound = verified.iter().filter(|journal| journal.verdict != JournalVerdict::Sealed);
+        found.extend(unsound.map(|journal| format!("{}: {}", journal.file, journal.verdict.words())));
+        found.extend(chains.iter().flat_map(chain_lines));
         if self.json {
             output::json(&Answer { format: 1, result, files: &verified, left_out, chains: &chains })?;
         } else {
@@ -158,9 +188,19 @@ impl FssVerify {
         verdict(result, &verified, &chains)
     }
 
-    /// The keys that files may be sealed with.
-    fn keys(&self) -> Result<SealKeys> {
-        Ok(SealKeys::new(vec![VerificationKey::parse(&plaintext::read(&self.verify_key_file)?)?]))
+    /// The keys that files may be sealed with, and their generations.
+    fn keys(&self) -> Result<(SealKeys, Vec<usize>)> {
+        if let Some(path) = &self.verify_key_file {
+            let key = VerificationKey::parse(&plaintext::read(path)?).ok_or_else(|| {
+                Error::new(Kind::Usage, "use the verification key", "it is not what journalctl --setup-keys prints")
+                    .remedy("give its one line: 24 digits in groups, a slash, and two numbers")
+            })?;
+            return Ok((SealKeys::new(vec![key]), vec![0]));
+        }
+        let (mut space, policies) = self.options.open()?;
+        let found = fss::keys(&mut space, &policies)?;
+        let generations = found.iter().map(|one| one.record.number as usize).collect();
+        Ok((SealKeys::new(found.into_iter().map(|one| one.key).collect()), generations))
     }
 
     fn found(&self) -> Result<Vec<PathBuf>> {
@@ -216,6 +256,7 @@ fn progress(paths: &[PathBuf]) -> ProgressLine {
 /// What one run has for all files.
 struct VerifyRun<'k> {
     keys: &'k mut SealKeys,
+    generations: Vec<usize>,
     now: u64,
     with_journalctl: bool,
     progress: ProgressLine,
@@ -240,6 +281,7 @@ impl VerifyRun<'_> {
         if objection.is_some() {
             report.verdict = JournalVerdict::Altered;
         }
+        report.key = report.key.and_then(|key| self.generations.get(key).copied());
         (report.file, report.journalctl) = (printable(&path.to_string_lossy()), objection);
         Ok(Some(report))
     }
