@@ -79,7 +79,8 @@ pub fn signature(marshalled: &[u8]) -> Option<[u8; 2 * COORDINATE]> {
     Some(signature)
 }
 
-/// What a TPM says of its clock (`TPMS_CLOCK_INFO`).
+/// What a TPM says of its clock (`TPMS_CLOCK_INFO`). To keys of the owner's it tells the two counts with a number added that
+/// is always the same for one key (part 1, section 36.7): they can be compared, and mean nothing by themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockInfo {
     /// Milliseconds for which it was powered.
@@ -88,6 +89,17 @@ pub struct ClockInfo {
     pub resets: u32,
     /// How often it was resumed since.
     pub restarts: u32,
+}
+
+impl ClockInfo {
+    /// Whether it was before another moment, of which the same key says so.
+    #[must_use]
+    pub fn is_before(&self, other: &Self) -> bool {
+        // What is added may carry a count past the largest number.
+        let later = |one: u32, two: u32| two.wrapping_sub(one).cast_signed();
+        let (resets, restarts) = (later(self.resets, other.resets), later(self.restarts, other.restarts));
+        resets > 0 || resets == 0 && (restarts > 0 || restarts == 0 && self.clock < other.clock)
+    }
 }
 
 /// What a TPM says of an index.
@@ -141,6 +153,15 @@ mod tests {
             let mut other = whole.clone();
             other[at] ^= 1;
             assert_eq!(NvAttest::parse(&other), None, "{at}");
+        }
+    }
+
+    #[test]
+    fn moments_are_in_order_whatever_is_added_to_their_counts() {
+        let at = |resets, restarts, clock| ClockInfo { clock, resets, restarts };
+        let (first, last) = (at(u32::MAX, 7, 900), at(0, u32::MAX, 5));
+        for (one, two) in [(first, last), (at(3, u32::MAX, 9), at(3, 0, 1)), (at(3, 3, 1), at(3, 3, 2))] {
+            assert!(one.is_before(&two) && !two.is_before(&one) && !one.is_before(&one));
         }
     }
 

@@ -196,7 +196,7 @@ impl VerifiedStatement {
                 "attestation_key_changed",
                 "it is signed by another key: by another TPM, or this one was cleared".into(),
             );
-        } else if (self.clock.resets, self.clock.restarts) < (before.clock.resets, before.clock.restarts) {
+        } else if self.clock.is_before(&before.clock) {
             say("older_statement", "it was made before the one that it is compared with".into());
         }
         if self.generations.counter < before.generations.counter {

@@ -19,7 +19,7 @@ statement sees by this week's that a key was replaced, whatever has become of th
 
 Examples:
   trust fss certify -o statement.json
-  trust fss certify --nonce $(openssl rand -hex 16) | ssh logs 'cat >statement.json'
+  trust fss certify --nonce 5ca1ab1e | ssh logs 'cat >statement.json'
 
 It is judged elsewhere, without a TPM: `trust fss check-statement`.";
 
