@@ -10,11 +10,13 @@
 //! - [`mod@derive`]: keys of applications, derived from the TPM: from what, for whom;
 //! - [`fss`]: keys of sealed journals, in the TPM;
 //! - [`journal`]: sealed journals of systemd: a reader of their files, the verification of their seals;
+//! - [`eventlog`]: event logs in words, replayed, and compared with a TPM;
 //! - [`machine`]: virtual machines and what belongs to one: its firmware's keys, its disk's header;
 //! - [`fs`]: all or nothing on disk, bytes that need not be in memory, where a user's files are.
 
 pub mod cli;
 pub mod derive;
+pub mod eventlog;
 pub mod fs;
 pub mod fss;
 pub mod image;

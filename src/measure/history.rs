@@ -6,18 +6,13 @@ use super::{
     bank::{Bank, Pcr},
     event::{Event, EventType},
     log::Events,
+    user_space,
 };
-use crate::{digest::unhex, foreign::printable};
-use serde::Deserialize;
 
 /// PCRs from here on are reset while the system runs, or begin with something else than zeros.
 const FIRST_OF_OTHERS: u8 = 16;
 /// What the data of the event begins with that says from which locality PCR 0 was started.
-const STARTUP_LOCALITY: &[u8] = b"StartupLocality\0";
-/// What begins each record of user space (RFC 7464).
-const RECORD: u8 = 0x1e;
-/// Characters of a record that are shown.
-const MAX_SHOWN: usize = 64;
+pub(crate) const STARTUP_LOCALITY: &[u8] = b"StartupLocality\0";
 
 /// The logs of this machine, as they are read; an empty one says nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -92,45 +87,9 @@ impl Logs {
 
     /// What user space has extended the PCR with, in its order: what each record is of, and its digest.
     fn records(&self, bank: Bank, pcr: u8) -> Vec<(String, Vec<u8>)> {
-        let records = self.user_space.split(|byte| *byte == RECORD);
-        let records = records.filter_map(|text| serde_json::from_slice::<Record>(text).ok());
-        let of_this = records.filter(|record| record.pcr == pcr);
-        of_this.filter_map(|record| Some((record.name(), record.digest(bank)?))).collect()
-    }
-}
-
-/// A record of user space, as far as it is needed.
-#[derive(Deserialize)]
-struct Record {
-    pcr: u8,
-    digests: Vec<RecordDigest>,
-    #[serde(default)]
-    content: Content,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RecordDigest {
-    hash_alg: String,
-    digest: String,
-}
-
-#[derive(Default, Deserialize)]
-struct Content {
-    #[serde(default)]
-    string: String,
-}
-
-impl Record {
-    /// What was measured, where it is a text.
-    fn name(&self) -> String {
-        let text: String = self.content.string.trim_end().chars().take(MAX_SHOWN).collect();
-        format!("{:?} of user space", printable(&text))
-    }
-
-    fn digest(&self, bank: Bank) -> Option<Vec<u8>> {
-        let of_bank = self.digests.iter().find(|digest| digest.hash_alg == bank.name())?;
-        unhex(&of_bank.digest)
+        let (records, _) = user_space::read(&self.user_space);
+        let of_this = records.into_iter().filter(|record| record.pcr == pcr);
+        of_this.filter_map(|record| Some((record.name(), record.digest(bank.id())?))).collect()
     }
 }
 

@@ -11,14 +11,14 @@ use crate::{
 /// SHA-1.
 const SHA1: Algorithm = (alg::SHA1, 20);
 /// What the data of the first entry begins with, in a log with digests of several algorithms.
-const SPEC_ID: &[u8] = b"Spec ID Event03\0";
+pub(crate) const SPEC_ID: &[u8] = b"Spec ID Event03\0";
 /// Upper bound of the number of algorithms.
-const MAX_ALGORITHMS: u32 = 16;
+pub(crate) const MAX_ALGORITHMS: u32 = 16;
 /// Upper bound of the number of events in one PCR.
 const MAX_EVENTS: usize = 4096;
 
 /// An algorithm (`TPM_ALG_ID`) and the size of its digests in bytes.
-type Algorithm = (u16, usize);
+pub type Algorithm = (u16, usize);
 
 /// The events that have extended this PCR, in order, as far as the log can be understood.
 #[must_use]
@@ -42,6 +42,27 @@ impl<'a> Events<'a> {
         let algorithms = header(&mut rest);
         // Where there is no header, the first entry is one like all others.
         Self { rest: if algorithms.is_some() { rest } else { Reader::new(log) }, algorithms }
+    }
+
+    /// The offset of the next entry.
+    #[cfg(feature = "host")]
+    #[must_use]
+    pub const fn position(&self) -> usize {
+        self.rest.position()
+    }
+
+    /// Those of its digests, each with its size; a log of the first format has SHA-1 alone.
+    #[cfg(feature = "host")]
+    #[must_use]
+    pub fn algorithms(&self) -> &[Algorithm] {
+        self.algorithms.as_deref().unwrap_or(&[SHA1])
+    }
+
+    /// Whether it begins with a header, as logs with digests of several algorithms do.
+    #[cfg(feature = "host")]
+    #[must_use]
+    pub const fn has_header(&self) -> bool {
+        self.algorithms.is_some()
     }
 
     /// The offset of the entry that cannot be understood, once that has ended the list.

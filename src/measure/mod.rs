@@ -4,7 +4,8 @@
 //! - [`log`]: event logs, as firmware writes them; [`variable`]: what they hold of UEFI variables;
 //! - [`pcr`]: what extending does to a PCR, and which extensions of PCR 7 are known; `bank`: PCRs of any bank;
 //! - [`expected`]: the events that a policy was signed for, as `pcr7.events` lists them;
-//! - [`explain`]: why a boot is not the expected one; `history`: since when a PCR is not.
+//! - [`explain`]: why a boot is not the expected one; `history`: since when a PCR is not; `user_space`: the log of what
+//!   the system has measured.
 //!
 //! Nobody vouches for a log: it explains, and decides nothing.
 
@@ -17,4 +18,6 @@ pub mod explain;
 pub mod history;
 pub mod log;
 pub mod pcr;
+#[cfg(feature = "host")]
+pub mod user_space;
 pub mod variable;

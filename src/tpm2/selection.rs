@@ -76,7 +76,7 @@ impl Selection {
         })?;
         let pcrs = match numbers {
             "all" => ALL_PCRS,
-            _ => numbers.split(',').try_fold(0, |pcrs, number| Ok::<_, String>(pcrs | 1 << pcr_number(number)?))?,
+            _ => pcr_list(numbers)?,
         };
         Ok(Self { bank: bank.id, pcrs })
     }
@@ -91,6 +91,15 @@ pub fn pcr_number(text: &str) -> Result<u8, String> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
     let number = text.parse().ok().filter(|number| is_plain && *number < 24);
     number.ok_or_else(|| format!("{text:?} is not the number of a PCR, 0 to 23"))
+}
+
+/// PCRs without a bank, as in `4,7`: bit n selects PCR n.
+///
+/// # Errors
+/// As [`pcr_number`].
+#[cfg(feature = "host")]
+pub fn pcr_list(text: &str) -> Result<u32, String> {
+    text.split(',').try_fold(0, |pcrs, number| Ok(pcrs | 1 << pcr_number(number)?))
 }
 
 /// As tpm2-tools spell it: `sha256:0,7`.

@@ -9,7 +9,7 @@ use crate::{
 use clap::{Args, ValueHint};
 use std::{
     fs::File,
-    io::Read,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
@@ -64,6 +64,19 @@ const MAX_IMAGE: u64 = 64 * 1024 * 1024;
 /// The whole of a file that may be larger than keys and certificates are.
 pub fn image(path: &Path) -> Result<Vec<u8>> {
     atomic::read_up_to(path, MAX_IMAGE)
+}
+
+/// The whole of a file, or of standard input (`-`), of at most so many bytes.
+pub fn input(path: &Path, most: u64) -> Result<Vec<u8>> {
+    if path != Path::new("-") {
+        return atomic::read_up_to(path, most);
+    }
+    let mut bytes = Vec::new();
+    let read = io::stdin().take(most + 1).read_to_end(&mut bytes);
+    match read.map_err(|e| atomic::cannot("read", Path::new("standard input"), &e))? {
+        size if size as u64 > most => Err(atomic::too_large(Path::new("standard input"), most)),
+        _ => Ok(bytes),
+    }
 }
 
 /// What a parser says of the file at `path`.

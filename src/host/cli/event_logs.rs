@@ -6,7 +6,7 @@ use clap::{Args, ValueHint};
 use std::path::{Path, PathBuf};
 
 /// Where the kernel shows the firmware's log, to root.
-const FIRMWARE: &str = "/sys/kernel/security/tpm0/binary_bios_measurements";
+pub const FIRMWARE: &str = "/sys/kernel/security/tpm0/binary_bios_measurements";
 
 /// Which logs those are.
 #[derive(Args)]

@@ -9,6 +9,7 @@ mod derive;
 mod efi;
 mod enroll;
 mod event_logs;
+mod eventlog;
 mod fss;
 mod headings;
 mod keys;
@@ -73,6 +74,7 @@ const COMMANDS: &[CommandEntry] = &[
     CommandEntry::new::<derive::Derive>(Heading::Tpm).with_secrets(),
     CommandEntry::new::<fss::FssCommand>(Heading::Tpm).with_secrets(),
     CommandEntry::new::<tpm::TpmCommand>(Heading::Tpm),
+    CommandEntry::new::<eventlog::EventLogCommand>(Heading::Measurements),
     CommandEntry::new::<manual::Manual>(Heading::Program),
     CommandEntry::new::<manual::Completions>(Heading::Program),
 ];

@@ -90,7 +90,7 @@ fn nameless() -> Result<File> {
 }
 
 /// The error that a file is larger than it may be.
-pub(super) fn too_large(path: &Path, most: u64) -> Error {
+pub fn too_large(path: &Path, most: u64) -> Error {
     let why = match most.div_ceil(1 << 20) {
         mib if mib < 1024 => format!("it is larger than {mib} MiB"),
         mib => format!("it is larger than {} GiB", mib >> 10),

@@ -74,9 +74,11 @@ impl HostTpm {
         fs::create_dir(&bin).expect("a writable directory");
         // The TPM is not where the page has it; nor is the log, which is not this machine's.
         let ours = format!(
-            "#!/bin/sh\ncase \"$1 $2\" in 'pcr extend') set -- \"$@\" --log log;; esac\nexec {} \"$@\" --tcti {}\n",
-            trust_host().display(),
-            self.wire.tcti()
+            "#!/bin/sh\ncase \"$1 $2\" in 'pcr extend') set -- \"$@\" --log log;; esac\n\
+             case \"$1 $2\" in 'eventlog show' | 'eventlog replay') exec {program} \"$@\";; esac\n\
+             exec {program} \"$@\" --tcti {tcti}\n",
+            program = trust_host().display(),
+            tcti = self.wire.tcti()
         );
         self.write("bin/trust", ours);
         fs::set_permissions(bin.join("trust"), fs::Permissions::from_mode(0o755)).expect("its owner");

@@ -8,7 +8,7 @@ pub use batch::Batch;
 pub use output::Output;
 pub use staging::Staging;
 
-use super::data::too_large;
+pub use super::data::too_large;
 use crate::error::{Error, Kind, Result};
 use std::{
     fs::{DirBuilder, File, OpenOptions},

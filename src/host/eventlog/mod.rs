@@ -1,0 +1,13 @@
+//! Event logs looked into: what they hold, in words; what PCRs become of them; whether a TPM's PCRs are theirs. Pure.
+//!
+//! - [`read`]: a log as far as it can be understood, and where it cannot be;
+//! - [`words`]: what an event means; [`measured`]: what its digests are of;
+//! - [`replay`]: the PCRs behind the events, in every bank; [`check`]: compared with those of a TPM;
+//! - [`values`]: values of PCRs as files have them.
+
+pub mod check;
+pub mod measured;
+pub mod read;
+pub mod replay;
+pub mod values;
+pub mod words;
