@@ -365,6 +365,60 @@ fn values_that_are_none_are_refused_with_a_remedy() {
     assert!(stdout(&output).contains("nothing has extended it: event 1 (EV_S_CRTM_VERSION"), "{output:?}");
 }
 
+/// Of every PCR the first event that differs, with its cause and what to do; of PCR 7 as the initrd says it.
+#[test]
+fn what_differs_between_boots_is_explained() {
+    let home = Home::new();
+    let explain = |args: &[&str]| {
+        let output = home.output(&[&["explain"], args].concat());
+        (output.status.code().unwrap(), stdout(&output), stderr(&output))
+    };
+    let (direct, shim) = (path("direct.bin"), path("shim.bin"));
+    let (status, text, note) = explain(&["--log", &shim, "--against", &shim]);
+    assert_eq!((status, text.as_str()), (0, ""));
+    assert!(note.contains("no PCR differs"), "{note}");
+    let (status, text, _) = explain(&["--log", &shim, "--against", &direct]);
+    assert_eq!(status, 0);
+    for words in [
+        "PCR 4, event 26: new: started: PciRoot(0x0)/Pci(0x1,0x0)\\EFI\\BOOT\\BOOTX64.EFI, 994 KiB; another boot loader",
+        "PCR 7, event 7: now: db: one certificate: \"test db\"; before: db: ",
+        "has changed: have policies signed for it, `trust keyset pcr7data KEYSET --log FILE`",
+        "PCR 14, event 27: new: MokList of shim; the owner's keys in shim have changed: seal anew",
+    ] {
+        assert!(text.contains(words), "{words}\n{text}");
+    }
+    assert!(!text.contains("PCR 2") && !text.contains("PCR 6"), "{text}");
+    let (_, back, _) = explain(&["--log", &direct, "--against", &shim, "--json"]);
+    let back: Value = serde_json::from_str(&back).unwrap();
+    let of = |pcr: u64| back["differences"].as_array().unwrap().iter().find(|found| found["pcr"] == pcr).unwrap();
+    assert_eq!(of(14)["event"], Value::Null);
+    assert!(of(14)["why"].as_str().unwrap().starts_with("missing: MokList of shim; "), "{back}");
+    // Without a common bank.
+    let (status, _, why) = explain(&["--log", &path("gce-windows.bin"), "--against", &direct]);
+    assert_eq!(status, 2);
+    assert!(why.contains("no bank in common; compare logs of one machine"), "{why}");
+    // What the policies of a keyset expect is another matter.
+    let home = Home::with_keyset();
+    let output = home.output(&["explain", "k", "--log", &direct]);
+    let text = stdout(&output);
+    assert!(output.status.success() && text.starts_with("PCR 7: the firmware's PK is not the one"), "{output:?}");
+    let mut off = log("direct");
+    let name: Vec<u8> = "SecureBoot".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let at = off.windows(name.len()).position(|window| window == name).unwrap();
+    off[at + name.len()] = 0;
+    fs::write(home.path().join("off"), &off).unwrap();
+    let output = home.output(&["explain", "--log", "off"]);
+    assert!(stdout(&output).starts_with("PCR 7: Secure Boot is switched off; switch it on"), "{output:?}");
+    // Its digest as well.
+    let shown = json(&home, &["show", "-"], &off);
+    let event = shown["events"].as_array().unwrap().iter().find(|event| event["digest_of"] == "doubtful").unwrap();
+    let digest = usize::try_from(event["offset"].as_u64().unwrap()).unwrap() + 14;
+    off[digest] ^= 1;
+    fs::write(home.path().join("off"), &off).unwrap();
+    let output = home.output(&["explain", "--log", "off", "--against", &direct]);
+    assert!(stdout(&output).contains("PCR 7, event 4: Secure Boot is switched off; switch it on"), "{output:?}");
+}
+
 /// `docs/event-logs.md`, word by word: its commands, ours and those of tpm2-tools, print what it says.
 #[test]
 fn the_page_is_followed() {
@@ -372,6 +426,7 @@ fn the_page_is_followed() {
     let shim = log("shim");
     boot(&machine, &shim);
     machine.write("binary_bios_measurements", &shim);
+    machine.write("before", log("direct"));
     assert!(machine.follow("docs/event-logs.md") >= 10, "the search misses them");
 }
 

@@ -10,6 +10,7 @@ mod efi;
 mod enroll;
 mod event_logs;
 mod eventlog;
+mod explain;
 mod fss;
 mod headings;
 mod keys;
@@ -75,6 +76,7 @@ const COMMANDS: &[CommandEntry] = &[
     CommandEntry::new::<fss::FssCommand>(Heading::Tpm).with_secrets(),
     CommandEntry::new::<tpm::TpmCommand>(Heading::Tpm),
     CommandEntry::new::<eventlog::EventLogCommand>(Heading::Measurements),
+    CommandEntry::new::<explain::Explain>(Heading::Measurements),
     CommandEntry::new::<manual::Manual>(Heading::Program),
     CommandEntry::new::<manual::Completions>(Heading::Program),
 ];

@@ -3,9 +3,11 @@
 //! - [`read`]: a log as far as it can be understood, and where it cannot be;
 //! - [`words`]: what an event means; [`measured`]: what its digests are of;
 //! - [`replay`]: the PCRs behind the events, in every bank; [`check`]: compared with those of a TPM;
+//! - [`differences`]: between two boots;
 //! - [`values`]: values of PCRs as files have them.
 
 pub mod check;
+pub mod differences;
 pub mod measured;
 pub mod read;
 pub mod replay;

@@ -75,7 +75,7 @@ impl HostTpm {
         // The TPM is not where the page has it; nor is the log, which is not this machine's.
         let ours = format!(
             "#!/bin/sh\ncase \"$1 $2\" in 'pcr extend') set -- \"$@\" --log log;; esac\n\
-             case \"$1 $2\" in 'eventlog show' | 'eventlog replay') exec {program} \"$@\";; esac\n\
+             case \"$1 $2\" in 'eventlog show' | 'eventlog replay' | 'explain --log') exec {program} \"$@\";; esac\n\
              exec {program} \"$@\" --tcti {tcti}\n",
             program = trust_host().display(),
             tcti = self.wire.tcti()
