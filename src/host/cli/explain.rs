@@ -38,8 +38,8 @@ pub struct Explain {
     /// Signed policies, as a machine has them
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with = "against")]
     pcr7data: Option<PathBuf>,
-    /// The firmware's log of the boot; - for standard input [default: this machine's,
-    /// /sys/kernel/security/tpm0/binary_bios_measurements]
+    /// The firmware's log of the boot; - for standard input [default: this machine's binary_bios_measurements, as the
+    /// kernel has it]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     log: Option<PathBuf>,
     /// The firmware's log of another boot
