@@ -29,7 +29,7 @@ fuzz_target!(|bytes: &[u8]| {
         report.verdict
     };
     verdict(bytes);
-    if let Some(bytes) = resealed(bytes, key()) {
+    if let Some(bytes) = KEYS.with_borrow_mut(|keys| resealed(bytes, keys)) {
         let _: JournalVerdict = verdict(&bytes);
     }
 });

@@ -37,16 +37,16 @@ pub fn reseal(path: &Path, key: VerificationKey) -> Result<()> {
     })
 }
 
-/// The same for a file in memory; `None`: its objects do not follow each other.
+/// The same for a file in memory, with the first of some keys; `None`: its objects do not follow each other.
 #[must_use]
-pub fn resealed(bytes: &[u8], key: VerificationKey) -> Option<Vec<u8>> {
+pub fn resealed(bytes: &[u8], keys: &mut SealKeys) -> Option<Vec<u8>> {
     let (mut window, mut new) = (JournalWindow::new(bytes.into(), WINDOW), bytes.to_vec());
     let write = |at: u64, tag: &[u8]| {
         let place = usize::try_from(at).ok().and_then(|at| new.get_mut(at..)?.get_mut(..tag.len()));
         place.into_iter().for_each(|place| place.copy_from_slice(tag));
         Ok(())
     };
-    tags(&mut window, &mut SealKeys::new(vec![key]), write).ok()?;
+    tags(&mut window, keys, write).ok()?;
     Some(new)
 }
 

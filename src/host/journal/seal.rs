@@ -35,7 +35,7 @@ pub(super) fn seal(
         let bytes = window.get(at, OBJECT_HEAD)?.ok_or_else(changed(at))?;
         let head = ObjectHead::parse(bytes, compact).map_err(|_| changed(at)())?;
         for part in head.sealed(compact) {
-            let (mut from, end) = (at + part.start, at + part.end);
+            let (mut from, end) = (at.saturating_add(part.start), at.saturating_add(part.end));
             while from < end {
                 let bytes = window.some(from, end - from)?.ok_or_else(changed(at))?;
                 hmac.update(bytes);
