@@ -209,6 +209,24 @@ fn the_running_system_derives_keys_without_the_owner_and_no_other_boot_does() {
     let password = machine.sandbox.dir().join("password").display().to_string();
     assert_eq!(trust(&["--owner-password-file", &password]).1, keys[0]);
     assert_eq!(trust(&["--owner-password-file", &password, "--system"]).0, Some(12));
+    // Nor is it of use to the owner themselves, whatever they tell the TPM that it is.
+    let signer = signer(&machine);
+    let authorized = sha256(&[&sha256(&[&[0; 32], &0x16a_u32.to_be_bytes(), &signer]), b"system"]);
+    let size_and_context = [&1_u32.to_be_bytes()[..], &1_u32.to_be_bytes(), b"a"].concat();
+    let uid = rustix::process::geteuid().as_raw().to_be_bytes();
+    let message = [b"trust derived key 1\0label\0", &uid[..], &size_and_context].concat();
+    for (name, bytes) in [("authorized", &authorized[..]), ("unique", b"\x05\0trust"), ("message", &message)] {
+        fs::write(tools.dir().join(name), bytes).unwrap();
+    }
+    for more in ["", "|userwithauth"] {
+        let attributes = format!("fixedtpm|fixedparent|sensitivedataorigin|noda|sign{more}");
+        let template = ["-G", "hmac:sha256", "-u", "unique", "-L", "authorized", "-a", &attributes, "-c", "bound"];
+        tools.ok("createprimary", &[&owner[..], &template].concat());
+        let output = tools.output("hmac", &["-c", "bound", "--hex", "message"]);
+        assert_eq!(output.status.success(), !more.is_empty());
+        assert_ne!(String::from_utf8_lossy(&output.stdout), keys[1].trim_end(), "the owner has the bound key");
+        tools.flush();
+    }
     // Raised: nothing that was signed before holds.
     fs::write(tools.dir().join("version"), "0002").unwrap();
     tools.ok("nvwrite", &[&["0x1500020"], &owner[..], &["-i", "version"]].concat());
