@@ -329,11 +329,10 @@ impl<'a, 'k> JournalWalk<'a, 'k> {
             )));
         }
         if let Some(last) = self.last_tag {
-            let next = last.epoch.checked_add(1) == Some(tag.epoch);
-            let is_allowed = match self.header.is_continuous() {
-                true => next || (tags == 1 && tag.epoch == last.epoch),
-                false => tag.epoch >= last.epoch,
-            };
+            // A journald that ends seals the interval that it is in, and so does one that starts again: as often as it
+            // likes, with a key that it still has.
+            let is_last_or_next = (last.epoch..=last.epoch.saturating_add(1)).contains(&tag.epoch);
+            let is_allowed = is_last_or_next || (!self.header.is_continuous() && tag.epoch > last.epoch);
             if !is_allowed {
                 return Err(bad(format!("it is of epoch {}, after {}", tag.epoch, last.epoch)));
             }

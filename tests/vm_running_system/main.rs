@@ -3,6 +3,10 @@
 //!
 //! The same in boots without Secure Boot, with other keys, of another version and in a shell: `vm_refusals`, `vm_stolen_key`,
 //! `vm_disk`.
+//!
+//! Of the same kind is the verification key of sealed journals: the newest journald seals, and the next image verifies.
+
+mod journals;
 
 use harness::{
     Identity, Layout, State, Swtpm, provision_for,
@@ -48,8 +52,55 @@ attempt defined $host nv define --system --write /secret
 index=$(cat /tmp/output)
 attempt read $host nv read "$index" --system
 attempt removed $host nv remove "$index"
+journal_begins
+attempt fss-none $host fss status
+attempt fss-setup $host fss setup --interval 10s
+journald_begins
+logged 'it was yesterday'
+rotate
+logged 'and later'
+journald_ends
+attempt fss-verify $host fss verify
+attempt fss-status $host fss status
 trust lock
 attempt locked-again $host nv read "$index" --system --pcr7data /pcr7data
+"#;
+
+/// Another image verifies what the one before has sealed. Then an intruder with root alters an entry; and has everything
+/// sealed anew, with keys of their own.
+const RETURNED: &str = r#"
+journal_begins
+attempt fss-before $host fss verify --pcr7data /pcr7data
+attempt setup trust setup --on-lock-failure=exit --keep-policies
+attempt finish trust finish
+attempt fss-verify $host fss verify
+journald_begins
+logged 'it is today'
+journald_ends
+attempt fss-verify-more $host fss verify
+
+archived=$(grep -l 'it was yesterday' $journals/*)
+deb sed -i 's/it was yesterday/it was neverxxxx/' "$archived"
+attempt fss-altered $host fss verify
+attempt fss-altered-status $host fss status
+
+journalctl --setup-keys --force --interval=10s >/tmp/key 2>/dev/null
+# A journald of this version spoils the first seal where it finds the number of a journal that is gone.
+rm $journals/*.journal* /run/systemd/journal/*seqnum
+journald_begins
+logged 'it was never'
+rotate
+journald_ends
+attempt fss-their-key $host fss verify --verify-key-file /tmp/key
+attempt fss-replaced $host fss verify
+attempt fss-replaced-status $host fss status
+"#;
+
+/// A boot for something else than the running system.
+const LIMITED: &str = r#"
+journal_begins
+attempt fss-verify $host fss verify --pcr7data /pcr7data
+attempt fss-status $host fss status --pcr7data /pcr7data
 "#;
 
 /// Options of `initrd/busybox/init`: what this boot may open, before the one thing that it is for, and after that.
@@ -92,6 +143,7 @@ fn the_running_system_keeps_a_secret_over_boots_and_updates() {
     let [ours, other] = [(); 2].map(|()| provisioned_before(&deployment, &identity));
     let vm = Vm::new(&deployment.variables(Chain::Direct, &[], "vars.fd"));
     vm.set_tpm(&ours);
+    journals::disk(&vm);
     let boot = |kind: &str, initrd: &Initrd, options: &[&str]| {
         let image = deployment.file("image.efi");
         deployment.build(kind, initrd, options, &image);
@@ -128,7 +180,12 @@ fn the_running_system_keeps_a_secret_over_boots_and_updates() {
     refused(&report, "after");
 
     // Another image.
-    let mut updated = initrd(UPDATED);
+    let with_journals = |script: &str| {
+        let mut initrd = initrd(&format!("{}{script}", journals::FUNCTIONS));
+        journals::add(&mut initrd);
+        initrd
+    };
+    let mut updated = with_journals(UPDATED);
     updated.write("sealed", &sealed, 0o600);
     let report = boot("production", &updated, &[]);
     refused(report.ok(), "before");
@@ -139,4 +196,26 @@ fn the_running_system_keeps_a_secret_over_boots_and_updates() {
     assert_eq!(report.value("read"), opened);
     assert_eq!(report.value("removed"), "2", "the owner's password is asked for");
     refused(&report, "locked-again");
+
+    assert_eq!(report.value("fss-none"), "11", "there is no key yet");
+    assert!(report.value("fss-setup").starts_with("0 generation 0, fingerprint "), "{report:#?}");
+    for attempt in ["fss-verify", "fss-status"] {
+        assert!(report.value(attempt).starts_with("0 "), "{attempt}: {report:#?}");
+    }
+
+    let report = boot("production", &with_journals(RETURNED), &[]);
+    refused(report.ok(), "fss-before");
+    for attempt in ["setup", "finish", "fss-verify", "fss-verify-more", "fss-altered-status", "fss-their-key"] {
+        assert_eq!(report.value(attempt).split(' ').next(), Some("0"), "{attempt}: {report:#?}");
+    }
+    let wrong = |attempt: &str, why: &str| {
+        let said = report.value(attempt);
+        assert!(said.starts_with("14 ") && said.contains(why), "{attempt}: {said}");
+    };
+    wrong("fss-altered", "altered");
+    wrong("fss-replaced", "another key made it");
+    wrong("fss-replaced-status", "sealing key   of no generation");
+
+    let report = boot("limited", &with_journals(LIMITED), &[]);
+    refused(report.ok(), "fss-verify");
 }
