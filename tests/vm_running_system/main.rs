@@ -76,6 +76,8 @@ attempt finish trust finish
 attempt fss-verify $host fss verify
 journald_begins
 logged 'it is today'
+attempt fss-said $host fss verify --journal
+say fss-message $(journalctl --quiet --directory $journals --output cat MESSAGE_ID=72c1a64a386afa8beffe5735ddfd2434)
 journald_ends
 attempt fss-verify-more $host fss verify
 
@@ -208,6 +210,9 @@ fn the_running_system_keeps_a_secret_over_boots_and_updates() {
     for attempt in ["setup", "finish", "fss-verify", "fss-verify-more", "fss-altered-status", "fss-their-key"] {
         assert_eq!(report.value(attempt).split(' ').next(), Some("0"), "{attempt}: {report:#?}");
     }
+    // While journald writes to it, which is told the result.
+    assert!(report.value("fss-said").starts_with("0 "), "{report:#?}");
+    assert_eq!(report.value("fss-message"), "the journal is as it was sealed");
     let wrong = |attempt: &str, why: &str| {
         let said = report.value(attempt);
         assert!(said.starts_with("14 ") && said.contains(why), "{attempt}: {said}");

@@ -11,7 +11,7 @@
 //! The record names the Name of the key's index, attributes and policy included, and the digest of the key: whoever defines
 //! either anew changes the record. The counter is counted up with each generation, and the newest record says to what.
 //!
-//! - [`KeyRecord`], [`SealingKey`]: what is in the TPM and on the disk, as values;
+//! - [`KeyRecord`], [`SealingKey`]: what is in the TPM and on the disk, as values; [`picture()`]: a key for a camera;
 //! - [`Generations`]: what the TPM holds of them, and [`FssFinding`] what is wrong with it;
 //! - [`setup`]: a new generation, in an order in which the power may fail anywhere; [`keys`]: all keys, for whoever verifies;
 //! - [`statement`]: what the TPM says of them, signed; [`report`]: what a verification has come to, for the journal.
@@ -31,7 +31,7 @@ pub use generations::{Generation, GenerationState, Generations};
 pub use keys::{GenerationKey, KeyPolicy, key, keys, no_keys};
 pub use picture::picture;
 pub use record::KeyRecord;
-pub use sealing_key::{SealingKey, machine_id};
+pub use sealing_key::SealingKey;
 
 use crate::tpm2::nv_registry::SEALED_JOURNALS;
 

@@ -6,14 +6,17 @@
 
 use crate::{
     bytes::Reader,
-    digest::{self, Digest, unhex},
+    digest::{self, Digest},
     error::{Error, Kind, Result},
-    host::{fs::atomic, journal::VerificationKey},
+    host::{
+        fs::atomic,
+        journal::{VerificationKey, files},
+    },
 };
 use std::{
     fs::File,
     io::{ErrorKind, Read},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 /// What the file begins with.
@@ -22,8 +25,6 @@ const SIGNATURE: &[u8; 8] = b"KSHHRHLP";
 const HEADER: usize = 88;
 /// Bits of the largest modulus that the format has.
 const MAX_BITS: u16 = 16_384;
-/// Where journals are that outlive a restart.
-pub const JOURNALS: &str = "/var/log/journal";
 
 /// Which sealing key it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +43,7 @@ impl SealingKey {
     /// Where the key of a machine is.
     #[must_use]
     pub fn path(machine: &[u8; 16]) -> PathBuf {
-        Path::new(JOURNALS).join(digest::hex(machine)).join("fss")
+        files::of_machine(machine).join("fss")
     }
 
     /// Reads which key this machine has, if it has one. What it seals with is not read.
@@ -96,18 +97,4 @@ impl SealingKey {
         (is_sound && state == 2 + 2 * u64::from(bits / 8) + 8)
             .then_some((Self { machine, start, interval, fingerprint: [0; 32] }, bits))
     }
-}
-
-/// This machine's machine-id(5).
-///
-/// # Errors
-/// [`Kind::System`]: it has none.
-pub fn machine_id() -> Result<[u8; 16]> {
-    let path = Path::new("/etc/machine-id");
-    let text = atomic::read(path)?;
-    let id = str::from_utf8(&text).ok().and_then(|text| unhex(text.trim_end())).and_then(|id| id.try_into().ok());
-    id.ok_or_else(|| {
-        Error::new(Kind::System, "read /etc/machine-id", "it holds none")
-            .remedy("have one made: systemd-machine-id-setup")
-    })
 }

@@ -12,12 +12,12 @@
 
 use super::{
     COUNTER, Generation, GenerationState, Generations, KeyPolicy, KeyRecord, MOST, SealingKey, key_index, record,
-    record_index, sealing_key::JOURNALS,
+    record_index,
 };
 use crate::{
     error::{Error, Kind, Result},
     foreign::printable,
-    host::journal::{MOST_OF_A_KEY, VerificationKey},
+    host::journal::{MOST_OF_A_KEY, VerificationKey, files::JOURNALS},
     secret::Secret,
     tpm::{NvDefinition, NvForm, NvKey, NvSpace},
     tpm2::{

@@ -7,8 +7,12 @@ use super::{
     verify::{Circumstances, facts, verify},
 };
 use crate::{
+    digest::{hex, unhex},
     error::{Error, Kind, Result},
-    host::fs::{atomic::cannot, data::Input},
+    host::fs::{
+        atomic::{self, cannot},
+        data::Input,
+    },
 };
 use std::{
     fs::{self, File},
@@ -17,26 +21,30 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where this machine's journal is.
-const JOURNALS: &str = "/var/log/journal";
+/// Where journals are that outlive a restart.
+pub const JOURNALS: &str = "/var/log/journal";
 /// No file system has larger files.
 const MOST: u64 = i64::MAX as u64;
 /// How often a file is read again that was written to meanwhile.
 const ATTEMPTS: usize = 5;
 
-/// The directory of this machine's journal.
+/// This machine's machine-id(5).
 ///
 /// # Errors
-/// [`Kind::System`]: the machine has no identifier.
-pub fn of_this_machine() -> Result<PathBuf> {
-    let path = Path::new("/etc/machine-id");
-    let id = fs::read_to_string(path).map_err(|e| cannot("read", path, &e))?;
-    let id = id.trim();
-    if id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Ok(Path::new(JOURNALS).join(id));
-    }
-    Err(Error::new(Kind::System, "find the journal", "/etc/machine-id holds no identifier")
-        .remedy("say where it is with --directory"))
+/// [`Kind::System`]: it has none.
+pub fn machine_id() -> Result<[u8; 16]> {
+    let text = atomic::read(Path::new("/etc/machine-id"))?;
+    let id = str::from_utf8(&text).ok().and_then(|text| unhex(text.trim_end())).and_then(|id| id.try_into().ok());
+    id.ok_or_else(|| {
+        Error::new(Kind::System, "read /etc/machine-id", "it holds none")
+            .remedy("have one made: systemd-machine-id-setup")
+    })
+}
+
+/// The directory of a machine's journal.
+#[must_use]
+pub fn of_machine(id: &[u8; 16]) -> PathBuf {
+    Path::new(JOURNALS).join(hex(id))
 }
 
 /// The journal files of a directory, in the order of their names.

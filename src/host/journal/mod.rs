@@ -4,7 +4,7 @@
 //! - [`VerificationKey`]: what `journalctl --setup-keys` prints; `fsprg`: the keys of the epochs that follow from it;
 //! - `window`, `format`: a file in constant memory, and what its bytes mean;
 //! - [`files`]: which files there are, each verified while journald may write to it; [`chains`]: the numbers that none has;
-//! - [`reseal`]: other seals for a copy, so that journalctl can be asked about it;
+//! - [`reseal()`]: other seals for a copy, so that journalctl can be asked about it;
 //! - [`verify()`]: a walk through it; `entry_list`, `seal`: what it compares on its way; [`JournalReport`]: the result.
 
 mod chain;

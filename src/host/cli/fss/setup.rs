@@ -8,9 +8,10 @@ use crate::{
     host::{
         cli::plaintext,
         fss::{
-            KeyRecord, machine_id, picture,
+            KeyRecord, picture,
             setup::{KeysOutcome, NewSealingKeys},
         },
+        journal::files,
         say::output,
     },
 };
@@ -84,7 +85,7 @@ impl FssRotate {
 
 impl NewKeyOptions {
     fn make(&self, replace: bool, is_first: bool) -> Result<()> {
-        let machine = machine_id()?;
+        let machine = files::machine_id()?;
         let (mut space, policies) = self.options.open()?;
         self.options.say_default(&policies);
         let new = NewSealingKeys { machine, interval: self.interval.as_deref(), policies: &policies, replace };

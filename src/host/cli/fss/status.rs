@@ -7,8 +7,9 @@ use crate::{
     host::{
         fss::{
             FssFinding, Generation, GenerationState, Generations, KeyPolicy, KeyRecord, SealingKey, findings, key,
-            machine_id, no_keys, owner, sealing_findings,
+            no_keys, owner, sealing_findings,
         },
+        journal::{JournalTime, files},
         say::output,
     },
     tpm::NvSpace,
@@ -42,7 +43,7 @@ struct Judged<'a> {
 
 impl FssStatus {
     pub(super) fn run(self) -> Result<()> {
-        let machine = machine_id()?;
+        let machine = files::machine_id()?;
         let (mut space, policies) = self.options.open()?;
         let found = Generations::read(&mut space)?;
         if found.all.is_empty() && found.counter_index.is_none() {
@@ -138,7 +139,7 @@ pub(super) fn record_lines(generation: &Generation) -> Vec<String> {
     let Some(record) = &generation.record else { return vec![format!("generation    {number}, {state}")] };
     vec![
         format!("generation    {number}, {state}, counted as {}", record.counter),
-        format!("  since       {}, a key every {}", time(record.start), span(record.interval)),
+        format!("  since       {}, a key every {}", JournalTime(record.start), span(record.interval)),
         format!("  fingerprint {}", hex(&record.fingerprint)),
     ]
 }
@@ -184,22 +185,6 @@ fn to_json(found: &Generations, judged: &[Judged<'_>], sealing: Option<&SealingK
     })
 }
 
-/// Microseconds of the Unix time as a date in UTC.
-fn time(microseconds: u64) -> String {
-    let seconds = microseconds / 1_000_000;
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    // The civil calendar, by eras of 400 years that begin in March.
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC", rest / 3600, rest / 60 % 60, rest % 60)
-}
-
 /// Microseconds in the largest unit that they are a multiple of.
 fn span(microseconds: u64) -> String {
     for (size, unit) in [(3_600_000_000, "h"), (60_000_000, "min"), (1_000_000, "s"), (1_000, "ms")] {
@@ -215,15 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_those_of_the_calendar() {
-        for (seconds, expected) in [
-            (0, "1970-01-01 00:00:00 UTC"),
-            (951_782_400, "2000-02-29 00:00:00 UTC"),
-            (1_709_251_199, "2024-02-29 23:59:59 UTC"),
-            (4_107_542_400, "2100-03-01 00:00:00 UTC"),
-        ] {
-            assert_eq!(time(seconds * 1_000_000), expected);
-        }
+    fn spans_have_the_largest_unit_that_fits() {
         assert_eq!((span(900_000_000), span(1_500_000), span(7)), ("15 min".into(), "1500 ms".into(), "7 us".into()));
     }
 }

@@ -204,7 +204,10 @@ impl FssVerify {
     }
 
     fn found(&self) -> Result<Vec<PathBuf>> {
-        let directory = self.directory.clone().map_or_else(files::of_this_machine, Ok)?;
+        let directory = match &self.directory {
+            Some(directory) => directory.clone(),
+            None => files::of_machine(&files::machine_id()?),
+        };
         let found = files::in_directory(&directory)?;
         if found.is_empty() {
             let what = format!("verify {}", directory.display());
