@@ -13,7 +13,7 @@
 //!
 //! - [`KeyRecord`], [`SealingKey`]: what is in the TPM and on the disk, as values; [`picture()`]: a key for a camera;
 //! - [`Generations`]: what the TPM holds of them, and [`FssFinding`] what is wrong with it;
-//! - [`setup`]: a new generation, in an order in which the power may fail anywhere; [`keys`]: all keys, for whoever verifies;
+//! - [`setup`]: a new generation, in an order in which the power may fail anywhere; [`keys()`]: all keys, for whoever verifies;
 //! - [`statement`]: what the TPM says of them, signed; [`report`]: what a verification has come to, for the journal.
 
 mod findings;

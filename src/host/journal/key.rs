@@ -55,7 +55,7 @@ impl VerificationKey {
     /// A new key for these intervals, which is as good as none: it is to be shown.
     ///
     /// # Errors
-    /// [`Kind::System`]: there are no random numbers.
+    /// There are no random numbers.
     pub fn throw_away((start, interval): (u64, u64)) -> Result<Self> {
         let mut seed = [0; SEED];
         getrandom(&mut seed, GetRandomFlags::empty()).map_err(|e| Error::system("make a key", e))?;
