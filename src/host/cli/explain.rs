@@ -1,6 +1,6 @@
 //! `trust explain`.
 
-use super::{HostCommand, arguments, event_logs::FIRMWARE};
+use super::{HostCommand, arguments, event_logs::FIRMWARE, system_policies::SystemPolicyOptions};
 use crate::{
     console,
     error::{Error, Kind, Result},
@@ -20,10 +20,11 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 
 const HELP: &str = "\
-With a keyset, or with signed policies, it says in what PCR 7 of the boot differs from what their production policies
-expect, as the initrd does. With the log of another boot it says of every PCR in what they differ first.
+It says in what PCR 7 of the boot differs from what production policies expect, as the initrd does: those of a keyset, or
+those that are signed for this system. With the log of another boot it says of every PCR in what they differ first.
 
 Examples:
+  trust explain
   trust explain acme
   trust explain acme --log binary_bios_measurements
   trust explain --log binary_bios_measurements --against before.bin";
@@ -32,18 +33,17 @@ Examples:
 #[derive(Parser)]
 #[command(name = "explain", after_help = HELP)]
 pub struct Explain {
-    /// Name of the keyset, or its directory if that holds a slash
+    /// Name of the keyset, or its directory if that holds a slash; without one, what is signed for this system
     #[arg(conflicts_with_all = ["pcr7data", "against"])]
     keyset: Option<String>,
-    /// Signed policies, as a machine has them
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with = "against")]
-    pcr7data: Option<PathBuf>,
+    #[command(flatten)]
+    system: SystemPolicyOptions,
     /// The firmware's log of the boot; - for standard input [default: this machine's binary_bios_measurements, as the
     /// kernel has it]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     log: Option<PathBuf>,
     /// The firmware's log of another boot
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "pcr7data")]
     against: Option<PathBuf>,
     /// As a JSON object
     #[arg(long)]
@@ -62,7 +62,7 @@ impl HostCommand for Explain {
             return output::json(&json!({ "format": 1, "differences": found.iter().map(one).collect::<Vec<_>>() }));
         }
         if found.is_empty() {
-            console::note(if self.against.is_some() { "no PCR differs" } else { "PCR 7 is as expected" });
+            console::note(if self.against.is_some() { "no PCR differs" } else { "nothing is found to be wrong with PCR 7" });
         }
         output::lines(found.iter().map(|PcrDifference { pcr, event, why }| {
             let event = event.map_or_else(String::new, |number| format!(", event {number}"));
@@ -74,12 +74,19 @@ impl HostCommand for Explain {
 impl Explain {
     /// What the initrd's program would say.
     fn of_pcr7(&self, log: &[u8]) -> Result<Vec<PcrDifference>> {
-        let lists = match (&self.keyset, &self.pcr7data) {
-            (Some(name), _) => Pcr7Data::open(&Keyset::open(name)?.pcr7data())?.events(),
-            (None, Some(path)) => Pcr7Data::open(path)?.events(),
-            (None, None) => Vec::new(),
+        let data = match &self.keyset {
+            Some(name) => Some(Pcr7Data::open(&Keyset::open(name)?.pcr7data())?),
+            None => match self.system.data() {
+                Err(error) if self.system.is_given() => return Err(error),
+                Err(_) => {
+                    console::note("no policies are known here: the boot is judged by itself");
+                    None
+                }
+                Ok(data) => Some(data),
+            },
         };
-        if lists.is_empty() && (self.keyset.is_some() || self.pcr7data.is_some()) {
+        let lists = data.as_ref().map(Pcr7Data::events).unwrap_or_default();
+        if data.is_some() && lists.is_empty() {
             console::warn(
                 "the policies do not say which events they were signed for: `trust keyset pcr7data` has that written",
             );
