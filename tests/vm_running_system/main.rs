@@ -78,6 +78,8 @@ journald_begins
 logged 'it is today'
 attempt fss-said $host fss verify --journal
 say fss-message $(journalctl --quiet --directory $journals --output cat MESSAGE_ID=72c1a64a386afa8beffe5735ddfd2434)
+attempt fss-rotate $host fss rotate --interval 10s
+logged 'under the next key'
 journald_ends
 attempt fss-verify-more $host fss verify
 
@@ -207,7 +209,9 @@ fn the_running_system_keeps_a_secret_over_boots_and_updates() {
 
     let report = boot("production", &with_journals(RETURNED), &[]);
     refused(report.ok(), "fss-before");
-    for attempt in ["setup", "finish", "fss-verify", "fss-verify-more", "fss-altered-status", "fss-their-key"] {
+    for attempt in
+        ["setup", "finish", "fss-verify", "fss-rotate", "fss-verify-more", "fss-altered-status", "fss-their-key"]
+    {
         assert_eq!(report.value(attempt).split(' ').next(), Some("0"), "{attempt}: {report:#?}");
     }
     // While journald writes to it, which is told the result.

@@ -250,6 +250,14 @@ impl NewSealingKeys<'_> {
     }
 }
 
+/// Has journald begin a new file; whether it has.
+#[must_use]
+pub fn begin_new_file() -> bool {
+    let mut journalctl = Command::new("journalctl");
+    journalctl.args(["--rotate", "--quiet"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    journalctl.status().is_ok_and(|status| status.success())
+}
+
 /// What is left to do of the newest generation; or the number of the next one.
 fn next(generations: &Generations) -> NextStep {
     let Some(last) = generations.all.last() else { return NextStep::Make(0) };

@@ -9,7 +9,7 @@ use crate::{
         cli::plaintext,
         fss::{
             KeyRecord, picture,
-            setup::{KeysOutcome, NewSealingKeys},
+            setup::{KeysOutcome, NewSealingKeys, begin_new_file},
         },
         journal::files,
         say::output,
@@ -29,13 +29,14 @@ Examples:
   trust fss setup --pcr sha256:7,14
   trust fss setup --print >offline-copy
 
-Cut off anywhere, the next run completes it. journald seals from its next file on: `journalctl --rotate`.";
+Cut off anywhere, the next run completes it. journald is told to begin a new file: it goes on with no file under another
+key.";
 
 pub(super) const ROTATE_HELP: &str = "\
 Older keys stay, so that older journals can still be verified; the counter in the TPM is counted up.
 
 Examples:
-  trust fss rotate && journalctl --rotate
+  trust fss rotate
   trust fss status";
 
 /// How keys are made, and who sees them.
@@ -106,7 +107,11 @@ impl NewKeyOptions {
                 output::line(sentence(&record))?;
             }
         }
-        console::note("journald seals with it from its next file on: `journalctl --rotate`");
+        if begin_new_file() {
+            console::note("journald has begun a new file, which is sealed with it");
+        } else {
+            console::note("have journald begin a new file before it is started again: `journalctl --rotate`");
+        }
         Ok(())
     }
 }
