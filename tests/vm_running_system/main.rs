@@ -223,7 +223,7 @@ fn the_running_system_keeps_a_secret_over_boots_and_updates() {
     };
     wrong("fss-altered", "altered");
     wrong("fss-replaced", "another key made it");
-    wrong("fss-replaced-status", "sealing key   of no generation");
+    wrong("fss-replaced-status", "sealing key of no generation");
 
     let report = boot("limited", &with_journals(LIMITED), &[]);
     refused(report.ok(), "fss-verify");
