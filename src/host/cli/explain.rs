@@ -62,7 +62,11 @@ impl HostCommand for Explain {
             return output::json(&json!({ "format": 1, "differences": found.iter().map(one).collect::<Vec<_>>() }));
         }
         if found.is_empty() {
-            console::note(if self.against.is_some() { "no PCR differs" } else { "nothing is found to be wrong with PCR 7" });
+            console::note(if self.against.is_some() {
+                "no PCR differs"
+            } else {
+                "nothing is found to be wrong with PCR 7"
+            });
         }
         output::lines(found.iter().map(|PcrDifference { pcr, event, why }| {
             let event = event.map_or_else(String::new, |number| format!(", event {number}"));
