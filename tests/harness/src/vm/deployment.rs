@@ -128,6 +128,17 @@ impl Deployment {
         store
     }
 
+    /// Variables of this name with the same keys, of a firmware that was told not to check.
+    #[must_use]
+    pub fn without_secure_boot(&self, name: &str) -> PathBuf {
+        let off = self.file(name).with_extension("off.fd");
+        let mut command = assets::program("virt-fw-vars");
+        command.arg("--input").arg(self.file(name)).arg("--output").arg(&off);
+        let output = command.args(["--set-false", "SecureBootEnable"]).output().expect("it is among the assets");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        off
+    }
+
     /// Puts an image on the machine's boot disk, behind shim if that is the chain.
     pub fn install(&self, vm: &Vm, chain: Chain, image: &Path) {
         match chain {
