@@ -712,7 +712,7 @@ fn mistakes_are_named_and_their_remedies_work() {
     let killed = fs::read_dir(journald.path("plain")).unwrap().map(|entry| entry.unwrap().path());
     let killed = killed.into_iter().find(|path| name(path).ends_with('~')).unwrap();
     let killed = ["--verify-key-file", &key, killed.to_str().unwrap()];
-    fails(&killed, 14, &["1 file end never sealed", "nothing that was sealed is altered"]);
+    fails(&killed, 14, &["1 file with an unsealed end", "nothing that was sealed is altered"]);
     fails(
         &["--verify-key-file", &key, &path("unsealed/system.journal")],
         14,

@@ -58,9 +58,9 @@ impl JournalVerdict {
     pub const fn words(self) -> &'static str {
         match self {
             Self::Sealed => "sealed",
-            Self::UnsealedEnd => "end never sealed",
-            Self::Overdue => "end not sealed in time",
-            Self::Clock => "times contradict seals",
+            Self::UnsealedEnd => "with an unsealed end",
+            Self::Overdue => "with an end not sealed in time",
+            Self::Clock => "with times that contradict seals",
             Self::NeverSealed => "never sealed",
             Self::OtherKey => "another key's, or altered",
             Self::Altered => "altered",
