@@ -8,6 +8,7 @@
 //! - [`predict`]: what a firmware and a shim measure into PCR 7;
 //! - [`seal`]: secrets that a TPM seals, as files;
 //! - [`mod@derive`]: keys of applications, derived from the TPM: from what, for whom;
+//! - [`mod@kexec`]: a signed successor of the running kernel, measured and loaded;
 //! - [`fss`]: keys of sealed journals, in the TPM;
 //! - [`journal`]: sealed journals of systemd: a reader of their files, the verification of their seals;
 //! - [`eventlog`]: event logs in words, replayed, and compared with a TPM;
@@ -21,6 +22,7 @@ pub mod fs;
 pub mod fss;
 pub mod image;
 pub mod journal;
+pub mod kexec;
 pub mod keyset;
 pub mod machine;
 pub mod pki;

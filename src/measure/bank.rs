@@ -43,6 +43,12 @@ impl Bank {
         bank::by_id(self.id()).map_or("", |bank| bank.name)
     }
 
+    /// The digest of these bytes.
+    #[must_use]
+    pub fn hash(self, bytes: &[u8]) -> Vec<u8> {
+        digest::digest(self.algorithm(), bytes).as_ref().to_vec()
+    }
+
     /// Begins a digest of its algorithm.
     #[must_use]
     pub fn begin(self) -> Context {

@@ -115,6 +115,8 @@ pub fn sample() -> (&'static Fixture, &'static Value) {
                 "--splash",
                 "splash.bmp",
                 "--with-trust=program",
+                "--sign-kernel",
+                "no",
             ],
         );
         (fixture, said)

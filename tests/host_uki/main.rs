@@ -2,6 +2,7 @@
 //! bsdtar; built by ukify and looked at with `trust`.
 
 mod fixture;
+mod kexec;
 mod refusals;
 
 use fixture::{CMDLINE, Fixture, archive, kernel, sample, stub, text};
@@ -102,22 +103,19 @@ fn each_kind_is_signed_by_its_key() {
     let shown = fixture.0.ok(&["uki", "inspect", "flipped.efi"]);
     assert!(shown.contains("signer: CN=UKI TPM,OU=Trust keyset k, of another image\n"), "{shown}");
 
-    fixture.build("unsigned.efi", &["--kind", "tpm", "--cmdline=x", "--initrd", "initrd.img", "--unsigned"]);
-    assert_eq!(fixture.json(&["uki", "inspect", "unsigned.efi"])["signers"], serde_json::json!([]));
-    // Signing it elsewhere comes to the same.
+    // Signing elsewhere, the kernel and then the image, comes to the same.
     let dir = fixture.0.keys().join("k/uki-tpm");
     let (key, cert) = (dir.join("privkey.pem"), dir.join("cert.pem"));
-    fixture.0.ok(&[
-        "sign",
-        "efi",
-        "unsigned.efi",
-        "--key",
-        text(&key),
-        "--cert",
-        text(&cert),
-        "--output",
-        "signed.efi",
-    ]);
+    let sign = |file: &str, output: &str| {
+        let signer = ["--key", text(&key), "--cert", text(&cert), "--replace"];
+        fixture.0.ok(&[&["sign", "efi", file, "--output", output], &signer[..]].concat());
+    };
+    sign(text(&kernel()), "linux.efi");
+    let (stub, ingredients) = (stub(), ["--kind", "tpm", "--cmdline=x", "--initrd", "initrd.img", "--unsigned"]);
+    let build = ["uki", "build", "k", "--kernel", "linux.efi", "--stub", text(&stub), "--output", "unsigned.efi"];
+    fixture.0.ok(&[&build[..], &ingredients].concat());
+    assert_eq!(fixture.json(&["uki", "inspect", "unsigned.efi"])["signers"], serde_json::json!([]));
+    sign("unsigned.efi", "signed.efi");
     assert!(fs::read(fixture.path("signed.efi")).unwrap() == fs::read(fixture.path("image.efi")).unwrap());
 }
 

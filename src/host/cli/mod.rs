@@ -11,8 +11,10 @@ mod enroll;
 mod event_logs;
 mod eventlog;
 mod explain;
+mod firmware_variables;
 mod fss;
 mod headings;
+mod kexec;
 mod keys;
 mod keyset;
 mod launch;
@@ -67,6 +69,7 @@ const COMMANDS: &[CommandEntry] = &[
     CommandEntry::new::<enroll::Enroll>(Heading::Images),
     CommandEntry::new::<launch::Launch>(Heading::Images),
     CommandEntry::new::<luks::Luks>(Heading::Boot),
+    CommandEntry::new::<kexec::Kexec>(Heading::Boot),
     CommandEntry::new::<nv::NvCommand>(Heading::Tpm).with_secrets(),
     CommandEntry::new::<pcr::PcrCommand>(Heading::Tpm),
     CommandEntry::new::<admin::AdminCommand>(Heading::Tpm),

@@ -46,6 +46,9 @@ pub struct Recipe {
     pub program: Option<Option<PathBuf>>,
     /// Who signs it.
     pub signer: By,
+    /// Whether the kernel within is signed too, in the place of whoever has signed it: a running kernel that is locked down
+    /// starts no other by kexec.
+    pub sign_kernel: bool,
     /// What the machines of the keyset are like.
     pub machine: Machine,
     /// The file of their shim, if it is given.
@@ -104,6 +107,8 @@ impl Recipe {
 
         let kernel = self.ingredients.open_kernel()?;
         let kernel = kernel::parse(&kernel).map_err(|e| e.within(in_file(&self.ingredients.kernel)))?;
+        let signed = signer.filter(|_| self.sign_kernel).map(|signer| sign_kernel(&kernel, signer, to)).transpose()?;
+        let kernel = signed.as_ref().map_or(Ok(kernel), |signed| kernel::parse(signed.data()))?;
         let machine = kernel.headers().machine;
         let program = self.program.as_ref().map(|given| additions::program(given.as_deref(), machine)).transpose()?;
         let additions = additions::archive(&self.keyset, program)?;
@@ -206,6 +211,15 @@ impl Recipe {
             self.keyset_name
         ))))
     }
+}
+
+/// The kernel with one signature: Linux takes the first for the only one, and refuses a file with several.
+fn sign_kernel(kernel: &Image<'_>, signer: &Credentials, beside: &Path) -> Result<Output> {
+    let mut output = Output::begin(beside, IMAGE)?;
+    authenticode::copy_bare(kernel, &mut output)?;
+    let signer = Signer { key: &signer.key, certificate: &signer.certificate, intermediates: &[] };
+    authenticode::sign(&mut output, &[], signer, Hash::Sha256, |_, _| ()).map_err(|e| e.within("sign the kernel"))?;
+    Ok(output)
 }
 
 /// What PCR 11 will be made of when the kernel starts, if the stub is systemd's.

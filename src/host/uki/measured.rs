@@ -120,6 +120,13 @@ pub fn sections(image: &Image<'_>, stub: u16, profile: usize, banks: &[Bank]) ->
         let why = format!("there is no profile {profile}");
         return Err(Error::new(Kind::Usage, "predict PCR 11", why).remedy("`trust uki inspect` lists them"));
     }
+    let known = MEASURED.iter().filter(|(name, since)| *since <= stub && !CHOSEN_BY_MACHINE.contains(name));
+    known.filter_map(|(name, _)| Some(Measured::new(name, section(image, stub, profile, name)?, banks))).collect()
+}
+
+/// The section of this name that counts for a profile: its own, or else that of all. An empty one is none.
+#[must_use]
+pub fn section<'i, 'f>(image: &'i Image<'f>, stub: u16, profile: usize, name: &str) -> Option<&'i Section<'f>> {
     let table = image.sections();
     let starts = || table.iter().enumerate().filter(|(_, section)| section.name() == PROFILE).map(|(index, _)| index);
     let (common, own) = if stub < PROFILES_SINCE {
@@ -128,13 +135,7 @@ pub fn sections(image: &Image<'_>, stub: u16, profile: usize, banks: &[Bank]) ->
         let end = |of: usize| starts().nth(of).unwrap_or(table.len());
         (table.get(..end(0)).unwrap_or_default(), table.get(end(profile)..end(profile + 1)).unwrap_or_default())
     };
-    let find = |name: &str| {
-        // An empty section is none.
-        let mut found = own.iter().chain(common).filter(|section| section.name() == name && section.virtual_size > 0);
-        found.next()
-    };
-    let known = MEASURED.iter().filter(|(name, since)| *since <= stub && !CHOSEN_BY_MACHINE.contains(name));
-    known.filter_map(|(name, _)| Some(Measured::new(name, find(name)?, banks))).collect()
+    own.iter().chain(common).find(|section| section.name() == name && section.virtual_size > 0)
 }
 
 #[cfg(test)]

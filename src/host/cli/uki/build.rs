@@ -86,6 +86,10 @@ pub struct Build {
     /// Leave signing to `trust sign efi`, elsewhere
     #[arg(long, conflicts_with_all = ["key", "cert"])]
     unsigned: bool,
+    /// Whether the kernel within the image is signed by the same key, for `trust kexec` where the running kernel is locked down
+    #[arg(long, value_name = "yes|no", default_value = "yes", action = clap::ArgAction::Set,
+        value_parser = clap::builder::BoolishValueParser::new(), hide_possible_values = true)]
+    sign_kernel: bool,
     /// Where the image goes
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
@@ -116,6 +120,7 @@ impl Build {
             },
             program: self.with_trust,
             signer: signer(self.unsigned, self.key.as_deref(), self.cert.as_deref())?,
+            sign_kernel: self.sign_kernel,
             shim: self.machine.shim().map(Path::to_owned),
             machine,
         };

@@ -65,6 +65,12 @@ impl ChainLink {
         }
     }
 
+    /// The bytes that it came as.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
     /// Its key, if that is of a kind that signs for us.
     ///
     /// # Errors

@@ -158,6 +158,18 @@ impl GoodSignature {
         Ok(Self { signer: ChainLink::read(certificate)?, embedded: Vec::new() })
     }
 
+    /// The certificate of its signer, in DER.
+    #[must_use]
+    pub fn signer(&self) -> &[u8] {
+        self.signer.der()
+    }
+
+    /// Whose that is.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        self.signer.subject()
+    }
+
     /// Whether there is a way from its signer to this certificate in DER.
     #[must_use]
     pub fn leads_to(&self, certificate: &[u8]) -> bool {

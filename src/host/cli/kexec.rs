@@ -1,0 +1,250 @@
+//! `trust kexec`.
+
+use super::{HostCommand, arguments, firmware_variables, tpm_options::TpmArguments};
+use crate::{
+    console,
+    digest::hex,
+    error::{Error, Kind, Result},
+    host::{
+        eventlog::{replay, values},
+        fs::data::{Input, MAX_IMAGE},
+        image::pe::Image,
+        kexec::{
+            judge::{self, SignedBy, Trusted},
+            load::{self, Demands},
+            measurements::{self, KexecMeasurement},
+            successor::Successor,
+        },
+        keyset::{Keyset, Role},
+        say::output,
+        uki::kernel,
+    },
+    measure::bank::Bank,
+    measure_log::{self, MeasureLog},
+    policy::{
+        boot_kind::BootKind,
+        pcr_values::{PcrName, PcrValues},
+    },
+    tpm::Tpm,
+    tpm2::{Selection, bank},
+};
+use clap::{Parser, ValueHint};
+use serde_json::json;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// The PCRs that are extended.
+const PCRS: [u8; 3] = [7, 11, 12];
+/// Is there where systemd is the first process (sd_booted(3)).
+const SYSTEMD: &str = "/run/systemd/system";
+
+const HELP: &str = "\
+The image is verified first: against the keyset or the certificates given, or what the firmware of this machine trusts (db and
+dbx). Then it is measured, and loaded: its kernel, its initrd and its command line, and nothing else. PCR 7 is extended with
+the word kexec and the signer, PCR 11 with its sections as systemd-stub does, PCR 12 with its command line. What was locked
+stays locked: the successor gets no secret from the TPM.
+
+Nothing is loaded that was not measured. What root loads afterwards by other means is not what was measured; no policy
+opens anything for these measurements that was not open before.
+
+Examples:
+  trust kexec /efi/EFI/Linux/acme.efi --dry-run
+  trust kexec acme.efi --keyset acme
+  trust kexec acme.efi --load-only && systemctl kexec";
+
+/// Replace the running kernel by that of a signed image, which is measured first
+#[derive(Parser)]
+#[command(name = "kexec", after_help = HELP)]
+pub struct Kexec {
+    /// The image
+    #[arg(value_name = "UKI", value_hint = ValueHint::FilePath)]
+    image: PathBuf,
+    /// It must be signed by this keyset's key for production images
+    #[arg(long, value_name = "KEYSET")]
+    keyset: Option<String>,
+    /// Certificates, in PEM or DER, any of which may vouch for it; may be repeated
+    #[arg(long, value_name = "FILE", num_args = 1, value_hint = ValueHint::FilePath, conflicts_with = "keyset")]
+    cert: Vec<PathBuf>,
+    /// Which of its profiles is started
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    profile: usize,
+    /// Measure and load it, and leave starting it to somebody else
+    #[arg(long)]
+    load_only: bool,
+    /// Start it at once, without having services stopped; what is to be written to disks is written
+    #[arg(long, conflicts_with = "load_only")]
+    now: bool,
+    /// Say what would be measured, and what the PCRs would be; measure nothing and load nothing
+    #[arg(long, conflicts_with_all = ["load_only", "now"])]
+    dry_run: bool,
+    /// As a JSON object
+    #[arg(long)]
+    json: bool,
+    /// The log of measurements
+    #[arg(long, value_name = "FILE", default_value = measure_log::PLACE, value_hint = ValueHint::FilePath)]
+    measure_log: PathBuf,
+    #[command(flatten)]
+    tpm: TpmArguments,
+}
+
+impl HostCommand for Kexec {
+    fn run(self) -> Result<()> {
+        let of_image = |error: Error| error.within(format!("use {}", self.image.display()));
+        let input = Input::open(&self.image, MAX_IMAGE)?;
+        let image = Image::parse(&input).map_err(of_image)?;
+        let (starter, trusted) = (self.starter()?, self.trusted()?);
+        let signed_by = judge::judge(&image, &trusted)?;
+        let mut successor = Successor::of(&image, self.profile)?;
+        let of_kernel = kernel::parse(successor.kernel).map_err(of_image)?;
+        if !self.dry_run {
+            let Demands { signed } = load::demands()?;
+            if signed {
+                judge::judge_kernel(&of_kernel, &trusted)?;
+            }
+        }
+        let mut tpm = self.tpm.connect()?;
+        let banks = banks(&mut tpm)?;
+        let stub = (successor.stub, successor.profile);
+        let measurements = measurements::of(&image, stub, &successor.cmdline, &signed_by.fingerprint, &banks)?;
+        let after = after(&mut tpm, &banks, &measurements)?;
+        if !self.dry_run {
+            self.measure(&mut tpm, &measurements)?;
+            drop(tpm);
+            if let Ok(log) = fs::read(&self.measure_log) {
+                successor.add_log(log)?;
+            }
+            load::load(&successor)?;
+        }
+        self.say(&signed_by, &successor, &measurements, &after)?;
+        starter.start()
+    }
+}
+
+impl Kexec {
+    fn trusted(&self) -> Result<Trusted> {
+        let certificates = match &self.keyset {
+            Some(name) => vec![Keyset::open(name)?.certificate_der(Role::of_images(BootKind::Production))?],
+            None if self.cert.is_empty() => return firmware_variables::trusted(),
+            None => self.cert.iter().map(|path| arguments::certificates(path)).collect::<Result<Vec<_>>>()?.concat(),
+        };
+        Ok(Trusted { certificates, revoked: Vec::new() })
+    }
+
+    fn measure(&self, tpm: &mut Tpm, measurements: &[KexecMeasurement]) -> Result<()> {
+        let mut log = MeasureLog::at(self.measure_log.clone());
+        if let Some(why) = log.hold_or_say() {
+            console::warn(&format!("the image is measured without a record in {why}"));
+        }
+        for KexecMeasurement { pcr, event, digests } in measurements {
+            tpm.extend_pcr(*pcr, digests)?;
+            let names: Vec<_> = digests.iter().map(|(id, digest)| (bank::name(*id), digest)).collect();
+            log.append_event(*pcr, names.iter().map(|(name, digest)| (&**name, &***digest)), event);
+        }
+        Ok(())
+    }
+
+    fn say(
+        &self,
+        signed_by: &SignedBy,
+        successor: &Successor<'_>,
+        measurements: &[KexecMeasurement],
+        after: &PcrValues,
+    ) -> Result<()> {
+        let SignedBy { subject, fingerprint, image } = signed_by;
+        if self.json {
+            let one = |measured: &KexecMeasurement| json!({ "pcr": measured.pcr, "event": measured.event });
+            return output::json(&json!({
+                "format": 1,
+                "image": self.image,
+                "digest": hex(image),
+                "signer": subject,
+                "signer_fingerprint": hex(fingerprint),
+                "cmdline": successor.cmdline,
+                "measurements": measurements.iter().map(one).collect::<Vec<_>>(),
+                "pcrs": values::to_json(after),
+                "loaded": !self.dry_run,
+            }));
+        }
+        output::line(format_args!("{}: signed by {subject}", self.image.display()))?;
+        let width = after.iter().map(|(name, _)| name.to_string().len()).max().unwrap_or(0);
+        let label = if self.dry_run { "would be" } else { "is" };
+        output::lines(after.iter().map(|(name, value)| format!("{:width$}  {label} {}", name.to_string(), hex(value))))
+    }
+}
+
+/// The banks in which all of the PCRs can be extended.
+fn banks(tpm: &mut Tpm) -> Result<Vec<Bank>> {
+    let known = |id: u16| {
+        Bank::by_id(id).ok_or_else(|| {
+            let why = format!("the TPM has a bank {}, whose hash is not known here", bank::name(id));
+            Error::new(Kind::Usage, "measure the image", why).remedy("switch that bank off in the firmware setup")
+        })
+    };
+    let active = tpm.active_banks()?;
+    let of_these = active.iter().filter(|bank| PCRS.iter().any(|pcr| bank.pcrs >> pcr & 1 == 1));
+    of_these.map(|bank| known(bank.bank)).collect()
+}
+
+/// What the PCRs will be.
+fn after(tpm: &mut Tpm, banks: &[Bank], measurements: &[KexecMeasurement]) -> Result<PcrValues> {
+    let mask = PCRS.iter().fold(0, |mask, pcr| mask | 1 << pcr);
+    let selections: Vec<_> =
+        tpm.active_banks()?.into_iter().map(|bank| Selection { pcrs: bank.pcrs & mask, ..bank }).collect();
+    let now = tpm.read_pcrs(&selections)?.values;
+    let mut values = Vec::new();
+    for (bank, number) in banks.iter().flat_map(|bank| PCRS.map(|pcr| (bank.id(), pcr))) {
+        let name = PcrName { bank, number };
+        let Some((value, algorithm)) = now.get(name).zip(replay::hash_of(bank)) else { continue };
+        let digests = measurements.iter().filter(|measured| measured.pcr == number);
+        let digests = digests.flat_map(|measured| &measured.digests).filter(|(id, _)| *id == bank);
+        let value = digests.fold(value.to_vec(), |value, (_, digest)| replay::after(algorithm, &value, digest));
+        values.push((name, value));
+    }
+    Ok(PcrValues::new(values))
+}
+
+/// Who starts what is loaded.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Starter {
+    /// Nobody yet.
+    Nobody,
+    /// systemd, which stops the services.
+    Systemd,
+    /// The kernel, at once.
+    Kernel,
+}
+
+impl Kexec {
+    /// Is asked before anything is measured.
+    fn starter(&self) -> Result<Starter> {
+        match () {
+            () if self.dry_run || self.load_only => Ok(Starter::Nobody),
+            () if self.now => Ok(Starter::Kernel),
+            () if Path::new(SYSTEMD).is_dir() => Ok(Starter::Systemd),
+            () => Err(Error::new(Kind::Usage, "start the image by kexec", "there is no systemd to stop the services")
+                .remedy("stop them yourself and give --now; or load it alone: --load-only")),
+        }
+    }
+}
+
+impl Starter {
+    fn start(self) -> Result<()> {
+        match self {
+            Self::Nobody => Ok(()),
+            Self::Kernel => load::start(),
+            Self::Systemd => match Command::new("systemctl").arg("kexec").status() {
+                Ok(status) if status.success() => Ok(()),
+                Ok(status) => Err(Error::new(
+                    Kind::System,
+                    "start what is loaded",
+                    format!("`systemctl kexec` ends with {status}"),
+                )
+                .remedy("start it yourself: `kexec --exec`")),
+                Err(why) => Err(Error::system("run systemctl", why)),
+            },
+        }
+    }
+}
