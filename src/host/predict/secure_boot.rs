@@ -242,7 +242,9 @@ impl<'p, 'm> Change<'p, 'm> {
             self.stays(logged, "a driver")?;
             measured.push((Starter::Firmware, logged.event.data.to_vec()));
         }
-        for (at, program) in self.boot.programs.clone().iter().enumerate() {
+        // What systemd-stub has within the image is verified with it.
+        let last = self.boot.image.filter(|_| self.boot.kernel_apart).map_or(usize::MAX, |at| at + 1);
+        for (at, program) in self.boot.programs.clone().iter().take(last).enumerate() {
             let new = match () {
                 () if Some(at) == self.boot.image && self.image.is_some() => self.image,
                 () if Some(at) == self.boot.shim => self.shim.map(|(_, image)| image),
@@ -489,7 +491,7 @@ fn image_of(authority: &Event<&[u8]>, program: Option<&LoggedEvent<'_>>) -> Star
     let certificates = entry.iter().flat_map(|database| &database.lists).flat_map(|list| &list.signatures);
     let signatures = certificates.filter_map(|signature| GoodSignature::by(&signature.data).ok()).collect();
     let digests = program.map(|logged| logged.event.digests.clone()).unwrap_or_default();
-    StartedImage { digests, signatures, sections: Vec::new() }
+    StartedImage { digests, signatures, profiles: Vec::new() }
 }
 
 /// The entry that a logged authority is, as a database of its own.
