@@ -11,6 +11,7 @@ use crate::{
     tpm2::bank,
 };
 use aws_lc_rs::digest::{self, Algorithm};
+use sm3::{Digest as _, Sm3};
 use std::collections::BTreeMap;
 
 /// A TPM of a PC has so many PCRs.
@@ -139,31 +140,52 @@ pub fn start(bank: u16, pcr: u8, locality: u8) -> Option<Vec<u8>> {
     Some(value)
 }
 
+/// The hash of a bank.
+#[derive(Clone, Copy, Debug)]
+pub enum BankHash {
+    /// Of the SHA families.
+    Sha(&'static Algorithm),
+    /// GB/T 32905-2016.
+    Sm3,
+}
+
+impl BankHash {
+    /// That of a bank, if it is known.
+    #[must_use]
+    pub const fn of(bank: u16) -> Option<Self> {
+        Some(match bank {
+            0x0004 => Self::Sha(&digest::SHA1_FOR_LEGACY_USE_ONLY),
+            0x000b => Self::Sha(&digest::SHA256),
+            0x000c => Self::Sha(&digest::SHA384),
+            0x000d => Self::Sha(&digest::SHA512),
+            0x0012 => Self::Sm3,
+            0x0027 => Self::Sha(&digest::SHA3_256),
+            0x0028 => Self::Sha(&digest::SHA3_384),
+            0x0029 => Self::Sha(&digest::SHA3_512),
+            _ => return None,
+        })
+    }
+
+    /// The digest of these bytes.
+    #[must_use]
+    pub fn digest(self, bytes: &[u8]) -> Vec<u8> {
+        match self {
+            Self::Sha(algorithm) => digest::digest(algorithm, bytes).as_ref().to_vec(),
+            Self::Sm3 => Sm3::digest(bytes).to_vec(),
+        }
+    }
+
+    /// A PCR after one more extension.
+    #[must_use]
+    pub fn extended(self, value: &[u8], digest: &[u8]) -> Vec<u8> {
+        // In one go: contexts cost more than the hash of so few bytes.
+        self.digest(&[value, digest].concat())
+    }
+}
+
 /// A PCR after all of these.
 #[must_use]
 pub fn last(bank: u16, start: Vec<u8>, digests: &[&[u8]]) -> Option<Vec<u8>> {
-    let algorithm = hash_of(bank)?;
-    Some(digests.iter().fold(start, |value, digest| after(algorithm, &value, digest)))
-}
-
-/// A PCR after one more.
-#[must_use]
-pub fn after(algorithm: &'static Algorithm, value: &[u8], digest: &[u8]) -> Vec<u8> {
-    // In one go: contexts cost more than the hash of so few bytes.
-    digest::digest(algorithm, &[value, digest].concat()).as_ref().to_vec()
-}
-
-/// The hash of a bank, if it can be computed: all but SM3.
-#[must_use]
-pub fn hash_of(bank: u16) -> Option<&'static Algorithm> {
-    match bank {
-        0x0004 => Some(&digest::SHA1_FOR_LEGACY_USE_ONLY),
-        0x000b => Some(&digest::SHA256),
-        0x000c => Some(&digest::SHA384),
-        0x000d => Some(&digest::SHA512),
-        0x0027 => Some(&digest::SHA3_256),
-        0x0028 => Some(&digest::SHA3_384),
-        0x0029 => Some(&digest::SHA3_512),
-        _ => None,
-    }
+    let hash = BankHash::of(bank)?;
+    Some(digests.iter().fold(start, |value, digest| hash.extended(&value, digest)))
 }
