@@ -11,6 +11,7 @@
 //! - [`fss`]: keys of sealed journals, in the TPM;
 //! - [`journal`]: sealed journals of systemd: a reader of their files, the verification of their seals;
 //! - [`eventlog`]: event logs in words, replayed, and compared with a TPM;
+//! - [`state`]: what a machine says of itself, as a file;
 //! - [`machine`]: virtual machines and what belongs to one: its firmware's keys, its disk's header;
 //! - [`fs`]: all or nothing on disk, bytes that need not be in memory, where a user's files are.
 
@@ -27,5 +28,6 @@ pub mod pki;
 pub mod predict;
 pub mod say;
 pub mod seal;
+pub mod state;
 pub mod uefi;
 pub mod uki;

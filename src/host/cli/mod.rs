@@ -36,6 +36,7 @@ mod seal;
 mod secrets;
 mod show;
 mod signed_policies;
+mod state;
 mod system_policies;
 mod target;
 mod tpm;
@@ -77,6 +78,7 @@ const COMMANDS: &[CommandEntry] = &[
     CommandEntry::new::<tpm::TpmCommand>(Heading::Tpm),
     CommandEntry::new::<eventlog::EventLogCommand>(Heading::Measurements),
     CommandEntry::new::<explain::Explain>(Heading::Measurements),
+    CommandEntry::new::<state::State>(Heading::Measurements),
     CommandEntry::new::<manual::Manual>(Heading::Program),
     CommandEntry::new::<manual::Completions>(Heading::Program),
 ];

@@ -163,6 +163,16 @@ fn is_signed_for(entry: &Entry, version: Version, key: &PublicKey) -> bool {
         && entry.approved().is_ok_and(|approved| verifies(&approved, key))
 }
 
+/// Whether what is signed for an entry is signed by the key beside it.
+#[must_use]
+pub fn is_signed(data: &Pcr7Data, entry: &Entry) -> bool {
+    let key = || {
+        let file = data.dir().join("pubkeys").join(entry.info.kind.signed_policy()?.key_of(&entry.info.keyset));
+        PublicKey::from_pem(&atomic::read(&file)?)
+    };
+    entry.approved().is_ok_and(|approved| key().is_ok_and(|key| verifies(&approved, &key)))
+}
+
 /// Whether this key has signed it, as `TPM2_VerifySignature` would see it.
 pub(super) fn verifies(approved: &ApprovedPolicy, key: &PublicKey) -> bool {
     let message = approved::message(&approved.policy.digest(), &approved.policy_ref);
