@@ -31,6 +31,7 @@ mod policy_known;
 mod policy_options;
 mod policy_show;
 mod policy_sign;
+mod predict;
 mod project;
 mod seal;
 mod secrets;
@@ -78,6 +79,7 @@ const COMMANDS: &[CommandEntry] = &[
     CommandEntry::new::<tpm::TpmCommand>(Heading::Tpm),
     CommandEntry::new::<eventlog::EventLogCommand>(Heading::Measurements),
     CommandEntry::new::<explain::Explain>(Heading::Measurements),
+    CommandEntry::new::<predict::Predict>(Heading::Measurements),
     CommandEntry::new::<state::State>(Heading::Measurements),
     CommandEntry::new::<manual::Manual>(Heading::Program),
     CommandEntry::new::<manual::Completions>(Heading::Program),

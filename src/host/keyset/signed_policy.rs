@@ -163,20 +163,20 @@ fn is_signed_for(entry: &Entry, version: Version, key: &PublicKey) -> bool {
         && entry.approved().is_ok_and(|approved| verifies(&approved, key))
 }
 
-/// Whether what is signed for an entry is signed by the key beside it.
-#[must_use]
-pub fn is_signed(data: &Pcr7Data, entry: &Entry) -> bool {
-    let key = || {
-        let file = data.dir().join("pubkeys").join(entry.info.kind.signed_policy()?.key_of(&entry.info.keyset));
-        PublicKey::from_pem(&atomic::read(&file)?)
-    };
-    entry.approved().is_ok_and(|approved| key().is_ok_and(|key| verifies(&approved, &key)))
-}
-
 /// Whether this key has signed it, as `TPM2_VerifySignature` would see it.
 pub(super) fn verifies(approved: &ApprovedPolicy, key: &PublicKey) -> bool {
     let message = approved::message(&approved.policy.digest(), &approved.policy_ref);
     matches!(&approved.signature, PolicySignature::RsaSsa(bytes) if key.verify(Hash::Sha256, &message, bytes))
+}
+
+/// Whether the policy of an entry is signed by the key that is published for it, as a TPM would see it. Limited boots have none,
+/// and need none.
+#[must_use]
+pub fn is_signed(data: &Pcr7Data, entry: &Entry) -> bool {
+    let Ok(signed) = entry.info.kind.signed_policy() else { return true };
+    let path = data.dir().join("pubkeys").join(signed.key_of(&entry.info.keyset));
+    let key = atomic::read(&path).and_then(|pem| PublicKey::from_pem(&pem));
+    matches!((key, entry.approved()), (Ok(key), Ok(approved)) if verifies(&approved, &key))
 }
 
 /// This key's signature over it.

@@ -13,10 +13,13 @@
 //!   as they are;
 //! - [`next_boot`]: the set of values that follows; `plan`, `logged_boot`, `secure_boot`, `sbat`,
 //!   `started`: how;
-//! - [`verifier`]: which entry of which database lets an image through.
+//! - [`verifier`]: which entry of which database lets an image through;
+//! - [`judge`]: whether a machine then opens; [`approve`]: policies signed for it.
 
+pub mod approve;
 pub mod databases;
 pub mod firmware;
+pub mod judge;
 pub mod live;
 mod logged_boot;
 pub mod next_boot;

@@ -142,11 +142,10 @@ impl Plan {
         self.insert_before(None, pcr, choices);
     }
 
-    /// Takes away all events of a PCR, and puts these in the place of the first.
-    pub fn replace_all(&mut self, pcr: u8, events: Vec<PredictedEvent>) {
+    /// Takes away all events of a PCR, and puts something in the place of the first.
+    pub fn replace_all(&mut self, pcr: u8, choices: Vec<Choice>) {
         let at = self.steps.iter().position(|step| step.pcr == pcr).unwrap_or(self.steps.len());
         self.steps.retain(|step| step.pcr != pcr);
-        let choices = vec![Choice { events, condition: None }];
         self.steps.insert(at.min(self.steps.len()), Step { pcr, number: None, choices });
     }
 

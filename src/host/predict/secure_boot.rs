@@ -489,7 +489,7 @@ fn image_of(authority: &Event<&[u8]>, program: Option<&LoggedEvent<'_>>) -> Star
     let certificates = entry.iter().flat_map(|database| &database.lists).flat_map(|list| &list.signatures);
     let signatures = certificates.filter_map(|signature| GoodSignature::by(&signature.data).ok()).collect();
     let digests = program.map(|logged| logged.event.digests.clone()).unwrap_or_default();
-    StartedImage { digests, signatures, sections: Vec::new() }
+    StartedImage { digests, signatures, profiles: Vec::new() }
 }
 
 /// The entry that a logged authority is, as a database of its own.

@@ -4,7 +4,7 @@ use super::{
     logged_boot::{LoggedBoot, PROGRAMS, SECTIONS},
     next_boot::PredictedEvent,
     plan::{Choice, Plan},
-    update::{StartedImage, Update},
+    update::{MeasuredSection, StartedImage, Update},
 };
 use crate::{host::eventlog::read::FirmwareLog, measure::event::EventType};
 
@@ -13,6 +13,9 @@ const FILES: u8 = 9;
 /// What shim's owner has told it.
 const OWNERS_KEYS: u8 = 14;
 
+/// Why events of an image change.
+const ANOTHER_IMAGE: &str = "another image is started";
+
 /// Changes what follows from other programs, and from another state of Secure Boot.
 pub(super) fn update(plan: &mut Plan, log: &FirmwareLog<'_>, updates: &[Update]) {
     let boot = LoggedBoot::read(log);
@@ -20,14 +23,14 @@ pub(super) fn update(plan: &mut Plan, log: &FirmwareLog<'_>, updates: &[Update])
     for update in updates {
         match update {
             Update::Image(image) => {
-                program(plan, log, event_of(boot.image), image, "another image is started");
+                program(plan, log, event_of(boot.image), image, ANOTHER_IMAGE);
                 if boot.kernel_apart {
                     plan.is_unknown(
                         4,
                         "the kernel within the image was measured too, and what is in the new one is not known",
                     );
                 }
-                if !image.sections.is_empty() {
+                if !image.profiles.is_empty() {
                     sections(plan, image);
                 } else if plan.extends(11) {
                     plan.is_unknown(11, "the sections of the new image are not known");
@@ -72,15 +75,19 @@ fn program(plan: &mut Plan, log: &FirmwareLog<'_>, number: Option<usize>, image:
 
 /// What systemd-stub measures of an image: of each section the name, then what it holds.
 fn sections(plan: &mut Plan, image: &StartedImage) {
-    let mut events = Vec::new();
-    for section in &image.sections {
-        let name: Vec<u8> = section.name.encode_utf16().chain([0]).flat_map(u16::to_le_bytes).collect();
-        let bytes = [section.name.as_bytes(), b"\0"].concat();
-        let change = Some("another image is started".to_owned());
-        let event = plan.with_digests_of(SECTIONS, EventType::IPL, &bytes, name.clone());
-        events.push(PredictedEvent { number: None, event, change: change.clone() });
-        let event = Plan::of_program(SECTIONS, EventType::IPL, &section.digests, name);
-        events.push(PredictedEvent { number: None, event, change });
+    let mut choices = Vec::new();
+    for (number, profile) in image.profiles.iter().enumerate() {
+        let events = profile.iter().flat_map(|section| of_section(plan, section)).collect();
+        let condition = (image.profiles.len() > 1).then(|| format!("if profile {number} of the image is started"));
+        choices.push(Choice { events, condition });
     }
-    plan.replace_all(11, events);
+    plan.replace_all(11, choices);
+}
+
+fn of_section(plan: &Plan, section: &MeasuredSection) -> [PredictedEvent; 2] {
+    let wide: Vec<u8> = section.name.encode_utf16().chain([0]).flat_map(u16::to_le_bytes).collect();
+    let name = plan.with_digests_of(SECTIONS, EventType::IPL, &[section.name.as_bytes(), b"\0"].concat(), wide.clone());
+    let contents = Plan::of_program(SECTIONS, EventType::IPL, &section.digests, wide);
+    let change = Some(ANOTHER_IMAGE.to_owned());
+    [name, contents].map(|event| PredictedEvent { number: None, event, change: change.clone() })
 }

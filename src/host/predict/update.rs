@@ -64,8 +64,8 @@ pub struct StartedImage {
     pub digests: Vec<(u16, Vec<u8>)>,
     /// Its signatures that are good for it, in their order.
     pub signatures: Vec<GoodSignature>,
-    /// What a unified kernel image measures into PCR 11.
-    pub sections: Vec<MeasuredSection>,
+    /// What a unified kernel image measures into PCR 11, for each of its profiles.
+    pub profiles: Vec<Vec<MeasuredSection>>,
 }
 
 /// A section that systemd-stub measures.
@@ -82,14 +82,14 @@ impl StartedImage {
     ///
     /// # Errors
     /// Those of [`authenticode::good_signatures`].
-    pub fn read(image: &Image<'_>, sections: Vec<MeasuredSection>) -> Result<Self> {
+    pub fn read(image: &Image<'_>, profiles: Vec<Vec<MeasuredSection>>) -> Result<Self> {
         let (signatures, digests) = authenticode::good_signatures(image)?;
         let bank = |hash: Hash| match hash {
             Hash::Sha256 => Bank::Sha256.id(),
             Hash::Sha384 => Bank::Sha384.id(),
         };
         let digests = digests.into_iter().map(|(hash, digest)| (bank(hash), digest)).collect();
-        Ok(Self { digests, signatures, sections })
+        Ok(Self { digests, signatures, profiles })
     }
 
     /// Its digest in the sha256 bank, by which db and dbx know images.
