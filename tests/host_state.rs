@@ -134,7 +134,7 @@ fn command_lines_and_boot_entries_stay_on_the_machine() {
         let holds = |log: &[u8]| log.windows(words.len()).any(|window| window == words);
         let told = state(&home, "device:/nonexistent", &["--event-log", &file]);
         let less = decoded(&home, &told);
-        assert!(holds(&log) && !holds(&less), "{name}");
+        assert!(holds(&log) && !holds(&less), "{name}: what it is about has left the machine");
         assert_eq!(told["event_log"]["whole"], false);
         fs::write(home.path().join("less"), &less).unwrap();
         assert_eq!(home.ok(&["eventlog", "replay", "less"]), home.ok(&["eventlog", "replay", &file]), "{name}");

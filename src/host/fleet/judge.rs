@@ -1,9 +1,11 @@
 //! Whether a machine still opens behind an update: what its PCR 7 may become, and what is signed for it.
 
 use crate::{
-    digest::{Digest, hex, unhex},
+    digest::{Digest, unhex},
+    foreign::printable,
     host::{
-        eventlog::{read::FirmwareLog, replay::BootLogs},
+        keyset::signed_policy,
+        predict::{self, next_boot::NextBoot},
         state::record::StateRecord,
     },
     measure::pcr,
@@ -17,37 +19,34 @@ use crate::{
     tpm2::constants::alg,
 };
 use base64ct::{Base64, Encoding};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 /// How often PCR 7 may have moved on in the boot of a state.
 const MOST_MOVES: u8 = 8;
 /// PCR 7 of the sha256 bank.
 const PCR_7: PcrName = PcrName { bank: alg::SHA256, number: 7 };
 
-/// The values of PCR 7 that open a machine, each with the policy version that it is signed for.
+/// What values of PCR 7 stand for, each with the policy version that something is signed for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OpeningValues {
-    /// What production boots measure.
-    boots: BTreeSet<(Digest, Version)>,
-    /// What their lock makes of that. A machine may know these alone.
-    running: BTreeSet<(Digest, Version)>,
-}
+pub struct SignedValues(BTreeMap<Digest, Vec<(EntryKind, Version)>>);
 
-impl OpeningValues {
-    /// Those of signed policies.
+impl SignedValues {
+    /// Those of a directory of signed policies, if their signatures fit.
     #[must_use]
     pub fn of_policies(data: &Pcr7Data) -> Self {
         let mut values = Self::default();
         for pcr7 in data.values() {
             // What cannot be read opens nothing.
-            if let Ok(Some(entry)) = data.entry(&pcr7) {
-                values.add(entry.info.kind, pcr7, entry.info.policy_version);
+            if let Ok(Some(entry)) = data.entry(&pcr7)
+                && signed_policy::is_signed(data, &entry)
+            {
+                values.add(pcr7, entry.info.kind, entry.info.policy_version);
             }
         }
         values
     }
 
-    /// Those that a state tells; `None` where it tells of none.
+    /// Those that a state tells; `None` where it tells of none. A machine may know the values of its running system alone.
     #[must_use]
     pub fn of_state(state: &StateRecord<'_>) -> Option<Self> {
         let mut values = Self::default();
@@ -56,40 +55,25 @@ impl OpeningValues {
             if let (Some(kind), Some(pcr7), Some(version)) =
                 (EntryKind::named(&signed.kind), pcr7, version::parse(&signed.policy_version))
             {
-                values.add(kind, pcr7, version);
+                values.add(pcr7, kind, version);
             }
         }
-        (values != Self::default()).then_some(values)
+        (!values.0.is_empty()).then_some(values)
     }
 
-    fn add(&mut self, kind: EntryKind, pcr7: Digest, version: Version) {
-        match kind {
-            EntryKind::Boot(BootKind::Production) => _ = self.boots.insert((pcr7, version)),
-            EntryKind::System => _ = self.running.insert((pcr7, version)),
-            EntryKind::Boot(_) => {}
-        }
+    /// Adds one.
+    pub fn add(&mut self, pcr7: Digest, kind: EntryKind, version: Version) {
+        self.0.entry(pcr7).or_default().push((kind, version));
     }
 
-    /// Whether a boot with this value opens a machine whose policy version is this; of one that is not known, any will do.
+    /// What a value stands for on a machine whose policy version is this; where that is not known, any will do.
     #[must_use]
-    pub fn open(&self, pcr7: &Digest, version: Option<Version>) -> bool {
-        let has = |set: &BTreeSet<(Digest, Version)>, value: Digest| match version {
-            Some(version) => set.contains(&(value, version)),
-            None => set.range((value, [0; 4])..=(value, [0xff; 4])).next().is_some(),
+    pub fn kind(&self, pcr7: &Digest, version: Option<Version>) -> Option<EntryKind> {
+        let fits = |(kind, of): &&(EntryKind, Version)| {
+            !kind.asks_for_the_version() || version.is_none_or(|version| version == *of)
         };
-        has(&self.boots, *pcr7) || has(&self.running, pcr::locked(pcr7))
+        self.0.get(pcr7)?.iter().find(fits).map(|(kind, _)| *kind)
     }
-}
-
-/// What PCR 7 may become.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Pcr7Outlook {
-    /// Each possibility, and what it depends on or comes from.
-    pub values: Vec<(Vec<u8>, String)>,
-    /// Why these are not all, as a clause.
-    pub unknown: Option<String>,
-    /// Why the machine would not start at all, as clauses.
-    pub obstacles: Vec<String>,
 }
 
 /// What becomes of a machine.
@@ -120,6 +104,17 @@ impl MachineVerdict {
         }
     }
 
+    /// For people, of several machines: `3 open`.
+    #[must_use]
+    pub const fn of_many(self) -> &'static str {
+        match self {
+            Self::Opens => "open",
+            Self::MayStayDark => "may stay dark",
+            Self::StaysDark => "stay dark",
+            Self::NotJudged => "not judged",
+        }
+    }
+
     /// For people.
     #[must_use]
     pub const fn words(self) -> &'static str {
@@ -139,56 +134,46 @@ impl MachineVerdict {
 pub fn log_of(state: &StateRecord<'_>) -> Result<Vec<u8>, String> {
     let missing = || {
         let why = state.unknown.get("event_log").map_or("it does not say why", String::as_str);
-        format!("it has no event log: {}", crate::foreign::printable(why))
+        format!("it has no event log: {}", printable(why))
     };
     let log = state.event_log.as_ref().ok_or_else(missing)?;
     Base64::decode_vec(&log.data).map_err(|_| "its event log is not base64".to_owned())
 }
 
-/// What becomes of a machine, and why; `signed` takes the place of what the state says to be signed.
+/// What becomes of a machine whose next boot is predicted, and why; `signed` takes the place of what the state says to be
+/// signed.
 #[must_use]
-pub fn judge(
-    state: &StateRecord<'_>,
-    log: &FirmwareLog<'_>,
-    outlook: &Pcr7Outlook,
-    signed: Option<&OpeningValues>,
-) -> (MachineVerdict, String) {
+pub fn judge(state: &StateRecord<'_>, next: &NextBoot, signed: Option<&SignedValues>) -> (MachineVerdict, String) {
     let not_judged = |why: &str| (MachineVerdict::NotJudged, why.to_owned());
-    let Some(logged) = BootLogs { firmware: log, user_space: &[] }.replay().get(PCR_7) else {
+    let predicted = next.of(PCR_7.number).filter(|predicted| predicted.pcr == PCR_7);
+    let logged = predicted.and_then(|predicted| Digest::try_from(predicted.now.as_deref()?).ok());
+    let (Some(predicted), Some(logged)) = (predicted, logged) else {
         return not_judged("its event log does not lead to a PCR 7 of the sha256 bank");
     };
-    let Ok(logged) = Digest::try_from(logged) else { return not_judged("its PCR 7 is not of 32 bytes") };
     if !is_led_to(state, &logged) {
         return not_judged(
             "its event log does not lead to its PCR 7: they are not of the same boot, or it was altered",
         );
     }
-    let own = if signed.is_some() { None } else { OpeningValues::of_state(state) };
+    let own = if signed.is_some() { None } else { SignedValues::of_state(state) };
     let Some(values) = signed.or(own.as_ref()) else {
         return not_judged("it does not say what is signed for it: name the keyset");
     };
     let version = state.policy_version.as_deref().and_then(version::parse);
-    let today = if values.open(&logged, version) { "" } else { "; nor does it open as it is" };
-    if !outlook.obstacles.is_empty() {
-        let why = format!("it would not start: {}{today}", outlook.obstacles.join("; "));
-        return (MachineVerdict::StaysDark, why);
-    }
-    let opens = |value: &[u8]| value.try_into().is_ok_and(|value| values.open(&value, version));
-    let (open, dark): (Vec<_>, Vec<_>) = outlook.values.iter().partition(|(value, _)| opens(value));
-    let nothing_signed = |value: &[u8], why: &str| {
-        let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
-        format!("nothing is signed for PCR 7 = {}…{why}", hex(value.get(..8).unwrap_or(value)))
+    let known = |value: &Digest| values.kind(value, version);
+    let reasons = predict::judge::refusals(next, &known);
+    let Some(first) = reasons.first() else { return (MachineVerdict::Opens, String::new()) };
+    let more = match reasons.len() {
+        1 => String::new(),
+        count => format!("; and {} more reasons", count - 1),
     };
-    match (&dark[..], &outlook.unknown) {
-        ([], Some(why)) => (MachineVerdict::MayStayDark, format!("it cannot be predicted: {why}{today}")),
-        ([], None) if open.is_empty() => not_judged("nothing is predicted for it"),
-        ([], None) => (MachineVerdict::Opens, String::new()),
-        ([(value, why), ..], _) if open.is_empty() => (MachineVerdict::StaysDark, nothing_signed(value, why) + today),
-        ([(value, why), ..], _) => (
-            MachineVerdict::MayStayDark,
-            format!("of {} possibilities: {}", outlook.values.len(), nothing_signed(value, why)),
-        ),
-    }
+    let today = if predict::judge::is_known_today(predicted, &known) { "" } else { "; nor is it signed for as it is" };
+    let wanted = predict::judge::kind_of(predicted.now.as_deref(), &known).unwrap_or(BootKind::Production);
+    let may_open = predicted.unknown.is_some()
+        || predicted.values.iter().any(|value| predict::judge::kind_of(Some(&value.value), &known) == Some(wanted));
+    let verdict =
+        if next.obstacles.is_empty() && may_open { MachineVerdict::MayStayDark } else { MachineVerdict::StaysDark };
+    (verdict, format!("{first}{more}{today}"))
 }
 
 /// Whether the PCR 7 of the state is what such a boot leaves, as far as it is known.
@@ -201,7 +186,13 @@ fn is_led_to(state: &StateRecord<'_>, logged: &Digest) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::state::record::SignedValue;
+    use crate::{
+        digest::hex,
+        host::{
+            predict::next_boot::{PredictedPcr, PredictedValue},
+            state::record::SignedValue,
+        },
+    };
 
     fn signed(kind: &str, pcr7: &Digest, version: &str) -> SignedValue {
         SignedValue {
@@ -214,13 +205,20 @@ mod tests {
         }
     }
 
+    fn next(now: Digest, values: &[Digest]) -> NextBoot {
+        let value = |value: &Digest| PredictedValue {
+            value: value.to_vec(),
+            why: vec!["the dbx".to_owned()],
+            events: Vec::new(),
+        };
+        let values = values.iter().map(value).collect();
+        let predicted = PredictedPcr { pcr: PCR_7, now: Some(now.to_vec()), values, unknown: None };
+        NextBoot { pcrs: vec![predicted], obstacles: Vec::new() }
+    }
+
     #[test]
     fn a_machine_opens_by_what_is_signed_for_its_policy_version() {
-        let path = format!("{}/tests/data/event-logs/direct.bin", env!("CARGO_MANIFEST_DIR"));
-        let log = std::fs::read(path).unwrap();
-        let log = FirmwareLog::read(&log);
-        let now = Digest::try_from(BootLogs { firmware: &log, user_space: &[] }.replay().get(PCR_7).unwrap()).unwrap();
-        let next = [7; 32];
+        let (now, then) = ([6; 32], [7; 32]);
         let state = |policies: Vec<SignedValue>| StateRecord {
             format: 1,
             policies: Some(policies),
@@ -228,50 +226,41 @@ mod tests {
             pcrs: Some(serde_json::json!({ "sha256": { "7": hex(&pcr::locked(&now)) } })),
             ..StateRecord::default()
         };
-        let outlook = |values: &[Digest]| Pcr7Outlook {
-            values: values.iter().map(|value| (value.to_vec(), "the dbx".to_owned())).collect(),
-            ..Pcr7Outlook::default()
-        };
-        let verdict = |policies, values: &[Digest]| judge(&state(policies), &log, &outlook(values), None);
-        let good = || vec![signed("production", &next, "0002"), signed("system", &pcr::locked(&now), "0002")];
-        assert_eq!(verdict(good(), &[next, now]).0, MachineVerdict::Opens);
-        let (kind, why) = verdict(good(), &[next, [8; 32]]);
+        let verdict = |policies, values: &[Digest]| judge(&state(policies), &next(now, values), None);
+        let good = || vec![signed("production", &then, "0002"), signed("system", &pcr::locked(&now), "0002")];
+        assert_eq!(verdict(good(), &[then, now]), (MachineVerdict::Opens, String::new()));
+        let (kind, why) = verdict(good(), &[then, [8; 32]]);
         assert_eq!(kind, MachineVerdict::MayStayDark);
-        assert_eq!(why, "of 2 possibilities: nothing is signed for PCR 7 = 0808080808080808… (the dbx)");
+        assert!(why.starts_with("nothing is signed for production boots with PCR 7 = 0808"), "{why}");
         assert_eq!(verdict(good(), &[[8; 32]]).0, MachineVerdict::StaysDark);
         // For another version, of another kind, with a signature that is none.
-        for bad in [
-            signed("production", &next, "0001"),
-            signed("tpm", &next, "0002"),
-            SignedValue { signature_fits: Some(false), ..signed("production", &next, "0002") },
-        ] {
-            let (kind, why) = verdict(vec![signed("production", &[1; 32], "0002"), bad], &[next]);
+        let forged = SignedValue { signature_fits: Some(false), ..signed("production", &then, "0002") };
+        for bad in [signed("production", &then, "0001"), signed("tpm", &then, "0002"), forged] {
+            let (kind, why) = verdict(vec![signed("production", &[1; 32], "0002"), bad], &[then]);
             assert_eq!(kind, MachineVerdict::StaysDark);
-            assert!(why.ends_with("; nor does it open as it is"), "{why}");
+            assert!(why.ends_with("; nor is it signed for as it is"), "{why}");
         }
         // What is not known is not guessed.
-        let unknown = Pcr7Outlook { unknown: Some("no log".into()), ..outlook(&[next]) };
-        assert_eq!(judge(&state(good()), &log, &unknown, None).0, MachineVerdict::MayStayDark);
-        let blocked = Pcr7Outlook { obstacles: vec!["dbx forbids it".into()], ..outlook(&[next]) };
-        let (kind, why) = judge(&state(good()), &log, &blocked, None);
-        assert_eq!((kind, why.as_str()), (MachineVerdict::StaysDark, "it would not start: dbx forbids it"));
+        let mut unknown = next(now, &[then]);
+        unknown.pcrs[0].unknown = Some("no log".into());
+        assert_eq!(judge(&state(good()), &unknown, None).0, MachineVerdict::MayStayDark);
+        let blocked = NextBoot { obstacles: vec!["dbx forbids it".into()], ..next(now, &[then]) };
+        assert_eq!(judge(&state(good()), &blocked, None), (MachineVerdict::StaysDark, "dbx forbids it".into()));
+        let other = Some(serde_json::json!({ "sha256": { "7": "00".repeat(32) } }));
         for (state, why) in [
             (StateRecord { policies: None, ..state(good()) }, "name the keyset"),
             (StateRecord { policies: Some(vec![]), ..state(good()) }, "name the keyset"),
-            (
-                StateRecord { pcrs: Some(serde_json::json!({ "sha256": { "7": "00".repeat(32) } })), ..state(good()) },
-                "not of the same boot",
-            ),
+            (StateRecord { pcrs: other, ..state(good()) }, "not of the same boot"),
         ] {
-            let (kind, told) = judge(&state, &log, &outlook(&[next]), None);
+            let (kind, told) = judge(&state, &next(now, &[then]), None);
             assert!(kind == MachineVerdict::NotJudged && told.contains(why), "{told}");
         }
         // The administrator knows what is signed.
-        let mut theirs = OpeningValues::default();
-        theirs.add(EntryKind::Boot(BootKind::Production), next, *b"0002");
+        let mut theirs = SignedValues::default();
+        theirs.add(then, EntryKind::Boot(BootKind::Production), *b"0002");
         let none = StateRecord { policies: None, ..state(good()) };
-        assert_eq!(judge(&none, &log, &outlook(&[next]), Some(&theirs)).0, MachineVerdict::Opens);
-        let empty = FirmwareLog::read(b"");
-        assert_eq!(judge(&none, &empty, &outlook(&[next]), Some(&theirs)).0, MachineVerdict::NotJudged);
+        assert_eq!(judge(&none, &next(now, &[then]), Some(&theirs)).0, MachineVerdict::Opens);
+        let nothing = NextBoot { pcrs: Vec::new(), obstacles: Vec::new() };
+        assert_eq!(judge(&none, &nothing, Some(&theirs)).0, MachineVerdict::NotJudged);
     }
 }

@@ -26,7 +26,7 @@ pub struct StateRecord<'a> {
     pub host: Option<String>,
     /// What it is, as its firmware says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hardware: Option<Hardware>,
+    pub hardware: Option<MachineModel>,
     /// Of os-release, by the names of its fields in lower case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub os: Option<BTreeMap<String, String>>,
@@ -71,7 +71,7 @@ pub struct StateRecord<'a> {
 /// A machine as its firmware describes it (SMBIOS).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Hardware {
+pub struct MachineModel {
     pub vendor: Option<String>,
     pub product: Option<String>,
     pub firmware_vendor: Option<String>,

@@ -9,7 +9,7 @@ use crate::{
         eventlog::{read::FirmwareLog, values},
         keyset::signed_policy,
         state::{
-            record::{FORMAT, Hardware, LogCopy, PolicyKeyUse, RecordCount, SignedValue, StateRecord, TpmMaker},
+            record::{FORMAT, LogCopy, MachineModel, PolicyKeyUse, RecordCount, SignedValue, StateRecord, TpmMaker},
             reduced_log::reduced,
         },
     },
@@ -217,19 +217,19 @@ fn count(log: &[u8]) -> RecordCount {
 }
 
 /// What the firmware says of the machine, as anybody may read it.
-fn hardware() -> Option<Hardware> {
+fn hardware() -> Option<MachineModel> {
     let field = |name: &str| {
         let said = fs::read_to_string(format!("/sys/class/dmi/id/{name}")).ok()?;
         Some(text(said.trim())).filter(|said| !said.is_empty())
     };
-    let hardware = Hardware {
+    let hardware = MachineModel {
         vendor: field("sys_vendor"),
         product: field("product_name"),
         firmware_vendor: field("bios_vendor"),
         firmware_version: field("bios_version"),
         firmware_date: field("bios_date"),
     };
-    (hardware != Hardware::default()).then_some(hardware)
+    (hardware != MachineModel::default()).then_some(hardware)
 }
 
 fn os_release() -> Option<BTreeMap<String, String>> {

@@ -2,7 +2,7 @@
 
 use crate::host::{
     say::output::{Tone, coloured},
-    state::record::{Hardware, LogCopy, PolicyKeyUse, SignedValue, StateRecord, TpmMaker},
+    state::record::{LogCopy, MachineModel, PolicyKeyUse, SignedValue, StateRecord, TpmMaker},
 };
 
 /// The lines.
@@ -52,8 +52,8 @@ fn joined(parts: &[&Option<String>]) -> String {
     parts.iter().filter_map(|part| part.as_deref()).collect::<Vec<_>>().join(" ")
 }
 
-fn hardware(hardware: &Hardware) -> String {
-    let Hardware { vendor, product, firmware_vendor, firmware_version, firmware_date } = hardware;
+fn hardware(hardware: &MachineModel) -> String {
+    let MachineModel { vendor, product, firmware_vendor, firmware_version, firmware_date } = hardware;
     let firmware = joined(&[firmware_vendor, firmware_version, firmware_date]);
     format!("{}, firmware {firmware}", joined(&[vendor, product]))
 }
