@@ -38,7 +38,7 @@ cargo xtask SUBCOMMAND
         --secrets measures the secrets alone
         --derive  measures derived keys alone
         --journal measures sealed journals alone, beside journalctl
-        --eventlog measures event logs alone, beside tpm2_eventlog
+        --eventlog measures event logs alone, beside tpm2_eventlog, and fleets
         --boot    measures whole boots of virtual machines instead, phase by phase:
                   Trust in a minimal initrd, and in dracut's beside systemd-cryptsetup
                   and clevis

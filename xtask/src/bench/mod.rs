@@ -4,12 +4,14 @@
 //! and the same protocol. Everything but the wall time is a count, and the wall
 //! time is shown as a ratio of paired runs: the table says the same on a busy machine.
 //! The time that a keyset takes is one more such ratio, and so is what images cost to sign, verify and build, and what secrets
-//! cost to seal and unseal, keys to derive, journals to verify, and event logs to replay.
+//! cost to seal and unseal, keys to derive, journals to verify, event logs to replay, and
+//! fleets to judge.
 
 mod boot;
 mod candidates;
 mod derive;
 mod eventlog;
+mod fleet;
 mod footprint;
 mod images;
 mod journal;
@@ -25,6 +27,7 @@ use anyhow::Result;
 use candidates::{Candidate, Stage};
 use derive::DerivedKeys;
 use eventlog::EventLogs;
+use fleet::Fleets;
 use images::Images;
 use journal::Journals;
 use keyset::KeysetTimes;
@@ -47,7 +50,7 @@ pub struct Options {
     pub derive: bool,
     /// Measure what it costs to verify a sealed journal, and nothing else.
     pub journal: bool,
-    /// Measure what it costs to replay an event log, and nothing else.
+    /// Measure what it costs to replay an event log and to judge a fleet, and nothing else.
     pub eventlog: bool,
     /// Measure boots of virtual machines, and nothing else.
     pub boot: bool,
@@ -69,6 +72,7 @@ struct Measured {
     derived_keys: Option<DerivedKeys>,
     journals: Option<Journals>,
     event_logs: Option<EventLogs>,
+    fleets: Option<Fleets>,
 }
 
 /// How often each candidate runs for its wall time.
@@ -95,6 +99,7 @@ pub fn bench(options: &Options) -> Result<bool> {
         derived_keys: (everything || options.derive).then(DerivedKeys::run).transpose()?,
         journals: (everything || options.journal).then(Journals::run).transpose()?,
         event_logs: (everything || options.eventlog).then(EventLogs::run).transpose()?,
+        fleets: (everything || options.eventlog).then(Fleets::run).transpose()?,
     };
     let mut requirements = if everything { requirements::check(&measured.rows)? } else { Vec::new() };
     requirements.extend(measured.keyset_times.as_ref().map(KeysetTimes::check));
@@ -103,6 +108,7 @@ pub fn bench(options: &Options) -> Result<bool> {
     requirements.extend(measured.derived_keys.iter().flat_map(DerivedKeys::check));
     requirements.extend(measured.journals.iter().flat_map(Journals::check));
     requirements.extend(measured.event_logs.iter().map(EventLogs::check));
+    requirements.extend(measured.fleets.iter().flat_map(Fleets::check));
     if options.json {
         println!("{:#}", table::json(&measured, &requirements, &models));
     } else {

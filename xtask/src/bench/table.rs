@@ -4,6 +4,7 @@ use super::{
     Measured, Row,
     candidates::Candidate,
     eventlog::EventLogs,
+    fleet::Fleets,
     images::Images,
     journal::Journals,
     keyset::KeysetTimes,
@@ -31,7 +32,7 @@ const COLUMNS: [&str; 10] = [
 
 /// The table as text.
 pub fn text(
-    Measured { rows, keyset_times, images, secrets, derived_keys, journals, event_logs }: &Measured,
+    Measured { rows, keyset_times, images, secrets, derived_keys, journals, event_logs, fleets }: &Measured,
     requirements: &[Requirement],
     models: &Models,
 ) -> String {
@@ -41,6 +42,7 @@ pub fn text(
     text.extend(derived_keys.iter().map(|keys| keys.text(models)));
     text.extend(journals.iter().map(Journals::text));
     text.extend(event_logs.iter().map(EventLogs::text));
+    text.extend(fleets.iter().map(Fleets::text));
     text + &budget(requirements)
 }
 
@@ -100,7 +102,7 @@ fn boots(rows: &[Row], models: &Models) -> String {
 
 /// The same as JSON.
 pub fn json(
-    Measured { rows, keyset_times, images, secrets, derived_keys, journals, event_logs }: &Measured,
+    Measured { rows, keyset_times, images, secrets, derived_keys, journals, event_logs, fleets }: &Measured,
     requirements: &[Requirement],
     models: &Models,
 ) -> Value {
@@ -135,6 +137,7 @@ pub fn json(
         "secrets": secrets.as_ref().map(Secrets::json),
         "journals": journals.as_ref().map(Journals::json),
         "event_logs": event_logs.as_ref().map(EventLogs::json),
+        "fleet": fleets.as_ref().map(Fleets::json),
         "derived_keys": derived_keys.as_ref().map(|keys| keys.json(models)),
         "budget": requirements.iter().map(Requirement::json).collect::<Vec<_>>(),
     })
