@@ -42,7 +42,6 @@ pub fn judge_all<J: Send>(
             }
             work();
         });
-        drop(todo);
         let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
         done.sort_unstable_by_key(|(number, _)| *number);
         let is_last = done.len() < ROUND;
