@@ -4,6 +4,7 @@ use harness::{Boot, Machine, Measured, extend, firmware_log, firmware_log_with_s
 use std::fs;
 use trust::measure::{
     event::EventType,
+    expected,
     explain::explain,
     log::{Events, events_of},
 };
@@ -186,6 +187,57 @@ fn unexpected_firmware_events_are_named_with_a_remedy() {
         firmware_log(&changed(0, variable("SecureBoot", &[]))),
     ] {
         assert!(explain(&off, &[]).starts_with("Secure Boot is switched off"));
+    }
+}
+
+/// What real firmware measures that others do not, against a policy of one that does not, and the other way round.
+#[test]
+fn quirks_of_real_machines_are_named_in_one_sentence() {
+    let written = |log: &[u8]| {
+        let events: Vec<_> = events_of(log, 7).into_iter().map(|event| event.into_owned()).collect();
+        expected::write(&events)
+    };
+    let lines = |name: &str| written(&log(&format!("{name}.bin"))).lines().map(str::to_owned).collect::<Vec<_>>();
+    let without = |lines: &[String], at: usize| {
+        let mut lines = lines.to_vec();
+        lines.remove(at);
+        lines.join("\n") + "\n"
+    };
+    // A shim that measures the same certificate twice: events 6 and 7 of PCR 7.
+    let old_shim = lines("gce-old-shim");
+    assert_eq!((old_shim.len(), &old_shim[7]), (9, &old_shim[8]));
+    let text = explain(&log("gce-old-shim.bin"), &[without(&old_shim, 8)]);
+    assert!(text.starts_with("the firmware has twice measured ") && text.contains("KEYSET --log FILE"), "{text}");
+    // Twice in the middle, and what is expected comes behind it.
+    let events = measured(&log("hp-windows.bin"));
+    let mut twice = events.clone();
+    twice.insert(7, events[6].clone());
+    let hp = lines("hp-windows");
+    let text = explain(&firmware_log(&twice), &[hp.join("\n") + "\n"]);
+    assert_eq!(
+        text,
+        "the firmware has twice measured \"Microsoft Corporation UEFI CA 2011\"; have policies signed for what it \
+         measures (`trust keyset pcr7data KEYSET --log FILE`, FILE being its event log)"
+    );
+    let text = explain(&firmware_log(&events), &[written(&firmware_log(&twice))]);
+    assert!(text.starts_with("the firmware has measured no second db; have policies signed"), "{text}");
+    // The driver of a device, which most machines do not have.
+    let text = explain(&log("hp-windows.bin"), &[without(&hp, 6)]);
+    let driver =
+        "the firmware has verified something signed by \"Microsoft Corporation UEFI CA 2011\" where it should measure";
+    assert!(text.starts_with(&format!("{driver} db; remove what brings it, or have policies signed")), "{text}");
+    let mut early = events.clone();
+    early.swap(5, 6);
+    let text = explain(&firmware_log(&early), &[hp.join("\n") + "\n"]);
+    assert!(text.starts_with(&format!("{driver} separator; ")), "{text}");
+    // Secure Boot is off, or unknown to the firmware, whatever else differs.
+    for name in ["gce-ubuntu", "gce-coreos", "hp-debian", "intel-centos"] {
+        for lists in [vec![], vec![hp.join("\n")]] {
+            assert!(
+                explain(&log(&format!("{name}.bin")), &lists).starts_with("Secure Boot is switched off; "),
+                "{name}"
+            );
+        }
     }
 }
 

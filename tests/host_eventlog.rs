@@ -248,6 +248,39 @@ fn pcr_0_begins_with_the_locality_that_the_log_says() {
     assert!(stdout(&output).contains("started from locality 3, which the log does not say"), "{output:?}");
 }
 
+/// As OpenSSL computes it.
+#[test]
+fn the_bank_of_sm3_is_replayed_too() {
+    let sm3 = |bytes: &[u8]| {
+        let mut child = Command::new("openssl")
+            .args(["dgst", "-sm3", "-binary"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(bytes).unwrap();
+        let digest = child.wait_with_output().unwrap().stdout;
+        <[u8; 32]>::try_from(digest).unwrap()
+    };
+    let mut log = with_header(&[event(4, 5, b"an action"), event(7, SEPARATOR, &[0; 4])]);
+    // SM3 in the place of SHA-256: in the header, and in each event.
+    for (at, bank) in log.clone().windows(2).enumerate().filter(|(_, bytes)| *bytes == [0x0b, 0]) {
+        log[at..at + bank.len()].copy_from_slice(&[0x12, 0]);
+    }
+    for data in [&b"an action"[..], &[0; 4]] {
+        let digest = sha256(&[data]);
+        let at = log.windows(32).position(|window| window == digest).unwrap();
+        log[at..at + 32].copy_from_slice(&sm3(data));
+    }
+    let home = Home::new();
+    let pcr = |data: &[u8]| hex(&sm3(&[[0; 32], sm3(data)].concat()));
+    let expected = serde_json::json!({ "sm3_256": { "4": pcr(b"an action"), "7": pcr(&[0; 4]) } });
+    assert_eq!(json(&home, &["replay", "-"], &log), expected);
+    assert!(ok(&home, &["show", "-"], &log).contains("= separator"));
+    fs::write(home.path().join("pcrs"), expected.to_string()).unwrap();
+    ok(&home, &["check", "-", "--pcrs", "pcrs"], &log);
+}
+
 /// What comes before a fault is shown, the fault is located, and padding is none.
 #[test]
 fn broken_logs_are_shown_as_far_as_they_are_sound() {
@@ -417,6 +450,53 @@ fn what_differs_between_boots_is_explained() {
     fs::write(home.path().join("off"), &off).unwrap();
     let output = home.output(&["explain", "--log", "off", "--against", &direct]);
     assert!(stdout(&output).contains("PCR 7, event 4: Secure Boot is switched off; switch it on"), "{output:?}");
+}
+
+/// What the system has measured is compared where it is known of both boots, each kind with its cause.
+#[test]
+fn what_the_system_has_measured_is_explained() {
+    let home = Home::new();
+    let record = |pcr: u8, kind: &str, text: &str| {
+        let digest = hex(&sha256(&[text.as_bytes()]));
+        let content = serde_json::json!({ "string": text, "eventType": kind });
+        format!(
+            "\x1e{{\"pcr\":{pcr},\"digests\":[{{\"hashAlg\":\"sha256\",\"digest\":\"{digest}\"}}],\"content_type\":\"systemd\",\"content\":{content}}}\n"
+        )
+    };
+    let write = |name: &str, records: &[String]| fs::write(home.path().join(name), records.concat()).unwrap();
+    let locked = record(7, "phase", "atomix\n");
+    let phase = record(11, "phase", "enter-initrd");
+    write("before", &[locked.clone(), phase.clone(), record(15, "machine-id", "machine-id:1")]);
+    write(
+        "now",
+        &[
+            locked.clone(),
+            phase.clone(),
+            record(11, "phase", "leave-initrd"),
+            record(15, "machine-id", "machine-id:2"),
+            record(15, "filesystem", "file-system:/"),
+        ],
+    );
+    let direct = path("direct.bin");
+    let args = ["explain", "--log", &direct, "--measure-log", "now", "--against", &direct];
+    // Of the other boot nothing is known: nothing is new.
+    assert_eq!(home.ok(&args), "");
+    let text = home.ok(&[&args[..], &["--against-measure-log", "before"]].concat());
+    let expected = "PCR 11, record 3: new: \"leave-initrd\" of user space; the boot has come to another point, or what is to \
+                    be measured there has changed: seal anew what is bound to it\n\
+                    PCR 15, record 4: now: \"machine-id:2\" of user space; before: \"machine-id:1\" of user space; the \
+                    system has another machine ID: it was installed or reset: seal anew what is bound to it\n";
+    assert_eq!(text, expected);
+    let json = home.ok(&[&args[..], &["--against-measure-log", "before", "--json"]].concat());
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["differences"][0]["record"], &json["differences"][0]["event"]), (&3.into(), &Value::Null));
+    // What has come before the lock, which no firmware's log says.
+    write("early", &[record(7, "separator", "os-separator"), locked.clone()]);
+    let explained = |log: &str| home.ok(&["explain", "--log", &direct, "--measure-log", log]);
+    assert!(explained("early").contains("PCR 7, record 1: systemd has extended it with os-separator before"));
+    write("other", &[record(7, "", "a\u{1b}[2Jb"), locked]);
+    assert!(explained("other").contains("record 1: \"a\u{fffd}[2Jb\" of user space has extended it before"));
+    assert!(!explained("now").contains("record"), "{}", explained("now"));
 }
 
 /// `docs/event-logs.md`, word by word: its commands, ours and those of tpm2-tools, print what it says.

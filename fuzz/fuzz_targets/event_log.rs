@@ -6,6 +6,7 @@ use trust::{
     host::{
         eventlog::{check, measured, read::FirmwareLog, replay::BootLogs, words},
         predict::firmware::Firmware,
+        state::reduced_log::reduced,
     },
     measure::{bank::Bank, explain::explain, history::Logs, user_space},
     policy::pcr_values::PcrValues,
@@ -27,6 +28,8 @@ fuzz_target!(|bytes: &[u8]| {
     }
     let header = words::of_header(log.header.unwrap_or_default());
     assert!(header.chars().count() <= 401 && !header.chars().any(char::is_control), "{header:?}");
+    let less = reduced(bytes, &log);
+    assert!(less.len() <= bytes.len() && FirmwareLog::read(&less).events.len() <= log.events.len());
     let values = logs.replay();
     assert!(check::compare(logs, &values).iter().all(|compared| compared.outcome == check::PcrOutcome::ComesOut));
     let others = values.iter().map(|(name, value)| (name, value.iter().map(|byte| !byte).collect())).collect();

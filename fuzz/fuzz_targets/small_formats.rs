@@ -3,7 +3,11 @@
 
 use libfuzzer_sys::fuzz_target;
 use trust::{
-    host::derive::{WrappedHead, ima, varlink::ServiceCall},
+    host::{
+        derive::{WrappedHead, ima, varlink::ServiceCall},
+        fleet::judge::{self, SignedValues},
+        state::{boots, record::StateRecord},
+    },
     policy::signed_file,
     secret::Secret,
     tpm::nv_content::{self, NvContent},
@@ -66,6 +70,17 @@ fuzz_target!(|bytes: &[u8]| {
                 let text = head.to_text();
                 assert!(length <= bytes.len());
                 assert_eq!(WrappedHead::parse(&text).expect("what is written is read"), (head, text.len()));
+            }
+        }
+        b'm' => {
+            if let Ok(state) = StateRecord::parse(bytes) {
+                let _ = SignedValues::of_state(&state);
+                assert!(judge::log_of(&state).map_or(true, |log| log.len() <= bytes.len()));
+            }
+        }
+        b'b' => {
+            for boot in boots::read(bytes) {
+                assert!(!boot.in_words().chars().any(char::is_control));
             }
         }
         b'i' => {

@@ -12,12 +12,15 @@
 //! - [`fss`]: keys of sealed journals, in the TPM;
 //! - [`journal`]: sealed journals of systemd: a reader of their files, the verification of their seals;
 //! - [`eventlog`]: event logs in words, replayed, and compared with a TPM;
+//! - [`state`]: what a machine says of itself, as a file;
+//! - [`fleet`]: many machines by their states: which stay dark behind an update;
 //! - [`machine`]: virtual machines and what belongs to one: its firmware's keys, its disk's header;
 //! - [`fs`]: all or nothing on disk, bytes that need not be in memory, where a user's files are.
 
 pub mod cli;
 pub mod derive;
 pub mod eventlog;
+pub mod fleet;
 pub mod fs;
 pub mod fss;
 pub mod image;
@@ -29,5 +32,6 @@ pub mod pki;
 pub mod predict;
 pub mod say;
 pub mod seal;
+pub mod state;
 pub mod uefi;
 pub mod uki;

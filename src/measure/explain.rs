@@ -62,9 +62,9 @@ fn difference(events: &[Event<&[u8]>], list: &[ExpectedEvent<'_>], at: usize) ->
     }
     let (name, signer) = (event.name(), event.signer());
     let comes_later = |expected: &ExpectedEvent<'_>| events.iter().skip(at).any(|event| expected.is(event));
-    let Some(expected) = expected else {
-        let twice =
-            at.checked_sub(1).and_then(|before| events.get(before)).is_some_and(|before| before.digest == event.digest);
+    let before = at.checked_sub(1).and_then(|before| events.get(before));
+    let twice = before.is_some_and(|before| before.digest == event.digest);
+    let Some(expected) = expected.filter(|_| !twice) else {
         let what = signer.unwrap_or(name);
         let how = if twice { "twice" } else { "also" };
         return format!("the firmware has {how} measured {what}; {AS_LOGGED}");
@@ -76,7 +76,10 @@ fn difference(events: &[Event<&[u8]>], list: &[ExpectedEvent<'_>], at: usize) ->
                 pcr7data KEYSET --dbx /dev/null`)"
                     .to_owned()
             }
-            other => format!("the firmware has measured no {other}; {AS_LOGGED}"),
+            other => {
+                let second = if before.is_some_and(|before| expected.is(before)) { "second " } else { "" };
+                format!("the firmware has measured no {second}{other}; {AS_LOGGED}")
+            }
         };
     }
     if name == expected.name && (expected.signer.is_empty() || signer.is_none()) {
@@ -87,7 +90,8 @@ fn difference(events: &[Event<&[u8]>], list: &[ExpectedEvent<'_>], at: usize) ->
         );
     }
     match (signer, expected.signer) {
-        (Some(signer), "") => format!(
+        // A driver, or whatever else a device brings: what is expected is still to come.
+        (Some(signer), wanted) if wanted.is_empty() || comes_later(expected) => format!(
             "the firmware has verified something signed by {signer} where it should measure {}; remove what brings it, \
              or {AS_LOGGED}",
             expected.name

@@ -21,6 +21,14 @@ impl Tpm {
     /// # Errors
     /// Those of a TPM that does not answer as it should.
     pub fn into_storage_root_key(mut self) -> Result<Option<StorageKey>> {
+        self.storage_root_key()
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    /// As [`Self::into_storage_root_key`].
+    pub fn storage_root_key(&mut self) -> Result<Option<StorageKey>> {
         Ok(self.storage_key(SRK_HANDLE)?.map(|(_, key)| key))
     }
 

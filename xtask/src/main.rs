@@ -27,16 +27,19 @@ cargo xtask SUBCOMMAND
 
   demo
         shows the main job, for real, on a software TPM
-  bench [--json] [--keyset | --images | --secrets | --derive | --journal | --boot]
+  bench [--json] [--keyset | --images | --secrets | --derive | --journal | --eventlog
+                 | --boot]
         counts what one boot costs, beside tpm2-tools, clevis and systemd-creds on
         the same software TPM, how long a keyset takes, beside openssl, and what
         an image of 200 MB does, beside sbsign, sbverify and ukify, and what a secret
-        costs to seal, a key to derive, and a journal to verify; checks the requirements; takes some minutes
+        costs to seal, a key to derive, a journal to verify and an event log to
+        replay; checks the requirements; takes some minutes
         --keyset  measures the keyset alone
         --images  measures the images alone
         --secrets measures the secrets alone
         --derive  measures derived keys alone
         --journal measures sealed journals alone, beside journalctl
+        --eventlog measures event logs alone, beside tpm2_eventlog, and fleets
         --boot    measures whole boots of virtual machines instead, phase by phase:
                   Trust in a minimal initrd, and in dracut's beside systemd-cryptsetup
                   and clevis
@@ -147,6 +150,7 @@ fn bench_options(mut args: Parser) -> Result<bench::Options> {
             Arg::Long("secrets") => options.secrets = true,
             Arg::Long("derive") => options.derive = true,
             Arg::Long("journal") => options.journal = true,
+            Arg::Long("eventlog") => options.eventlog = true,
             Arg::Long("boot") => options.boot = true,
             other => return Err(other.unexpected().into()),
         }

@@ -1,7 +1,11 @@
 //! The logs of this machine, by which is said since when a PCR is not what was expected.
 
 use super::{arguments, tpm_options::TpmArguments};
-use crate::{error::Result, measure::history::Logs, measure_log};
+use crate::{
+    error::{Error, Kind, Result},
+    measure::history::Logs,
+    measure_log,
+};
 use clap::{Args, ValueHint};
 use std::path::{Path, PathBuf};
 
@@ -26,14 +30,37 @@ impl EventLogOptions {
     /// # Errors
     /// Those of reading a file that is named.
     pub fn read(&self, tpm: &TpmArguments) -> Result<Logs> {
-        let read = |given: &Option<PathBuf>, place| match given {
-            Some(path) => arguments::image(path),
-            None if tpm.is_a_device() => Ok(arguments::image(Path::new(place)).unwrap_or_default()),
-            None => Ok(Vec::new()),
+        let unless_named = |given: &Option<PathBuf>, read: Result<Vec<u8>>| match given {
+            Some(_) => read,
+            None => Ok(read.unwrap_or_default()),
         };
         Ok(Logs {
-            firmware: read(&self.event_log, FIRMWARE)?,
-            user_space: read(&self.measure_log, measure_log::PLACE)?,
+            firmware: unless_named(&self.event_log, self.firmware(tpm))?,
+            user_space: unless_named(&self.measure_log, self.user_space(tpm))?,
         })
+    }
+
+    /// The firmware's.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`]: the TPM is somewhere else, and no log is named; those of reading a file.
+    pub fn firmware(&self, tpm: &TpmArguments) -> Result<Vec<u8>> {
+        read(self.event_log.as_deref(), FIRMWARE, tpm)
+    }
+
+    /// The system's.
+    ///
+    /// # Errors
+    /// As [`Self::firmware`].
+    pub fn user_space(&self, tpm: &TpmArguments) -> Result<Vec<u8>> {
+        read(self.measure_log.as_deref(), measure_log::PLACE, tpm)
+    }
+}
+
+fn read(given: Option<&Path>, place: &str, tpm: &TpmArguments) -> Result<Vec<u8>> {
+    match given {
+        Some(path) => arguments::image(path),
+        None if tpm.is_a_device() => arguments::image(Path::new(place)),
+        None => Err(Error::new(Kind::Usage, format!("read {place}"), "the TPM is not this machine's")),
     }
 }

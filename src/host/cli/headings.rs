@@ -20,7 +20,7 @@ const INDENT: usize = 15;
 pub fn list(program: clap::Command) -> clap::Command {
     let mut text = String::new();
     for (heading, title) in HEADINGS {
-        let names = of_heading(heading);
+        let names = of_heading(&program, heading);
         if names.is_empty() {
             continue;
         }
@@ -38,9 +38,10 @@ pub fn list(program: clap::Command) -> clap::Command {
 }
 
 /// The commands under a heading: those of a machine's life in their order, others before them.
-fn of_heading(heading: Heading) -> Vec<String> {
-    let ours = COMMANDS.iter().filter(|entry| entry.heading == heading);
-    let mut names: Vec<_> = ours.map(|entry| (entry.definition)().get_name().to_owned()).collect();
+fn of_heading(program: &clap::Command, heading: Heading) -> Vec<String> {
+    // They are the program's first.
+    let ours = COMMANDS.iter().zip(program.get_subcommands()).filter(|(entry, _)| entry.heading == heading);
+    let mut names: Vec<_> = ours.map(|(_, command)| command.get_name().to_owned()).collect();
     // The others are listed by the help of their group.
     let theirs = ALL.iter().filter(|command| command.heading == heading && !command.name.contains(' '));
     names.extend(theirs.map(|command| command.name.to_owned()));
@@ -55,10 +56,14 @@ mod tests {
     /// The help would not show a command without one.
     #[test]
     fn every_command_is_under_one_heading() {
-        for command in definition().get_subcommands() {
+        let program = definition();
+        for (entry, command) in COMMANDS.iter().zip(program.get_subcommands()) {
+            assert_eq!((entry.definition)().get_name(), command.get_name());
+        }
+        for command in program.get_subcommands() {
             let headings = HEADINGS
                 .iter()
-                .filter(|(heading, _)| of_heading(*heading).iter().any(|name| name == command.get_name()));
+                .filter(|(heading, _)| of_heading(&program, *heading).iter().any(|name| name == command.get_name()));
             assert_eq!(headings.count(), 1, "{}", command.get_name());
         }
     }

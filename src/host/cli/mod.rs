@@ -39,6 +39,7 @@ mod seal;
 mod secrets;
 mod show;
 mod signed_policies;
+mod state;
 mod system_policies;
 mod target;
 mod tpm;
@@ -82,6 +83,7 @@ const COMMANDS: &[CommandEntry] = &[
     CommandEntry::new::<eventlog::EventLogCommand>(Heading::Measurements),
     CommandEntry::new::<explain::Explain>(Heading::Measurements),
     CommandEntry::new::<predict::Predict>(Heading::Measurements),
+    CommandEntry::new::<state::State>(Heading::Measurements),
     CommandEntry::new::<manual::Manual>(Heading::Program),
     CommandEntry::new::<manual::Completions>(Heading::Program),
 ];
@@ -131,9 +133,11 @@ struct CommandLine {
 
 /// The whole command line, with the commands that `main` does not hand to this module.
 fn definition() -> clap::Command {
-    let program =
-        COMMANDS.iter().fold(CommandLine::command(), |program, entry| program.subcommand((entry.definition)()));
-    headings::list(flowing(target::add_to(program)))
+    definition_with(COMMANDS.iter().map(|entry| (entry.definition)()))
+}
+
+fn definition_with(commands: impl Iterator<Item = clap::Command>) -> clap::Command {
+    headings::list(flowing(target::add_to(commands.fold(CommandLine::command(), clap::Command::subcommand))))
 }
 
 /// Has paragraphs below the options flow into the width of the terminal: in the source they are broken at its own.
@@ -170,13 +174,17 @@ pub fn understands(args: impl IntoIterator<Item = OsString>) -> bool {
 
 /// Does what the command line says.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let matches = definition().try_get_matches_from(old::translated(args)).unwrap_or_else(|e| e.exit());
+    // Each is made once, for it takes longer than most commands.
+    let mut names = Vec::with_capacity(COMMANDS.len());
+    let commands = COMMANDS.iter().map(|entry| (entry.definition)());
+    let definition = definition_with(commands.inspect(|command| names.push(command.get_name().to_owned())));
+    let matches = definition.try_get_matches_from(old::translated(args)).unwrap_or_else(|e| e.exit());
     if let Some(file) = matches.get_one::<PathBuf>("passphrase_file") {
         passphrase::is_in(file.clone());
     }
     interrupt::outlive_file_limits();
     // Private keys and PINs will be in our memory.
-    let done = process::conceal().and_then(|_| run(&matches));
+    let done = process::conceal().and_then(|_| run(&matches, &names));
     if let Err(error) = &done {
         console::report(error);
     }
@@ -192,9 +200,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 /// Runs the command that was found.
-fn run(matches: &ArgMatches) -> Result<()> {
+fn run(matches: &ArgMatches, names: &[String]) -> Result<()> {
     let (name, matches) = matches.subcommand().unwrap_or(("", matches));
-    let entry = COMMANDS.iter().find(|entry| (entry.definition)().get_name() == name);
+    let entry = COMMANDS.iter().zip(names).find(|(_, known)| *known == name).map(|(entry, _)| entry);
     let entry = entry.filter(|_| !target::is_one(name, matches));
     let entry = entry.ok_or_else(|| {
         Error::new(Kind::Usage, format!("run {name}"), "options of the whole program stand before it")

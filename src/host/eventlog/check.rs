@@ -2,7 +2,7 @@
 
 use super::{
     measured::{self, DigestOf},
-    replay::{self, BootLogs, PcrExtension},
+    replay::{self, BankHash, BootLogs, PcrExtension},
 };
 use crate::{
     digest::hex,
@@ -108,7 +108,7 @@ impl PcrJudge<'_> {
     }
 
     fn can_be_computed(&self) -> bool {
-        replay::hash_of(self.pcr.bank).is_some()
+        BankHash::of(self.pcr.bank).is_some()
     }
 
     /// Why it does not come out.
@@ -116,7 +116,7 @@ impl PcrJudge<'_> {
         let of_locality = |locality| replay::start(self.pcr.bank, self.pcr.number, locality).unwrap_or_default();
         let start = of_locality(self.logs.locality());
         let name = |at: usize| self.extensions.get(at).map(name).unwrap_or_default();
-        let Some(hash) = replay::hash_of(self.pcr.bank) else { return String::new() };
+        let Some(hash) = BankHash::of(self.pcr.bank) else { return String::new() };
         if is_blank {
             return format!(
                 "nothing has extended it: {} and all behind it are not of this boot, or this bank was left out",
@@ -129,11 +129,11 @@ impl PcrJudge<'_> {
             if now == self.value {
                 return format!("{} has not extended it, nor has anything behind that", name(at));
             }
-            now = replay::after(hash, &now, digest);
+            now = hash.extended(&now, digest);
         }
         let all_from = |start: Vec<u8>, without: Option<usize>| {
             let kept = digests.iter().enumerate().filter(|(at, _)| Some(*at) != without);
-            kept.fold(start, |value, (_, digest)| replay::after(hash, &value, digest))
+            kept.fold(start, |value, (_, digest)| hash.extended(&value, digest))
         };
         if self.pcr.number == 0
             && let Some(other) =

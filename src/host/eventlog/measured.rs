@@ -1,11 +1,13 @@
 //! What an event's digests are of: its data, a part of them, or something that is not in the log.
 
-use super::{replay, words::text};
+use super::{
+    replay::{self, BankHash},
+    words::text,
+};
 use crate::measure::{
     event::{Event, EventType},
     variable::VariableData,
 };
-use aws_lc_rs::digest;
 
 /// What the digests of an event are of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,11 +38,11 @@ impl DigestOf {
 /// Finds out what an event's digests are of: `None` where it has extended nothing, or has no digest whose hash is known.
 #[must_use]
 pub fn of(event: &Event<&[u8]>) -> Option<DigestOf> {
-    let known = || event.digests.iter().filter_map(|(bank, value)| Some((replay::hash_of(*bank)?, value)));
+    let known = || event.digests.iter().filter_map(|(bank, value)| Some((BankHash::of(*bank)?, value)));
     if !replay::extends(event) || known().next().is_none() {
         return None;
     }
-    let are_of = |bytes: &[u8]| known().all(|(hash, value)| digest::digest(hash, bytes).as_ref() == value.as_slice());
+    let are_of = |bytes: &[u8]| known().all(|(hash, value)| hash.digest(bytes) == *value);
     if are_of(event.data) {
         return Some(DigestOf::Data);
     }

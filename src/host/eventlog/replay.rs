@@ -11,10 +11,13 @@ use crate::{
     tpm2::bank,
 };
 use aws_lc_rs::digest::{self, Algorithm};
+use sm3::{Digest as _, Sm3};
 use std::collections::BTreeMap;
 
 /// A TPM of a PC has so many PCRs.
 pub const PCRS: u32 = 24;
+/// Bytes of the largest digest of a bank.
+const LARGEST_DIGEST: usize = 64;
 /// The locality of a start that an H-CRTM has measured (TCG PC Client Platform Firmware Profile 1.06, section 10.4.5.3).
 const H_CRTM_LOCALITY: u8 = 4;
 
@@ -96,12 +99,12 @@ impl<'a> BootLogs<'a> {
     /// The PCRs that have been extended, in every bank that can be computed.
     #[must_use]
     pub fn replay(&self) -> PcrValues {
-        let (extensions, mut values) = (self.extensions(), Vec::new());
+        let (extensions, locality, mut values) = (self.extensions(), self.locality(), Vec::new());
         for bank in self.banks() {
             for (number, extensions) in &extensions {
                 let digests: Option<Vec<&[u8]>> = extensions.iter().map(|extension| extension.digest(bank)).collect();
                 // What has left this bank out has left its PCR unknown.
-                let Some(start) = digests.as_ref().and_then(|_| start(bank, *number, self.locality())) else {
+                let Some(start) = digests.as_ref().and_then(|_| start(bank, *number, locality)) else {
                     continue;
                 };
                 if let Some(value) = digests.and_then(|digests| last(bank, start, &digests)) {
@@ -139,31 +142,71 @@ pub fn start(bank: u16, pcr: u8, locality: u8) -> Option<Vec<u8>> {
     Some(value)
 }
 
+/// The hash of a bank.
+#[derive(Clone, Copy, Debug)]
+pub enum BankHash {
+    /// Of the SHA families.
+    Sha(&'static Algorithm),
+    /// GB/T 32905-2016.
+    Sm3,
+}
+
+impl BankHash {
+    /// That of a bank, if it is known.
+    #[must_use]
+    pub const fn of(bank: u16) -> Option<Self> {
+        Some(match bank {
+            0x0004 => Self::Sha(&digest::SHA1_FOR_LEGACY_USE_ONLY),
+            0x000b => Self::Sha(&digest::SHA256),
+            0x000c => Self::Sha(&digest::SHA384),
+            0x000d => Self::Sha(&digest::SHA512),
+            0x0012 => Self::Sm3,
+            0x0027 => Self::Sha(&digest::SHA3_256),
+            0x0028 => Self::Sha(&digest::SHA3_384),
+            0x0029 => Self::Sha(&digest::SHA3_512),
+            _ => return None,
+        })
+    }
+
+    /// The digest of these bytes.
+    #[must_use]
+    pub fn digest(self, bytes: &[u8]) -> Vec<u8> {
+        self.with_digest(bytes, <[u8]>::to_vec)
+    }
+
+    /// A PCR after one more extension.
+    #[must_use]
+    pub fn extended(self, value: &[u8], digest: &[u8]) -> Vec<u8> {
+        let mut value = value.to_vec();
+        self.extend(&mut value, digest);
+        value
+    }
+
+    /// Extends a PCR. Thousands of extensions are a log: what goes into the hash is on the stack, and hashed in one go, since
+    /// contexts cost more than the hash of so few bytes.
+    fn extend(self, value: &mut Vec<u8>, digest: &[u8]) {
+        let mut both = [0; 2 * LARGEST_DIGEST];
+        let parts = both.iter_mut().zip(value.iter().chain(digest));
+        parts.for_each(|(byte, from)| *byte = *from);
+        let both = both.get(..value.len() + digest.len()).unwrap_or_default();
+        self.with_digest(both, |next| {
+            value.clear();
+            value.extend_from_slice(next);
+        });
+    }
+
+    fn with_digest<T>(self, bytes: &[u8], then: impl FnOnce(&[u8]) -> T) -> T {
+        match self {
+            Self::Sha(algorithm) => then(digest::digest(algorithm, bytes).as_ref()),
+            Self::Sm3 => then(&Sm3::digest(bytes)),
+        }
+    }
+}
+
 /// A PCR after all of these.
 #[must_use]
 pub fn last(bank: u16, start: Vec<u8>, digests: &[&[u8]]) -> Option<Vec<u8>> {
-    let algorithm = hash_of(bank)?;
-    Some(digests.iter().fold(start, |value, digest| after(algorithm, &value, digest)))
-}
-
-/// A PCR after one more.
-#[must_use]
-pub fn after(algorithm: &'static Algorithm, value: &[u8], digest: &[u8]) -> Vec<u8> {
-    // In one go: contexts cost more than the hash of so few bytes.
-    digest::digest(algorithm, &[value, digest].concat()).as_ref().to_vec()
-}
-
-/// The hash of a bank, if it can be computed: all but SM3.
-#[must_use]
-pub fn hash_of(bank: u16) -> Option<&'static Algorithm> {
-    match bank {
-        0x0004 => Some(&digest::SHA1_FOR_LEGACY_USE_ONLY),
-        0x000b => Some(&digest::SHA256),
-        0x000c => Some(&digest::SHA384),
-        0x000d => Some(&digest::SHA512),
-        0x0027 => Some(&digest::SHA3_256),
-        0x0028 => Some(&digest::SHA3_384),
-        0x0029 => Some(&digest::SHA3_512),
-        _ => None,
-    }
+    let (hash, mut value) = (BankHash::of(bank)?, start);
+    digests.iter().for_each(|digest| hash.extend(&mut value, digest));
+    Some(value)
 }

@@ -5,7 +5,7 @@ use crate::{
     host::eventlog::{
         measured::{self, DigestOf},
         read::FirmwareLog,
-        replay,
+        replay::{self, BankHash},
     },
     measure::{
         event::{Event, EventType},
@@ -15,7 +15,6 @@ use crate::{
     policy::pcr_values::PcrName,
     tpm2::constants::alg,
 };
-use aws_lc_rs::digest;
 use std::collections::BTreeMap;
 
 /// Sequences of events for one PCR, at most.
@@ -157,8 +156,8 @@ impl Plan {
 
     /// An event with other digests than its data's, in every bank of the log.
     pub fn with_digests_of(&self, pcr: u32, kind: EventType, bytes: &[u8], data: Vec<u8>) -> Event {
-        let known = self.algorithms.iter().filter_map(|(id, _)| Some((*id, replay::hash_of(*id)?)));
-        let digests = known.map(|(id, hash)| (id, digest::digest(hash, bytes).as_ref().to_vec())).collect();
+        let known = self.algorithms.iter().filter_map(|(id, _)| Some((*id, BankHash::of(*id)?)));
+        let digests = known.map(|(id, hash)| (id, hash.digest(bytes))).collect();
         Event { pcr, kind, digest: crate::digest::hash(&[bytes]), digests, data }
     }
 
@@ -194,7 +193,7 @@ impl Plan {
         if let Some(why) = self.unknown.get(&pcr.number) {
             return (Vec::new(), Some(why.clone()));
         }
-        let Some(hash) = replay::hash_of(pcr.bank) else {
+        let Some(hash) = BankHash::of(pcr.bank) else {
             return (Vec::new(), Some("the hash of this bank is not known here".into()));
         };
         let steps: Vec<&Step> = self.steps.iter().filter(|step| step.pcr == pcr.number).collect();
@@ -226,7 +225,7 @@ impl Plan {
                 let which = which.map(|event| event.event.name()).unwrap_or_default();
                 return (Vec::new(), Some(format!("there is no digest of {which} in this bank")));
             };
-            let value = digests.iter().fold(start.to_vec(), |value, digest| replay::after(hash, &value, digest));
+            let value = digests.iter().fold(start.to_vec(), |value, digest| hash.extended(&value, digest));
             if !values.iter().any(|known| known.value == value) {
                 values.push(PredictedValue { value, why, events });
             }

@@ -193,8 +193,8 @@ impl Tpm {
     ///
     /// # Errors
     /// That there is no TPM 2.0 that answers, or that it stays busy.
-    pub fn describe(mut self) -> Result<Description> {
-        let mut ask = Questions { tpm: &mut self, begun: Instant::now() };
+    pub fn describe(&mut self) -> Result<Description> {
+        let mut ask = Questions { tpm: self, begun: Instant::now() };
         let properties = ask.properties()?;
         let get = |property: u32| properties.get(&property).copied();
         let permanent = get(pt::PERMANENT);

@@ -75,7 +75,8 @@ impl HostTpm {
         // The TPM is not where the page has it; nor is the log, which is not this machine's.
         let ours = format!(
             "#!/bin/sh\ncase \"$1 $2\" in 'pcr extend') set -- \"$@\" --log log;; esac\n\
-             case \"$1 $2\" in 'eventlog show' | 'eventlog replay' | 'explain --log') exec {program} \"$@\";; esac\n\
+             case \"$1\" in state) set -- \"$@\" --event-log binary_bios_measurements --pcr7data acme/pcr7data;; esac\n\
+             case \"$1 $2\" in 'eventlog show' | 'eventlog replay' | 'explain --log' | 'predict '*) exec {program} \"$@\";; esac\n\
              exec {program} \"$@\" --tcti {tcti}\n",
             program = trust_host().display(),
             tcti = self.wire.tcti()

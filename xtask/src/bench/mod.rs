@@ -4,11 +4,14 @@
 //! and the same protocol. Everything but the wall time is a count, and the wall
 //! time is shown as a ratio of paired runs: the table says the same on a busy machine.
 //! The time that a keyset takes is one more such ratio, and so is what images cost to sign, verify and build, and what secrets
-//! cost to seal and unseal, keys to derive, and journals to verify.
+//! cost to seal and unseal, keys to derive, journals to verify, event logs to replay, and
+//! fleets to judge.
 
 mod boot;
 mod candidates;
 mod derive;
+mod eventlog;
+mod fleet;
 mod footprint;
 mod images;
 mod journal;
@@ -23,6 +26,8 @@ use crate::{assets, dist, packages};
 use anyhow::Result;
 use candidates::{Candidate, Stage};
 use derive::DerivedKeys;
+use eventlog::EventLogs;
+use fleet::Fleets;
 use images::Images;
 use journal::Journals;
 use keyset::KeysetTimes;
@@ -45,6 +50,8 @@ pub struct Options {
     pub derive: bool,
     /// Measure what it costs to verify a sealed journal, and nothing else.
     pub journal: bool,
+    /// Measure what it costs to replay an event log and to judge a fleet, and nothing else.
+    pub eventlog: bool,
     /// Measure boots of virtual machines, and nothing else.
     pub boot: bool,
 }
@@ -64,6 +71,8 @@ struct Measured {
     secrets: Option<Secrets>,
     derived_keys: Option<DerivedKeys>,
     journals: Option<Journals>,
+    event_logs: Option<EventLogs>,
+    fleets: Option<Fleets>,
 }
 
 /// How often each candidate runs for its wall time.
@@ -80,7 +89,8 @@ pub fn bench(options: &Options) -> Result<bool> {
         dist::dist(&dist::Options::default())?;
     }
     let models = Models::read()?;
-    let everything = !options.keyset && !options.images && !options.secrets && !options.derive && !options.journal;
+    let single = [options.keyset, options.images, options.secrets, options.derive, options.journal, options.eventlog];
+    let everything = !single.contains(&true);
     let measured = Measured {
         rows: if everything { Stage::new().measure(ROUNDS)? } else { Vec::new() },
         keyset_times: (everything || options.keyset).then(KeysetTimes::run).transpose()?,
@@ -88,6 +98,8 @@ pub fn bench(options: &Options) -> Result<bool> {
         secrets: (everything || options.secrets).then(Secrets::run).transpose()?,
         derived_keys: (everything || options.derive).then(DerivedKeys::run).transpose()?,
         journals: (everything || options.journal).then(Journals::run).transpose()?,
+        event_logs: (everything || options.eventlog).then(EventLogs::run).transpose()?,
+        fleets: (everything || options.eventlog).then(Fleets::run).transpose()?,
     };
     let mut requirements = if everything { requirements::check(&measured.rows)? } else { Vec::new() };
     requirements.extend(measured.keyset_times.as_ref().map(KeysetTimes::check));
@@ -95,6 +107,8 @@ pub fn bench(options: &Options) -> Result<bool> {
     requirements.extend(measured.secrets.iter().flat_map(Secrets::check));
     requirements.extend(measured.derived_keys.iter().flat_map(DerivedKeys::check));
     requirements.extend(measured.journals.iter().flat_map(Journals::check));
+    requirements.extend(measured.event_logs.iter().map(EventLogs::check));
+    requirements.extend(measured.fleets.iter().flat_map(Fleets::check));
     if options.json {
         println!("{:#}", table::json(&measured, &requirements, &models));
     } else {

@@ -3,6 +3,8 @@
 use super::{
     Measured, Row,
     candidates::Candidate,
+    eventlog::EventLogs,
+    fleet::Fleets,
     images::Images,
     journal::Journals,
     keyset::KeysetTimes,
@@ -30,7 +32,7 @@ const COLUMNS: [&str; 10] = [
 
 /// The table as text.
 pub fn text(
-    Measured { rows, keyset_times, images, secrets, derived_keys, journals }: &Measured,
+    Measured { rows, keyset_times, images, secrets, derived_keys, journals, event_logs, fleets }: &Measured,
     requirements: &[Requirement],
     models: &Models,
 ) -> String {
@@ -39,6 +41,8 @@ pub fn text(
     text.extend(images.iter().map(Images::text).chain(secrets.iter().map(Secrets::text)));
     text.extend(derived_keys.iter().map(|keys| keys.text(models)));
     text.extend(journals.iter().map(Journals::text));
+    text.extend(event_logs.iter().map(EventLogs::text));
+    text.extend(fleets.iter().map(Fleets::text));
     text + &budget(requirements)
 }
 
@@ -98,7 +102,7 @@ fn boots(rows: &[Row], models: &Models) -> String {
 
 /// The same as JSON.
 pub fn json(
-    Measured { rows, keyset_times, images, secrets, derived_keys, journals }: &Measured,
+    Measured { rows, keyset_times, images, secrets, derived_keys, journals, event_logs, fleets }: &Measured,
     requirements: &[Requirement],
     models: &Models,
 ) -> Value {
@@ -132,6 +136,8 @@ pub fn json(
         "images": images.as_ref().map(Images::json),
         "secrets": secrets.as_ref().map(Secrets::json),
         "journals": journals.as_ref().map(Journals::json),
+        "event_logs": event_logs.as_ref().map(EventLogs::json),
+        "fleet": fleets.as_ref().map(Fleets::json),
         "derived_keys": derived_keys.as_ref().map(|keys| keys.json(models)),
         "budget": requirements.iter().map(Requirement::json).collect::<Vec<_>>(),
     })

@@ -8,7 +8,7 @@ use crate::{
     host::{
         eventlog::{
             read::FirmwareLog,
-            replay::{self, BootLogs},
+            replay::{BankHash, BootLogs},
             values,
         },
         say::output,
@@ -50,7 +50,7 @@ impl EventLogReplay {
             let width = names.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
             output::lines(names.iter().map(|(name, value)| format!("{name:width$}  {}", hex(value))))?;
         }
-        let unknown = logs.banks().into_iter().filter(|bank| replay::hash_of(*bank).is_none()).map(bank::name);
+        let unknown = logs.banks().into_iter().filter(|bank| BankHash::of(*bank).is_none()).map(bank::name);
         let unknown: Vec<String> = unknown.collect();
         if !unknown.is_empty() {
             console::note(&format!(

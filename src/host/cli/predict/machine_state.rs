@@ -6,7 +6,7 @@ use crate::{
         cli::{arguments, event_logs::FIRMWARE},
         eventlog::{
             read::{FirmwareLog, MAX_LOG},
-            replay,
+            replay::BankHash,
         },
         fs::atomic,
         predict::{
@@ -81,7 +81,7 @@ impl MachineInput {
 /// The bank that is told of: sha256, or the first that can be computed.
 pub fn bank(log: &FirmwareLog<'_>) -> u16 {
     let banks = || log.algorithms.iter().map(|(id, _)| *id);
-    let known = banks().find(|id| *id == alg::SHA256).or_else(|| banks().find(|id| replay::hash_of(*id).is_some()));
+    let known = banks().find(|id| *id == alg::SHA256).or_else(|| banks().find(|id| BankHash::of(*id).is_some()));
     known.unwrap_or(alg::SHA256)
 }
 

@@ -1,6 +1,7 @@
 //! `trust predict`: what a machine's next boot measures, behind updates.
 
 mod check;
+mod fleet;
 mod machine_state;
 mod sign;
 mod table;
@@ -39,6 +40,7 @@ Examples:
   trust predict --log log --efivars efivars --db-append db.esl --pcr 0,7
   trust predict acme --uki acme.efi --pcr 4,7,11 --json
   trust predict acme --dbx-append DBXUpdate.bin --sign
+  trust predict --fleet fleet/ --dbx-append DBXUpdate.bin
   trust predict --uki acme.efi --check && cp acme.efi /efi/EFI/Linux/";
 
 /// What a machine's next boot measures behind updates, and whether it still opens
@@ -50,6 +52,11 @@ pub struct Predict {
     keyset: Option<String>,
     #[command(flatten)]
     machine: machine_state::MachineStateOptions,
+    /// Judge many machines by what `trust state` has written on each: a directory of such files, a file with a state on each
+    /// line, or - for standard input
+    #[arg(long, value_name = "DIR|FILE", value_hint = ValueHint::AnyPath)]
+    #[arg(conflicts_with_all = ["log", "efivars", "check", "sign", "bank"])]
+    fleet: Option<PathBuf>,
     /// Which PCRs to tell of
     #[arg(long, value_name = "PCRS", value_parser = pcr_list, default_value = "7")]
     pcr: u32,
@@ -81,6 +88,10 @@ pub struct Predict {
 
 impl HostCommand for Predict {
     fn run(self) -> Result<()> {
+        if let Some(fleet) = &self.fleet {
+            let keyset = self.keyset.as_deref().map(Keyset::open).transpose()?;
+            return fleet::run(fleet, keyset.as_ref(), &self.system, &self.updates.read()?, self.json);
+        }
         let machine = self.machine.read()?;
         let updates = self.updates.read()?;
         let log = machine.log();

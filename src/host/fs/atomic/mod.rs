@@ -68,7 +68,12 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 /// As [`read`], but for the size.
 pub fn read_up_to(path: &Path, most: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let size = File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes));
+    let size = File::open(path).and_then(|file| {
+        // At once: what is outgrown is copied, and wiped.
+        let expected = file.metadata().map_or(0, |metadata| metadata.len()).min(most) + 1;
+        bytes.reserve(usize::try_from(expected).unwrap_or(0));
+        file.take(most + 1).read_to_end(&mut bytes)
+    });
     match size {
         Ok(size) if size as u64 > most => Err(too_large(path, most)),
         Ok(_) => Ok(bytes),
