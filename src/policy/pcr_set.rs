@@ -57,7 +57,9 @@ impl PcrSet {
             return Ok(());
         }
         if values.len() == MAX_VALUES || total == MAX_ALL {
-            return Err(format!("more than {MAX_VALUES} values of a PCR, or {MAX_ALL} in all, are not predicted but guessed"));
+            return Err(format!(
+                "more than {MAX_VALUES} values of a PCR, or {MAX_ALL} in all, are not predicted but guessed"
+            ));
         }
         values.push(value);
         Ok(())
@@ -139,15 +141,16 @@ fn choices(policy: &Policy, now: &PcrValues) -> Option<Vec<usize>> {
     for assertion in policy.assertions() {
         match assertion {
             Assertion::Or(branches) => {
-                let taken = branches.iter().enumerate().find_map(|(number, branch)| Some((number, choices(branch, now)?)));
+                let taken =
+                    branches.iter().enumerate().find_map(|(number, branch)| Some((number, choices(branch, now)?)));
                 let (number, within) = taken?;
                 all.push(number);
                 all.extend(within);
             }
             Assertion::Pcr { selections, values } => {
-                let names = selections.iter().flat_map(|selection| {
-                    selection.numbers().map(|number| PcrName { bank: selection.bank, number })
-                });
+                let names = selections
+                    .iter()
+                    .flat_map(|selection| selection.numbers().map(|number| PcrName { bank: selection.bank, number }));
                 let now = names.map(|name| Some((name, now.get(name)?))).collect::<Option<Vec<_>>>()?;
                 (PcrValues::new(now).digest() == *values).then_some(())?;
             }
@@ -266,7 +269,8 @@ mod tests {
 
     #[test]
     fn sets_are_read_as_they_are_written_and_odd_ones_refused() {
-        let set = PcrSet::new([(pcr(7), value(1)), (pcr(7), value(2)), (pcr(7), value(1)), (pcr(14), value(3))]).unwrap();
+        let set =
+            PcrSet::new([(pcr(7), value(1)), (pcr(7), value(2)), (pcr(7), value(1)), (pcr(14), value(3))]).unwrap();
         let text = serde_json::to_string(&set).unwrap();
         assert_eq!(serde_json::from_str::<PcrSet>(&text).unwrap(), set);
         for (text, why) in [
@@ -284,6 +288,9 @@ mod tests {
         assert!(PcrSet::new((0..513).map(|number| (pcr(7), value(number)))).is_err());
         let now = PcrValues::new(vec![(pcr(7), value(9)), (pcr(0), value(9))]);
         let with = set.with(&now).unwrap();
-        assert_eq!(with.iter().map(|(name, values)| (name.number, values.len())).collect::<Vec<_>>(), [(7, 3), (14, 1)]);
+        assert_eq!(
+            with.iter().map(|(name, values)| (name.number, values.len())).collect::<Vec<_>>(),
+            [(7, 3), (14, 1)]
+        );
     }
 }

@@ -1,8 +1,8 @@
 //! Policies asserted in a session. What a key must have signed is verified once, then asserted before every access.
 
-use super::{connection::Tpm, esys_resource, pcr, response_code};
 #[cfg(feature = "host")]
 use super::unseal::Evidence;
+use super::{connection::Tpm, esys_resource, pcr, response_code};
 #[cfg(feature = "host")]
 use crate::tpm2::constants::rh;
 use crate::{

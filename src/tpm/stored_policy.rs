@@ -2,12 +2,7 @@
 //! (`TPM2_PolicySigned`).
 
 use super::{
-    assert::Grounds,
-    connection::Tpm,
-    judge::short,
-    policy_signer::PolicySigner,
-    response_code,
-    unseal::Evidence,
+    assert::Grounds, connection::Tpm, judge::short, policy_signer::PolicySigner, response_code, unseal::Evidence,
 };
 use crate::{
     error::{Error, Kind, Result},

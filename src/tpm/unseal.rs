@@ -13,8 +13,8 @@ use crate::{
     foreign::printable,
     measure::history::Logs,
     policy::{
-        Assertion, Policy, approved::ApprovedPolicy, pcr_set::NvPolicy, pcr_values::PcrValues, statements::PolicyRecipe,
-        verdict::Judgement,
+        Assertion, Policy, approved::ApprovedPolicy, pcr_set::NvPolicy, pcr_values::PcrValues,
+        statements::PolicyRecipe, verdict::Judgement,
     },
     secret::Secret,
     tpm2::{Name, Selection, constants::alg, sealed::SealedPublic},

@@ -130,7 +130,13 @@ impl NvSpace<'_> {
                         self.use_pin(nv, pin)?;
                     }
                     let access = Access::PolicyBeside(self.policy_session()?, self.session()?);
-                    return Ok(Entrance { access, policy: Some(policy), evidence: Some(evidence), approvals: sound, choice });
+                    return Ok(Entrance {
+                        access,
+                        policy: Some(policy),
+                        evidence: Some(evidence),
+                        approvals: sound,
+                        choice,
+                    });
                 }
             }
         }
