@@ -1,7 +1,7 @@
 //! `trust policy store` and `--nv-policy`: what is sealed once opens under every set of values that follows; a boot that a
 //! set does not admit opens and writes nothing, nor does an index that somebody else has defined.
 
-use harness::{Banks, HostTpm, cc, extend, hex, sha256, unhex};
+use harness::{Action, Banks, Boot, HostTpm, Keyset, cc, extend, hex, pcr_policy, sha256, unhex};
 use serde_json::Value;
 use std::fs;
 
@@ -213,4 +213,261 @@ fn any_number_of_values_of_several_pcrs_are_one_policy() {
     let args: Vec<_> = many.iter().flat_map(|value| ["--pcr", value]).collect();
     let why = machine.fails(&[&["policy", "store", INDEX][..], &FILES, &args].concat(), 2);
     assert!(why.contains("more than 512 values of a PCR"), "{why}");
+}
+
+/// An index that an attacker has defined, or a file that an attacker has changed, is sealed with by nobody.
+#[test]
+fn an_index_of_somebody_else_is_neither_written_nor_sealed_with() {
+    let machine = machine();
+    let tools = machine.tpm.tools();
+    fs::write(tools.dir().join("content"), [&[0, 0xb][..], &[7; 32]].concat()).unwrap();
+    let define = || {
+        let attributes = "authread|authwrite|ownerwrite|no_da";
+        tools.ok("nvdefine", &["-C", "o", "-s", "34", "-a", attributes, INDEX]);
+        tools.ok("nvwrite", &["-C", INDEX, INDEX, "-i", "content"]);
+        tools.flush();
+    };
+    let store = [&["policy", "store", INDEX, "--pcr", "7"][..], &FILES].concat();
+    let seal_with = [&["seal", "--nv-policy", INDEX, "-o", "forged", "secret"][..], &FILES].concat();
+    // It was there first.
+    define();
+    let why = machine.fails(&store, 12);
+    assert!(
+        why.contains("it is there already, and no file here is of it") && why.contains("choose another index"),
+        "{why}"
+    );
+    let why = machine.fails(&seal_with, 2);
+    assert!(why.contains("policies/0x01810000.json is not there") && why.contains("trust policy store"), "{why}");
+    // What is said helps: another index, or that one removed.
+    machine.ok(&[&["policy", "store", "0x01810001", "--pcr", "7"][..], &FILES].concat());
+    machine.ok(&["nv", "remove", INDEX]);
+    machine.ok(&store);
+    seal(&machine);
+    // It took the place of ours.
+    machine.ok(&["nv", "remove", INDEX]);
+    define();
+    for (args, status) in [(&seal_with, 12), (&store, 12)] {
+        let why = machine.fails(args, status);
+        assert!(why.contains("not the one that"), "{why}");
+    }
+    assert!(!machine.file("forged").exists());
+    let why = refused(&machine);
+    assert!(why.contains("index 0x1810000 is not the one that was meant"), "{why}");
+    // Ours is gone, and with it what was sealed.
+    machine.ok(&["nv", "remove", INDEX]);
+    let why = machine.fails(&store, 12);
+    assert!(why.contains("what was sealed with it is lost"), "{why}");
+    fs::remove_file(machine.file("policies/0x01810000.json")).unwrap();
+    machine.ok(&store);
+    seal(&machine);
+    assert_eq!(unseal(&machine), SECRET);
+    // The file names other values: nothing opens, and nobody is asked to believe it.
+    let file = String::from_utf8(machine.read("policies/0x01810000.json")).unwrap();
+    machine.write("policies/0x01810000.json", file.replace(&"00".repeat(32), &"11".repeat(32)));
+    let why = refused(&machine);
+    assert!(why.contains("another policy than its file has"), "{why}");
+    let why = machine.fails(&seal_with, 12);
+    assert!(why.contains("another policy than its file has"), "{why}");
+    machine.write("policies/0x01810000.json", file.replace("\"format\": 1", "\"format\": 2"));
+    let why = machine.fails(&store, 14);
+    assert!(why.contains("its format is 2") && why.contains("restore it from a backup"), "{why}");
+    machine.write("policies/0x01810000.json", &file);
+    assert_eq!(unseal(&machine), SECRET);
+}
+
+/// tpm2-tools come to the same policy, and open the same object.
+#[test]
+fn tpm2_tools_open_the_same_object() {
+    let machine = machine();
+    boot(&machine, 0);
+    store_with(&machine, &["--pcr", "7", "--pcr", &format!("7={}", value(1))]);
+    let tools = machine.tpm.tools();
+    let path = |name: &str| tools.dir().join(name).display().to_string();
+    let (public, private) = (path("pub"), path("priv"));
+    let pair = ["seal", "--nv-policy", INDEX, "-u", &public, "-r", &private, "secret"];
+    machine.ok(&[&pair[..], &FILES].concat());
+    let pair = ["unseal", "--nv-policy", INDEX, "-u", &public, "-r", &private];
+    assert_eq!(machine.ok(&[&pair[..], &FILES].concat()), SECRET);
+    for (name, number) in [("first", 0), ("second", 1)] {
+        fs::write(tools.dir().join(name), pcr_policy(&unhex(&value(number)).try_into().unwrap())).unwrap();
+    }
+    for number in [0, 1] {
+        boot(&machine, number);
+        tools.ok("load", &["-C", "0x81000001", "-u", "pub", "-r", "priv", "-c", "object"]);
+        tools.ok("flushcontext", &["-t"]);
+        tools.ok("startauthsession", &["--policy-session", "-S", "s"]);
+        tools.ok("policypcr", &["-S", "s", "-l", "sha256:7"]);
+        tools.ok("policyor", &["-S", "s", "sha256:first,second"]);
+        tools.ok("policyauthorizenv", &["-S", "s", "-C", INDEX, INDEX]);
+        let opened = tools.output("unseal", &["-c", "object", "-p", "session:s"]);
+        assert_eq!(opened.stdout, SECRET, "{}", String::from_utf8_lossy(&opened.stderr));
+        tools.flush();
+    }
+}
+
+/// The owner's password is the way out when nothing that is admitted boots any more; without one, the owner is anybody.
+#[test]
+fn an_owner_with_a_password_writes_it_and_one_without_does_not() {
+    let machine = machine();
+    boot(&machine, 0);
+    machine.tpm.tools().ok("changeauth", &["-c", "o", "owner-4711"]);
+    machine.write("owner", "owner-4711\n");
+    let by_owner = ["--owner-password-file", "owner", "--pcr", "7"];
+    store_with(&machine, &by_owner);
+    seal(&machine);
+    boot(&machine, 9);
+    let store = [&["policy", "store", INDEX, "--pcr", "7"][..], &FILES].concat();
+    let why = machine.fails(&store, 12);
+    assert!(why.contains("does not admit this boot") && why.contains("--owner-password-file FILE"), "{why}");
+    store_with(&machine, &by_owner);
+    assert_eq!(unseal(&machine), SECRET);
+    // Admitted now, and the password is not needed.
+    store_with(&machine, &["--pcr", "7", "--pcr", &format!("7={}", value(1))]);
+    boot(&machine, 1);
+    assert_eq!(unseal(&machine), SECRET);
+}
+
+/// Where the index was defined for it, what is signed for the running system writes it.
+#[test]
+fn the_running_system_writes_what_does_not_admit_it() {
+    let keyset = Keyset::new("k");
+    keyset.sign_system("0001");
+    let machine = machine();
+    let tools = machine.tpm.tools();
+    tools.ok("nvdefine", &["0x1500020", "-C", "o", "-s", "4", "-a", "ownerwrite|ownerread|authread"]);
+    fs::write(tools.dir().join("version"), "0001").unwrap();
+    tools.ok("nvwrite", &["0x1500020", "-C", "o", "-i", "version"]);
+    let running = |event: u8| {
+        machine.tpm.reboot();
+        machine.tpm.extend_pcr7(&Boot::Production.event());
+        machine.tpm.extend_pcr7(&sha256(&[b"atomix\n"]));
+        machine.tpm.raw().extend(9, &[event; 32]);
+    };
+    let pcr7data = keyset.pcr7data().display().to_string();
+    let store = ["--pcr", "9", "--pcr7data", &pcr7data];
+    running(1);
+    store_with(&machine, &[&store[..], &["--system"]].concat());
+    seal(&machine);
+    running(2);
+    assert!(refused(&machine).contains("PCR sha256:9 is"));
+    store_with(&machine, &store);
+    assert_eq!(unseal(&machine), SECRET);
+    // No other boot does: not one that has locked PCR 7 once more.
+    running(3);
+    machine.tpm.extend_pcr7(&sha256(&[b"atomix\n"]));
+    let args = [&["policy", "store", INDEX][..], &FILES, &store].concat();
+    let why = machine.fails(&args, 12);
+    assert!(why.contains("does not admit this boot"), "{why}");
+}
+
+/// When the power goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cut {
+    Before,
+    After,
+}
+
+/// The power goes at the n-th command.
+fn cut(machine: &HostTpm, at: usize, when: Cut) {
+    let (mut sent, mut answered) = (0, 0);
+    let switch = machine.tpm.power();
+    machine.wire.on_command(move |_| {
+        sent += 1;
+        if when == Cut::Before && sent == at + 1 {
+            switch.off();
+            return Action::Close;
+        }
+        Action::Forward
+    });
+    let switch = machine.tpm.power();
+    machine.wire.on_response(move |_, response| {
+        answered += 1;
+        if when == Cut::After && answered == at + 1 {
+            switch.off();
+            return Action::Close;
+        }
+        Action::Reply(response.0)
+    });
+}
+
+/// Runs `args` once whole, then cut off before and after each of its commands, from the same state each time; `check` is
+/// told what each cut was, and whether the command claims to be done, when the machine is on again in boot 0.
+fn cut_off_anywhere(machine: &HostTpm, args: &[&str], check: impl Fn(&str, bool)) {
+    machine.tpm.reboot();
+    machine.tpm.off();
+    let before = machine.tpm.state();
+    let file = machine.file("policies/0x01810000.json");
+    let was = fs::read(&file).ok();
+    let start = || {
+        machine.tpm.restore(&before);
+        match &was {
+            Some(was) => fs::write(&file, was).unwrap(),
+            None => drop(fs::remove_file(&file)),
+        }
+        machine.tpm.boot();
+        machine.tpm.raw().extend(7, &event(0));
+    };
+    start();
+    machine.wire.take();
+    machine.ok(args);
+    let count = machine.wire.take().len();
+    assert!(count > 10, "{count}");
+    for (at, when) in (0..count).flat_map(|at| [(at, Cut::Before), (at, Cut::After)]) {
+        machine.tpm.off();
+        start();
+        cut(machine, at, when);
+        let output = machine.output(args);
+        machine.wire.be_honest();
+        machine.tpm.power_cut();
+        machine.tpm.raw().extend(7, &event(0));
+        check(&format!("cut {when:?} command {at} of {count}"), output.status.success());
+    }
+}
+
+#[test]
+fn a_power_cut_leaves_the_old_set_or_the_new_one() {
+    let machine = machine();
+    boot(&machine, 0);
+    let next = |number| format!("7={}", value(number));
+    store_with(&machine, &["--pcr", "7", "--pcr", &next(1)]);
+    seal(&machine);
+    let old = held(&machine);
+    let new = next(2);
+    let store = [&["policy", "store", INDEX, "--pcr", "7", "--pcr", &new][..], &FILES].concat();
+    let seen = std::cell::RefCell::new(std::collections::BTreeSet::new());
+    cut_off_anywhere(&machine, &store, |what, is_done| {
+        assert_eq!(unseal(&machine), SECRET, "{what}");
+        let is_new = held(&machine) != old;
+        assert!(is_new || !is_done, "{what}");
+        seen.borrow_mut().insert(is_new);
+        // The next boot opens where the set that is there admits it.
+        boot(&machine, if is_new { 2 } else { 1 });
+        assert_eq!(unseal(&machine), SECRET, "{what}");
+        boot(&machine, 0);
+        machine.ok(&store);
+        assert!(is_new || held(&machine) != old, "{what}");
+        boot(&machine, 2);
+        assert_eq!(unseal(&machine), SECRET, "{what}");
+    });
+    assert_eq!(seen.into_inner().len(), 2, "both were seen");
+}
+
+#[test]
+fn an_index_that_was_begun_is_completed() {
+    let machine = machine();
+    boot(&machine, 0);
+    let store = [&["policy", "store", INDEX, "--pcr", "7"][..], &FILES].concat();
+    cut_off_anywhere(&machine, &store, |what, is_done| {
+        assert!(!is_done || held(&machine).starts_with("000b"), "{what}");
+        machine.ok(&store);
+        seal(&machine);
+        assert_eq!(unseal(&machine), SECRET, "{what}");
+    });
+}
+
+/// `docs/policies-in-the-tpm.md`, word by word.
+#[test]
+fn the_page_is_followed() {
+    let machine = machine();
+    assert!(machine.follow("docs/policies-in-the-tpm.md") > 15, "the search misses them");
 }

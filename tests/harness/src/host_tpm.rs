@@ -72,9 +72,10 @@ impl HostTpm {
     pub fn follow(&self, page: &str) -> usize {
         let bin = self.file("bin");
         fs::create_dir(&bin).expect("a writable directory");
-        // The TPM is not where the page has it; nor is the log, which is not this machine's.
+        // The TPM is not where the page has it; nor are the log and the files of policies, which are not this machine's.
         let ours = format!(
             "#!/bin/sh\ncase \"$1 $2\" in 'pcr extend') set -- \"$@\" --log log;; esac\n\
+             case \"$*\" in *--nv-policy* | 'policy store '* | 'policy show '* | 'unseal '*) set -- \"$@\" --nv-policies policies;; esac\n\
              case \"$1 $2\" in 'eventlog show' | 'eventlog replay' | 'explain --log') exec {program} \"$@\";; esac\n\
              exec {program} \"$@\" --tcti {tcti}\n",
             program = trust_host().display(),

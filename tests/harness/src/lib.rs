@@ -43,6 +43,7 @@ mod machine;
 mod memory_probe;
 mod mkosi;
 mod mounts;
+mod pcrlock;
 mod peer;
 mod provision_with_tools;
 mod sandbox;
@@ -74,6 +75,7 @@ pub use machine::{FUNCTIONS, Machine};
 pub use memory_probe::{MemoryProbe, Snapshot, find};
 pub use mkosi::mkosi;
 pub use mounts::keep_mounts_in;
+pub use pcrlock::Pcrlock;
 pub use peer::connected;
 pub use provision_with_tools::{
     AUTHORIZE, Layout, approach_policy, provision_for, provision_with_tools, read_with_tools, satisfy_policy,

@@ -1,0 +1,56 @@
+use crate::{Tools, assets, hex, sha256, workspace};
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+use tempfile::TempDir;
+
+/// The real systemd-pcrlock of a Debian, in namespaces of its own, with a TPM, logs and components.
+#[derive(Debug)]
+pub struct Pcrlock {
+    dir: TempDir,
+}
+
+impl Pcrlock {
+    /// With the log of a firmware, and what systemd's log has.
+    #[must_use]
+    pub fn new(firmware: &[u8], records: &[u8]) -> Self {
+        let dir = TempDir::with_prefix("pcrlock-").expect("a temporary directory");
+        fs::create_dir(dir.path().join("components")).expect("a writable directory");
+        fs::write(dir.path().join("firmware"), firmware).expect("a writable directory");
+        fs::write(dir.path().join("records"), records).expect("a writable directory");
+        Self { dir }
+    }
+
+    /// A file that is in /out there; of components in `components/`.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// A component in which these bytes are measured into a PCR; `name` may be a variant, as in `600-app.pcrlock.d/1.pcrlock`.
+    pub fn component(&self, name: &str, pcr: u8, measured: &[u8]) {
+        let path = self.path("components").join(name);
+        fs::create_dir_all(path.parent().expect("a directory")).expect("a writable directory");
+        let digests = format!(r#"{{"hashAlg":"sha256","digest":"{}"}}"#, hex(&sha256(&[measured])));
+        fs::write(path, format!(r#"{{"records":[{{"pcr":{pcr},"digests":[{digests}]}}]}}"#))
+            .expect("a writable directory");
+    }
+
+    /// Runs a script, in which `pcrlock` is the program, and returns what it printed.
+    #[track_caller]
+    pub fn run(&self, tpm: &Tools, script: &str) -> String {
+        let (announced, usr) = (self.path("announced"), assets::tree("forky").join("usr"));
+        let _ = fs::remove_file(&announced);
+        fs::write(self.path("script"), script).expect("a writable directory");
+        let mut command = Command::new("timeout");
+        command.args(["--signal=KILL", "120", "unshare", "--user", "--map-root-user", "--pid", "--mount", "--ipc"]);
+        command.args(["--fork", "--kill-child", "bash"]).arg(workspace().join("tests/data/pcrlock.sh"));
+        command.arg(usr).arg(self.dir.path()).arg(tpm.tcti()).env_clear().env("PATH", "/usr/bin:/usr/sbin:/bin:/sbin");
+        let output = command.stdin(Stdio::null()).output().expect("timeout is installed");
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && announced.exists(), "{}: {complaint}", output.status);
+        String::from_utf8(output.stdout).expect("text")
+    }
+}
