@@ -75,7 +75,7 @@ pub use machine::{FUNCTIONS, Machine};
 pub use memory_probe::{MemoryProbe, Snapshot, find};
 pub use mkosi::mkosi;
 pub use mounts::keep_mounts_in;
-pub use pcrlock::Pcrlock;
+pub use pcrlock::{Pcrlock, digests, firmware_log_of_four};
 pub use peer::connected;
 pub use provision_with_tools::{
     AUTHORIZE, Layout, approach_policy, provision_for, provision_with_tools, read_with_tools, satisfy_policy,

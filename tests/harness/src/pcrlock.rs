@@ -1,4 +1,4 @@
-use crate::{Tools, assets, hex, sha256, workspace};
+use crate::{Banks, Tools, assets, hex, run, unhex, workspace};
 use std::{
     fs,
     path::PathBuf,
@@ -33,7 +33,9 @@ impl Pcrlock {
     pub fn component(&self, name: &str, pcr: u8, measured: &[u8]) {
         let path = self.path("components").join(name);
         fs::create_dir_all(path.parent().expect("a directory")).expect("a writable directory");
-        let digests = format!(r#"{{"hashAlg":"sha256","digest":"{}"}}"#, hex(&sha256(&[measured])));
+        let digests = Banks::Four.names().iter().zip(digests(measured));
+        let digests = digests.map(|(bank, digest)| format!(r#"{{"hashAlg":"{bank}","digest":"{digest}"}}"#));
+        let digests = digests.collect::<Vec<_>>().join(",");
         fs::write(path, format!(r#"{{"records":[{{"pcr":{pcr},"digests":[{digests}]}}]}}"#))
             .expect("a writable directory");
     }
@@ -53,4 +55,35 @@ impl Pcrlock {
         assert!(output.status.success() && announced.exists(), "{}: {complaint}", output.status);
         String::from_utf8(output.stdout).expect("text")
     }
+}
+
+/// The digests of some bytes in hex, one for each of [`Banks::Four`].
+#[must_use]
+pub fn digests(measured: &[u8]) -> Vec<String> {
+    let script = "printf \"$(printf %s \"$1\" | sed 's/../\\\\x&/g')\" | \"$2sum\"";
+    let digest = |bank: &&str| {
+        let line = run("bash", &["-c", script, "bash", &hex(measured), bank]);
+        line.split_whitespace().next().expect("a digest").to_owned()
+    };
+    Banks::Four.names().iter().map(digest).collect()
+}
+
+/// The log of a firmware with all of [`Banks::Four`], of events of PCR 7: `EV_...`, and what is measured.
+#[must_use]
+pub fn firmware_log_of_four(events: &[(u32, Vec<u8>)]) -> Vec<u8> {
+    const BANKS: [(u16, u16); 4] = [(0x4, 20), (0xb, 32), (0xc, 48), (0xd, 64)];
+    let le = |value: usize| u32::try_from(value).expect("small").to_le_bytes();
+    let mut spec = b"Spec ID Event03\0\0\0\0\0\0\x02\0\x02".to_vec();
+    spec.extend(le(BANKS.len()));
+    spec.extend(BANKS.iter().flat_map(|(bank, size)| [bank.to_le_bytes(), size.to_le_bytes()].concat()));
+    spec.push(0);
+    let mut log = [&le(0)[..], &le(3), &[0; 20], &le(spec.len()), &spec].concat();
+    for (kind, data) in events {
+        log.extend([&le(7)[..], &kind.to_le_bytes(), &le(BANKS.len())].concat());
+        for ((bank, _), digest) in BANKS.iter().zip(digests(data)) {
+            log.extend([&bank.to_le_bytes()[..], &unhex(&digest)].concat());
+        }
+        log.extend([&le(data.len())[..], data].concat());
+    }
+    log
 }
