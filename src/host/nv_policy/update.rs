@@ -144,7 +144,7 @@ impl NvPolicyUpdate<'_> {
     /// Exchanges what it holds; whether it held the same before.
     fn rewrite(&self, space: &mut NvSpace<'_>, file: NvPolicyFile) -> Result<bool> {
         let known = [file.known()];
-        let held = space.tpm().stored_set(&file.index, &known)?.map(Clone::clone);
+        let held = space.tpm().stored_set(&file.index, &known)?.cloned();
         let done = NvPolicyFile { is_written: true, sets: vec![self.set.clone()], ..file.clone() };
         if held.as_ref().is_ok_and(|held| *held == self.set) {
             if done != file {
