@@ -2,7 +2,7 @@
 
 use harness::{
     Digest, Home, Measured, extend, firmware_log, firmware_log_with_sha1, hex, luks_policy, openssl, pcr_policy,
-    sha256, unhex,
+    pe_image, sha256, unhex,
 };
 use std::{
     collections::BTreeMap,
@@ -178,53 +178,6 @@ fn quirks_of_a_firmware_are_predicted_from_its_log() {
     assert!(home.fails(&["compute-pcr7", "k", "--log", "log"], 14).contains("understand db in the event log"));
 }
 
-/// A PE image with these sections, their names in the string table as linkers write them, and `ident` somewhere.
-fn image(sections: &[(&str, &[u8])]) -> Vec<u8> {
-    const HEADERS: usize = 0x400;
-    let count = u16::try_from(sections.len()).unwrap();
-    let mut strings = vec![0; 4];
-    let (mut table, mut data) = (Vec::new(), Vec::new());
-    for (index, (name, contents)) in sections.iter().enumerate() {
-        let mut short = format!("/{}", strings.len()).into_bytes();
-        short.resize(8, 0);
-        strings.extend_from_slice(name.as_bytes());
-        strings.push(0);
-        let raw = contents.len().next_multiple_of(0x200);
-        table.extend(short);
-        for field in [contents.len(), 0x1000 * (index + 1), raw, HEADERS + data.len(), 0, 0, 0, 0x4000_0040] {
-            table.extend(u32::try_from(field).unwrap().to_le_bytes());
-        }
-        data.extend_from_slice(contents);
-        data.resize(data.len().next_multiple_of(0x200), 0);
-    }
-    let mut image = vec![0; 0x40];
-    image[..2].copy_from_slice(b"MZ");
-    image[0x3c] = 0x40;
-    image.extend(b"PE\0\0");
-    image.extend(0x8664_u16.to_le_bytes());
-    image.extend(count.to_le_bytes());
-    for field in [0, HEADERS + data.len(), 0] {
-        image.extend(u32::try_from(field).unwrap().to_le_bytes());
-    }
-    image.extend(240_u16.to_le_bytes());
-    image.extend(0x0206_u16.to_le_bytes());
-    let optional = image.len();
-    image.resize(optional + 240, 0);
-    let mut put = |at: usize, bytes: &[u8]| image[optional + at..optional + at + bytes.len()].copy_from_slice(bytes);
-    put(0, &0x20b_u16.to_le_bytes());
-    put(32, &0x1000_u32.to_le_bytes());
-    put(36, &0x200_u32.to_le_bytes());
-    put(56, &(0x1000 * u32::from(count + 1)).to_le_bytes());
-    put(60, &u32::try_from(HEADERS).unwrap().to_le_bytes());
-    put(68, &10_u16.to_le_bytes());
-    put(108, &16_u32.to_le_bytes());
-    image.extend(table);
-    image.resize(HEADERS, 0);
-    let length = u32::try_from(strings.len()).unwrap();
-    strings[..4].copy_from_slice(&length.to_le_bytes());
-    [image, data, strings].concat()
-}
-
 /// The section `.vendor_cert` with this allowed.
 fn vendor_cert(allowed: &[u8]) -> Vec<u8> {
     let size = u32::try_from(allowed.len()).unwrap();
@@ -260,7 +213,7 @@ fn shim(version: &str, vendor: &[u8], level: Option<&[u8]>) -> Vec<u8> {
     let (ident, vendor, level) = (ident(version), vendor_cert(vendor), level.map(sbat_level));
     let mut sections = vec![(".data.ident", ident.as_slice()), (".vendor_cert", &vendor)];
     sections.extend(level.as_deref().map(|level| (".sbatlevel", level)));
-    image(&sections)
+    pe_image(&sections)
 }
 
 #[test]
@@ -470,7 +423,7 @@ fn malformed_shims_are_refused() {
     let db = vendor_db();
     let (ident, vendor, level) = (ident("16.1"), vendor_cert(&db), sbat_level(SBAT_LEVEL));
     let with = |ident: &[u8], vendor: &[u8], level: &[u8]| {
-        image(&[(".data.ident", ident), (".vendor_cert", vendor), (".sbatlevel", level)])
+        pe_image(&[(".data.ident", ident), (".vendor_cert", vendor), (".sbatlevel", level)])
     };
     let lying = |at: usize, value: u32| {
         let mut lying = vendor.clone();
@@ -485,8 +438,8 @@ fn malformed_shims_are_refused() {
         ("cut off", sound[..sound.len() / 2].to_vec()),
         ("no version", with(b"UEFI SHIM", &vendor, &level)),
         ("no number", with(b"UEFI SHIM\n$Version: new $", &vendor, &level)),
-        ("no certificates", image(&[(".data.ident", &ident), (".sbatlevel", &level)])),
-        ("no level", image(&[(".data.ident", &ident), (".vendor_cert", &vendor)])),
+        ("no certificates", pe_image(&[(".data.ident", &ident), (".sbatlevel", &level)])),
+        ("no level", pe_image(&[(".data.ident", &ident), (".vendor_cert", &vendor)])),
         ("short table", with(&ident, &vendor[..15], &level)),
         ("size beyond the end", with(&ident, &lying(0, u32::MAX), &level)),
         ("offset beyond the end", with(&ident, &lying(8, u32::MAX), &level)),

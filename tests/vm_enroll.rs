@@ -1,7 +1,7 @@
-//! A real firmware takes what `trust enroll` makes, and measures what `trust compute-pcr7` says of it.
+//! A real firmware takes what `trust enroll` makes, and measures what `trust compute-pcr7` and `trust predict` say of it.
 
 use harness::{
-    Home,
+    Home, hex,
     vm::{self, Initrd, Report, Vm},
 };
 use std::{
@@ -18,6 +18,7 @@ flag() { tail -c 1 "/sys/firmware/efi/efivars/$1-$GLOBAL" | od -An -tu1 | tr -d 
 say setup_mode "$(flag SetupMode)"
 say secure_boot "$(flag SecureBoot)"
 say pcr7 "$(cat /sys/class/tpm/tpm0/pcr-sha256/7)"
+say log "$(base64 -w 0 /sys/kernel/security/tpm0/binary_bios_measurements)"
 if [ "$(flag SetupMode)" = 1 ]; then
     put db.auth db $DATABASE 27
     put dbx.auth dbx $DATABASE 27
@@ -76,6 +77,21 @@ fn pcr7(report: &Report) -> String {
     report.value("pcr7").to_lowercase()
 }
 
+/// From the log of one boot, and what has been done since, follows that of the next, event by event.
+fn follows(home: &Home, before: &Report, after: &Report, args: &[&str]) {
+    fs::write(home.path().join("before.log"), before.bytes("log")).unwrap();
+    let printed = home.ok(&[&["predict", "--log", "before.log", "--json"], args].concat());
+    let json: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(json["obstacles"], serde_json::json!([]), "{printed}");
+    let [value] = &json["pcrs"][0]["values"].as_array().unwrap()[..] else { panic!("{printed}") };
+    let data = |event: &serde_json::Value| event["data"].as_str().unwrap().to_owned();
+    let predicted: Vec<_> = value["events"].as_array().unwrap().iter().map(data).collect();
+    let logged = vm::event_log(&after.bytes("log"));
+    let logged: Vec<_> = logged.iter().filter(|event| event.pcr == 7).map(|event| hex(&event.data)).collect();
+    assert_eq!(predicted, logged, "{args:?}");
+    assert_eq!(value["value"], pcr7(after), "{args:?}");
+}
+
 #[test]
 fn ovmf_accepts_our_updates_and_variable_stores() {
     let home = Home::with_keyset();
@@ -90,6 +106,10 @@ fn ovmf_accepts_our_updates_and_variable_stores() {
     let enrolled = vm.boot();
     assert_eq!((enrolled.ok().value("setup_mode"), enrolled.value("secure_boot")), ("0", "1"));
     assert_eq!(pcr7(&enrolled), predicted(&home, &updates));
+    let keys = ["--pk", "keys/PK.auth", "--kek-append", "keys/KEK.auth", "--db-append", "keys/db.auth"];
+    let appended = ["--db-append", "update/append-db.auth", "--dbx-append", "keys/dbx.auth"];
+    let more = ["--dbx-append", "update/append-dbx.auth", "--secure-boot", "on", "--uki", "image.efi"];
+    follows(&home, &setup, &enrolled, &[&keys[..], &appended, &more].concat());
 
     // It has taken the PK away. The store has been used, and holds more than a fresh one.
     let store = vm.variables();
@@ -99,8 +119,10 @@ fn ovmf_accepts_our_updates_and_variable_stores() {
     let again = vm.boot();
     assert_eq!((again.ok().value("setup_mode"), again.value("secure_boot")), ("0", "1"));
     assert_eq!(pcr7(&again), predicted(&home, &["--dbx", "/dev/null"]));
+    follows(&home, &enrolled, &again, &["--efivars", "store.fd"]);
 
     // Without a PK it is in setup mode, and the files can be enrolled once more.
     let removed = vm.boot();
     assert_eq!((removed.ok().value("setup_mode"), removed.value("secure_boot")), ("1", "0"));
+    follows(&home, &again, &removed, &["--pk", "keys/noPK.auth"]);
 }

@@ -5,7 +5,20 @@ use harness::{
     vm::{self, Chain, Deployment, Event, Initrd, Report, Vm},
 };
 use serde_json::Value;
-use std::sync::OnceLock;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+use trust::host::{
+    pki::certificate,
+    uefi::{
+        signature_list::{self, SignatureList},
+        variable::{BOOTSERVICE_ACCESS, NON_VOLATILE, SHIM_LOCK, Variable},
+        variable_store::VariableStore,
+    },
+};
+use uuid::Uuid;
 
 /// What the guest tells.
 const SCRIPT: &str = "\
@@ -55,32 +68,125 @@ fn predicted(chain: Chain, role: &str) -> (Vec<(String, String)>, String) {
     (events.iter().map(|event| (field(event, "type"), field(event, "data"))).collect(), value)
 }
 
+/// An image, and its boot on a fresh machine.
+struct Booted {
+    image: PathBuf,
+    /// The values that `trust uki build` has predicted.
+    built: Value,
+    report: Report,
+}
+
+/// The boot of an image of this kind: one for all tests.
+fn booted(chain: Chain, name: &str) -> &'static Booted {
+    static BOOTS: [OnceLock<Booted>; 6] = [const { OnceLock::new() }; 6];
+    let kind = ["production", "limited", "tpm"].iter().position(|kind| *kind == name).unwrap();
+    BOOTS[kind + if chain == Chain::Shim { 3 } else { 0 }].get_or_init(|| {
+        let image = deployment().file(&format!("{name}-{chain:?}.efi"));
+        let options = [deployment().chain(chain), vec!["--json"]].concat();
+        let built: Value =
+            serde_json::from_str(&deployment().build(name, &Initrd::new(SCRIPT), &options, &image)).unwrap();
+        let vm = Vm::new(&deployment().variables(chain, &[], &format!("{name}-{chain:?}.fd")));
+        deployment().install(&vm, chain, &image);
+        let report = vm.boot();
+        report.ok();
+        fs::write(deployment().file(&format!("{name}-{chain:?}.log")), report.bytes("log")).unwrap();
+        Booted { image, built: built["pcr"]["sha256"].clone(), report }
+    })
+}
+
 fn check(chain: Chain, name: &str) {
     let (expected, pcr7) = predicted(chain, &format!("uki-{name}"));
-    let image = deployment().file(&format!("{name}-{chain:?}.efi"));
-    let options = [deployment().chain(chain), vec!["--json"]].concat();
-    let built: Value = serde_json::from_str(&deployment().build(name, &Initrd::new(SCRIPT), &options, &image)).unwrap();
-    let built = &built["pcr"]["sha256"];
+    let Booted { built, report, .. } = booted(chain, name);
     assert_eq!(built["7"], pcr7);
 
-    let vm = Vm::new(&deployment().variables(chain, &[], &format!("{name}-{chain:?}.fd")));
-    deployment().install(&vm, chain, &image);
-    let report = vm.boot();
-    let events = events(report.ok());
+    let events = events(report);
     let found: Vec<_> = events.iter().map(|event| (kind(event).to_owned(), hex(&event.data))).collect();
     assert_eq!(found, expected);
     assert_eq!(report.value("pcr7"), pcr7);
     assert_eq!(built["11"], report.value("pcr11"));
     // What the machine has logged says the same.
     let log = deployment().file(&format!("{name}-{chain:?}.log"));
-    std::fs::write(&log, report.bytes("log")).unwrap();
-    let command =
-        [&["compute-pcr7", "k", "--json", "--log", log.to_str().unwrap()], &deployment().chain(chain)[..]].concat();
+    let command = [&["compute-pcr7", "k", "--json", "--log", text(&log)], &deployment().chain(chain)[..]].concat();
     let logged: Value = serde_json::from_str(&deployment().trust(&command)).unwrap();
     assert_eq!(logged[format!("uki-{name}")], pcr7);
     if chain == Chain::Direct {
         assert_eq!(built["4"], report.value("pcr4"));
     }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// From the log of a production boot and an update follows what another boot has measured: PCR 7 event by event, and the
+/// values of the others.
+fn follows(chain: Chain, update: &[&str], after: &Report, others: &[&str]) {
+    booted(chain, "production");
+    let log = deployment().file(&format!("production-{chain:?}.log"));
+    let store = deployment().file(&format!("production-{chain:?}.fd"));
+    let pcrs = [&["7"], others].concat().join(",");
+    let machine = ["predict", "--log", text(&log), "--efivars", text(&store), "--json", "--pcr", &pcrs];
+    let printed = deployment().trust(&[&machine[..], update].concat());
+    let json: Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(json["obstacles"], serde_json::json!([]), "{printed}");
+    let of = |pcr: &str| {
+        let all = json["pcrs"].as_array().unwrap();
+        let found = all.iter().find(|predicted| predicted["pcr"].to_string() == pcr).unwrap();
+        let [value] = &found["values"].as_array().unwrap()[..] else { panic!("{found}") };
+        value.clone()
+    };
+    let data = |event: &Value| event["data"].as_str().unwrap().to_owned();
+    let predicted: Vec<_> = of("7")["events"].as_array().unwrap().iter().map(data).collect();
+    let logged: Vec<_> = events(after).iter().map(|event| hex(&event.data)).collect();
+    assert_eq!(predicted, logged, "{update:?}");
+    for pcr in [&["7"], others].concat() {
+        assert_eq!(of(pcr)["value"], after.value(&format!("pcr{pcr}")), "PCR {pcr} after {update:?}");
+    }
+}
+
+#[test]
+fn another_image_measures_what_follows_from_the_log_of_the_first() {
+    for chain in [Chain::Direct, Chain::Shim] {
+        let Booted { image, report, .. } = booted(chain, "limited");
+        follows(chain, &["--uki", text(image)], report, &["4", "11"]);
+    }
+}
+
+/// Another shim without keys of its own, whose owner has given it that of the image; then Secure Boot switched off.
+#[test]
+fn another_shim_and_secure_boot_off_measure_what_follows_from_the_log_before() {
+    let shim = deployment().file("other-shim.efi");
+    fs::write(&shim, vm::shim_with(&[])).unwrap();
+    deployment().sign("uefi-db", &shim);
+    let pem = fs::read(deployment().key("uki-production", "cert.pem")).unwrap();
+    let certificate = certificate::first_der(&pem).unwrap();
+    let owners = signature_list::to_bytes(&[SignatureList::x509(Uuid::from_u128(7), certificate)]).unwrap();
+    let list = deployment().file("mok-list.esl");
+    fs::write(&list, &owners).unwrap();
+
+    let image = &booted(Chain::Shim, "production").image;
+    let fresh = fs::read(deployment().file("production-Shim.fd")).unwrap();
+    let mut store = VariableStore::parse(&fresh).unwrap();
+    let mok_list = Variable { name: "MokList", vendor: SHIM_LOCK };
+    store.set(mok_list, NON_VOLATILE | BOOTSERVICE_ACCESS, None, owners);
+    let variables = deployment().file("other-shim.fd");
+    fs::write(&variables, store.to_image().unwrap()).unwrap();
+    let vm = Vm::new(&variables);
+    vm.set_boot_disk(&[("EFI/BOOT/BOOTX64.EFI", &shim), ("EFI/BOOT/grubx64.efi", image)]);
+    let report = vm.boot();
+    report.ok();
+    follows(Chain::Shim, &["--shim", text(&shim), "--mok-list", text(&list)], &report, &["4", "11"]);
+
+    let mut store = VariableStore::parse(&fresh).unwrap();
+    let vendor = "f0a30bc7-af08-4556-99c4-001009c93a44".parse().unwrap();
+    let enable = Variable { name: "SecureBootEnable", vendor };
+    store.set(enable, NON_VOLATILE | BOOTSERVICE_ACCESS, None, vec![0]);
+    fs::write(&variables, store.to_image().unwrap()).unwrap();
+    let vm = Vm::new(&variables);
+    deployment().install(&vm, Chain::Shim, image);
+    let report = vm.boot();
+    report.ok();
+    follows(Chain::Shim, &["--secure-boot", "off"], &report, &["11"]);
 }
 
 #[test]

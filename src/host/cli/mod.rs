@@ -33,6 +33,7 @@ mod policy_options;
 mod policy_show;
 mod policy_sign;
 mod policy_store;
+mod predict;
 mod project;
 mod seal;
 mod secrets;
@@ -79,6 +80,7 @@ const COMMANDS: &[CommandEntry] = &[
     CommandEntry::new::<tpm::TpmCommand>(Heading::Tpm),
     CommandEntry::new::<eventlog::EventLogCommand>(Heading::Measurements),
     CommandEntry::new::<explain::Explain>(Heading::Measurements),
+    CommandEntry::new::<predict::Predict>(Heading::Measurements),
     CommandEntry::new::<manual::Manual>(Heading::Program),
     CommandEntry::new::<manual::Completions>(Heading::Program),
 ];

@@ -47,6 +47,11 @@ pub struct PolicyStore {
     /// has locked it); may be repeated: of a PCR that is there again, each value is an alternative
     #[arg(long, value_name = "BANK:PCRS", required = true, value_parser = WantedPcrs::parse)]
     pcr: Vec<WantedPcrs>,
+    /// As a JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    signed: SystemPolicyOptions,
     #[command(flatten)]
     options: StoreOptions,
 }
@@ -68,13 +73,8 @@ pub struct StoreOptions {
     /// Let the running system of production boots of this machine's keyset write a new index, too
     #[arg(long)]
     system: bool,
-    /// As a JSON object
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
     place: NvPolicyPlace,
-    #[command(flatten)]
-    signed: SystemPolicyOptions,
     /// The key to seal the index' own key under: a handle, or owner, endorsement or null for one that is made
     /// [default: 0x81000001 if it is there, else owner]
     #[arg(long, value_name = "KEY")]
@@ -87,8 +87,8 @@ pub struct StoreOptions {
 
 impl PolicyStore {
     pub(super) fn run(self) -> Result<()> {
-        let Self { target, pcr, options } = self;
-        let mut tpm = options.tpm.connect()?;
+        let Self { target, pcr, json, signed, options } = self;
+        let mut tpm = options.connect()?;
         let mut values = Vec::new();
         for wanted in &pcr {
             let wanted = read_files(wanted)?;
@@ -97,27 +97,47 @@ impl PolicyStore {
             let resolved = resolved.map_err(|why| Error::new(Kind::Usage, "use --pcr", why))?;
             values.extend(resolved.iter().map(|(name, value)| (name, value.to_vec())));
         }
-        options.store(tpm, target.index, values)
+        options.store(tpm, target.index, values, &signed, json)
     }
 }
 
 impl StoreOptions {
-    /// Has the index hold these values.
+    /// Whether today's values are left out.
+    pub const fn is_final(&self) -> bool {
+        self.is_final
+    }
+
+    /// The TPM.
+    ///
+    /// # Errors
+    /// As [`TpmArguments::connect`].
+    pub fn connect(&self) -> Result<Tpm> {
+        self.tpm.connect()
+    }
+
+    /// Has the index hold these values, and says so. `signed` is for the running system.
     ///
     /// # Errors
     /// As [`NvPolicyUpdate::store`].
-    pub fn store(&self, mut tpm: Tpm, index: u32, values: Vec<(PcrName, Vec<u8>)>) -> Result<()> {
+    pub fn store(
+        &self,
+        mut tpm: Tpm,
+        index: u32,
+        values: Vec<(PcrName, Vec<u8>)>,
+        signed: &SystemPolicyOptions,
+        json: bool,
+    ) -> Result<()> {
         let usage = |why| Error::new(Kind::Usage, "store a policy in the TPM", why);
         let set = PcrSet::new(values).map_err(usage)?;
-        let system_signer = if self.system { Some(self.signed.signer(&mut tpm)?) } else { None };
+        let system_signer = if self.system { Some(signed.signer(&mut tpm)?) } else { None };
         let parents = self.parent.map_or_else(|| Parent::USUAL.to_vec(), |parent| vec![parent]);
         let mut access = self.passwords.get()?;
-        self.signed.delegate_to(&mut access, &mut tpm, &parents);
+        signed.delegate_to(&mut access, &mut tpm, &parents);
         let is_owner = access.hierarchy.password.is_some();
-        let delegation = if is_owner { None } else { self.signed.delegation(&mut tpm) };
+        let delegation = if is_owner { None } else { signed.delegation(&mut tpm) };
         let ask = || self.passwords.ask_owner();
         let mut space = NvSpace::new(tpm, Box::new(ask)).delegated_by(delegation);
-        let evidence = |tpm: &mut Tpm, recipe: &PolicyRecipe| self.evidence(tpm, recipe);
+        let evidence = |tpm: &mut Tpm, recipe: &PolicyRecipe| evidence(signed, tpm, recipe);
         let update = NvPolicyUpdate {
             dir: self.place.dir(),
             index,
@@ -130,21 +150,21 @@ impl StoreOptions {
             is_owner,
         };
         let stored = update.store(&mut space)?;
-        if self.json { output::json(&to_json(index, &stored)) } else { show(index, &stored) }
+        if json { output::json(&to_json(index, &stored)) } else { show(index, &stored) }
     }
+}
 
-    /// What is signed for the running system, where that may write the index.
-    fn evidence(&self, tpm: &mut Tpm, recipe: &PolicyRecipe) -> Result<Evidence> {
-        let mut evidence = Evidence::default();
-        if !recipe.signers.is_empty() {
-            match self.signed.approved(tpm)? {
-                Ok(approved) if approved.policy_ref == SYSTEM_REF => evidence.authorizations.push(approved),
-                Ok(_) => {}
-                Err(error) => evidence.missing = Some(error.why().to_owned()),
-            }
+/// What is signed for the running system, where that may write the index.
+fn evidence(signed: &SystemPolicyOptions, tpm: &mut Tpm, recipe: &PolicyRecipe) -> Result<Evidence> {
+    let mut evidence = Evidence::default();
+    if !recipe.signers.is_empty() {
+        match signed.approved(tpm)? {
+            Ok(approved) if approved.policy_ref == SYSTEM_REF => evidence.authorizations.push(approved),
+            Ok(_) => {}
+            Err(error) => evidence.missing = Some(error.why().to_owned()),
         }
-        Ok(evidence)
     }
+    Ok(evidence)
 }
 
 fn show(index: u32, stored: &StoredSet) -> Result<()> {

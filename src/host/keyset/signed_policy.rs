@@ -169,6 +169,16 @@ pub(super) fn verifies(approved: &ApprovedPolicy, key: &PublicKey) -> bool {
     matches!(&approved.signature, PolicySignature::RsaSsa(bytes) if key.verify(Hash::Sha256, &message, bytes))
 }
 
+/// Whether the policy of an entry is signed by the key that is published for it, as a TPM would see it. Limited boots have none,
+/// and need none.
+#[must_use]
+pub fn is_signed(data: &Pcr7Data, entry: &Entry) -> bool {
+    let Ok(signed) = entry.info.kind.signed_policy() else { return true };
+    let path = data.dir().join("pubkeys").join(signed.key_of(&entry.info.keyset));
+    let key = atomic::read(&path).and_then(|pem| PublicKey::from_pem(&pem));
+    matches!((key, entry.approved()), (Ok(key), Ok(approved)) if verifies(&approved, &key))
+}
+
 /// This key's signature over it.
 ///
 /// # Errors

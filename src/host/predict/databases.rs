@@ -72,6 +72,12 @@ impl Databases {
         let all = [(PK, &self.pk), (KEK, &self.kek), (DB, &self.db), (DBX, &self.dbx)];
         all.into_iter().find_map(|(known, lists)| (known == variable).then_some(lists.as_slice()))
     }
+
+    /// The same, to be changed.
+    pub fn of_variable_mut(&mut self, variable: Variable<'_>) -> Option<&mut Vec<SignatureList>> {
+        let all = [(PK, &mut self.pk), (KEK, &mut self.kek), (DB, &mut self.db), (DBX, &mut self.dbx)];
+        all.into_iter().find_map(|(known, lists)| (known == variable).then_some(lists))
+    }
 }
 
 /// What a shim for a keyset is built with: the keys of the images, without an owner.

@@ -1,14 +1,37 @@
-//! PCR 7 of the boots of a keyset: what a firmware, and a shim, measure before they start its images.
+//! What machines will measure: the boots of a keyset from nothing, and the next boot of a machine from its last.
+//!
+//! PCR 7 of the boots of a keyset, which a firmware, and a shim, extend before they start its images:
 //!
 //! - [`databases`]: the signature databases of a keyset's machines, here and when they are enrolled;
 //! - [`firmware`]: what a firmware measures, and in which order, by default or as a log shows it;
 //! - [`profile`]: what of a machine is not in its keyset, and what it is by default;
 //! - [`shim`]: what a shim measures, as read from its file.
+//!
+//! PCRs of a machine's next boot, behind updates:
+//!
+//! - [`update`]: what is going to change; [`update_file`]: the files that databases are updated with; [`live`]: the variables
+//!   as they are;
+//! - [`next_boot`]: the set of values that follows; `plan`, `logged_boot`, `secure_boot`, `sbat`,
+//!   `started`: how;
+//! - [`verifier`]: which entry of which database lets an image through;
+//! - [`judge`]: whether a machine then opens; [`approve`]: policies signed for it.
 
+pub mod approve;
 pub mod databases;
 pub mod firmware;
+pub mod judge;
+pub mod live;
+mod logged_boot;
+pub mod next_boot;
+mod plan;
 pub mod profile;
+mod sbat;
+mod secure_boot;
 pub mod shim;
+mod started;
+pub mod update;
+pub mod update_file;
+pub mod verifier;
 
 use super::keyset::{Keyset, Role};
 use crate::{

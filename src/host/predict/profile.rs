@@ -83,6 +83,7 @@ pub fn dbx() -> Vec<SignatureList> {
 fn boot_kit(keyset: &Keyset) -> Result<Shim> {
     Ok(Shim {
         sbat_level: ORIGINAL_SBAT_LEVEL.to_vec(),
+        latest_sbat_level: None,
         measures_mok_list_trusted: true,
         vendor: Vendor::Db(databases::vendor_db(keyset)?),
         signed: None,

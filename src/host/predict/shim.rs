@@ -50,6 +50,8 @@ const SYMBOL: usize = 18;
 pub struct Shim {
     /// The `SbatLevel` that it sets on a fresh machine.
     pub sbat_level: Vec<u8>,
+    /// The one that it sets when its owner has asked for the latest, if it brings one.
+    pub latest_sbat_level: Option<Vec<u8>>,
     /// Whether it measures `MokListTrusted` into PCR 7.
     pub measures_mok_list_trusted: bool,
     /// Which keys it trusts in addition to the firmware's db.
@@ -87,17 +89,19 @@ impl Shim {
             let why = format!("what shim {}.{} measures is not known", version.0, version.1);
             return Err(Error::new(Kind::Usage, "read a shim", why).remedy("use a shim of version 15.6 or later"));
         }
-        let sbat_level = match section(file, &image, ".sbatlevel") {
+        let (sbat_level, latest_sbat_level) = match section(file, &image, ".sbatlevel") {
             Some(section) => {
-                automatic_level(content(file, section)).ok_or_else(|| bad("its .sbatlevel makes no sense"))?
+                let [automatic, latest] = levels(content(file, section));
+                (automatic.ok_or_else(|| bad("its .sbatlevel makes no sense"))?, latest)
             }
-            None if version < WITH_SBAT_LEVEL => profile::ORIGINAL_SBAT_LEVEL.to_vec(),
+            None if version < WITH_SBAT_LEVEL => (profile::ORIGINAL_SBAT_LEVEL.to_vec(), None),
             None => return Err(bad("it has no section .sbatlevel")),
         };
         let table = section(file, &image, ".vendor_cert").ok_or_else(|| bad("it has no section .vendor_cert"))?;
         let vendor = authorized(content(file, table)).ok_or_else(|| bad("its .vendor_cert makes no sense"))?;
         Ok(Self {
             sbat_level,
+            latest_sbat_level,
             measures_mok_list_trusted: version < WITHOUT_MOK_LIST_TRUSTED,
             vendor: Vendor::read(vendor, version)?,
             signed: (!image.certificates().is_empty()).then(|| file.to_vec()),
@@ -219,15 +223,20 @@ fn content<'f>(file: &'f [u8], section: &Section<'_>) -> &'f [u8] {
     file.get(section.raw.clone()).and_then(|data| data.get(..section.contents().len())).unwrap_or_default()
 }
 
-/// The level that is applied by itself.
-fn automatic_level(section: &[u8]) -> Option<Vec<u8>> {
+/// The level that is applied by itself, and the latest one.
+fn levels(section: &[u8]) -> [Option<Vec<u8>>; 2] {
     let mut header = Reader::new(section);
-    let version = header.le32()?;
+    if header.le32() != Some(0) {
+        return [None, None];
+    }
     let payload = header.rest();
-    let level = payload.get(usize::try_from(header.le32()?).ok()?..)?;
-    let end = level.iter().position(|byte| *byte == 0)?;
-    let level = level.get(..end)?;
-    (version == 0 && level.starts_with(b"sbat,")).then(|| level.to_vec())
+    let offsets = [header.le32(), header.le32()];
+    offsets.map(|offset| {
+        let level = payload.get(usize::try_from(offset?).ok()?..)?;
+        let end = level.iter().position(|byte| *byte == 0)?;
+        let level = level.get(..end)?;
+        level.starts_with(b"sbat,").then(|| level.to_vec())
+    })
 }
 
 /// What is allowed.

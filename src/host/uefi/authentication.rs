@@ -65,10 +65,40 @@ impl Time {
 /// What a signature for such a variable is made over.
 #[must_use]
 pub fn to_be_signed(variable: Variable<'_>, attributes: u32, time: Time, contents: &[u8]) -> Vec<u8> {
-    let name: Vec<u8> = variable.name.encode_utf16().flat_map(u16::to_le_bytes).collect();
-    let parts: [&[u8]; 5] =
-        [&name, &variable.vendor.to_bytes_le(), &attributes.to_le_bytes(), &time.to_bytes(), contents];
-    parts.concat()
+    SignedWrite { time: &time.to_bytes(), signature: &[], contents }.to_be_signed(variable, attributes)
+}
+
+/// A signed write: header and contents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignedWrite<'a> {
+    /// `EFI_TIME`.
+    time: &'a [u8],
+    /// `SignedData` in DER, or what should be.
+    pub signature: &'a [u8],
+    /// What is to be written, or appended.
+    pub contents: &'a [u8],
+}
+
+impl<'a> SignedWrite<'a> {
+    /// Reads one, if these bytes begin with a header.
+    #[must_use]
+    pub fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let mut rest = Reader::new(bytes);
+        let time = rest.take(16)?;
+        let length = usize::try_from(rest.le32()?).ok()?;
+        let known = rest.le16()? == REVISION && rest.le16()? == EFI_GUID && rest.guid()? == PKCS7;
+        let signature = rest.take(length.checked_sub(HEADER)?)?;
+        known.then(|| Self { time, signature, contents: rest.rest() })
+    }
+
+    /// What its signature is over, if it is for this variable and these attributes.
+    #[must_use]
+    pub fn to_be_signed(&self, variable: Variable<'_>, attributes: u32) -> Vec<u8> {
+        let name: Vec<u8> = variable.name.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let parts: [&[u8]; 5] =
+            [&name, &variable.vendor.to_bytes_le(), &attributes.to_le_bytes(), self.time, self.contents];
+        parts.concat()
+    }
 }
 
 /// The header, without the contents: `signature` is `SignedData` in DER.
@@ -93,12 +123,7 @@ pub fn header(time: Time, signature: &[u8]) -> Result<Vec<u8>> {
 /// Takes the header off, if these bytes begin with one.
 #[must_use]
 pub fn contents(bytes: &[u8]) -> Option<&[u8]> {
-    let mut rest = Reader::new(bytes);
-    rest.take(16)?;
-    let length = usize::try_from(rest.le32()?).ok()?;
-    let known = rest.le16()? == REVISION && rest.le16()? == EFI_GUID && rest.guid()? == PKCS7;
-    rest.take(length.checked_sub(HEADER)?)?;
-    known.then(|| rest.rest())
+    SignedWrite::parse(bytes).map(|write| write.contents)
 }
 
 #[cfg(test)]

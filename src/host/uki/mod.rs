@@ -7,6 +7,7 @@
 //!
 //! But for [`text`] these are bytes in, value or error out. [`ingredients`] reads what an image is made of, [`additions`]
 //! what a keyset adds to it, and [`build`] makes a signed image of them and predicts its PCRs.
+//! [`started`] reads what a prediction of a machine's next boot needs.
 
 pub mod additions;
 pub mod assemble;
@@ -18,5 +19,6 @@ pub mod inspect;
 pub mod kernel;
 pub mod measured;
 pub mod pcrs;
+pub mod started;
 pub mod stub;
 pub mod text;

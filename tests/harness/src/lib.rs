@@ -44,6 +44,7 @@ mod memory_probe;
 mod mkosi;
 mod mounts;
 mod pcrlock;
+mod pe;
 mod peer;
 mod provision_with_tools;
 mod sandbox;
@@ -76,6 +77,7 @@ pub use memory_probe::{MemoryProbe, Snapshot, find};
 pub use mkosi::mkosi;
 pub use mounts::keep_mounts_in;
 pub use pcrlock::{Pcrlock, digests, firmware_log_of_four};
+pub use pe::pe_image;
 pub use peer::connected;
 pub use provision_with_tools::{
     AUTHORIZE, Layout, approach_policy, provision_for, provision_with_tools, read_with_tools, satisfy_policy,

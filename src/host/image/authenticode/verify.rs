@@ -111,16 +111,12 @@ pub fn verify<'a>(image: impl Into<Data<'a>>, anchors: &[impl AsRef<[u8]>]) -> R
     let opened: Vec<_> = image.certificates().iter().map(open).collect();
 
     let is_wanted = |hash: &Hash| opened.iter().any(|(said, _)| said.digest.as_ref().is_some_and(|(of, _)| of == hash));
-    let hashes = Hash::ALL.into_iter().filter(is_wanted);
-    let mut digests: Vec<_> = hashes.map(|hash| (hash, ImageDigest::new(&image, hash))).collect();
+    let hashes: Vec<_> = Hash::ALL.into_iter().filter(is_wanted).collect();
     let (mut gaps, mut sum) = (Gaps::new(&image), CheckSum::new(image.headers()));
-    image.pieces(0..image.data().len(), |at, bytes| {
+    let digests = digests(&image, &hashes, |at, bytes| {
         gaps.see(at, bytes);
         sum.see(at, bytes);
-        digests.iter_mut().for_each(|(_, digest)| digest.see(at, bytes));
     })?;
-    let digests = digests.into_iter().map(|(hash, digest)| Ok((hash, digest.finish(&image)?)));
-    let digests = digests.collect::<Result<Vec<_>>>()?;
 
     let judged = opened.into_iter().map(|(mut signature, opened)| {
         signature.is_of_image = signature.digest.as_ref().is_some_and(|stated| digests.contains(stated));
@@ -134,6 +130,57 @@ pub fn verify<'a>(image: impl Into<Data<'a>>, anchors: &[impl AsRef<[u8]>]) -> R
         doubt: doubt(image.headers().check_sum, sum.of_length(image.data().len())),
         notes,
     })
+}
+
+/// The digests of an image, all of which `also` is shown meanwhile.
+fn digests(image: &Image<'_>, hashes: &[Hash], mut also: impl FnMut(usize, &[u8])) -> Result<Vec<(Hash, Vec<u8>)>> {
+    let mut digests: Vec<_> = hashes.iter().map(|hash| (*hash, ImageDigest::new(image, *hash))).collect();
+    image.pieces(0..image.data().len(), |at, bytes| {
+        also(at, bytes);
+        digests.iter_mut().for_each(|(_, digest)| digest.see(at, bytes));
+    })?;
+    digests.into_iter().map(|(hash, digest)| Ok((hash, digest.finish(image)?))).collect()
+}
+
+/// A signature that is good for its image; whom its signer leads to is asked later, of any number of certificates.
+#[derive(Clone, Debug)]
+pub struct GoodSignature {
+    signer: ChainLink,
+    embedded: Vec<ChainLink>,
+}
+
+impl GoodSignature {
+    /// One by the holder of this certificate, as is known of an image that is not at hand.
+    ///
+    /// # Errors
+    /// [`Kind::Corrupt`]: it is not a certificate in DER.
+    pub fn by(certificate: &[u8]) -> Result<Self> {
+        Ok(Self { signer: ChainLink::read(certificate)?, embedded: Vec::new() })
+    }
+
+    /// Whether there is a way from its signer to this certificate in DER.
+    #[must_use]
+    pub fn leads_to(&self, certificate: &[u8]) -> bool {
+        ChainLink::read(certificate)
+            .is_ok_and(|anchor| chain::find(&self.signer, &self.embedded, std::slice::from_ref(&anchor)).is_ok())
+    }
+}
+
+/// The signatures of an image that are good for it, in the order of its table, and its digests. All of it is read once.
+///
+/// # Errors
+/// [`Kind::Corrupt`]: it is not an image; those of reading.
+pub fn good_signatures(image: &Image<'_>) -> Result<(Vec<GoodSignature>, Vec<(Hash, Vec<u8>)>)> {
+    let digests = digests(image, &Hash::ALL, |_, _| ())?;
+    let good = image.certificates().iter().map(open).filter_map(|(mut signature, opened)| {
+        signature.is_of_image = signature.digest.as_ref().is_some_and(|stated| digests.contains(stated));
+        let opened = opened.ok()?;
+        // Its own signer is the nearest that it leads to.
+        judge(&signature, &opened, std::slice::from_ref(&opened.signer)).ok()?;
+        Some(GoodSignature { signer: opened.signer.clone(), embedded: opened.embedded })
+    });
+    let good = good.collect();
+    Ok((good, digests))
 }
 
 /// Those of them that can be read, of which there is one, and a note on each of the others: they vouch for nothing.
