@@ -1,9 +1,15 @@
 //! `trust policy store` and `--nv-policy`: what is sealed once opens under every set of values that follows; a boot that a
 //! set does not admit opens and writes nothing, nor does an index that somebody else has defined.
 
-use harness::{Action, Banks, Boot, HostTpm, Keyset, cc, extend, hex, pcr_policy, sha256, unhex};
+use harness::{
+    Action, Banks, Boot, HostTpm, Keyset, Measured, cc, extend, firmware_log, hex, pcr_policy, sha256, unhex, workspace,
+};
 use serde_json::Value;
 use std::fs;
+use trust::{
+    host::uefi::signature_list::{self, SignatureList},
+    measure::event::EventType,
+};
 
 const SECRET: &[u8] = b"correct horse battery staple";
 const INDEX: &str = "0x01810000";
@@ -470,4 +476,55 @@ fn an_index_that_was_begun_is_completed() {
 fn the_page_is_followed() {
     let machine = machine();
     assert!(machine.follow("docs/policies-in-the-tpm.md") > 15, "the search misses them");
+}
+
+/// The events of PCR 7 of a boot that real firmware has measured.
+fn measured(name: &str) -> Vec<Measured> {
+    let text = fs::read_to_string(workspace().join(format!("tests/data/measured/{name}.events"))).unwrap();
+    let events = text.lines().filter_map(|line| {
+        let [kind, _, data] = line.split(' ').collect::<Vec<_>>()[..] else { return None };
+        let kind = match kind {
+            "EV_SEPARATOR" => EventType::SEPARATOR,
+            "EV_EFI_VARIABLE_DRIVER_CONFIG" => EventType::EFI_VARIABLE_DRIVER_CONFIG,
+            "EV_EFI_VARIABLE_AUTHORITY" => EventType::EFI_VARIABLE_AUTHORITY,
+            other => panic!("{other}"),
+        };
+        Some((kind.0, unhex(data)))
+    });
+    events.collect()
+}
+
+/// An update of dbx: predicted from the log of the boot before it, stored, and opened in the boot after it.
+#[test]
+fn a_predicted_update_is_opened_as_real_firmware_measures_it() {
+    let machine = machine();
+    let boot = |events: &[Measured]| {
+        machine.tpm.reboot();
+        events.iter().for_each(|(_, data)| machine.tpm.raw().extend(7, &sha256(&[data])));
+    };
+    let (before, after) = (measured("direct-no-dbx-production"), measured("direct-production"));
+    // The hash of nothing, by the owner that OVMF's tools give it.
+    let owner = "a0baa8a3-041d-48a8-bc87-c36d121b5e3d".parse().unwrap();
+    let update = signature_list::to_bytes(&[SignatureList::sha256(owner, &[sha256(&[])])]).unwrap();
+    machine.write("dbx.esl", update);
+    machine.write("log", firmware_log(&before));
+    boot(&before);
+    let predict = ["predict", "--log", "log", "--dbx-append", "dbx.esl", "--to-nv", INDEX];
+    let text = String::from_utf8(machine.ok(&[&predict[..], &FILES].concat())).unwrap();
+    assert!(text.contains("PCR sha256:7: 2 values, the one of now is among them"), "{text}");
+    seal(&machine);
+    assert_eq!(unseal(&machine), SECRET);
+    boot(&after);
+    assert_eq!(unseal(&machine), SECRET);
+    // From there, and without an update, it admits that boot alone.
+    machine.write("log", firmware_log(&after));
+    let predict = ["predict", "--log", "log", "--to-nv", INDEX, "--json"];
+    let stored: Value = serde_json::from_slice(&machine.ok(&[&predict[..], &FILES].concat())).unwrap();
+    assert_eq!(stored["pcrs"]["sha256"]["7"], serde_json::json!([machine.tpm.pcr("sha256", 7).to_lowercase()]));
+    boot(&before);
+    assert!(refused(&machine).contains("PCR sha256:7 is"));
+    // What is not known is not stored.
+    let predict = ["predict", "--log", "log", "--pcr", "23", "--to-nv", INDEX];
+    let why = machine.fails(&[&predict[..], &FILES].concat(), 12);
+    assert!(why.contains("what PCR 23 will be is not known") && why.contains("leave that PCR out"), "{why}");
 }
