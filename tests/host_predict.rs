@@ -294,7 +294,16 @@ fn nothing_is_signed_for_boots_that_should_have_no_rights() {
             && words.contains("sign with `trust keyset pcr7data`"),
         "{words}"
     );
-    // That remedy, and a good log.
+    // A boot loader, or a driver, that somebody else has signed: it could measure whatever comes behind it.
+    let pem = fs::read(home.keys().join("k/sudi-ca/cert.pem")).unwrap();
+    let theirs = SignatureList::x509(Uuid::from_u128(5), trust::host::pki::certificate::first_der(&pem).unwrap());
+    let mut foreign = changed(at, (CONFIG, DB.data(&[lists.clone(), esl(std::slice::from_ref(&theirs))].concat())));
+    foreign.insert(good.len() - 1, (AUTHORITY, DB.data(&theirs.signatures[0].to_bytes())));
+    let words = sign(&foreign, &[], 12);
+    assert!(words.contains("who is not of the keyset; if that is as it should be, accept the certificate"), "{words}");
+    sign(&foreign, &["--accept", ".local/share/machine/trust/keys/k/sudi-ca/cert.pem"], 0);
+    // The remedy of before, and a good log.
+    write(&home, "log", firmware_log(&good));
     home.ok(&["keyset", "pcr7data", "k", "--log", "log"]);
     let words = sign(&good, &["--secure-boot", "off"], 12);
     assert!(words.contains("Secure Boot is switched off"), "{words}");

@@ -242,7 +242,9 @@ impl<'p, 'm> Change<'p, 'm> {
             self.stays(logged, "a driver")?;
             measured.push((Starter::Firmware, logged.event.data.to_vec()));
         }
-        for (at, program) in self.boot.programs.clone().iter().enumerate() {
+        // What systemd-stub has within the image is verified with it.
+        let last = self.boot.image.filter(|_| self.boot.kernel_apart).map_or(usize::MAX, |at| at + 1);
+        for (at, program) in self.boot.programs.clone().iter().take(last).enumerate() {
             let new = match () {
                 () if Some(at) == self.boot.image && self.image.is_some() => self.image,
                 () if Some(at) == self.boot.shim => self.shim.map(|(_, image)| image),
