@@ -284,6 +284,7 @@ impl Tpm {
                 let parameters = [&no_nonce[..], &no_command, &sized(policy_ref), &no_end].concat();
                 self.ask_with_password(POLICY_SECRET, &[*hierarchy, session], &parameters);
             }
+            Assertion::Signed { .. } => unreachable!("none is made: `host_policy_store` has a TPM assert them"),
             Assertion::CommandCode(code) => {
                 const POLICY_COMMAND_CODE: u32 = 0x16c;
                 self.ask(NO_SESSIONS, POLICY_COMMAND_CODE, &[&handle, &code.to_be_bytes()]);

@@ -7,6 +7,7 @@
 //! - [`uefi`]: variables, signature lists, variable stores;
 //! - [`predict`]: what a firmware and a shim measure into PCR 7;
 //! - [`seal`]: secrets that a TPM seals, as files;
+//! - [`nv_policy`]: policies that the TPM keeps, exchanged in an index;
 //! - [`mod@derive`]: keys of applications, derived from the TPM: from what, for whom;
 //! - [`mod@kexec`]: a signed successor of the running kernel, measured and loaded;
 //! - [`fss`]: keys of sealed journals, in the TPM;
@@ -28,6 +29,7 @@ pub mod journal;
 pub mod kexec;
 pub mod keyset;
 pub mod machine;
+pub mod nv_policy;
 pub mod pki;
 pub mod predict;
 pub mod say;

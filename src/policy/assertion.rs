@@ -69,6 +69,14 @@ pub enum Assertion {
         /// What it is given for.
         policy_ref: Operand,
     },
+    /// `TPM2_PolicySigned`: a key signs that this very session may.
+    #[cfg(feature = "host")]
+    Signed {
+        /// The Name of the key.
+        signer: Name,
+        /// What it signs for.
+        policy_ref: Operand,
+    },
     /// `TPM2_PolicyCommandCode`: for this command alone.
     CommandCode(u32),
     /// `TPM2_PolicyOR`: one of these holds, each behind what was asserted before; two to eight.
@@ -163,6 +171,10 @@ impl Assertion {
             Self::Secret { hierarchy, policy_ref } => {
                 let asked = hash(&[before, &cc::POLICY_SECRET.to_be_bytes(), &hierarchy.to_be_bytes()]);
                 hash(&[&asked, policy_ref])
+            }
+            #[cfg(feature = "host")]
+            Self::Signed { signer, policy_ref } => {
+                hash(&[&hash(&[before, &cc::POLICY_SIGNED.to_be_bytes(), signer]), policy_ref])
             }
             Self::CommandCode(code) => hash(&[before, &cc::POLICY_COMMAND_CODE.to_be_bytes(), &code.to_be_bytes()]),
             Self::Or(branches) => {

@@ -4,6 +4,7 @@
 //! - `pcr_values`: PCRs and the values that a policy asks for, as people write them; `statements`: a policy in a key file;
 //!   `verdict`: whether it holds;
 //! - [`boot_kind`]: the kinds of boots, and the policy that is signed for each; [`entry_kind`]: with the running system;
+//! - `pcr_set`: sets of values that PCRs may have, as one policy;
 //! - [`approved`]: a policy with its signature; [`delegation`]: the owner's policy;
 //!   `signed_file`: one over other PCRs; `known`: all that are at hand, by their digests;
 //! - [`version`]: the policy version that production policies ask for;
@@ -18,6 +19,8 @@ pub mod entry_kind;
 #[cfg(feature = "host")]
 pub mod known;
 pub mod pcr7data;
+#[cfg(feature = "host")]
+pub mod pcr_set;
 #[cfg(feature = "host")]
 pub mod pcr_values;
 pub mod public_key;

@@ -42,7 +42,7 @@ pub struct PolicyRecipe {
 
 impl PolicyRecipe {
     /// The statements, and the alternatives that they speak of; `None` where the format has nothing for it: alternatives
-    /// within alternatives, and keys that are not among [`Self::signers`].
+    /// within alternatives, signatures over sessions, and keys that are not among [`Self::signers`].
     #[must_use]
     pub fn write(&self) -> Option<(Vec<Statement>, Vec<Alternative>)> {
         let [Assertion::Or(branches)] = self.policy.assertions() else {
@@ -89,7 +89,7 @@ impl PolicyRecipe {
                 (cc::POLICY_SECRET, body)
             }
             Assertion::CommandCode(code) => (cc::POLICY_COMMAND_CODE, code.to_be_bytes().to_vec()),
-            Assertion::Or(_) => return None,
+            Assertion::Or(_) | Assertion::Signed { .. } => return None,
         };
         Some(Statement { code, body })
     }

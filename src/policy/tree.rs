@@ -62,6 +62,10 @@ fn of(assertion: &Assertion, remark: Annotation<'_>) -> Vec<String> {
             let reference = if policy_ref.is_empty() { String::new() } else { format!(" for {}", shown(policy_ref)) };
             vec![format!("password of the hierarchy {hierarchy:#x}{reference}")]
         }
+        Assertion::Signed { signer, policy_ref } => {
+            let reference = if policy_ref.is_empty() { String::new() } else { format!(" for {}", shown(policy_ref)) };
+            vec![format!("a signature of the key {} over this session{reference}", hex(signer))]
+        }
         Assertion::CommandCode(code) => vec![format!("command {code:#x}")],
         Assertion::Or(branches) => {
             let mut whole = vec!["one of".to_owned()];

@@ -1,5 +1,7 @@
 //! Policies asserted in a session. What a key must have signed is verified once, then asserted before every access.
 
+#[cfg(feature = "host")]
+use super::unseal::Evidence;
 use super::{connection::Tpm, esys_resource, pcr, response_code};
 #[cfg(feature = "host")]
 use crate::tpm2::constants::rh;
@@ -72,6 +74,9 @@ pub(super) struct Grounds<'a> {
     /// Which of the alternatives are taken, one number for each [`Assertion::Or`] on the way; the first, where it is not said.
     #[cfg(feature = "host")]
     pub(super) choices: &'a [usize],
+    /// What is known of policies in indices, and keys that sign; `None` in a trial session, in which everything holds.
+    #[cfg(feature = "host")]
+    pub(super) evidence: Option<&'a Evidence>,
 }
 
 impl<'a> Grounds<'a> {
@@ -81,6 +86,8 @@ impl<'a> Grounds<'a> {
             approvals,
             #[cfg(feature = "host")]
             choices: &[],
+            #[cfg(feature = "host")]
+            evidence: None,
         }
     }
 }
@@ -161,13 +168,17 @@ impl Tpm {
                 #[cfg(feature = "host")]
                 Assertion::Or(branches) => self.assert_one_of(session, digest, branches, grounds)?,
                 #[cfg(feature = "host")]
-                Assertion::AuthorizeNv { index } => self.assert_policy_of(session, index)?,
+                Assertion::AuthorizeNv { index } => self.assert_stored(session, index, grounds.evidence)?,
                 #[cfg(feature = "host")]
                 Assertion::AuthValue => self.run("assert that a password is given", |c| {
                     c.execute_without_session(|c| c.policy_auth_value(session))
                 })?,
                 #[cfg(feature = "host")]
                 Assertion::Secret { hierarchy, policy_ref } => self.assert_secret(session, *hierarchy, policy_ref)?,
+                #[cfg(feature = "host")]
+                Assertion::Signed { signer, policy_ref } => {
+                    self.assert_signature(session, signer, policy_ref, grounds.evidence)?;
+                }
                 #[cfg(feature = "host")]
                 Assertion::CommandCode(code) => self.run("assert the command", |c| {
                     let code = CommandCode::try_from(*code)?;
@@ -237,13 +248,13 @@ impl Tpm {
     }
 
     /// An index whose public area is known, for ESYS. Nothing is sent.
-    fn known_index(&mut self, index: &NvPublic) -> Result<ObjectHandle> {
+    pub(super) fn known_index(&mut self, index: &NvPublic) -> Result<ObjectHandle> {
         let resource = esys_resource::of_index(index).unwrap_or_default();
         self.run("know an index of the TPM", |c| c.tr_deserialize(&resource))
     }
 
     /// Has ESYS forget it.
-    fn forget(&mut self, mut index: ObjectHandle) {
+    pub(super) fn forget(&mut self, mut index: ObjectHandle) {
         let _ = self.run("forget an index of the TPM", |c| Ok(c.tr_close(&mut index).is_ok()));
     }
 
@@ -278,7 +289,7 @@ impl Tpm {
         let session = self.start_trial()?;
         let approvals = approvals_for(policy);
         let approvals: Vec<_> = approvals.iter().collect();
-        let asserted = self.assert(session, policy, Grounds { approvals: &approvals, choices: &[] });
+        let asserted = self.assert(session, policy, Grounds { approvals: &approvals, choices: &[], evidence: None });
         let came_to = asserted.and_then(|()| {
             let digest = self.run(WHAT, |c| c.execute_without_session(|c| c.policy_get_digest(session)))?;
             digest.as_bytes().try_into().map_err(|_| Error::new(Kind::Corrupt, WHAT, "its digest is not of 32 bytes"))
@@ -324,18 +335,6 @@ impl Tpm {
             })
         })
         .map(|_| ())
-    }
-
-    fn assert_policy_of(&mut self, session: PolicySession, index: &NvPublic) -> Result<()> {
-        let handle = self.known_index(index)?;
-        let asserted = self.run("assert the policy in an index of the TPM", |c| {
-            let index = handle.into();
-            c.execute_with_session(Some(AuthSession::Password), |c| {
-                c.policy_authorize_nv(session, NvAuth::NvIndex(index), index)
-            })
-        });
-        self.forget(handle);
-        asserted
     }
 }
 

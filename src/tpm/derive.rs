@@ -160,7 +160,11 @@ impl DerivationKey {
         };
         loop {
             if let Some(Binding { policy, approval }) = &self.binding {
-                self.tpm.assert(self.session, policy, Grounds { approvals: &[approval], choices: &[] })?;
+                self.tpm.assert(
+                    self.session,
+                    policy,
+                    Grounds { approvals: &[approval], choices: &[], evidence: None },
+                )?;
             }
             let derived = self.tpm.run_protected(WHAT, session, protect, |c| {
                 c.execute_with_sessions(sessions, |c| c.hmac(handle, message.clone(), HashingAlgorithm::Null))

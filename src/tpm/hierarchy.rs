@@ -99,7 +99,7 @@ impl Tpm {
         command: u32,
     ) -> Result<()> {
         let choice = delegation::COMMANDS.iter().position(|code| *code == command).unwrap_or_default();
-        let grounds = Grounds { approvals: &[approval], choices: &[choice] };
+        let grounds = Grounds { approvals: &[approval], choices: &[choice], evidence: None };
         let asserted = self.assert(session, &delegation::policy(approval.signer()), grounds);
         let Err(error) = asserted else { return Ok(()) };
         if error.kind() == Kind::Refused

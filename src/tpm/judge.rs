@@ -48,8 +48,13 @@ impl Tpm {
             Assertion::Nv { index, operand, offset, comparison } => {
                 self.judge_nv(index, operand, *offset, *comparison)?
             }
-            Assertion::AuthorizeNv { index } => {
-                Judgement::Open(format!("the policy in index {:#x} is compared by the TPM", index.index))
+            Assertion::AuthorizeNv { index } => self.judge_stored(index, evidence)?,
+            Assertion::Signed { signer, .. } => {
+                if evidence.signers.iter().any(|key| key.name() == *signer) {
+                    Judgement::Open("a key signs for it".into())
+                } else {
+                    Judgement::Fails(format!("the key {} is not at hand", short(signer)))
+                }
             }
             Assertion::Or(branches) => {
                 let mut whole = Judgement::Fails(String::new());
@@ -83,17 +88,10 @@ impl Tpm {
     /// What an index holds, where anyone may read it.
     fn judge_nv(&mut self, index: &NvPublic, operand: &[u8], offset: u16, comparison: Comparison) -> Result<Judgement> {
         let name = format!("index {:#x}", index.index);
-        let Some(public) = self.nv_public(index.index)? else {
-            return Ok(Judgement::Fails(format!("{name} is not defined")));
+        let public = match self.same_index(index)? {
+            Ok(public) => public,
+            Err(why) => return Ok(Judgement::Fails(why)),
         };
-        if public.name() != index.name() {
-            let why = if public.attributes & attribute::WRITTEN == 0 {
-                format!("{name} has never been written")
-            } else {
-                format!("{name} is not the one that was meant: it has been defined anew, or locked")
-            };
-            return Ok(Judgement::Fails(why));
-        }
         let Some(now) = self.read_by_anyone(&public, operand.len(), offset)? else {
             return Ok(Judgement::Open(format!("{name} is compared by the TPM")));
         };
@@ -109,9 +107,25 @@ impl Tpm {
         Ok(Judgement::Fails(format!("{name} is {} and not {wanted}", shown(&now))))
     }
 
+    /// The index of this number, if it is the one that was meant; else why not.
+    pub(super) fn same_index(&mut self, index: &NvPublic) -> Result<std::result::Result<NvPublic, String>> {
+        let name = format!("index {:#x}", index.index);
+        let Some(public) = self.nv_public(index.index)? else {
+            return Ok(Err(format!("{name} is not defined")));
+        };
+        if public.name() == index.name() {
+            return Ok(Ok(public));
+        }
+        Ok(Err(if public.attributes & attribute::WRITTEN == 0 {
+            format!("{name} has never been written")
+        } else {
+            format!("{name} is not the one that was meant: it has been defined anew, or locked")
+        }))
+    }
+
     /// `size` bytes of an index, if anyone may read them. An index that may have a password is not tried where a wrong one
     /// counts, but for that of the policy version, which has none.
-    fn read_by_anyone(&mut self, public: &NvPublic, size: usize, offset: u16) -> Result<Option<Vec<u8>>> {
+    pub(super) fn read_by_anyone(&mut self, public: &NvPublic, size: usize, offset: u16) -> Result<Option<Vec<u8>>> {
         let counts = public.attributes & attribute::NO_DA == 0;
         let is_free = public.attributes & attribute::AUTHREAD != 0 && (!counts || *public == version::index());
         let Some(size) = u16::try_from(size).ok().filter(|_| is_free) else { return Ok(None) };

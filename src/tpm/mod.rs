@@ -16,7 +16,8 @@
 //! - [`describe`]: one page about a TPM, for the host program; `needs`: what Trust needs of one;
 //! - `inspect`: what needs no policy and no password, for the host program;
 //! - [`seal`], [`unseal`], [`parent`]: data sealed, what opens it, under which key, for the host program;
-//!   `judge`: whether a policy holds;
+//!   `judge`: whether a policy holds; `stored_policy`: of the one that an index holds; `policy_signer`: a key that signs for
+//!   policies;
 //! - [`primary`]: primary keys, and what they are made with; [`mod@derive`]: what keys of applications are derived with;
 //! - `provision`: layout 3 written, in steps that can be cut off;
 //! - `proof`, `root_key`: that it was not written by an attacker;
@@ -56,6 +57,8 @@ mod pcr;
 #[cfg(feature = "host")]
 mod pcr_values;
 #[cfg(feature = "host")]
+mod policy_signer;
+#[cfg(feature = "host")]
 pub mod primary;
 mod proof;
 mod provision;
@@ -66,6 +69,8 @@ mod root_key;
 pub mod seal;
 mod session;
 mod store;
+#[cfg(feature = "host")]
+mod stored_policy;
 mod transport;
 #[cfg(feature = "host")]
 pub mod unseal;
@@ -75,6 +80,8 @@ pub use connection::Tpm;
 pub use nv_space::{NvCertificate, NvDefinition, NvForm, NvKey, NvRead, NvRoom, NvSpace};
 #[cfg(feature = "host")]
 pub use pcr_values::PcrReading;
+#[cfg(feature = "host")]
+pub use policy_signer::PolicySigner;
 pub use provision::Outcome;
 pub use store::TpmStore;
 pub use transport::Address;

@@ -27,7 +27,7 @@ const fn sealing(code: u32, name: &'static str) -> NeededCommand {
 }
 
 /// All that are sent (part 2, section 6.5.2).
-pub const COMMANDS: [NeededCommand; 39] = [
+pub const COMMANDS: [NeededCommand; 40] = [
     boot(0x0000_0120, "EvictControl"),
     boot(0x0000_0122, "NV_UndefineSpace"),
     boot(0x0000_0129, "HierarchyChangeAuth"),
@@ -49,6 +49,7 @@ pub const COMMANDS: [NeededCommand; 39] = [
     boot(0x0000_0157, "Load"),
     sealing(0x0000_015d, "Sign"),
     sealing(0x0000_015e, "Unseal"),
+    sealing(cc::POLICY_SIGNED, "PolicySigned"),
     boot(0x0000_0165, "FlushContext"),
     boot(0x0000_0167, "LoadExternal"),
     boot(cc::NV_READ_PUBLIC, "NV_ReadPublic"),

@@ -6,6 +6,7 @@ use super::{
     parent::{LoadedParent, Parent, ParentAccess},
     response_code,
     session::Protect,
+    unseal::Evidence,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -45,6 +46,8 @@ pub(super) enum Opening<'a> {
     Policy {
         policy: &'a Policy,
         approvals: &'a [&'a Approval],
+        /// What else it is asserted with.
+        evidence: &'a Evidence,
         /// Which of the policy's alternatives is asserted.
         choice: usize,
         /// Whether that one asks for the PIN.
@@ -323,8 +326,9 @@ impl Tpm {
 
     fn assert_opening(&mut self, session: AuthSession, opening: &Opening<'_>) -> Result<()> {
         match (opening, PolicySession::try_from(session)) {
-            (Opening::Policy { policy, approvals, choice, .. }, Ok(session)) => {
-                self.assert(session, policy, Grounds { approvals, choices: &[*choice] })
+            (Opening::Policy { policy, approvals, evidence, choice, .. }, Ok(session)) => {
+                let grounds = Grounds { approvals, choices: &[*choice], evidence: Some(evidence) };
+                self.assert(session, policy, grounds)
             }
             _ => Ok(()),
         }

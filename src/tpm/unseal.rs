@@ -4,6 +4,7 @@ use super::{
     assert::Approval,
     connection::Tpm,
     parent::{Parent, ParentAccess},
+    policy_signer::PolicySigner,
     seal::{Opening, PinSource, SealedBlob},
 };
 use crate::{
@@ -12,8 +13,8 @@ use crate::{
     foreign::printable,
     measure::history::Logs,
     policy::{
-        Assertion, Policy, approved::ApprovedPolicy, pcr_values::PcrValues, statements::PolicyRecipe,
-        verdict::Judgement,
+        Assertion, Policy, approved::ApprovedPolicy, pcr_set::NvPolicy, pcr_values::PcrValues,
+        statements::PolicyRecipe, verdict::Judgement,
     },
     secret::Secret,
     tpm2::{Name, Selection, constants::alg, sealed::SealedPublic},
@@ -28,6 +29,10 @@ pub struct Evidence {
     pub authorizations: Vec<ApprovedPolicy>,
     /// Why something that a key has signed is missing, where that is known.
     pub missing: Option<String>,
+    /// What indices hold the policies of, as far as that is known.
+    pub nv_policies: Vec<NvPolicy>,
+    /// Keys that sign for policies.
+    pub signers: Vec<PolicySigner>,
     /// The logs of this machine, where they can be read.
     pub logs: Logs,
     /// What cannot be read, and why: `FILE: WHY`.
@@ -133,6 +138,7 @@ impl Tpm {
             .map(|((choice, alternative, _), approvals)| Opening::Policy {
                 policy: &recipe.policy,
                 approvals,
+                evidence,
                 choice: *choice,
                 needs_pin: alternative.assertions().contains(&Assertion::AuthValue),
             })

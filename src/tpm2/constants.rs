@@ -37,6 +37,8 @@ pub mod cc {
     pub const DICTIONARY_ATTACK_PARAMETERS: u32 = 0x0000_013a;
     pub const POLICY_NV: u32 = 0x0000_0149;
     pub const POLICY_SECRET: u32 = 0x0000_0151;
+    #[cfg(feature = "host")]
+    pub const POLICY_SIGNED: u32 = 0x0000_0160;
     pub const POLICY_AUTHORIZE: u32 = 0x0000_016a;
     pub const POLICY_AUTH_VALUE: u32 = 0x0000_016b;
     pub const POLICY_COMMAND_CODE: u32 = 0x0000_016c;

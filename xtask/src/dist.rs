@@ -110,7 +110,7 @@ pub fn rustc(workspace: &Path, field: &str) -> Result<String> {
 }
 
 /// What initrds are made with, as systems have it below /usr/share: units, scripts, the module of dracut, drop-ins of
-/// mkosi, and the program, which these take from beside them. They are put into `share` beside that program.
+/// mkosi, and the program, which these take from beside them; and what systemd-pcrlock is told of their boots. They are put into `share` beside that program.
 pub fn share(sources: &Path, initrd: &Path) -> Result<()> {
     let dir = &initrd.with_file_name("share");
     let _ = fs::remove_dir_all(dir);
@@ -118,6 +118,7 @@ pub fn share(sources: &Path, initrd: &Path) -> Result<()> {
     for (from, to) in [
         ("dracut-module", "dracut"),
         ("mkosi.conf.d", "mkosi.conf.d"),
+        ("pcrlock.d", "pcrlock.d"),
         ("initrd/systemd", "systemd"),
         ("initrd/busybox", "busybox"),
         ("initrd/mask.sh", "mask.sh"),

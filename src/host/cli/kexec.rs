@@ -6,7 +6,7 @@ use crate::{
     digest::hex,
     error::{Error, Kind, Result},
     host::{
-        eventlog::{replay, values},
+        eventlog::{replay::BankHash, values},
         fs::data::{Input, MAX_IMAGE},
         image::pe::Image,
         kexec::{
@@ -197,10 +197,10 @@ fn after(tpm: &mut Tpm, banks: &[Bank], measurements: &[KexecMeasurement]) -> Re
     let mut values = Vec::new();
     for (bank, number) in banks.iter().flat_map(|bank| PCRS.map(|pcr| (bank.id(), pcr))) {
         let name = PcrName { bank, number };
-        let Some((value, algorithm)) = now.get(name).zip(replay::hash_of(bank)) else { continue };
+        let Some((value, hash)) = now.get(name).zip(BankHash::of(bank)) else { continue };
         let digests = measurements.iter().filter(|measured| measured.pcr == number);
         let digests = digests.flat_map(|measured| &measured.digests).filter(|(id, _)| *id == bank);
-        let value = digests.fold(value.to_vec(), |value, (_, digest)| replay::after(algorithm, &value, digest));
+        let value = digests.fold(value.to_vec(), |value, (_, digest)| hash.extended(&value, digest));
         values.push((name, value));
     }
     Ok(PcrValues::new(values))

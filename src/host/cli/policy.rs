@@ -4,6 +4,7 @@ use super::{
     HostCommand, arguments,
     policy_show::{self, PolicyShow},
     policy_sign::{self, PolicySign},
+    policy_store::{self, PolicyStore},
 };
 use crate::{error::Result, host::fs::atomic, policy::boot_kind::BootKind};
 use clap::{Args, Parser, ValueHint};
@@ -23,6 +24,9 @@ pub enum PolicyCommand {
     /// Sign a policy over other PCRs than PCR 7 for the running system
     #[command(after_help = policy_sign::HELP)]
     Sign(PolicySign),
+    /// Store in an NV index of the TPM which values PCRs may have: for what is sealed with --nv-policy
+    #[command(after_help = policy_store::HELP)]
+    Store(PolicyStore),
 }
 
 /// `trust policy digest`
@@ -54,6 +58,7 @@ impl HostCommand for PolicyCommand {
             Self::Digest(command) => command.run(),
             Self::Show(command) => command.run(),
             Self::Sign(command) => command.run(),
+            Self::Store(command) => command.run(),
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Policies on the command line: `--pcr`, `--system`, `--signed-by`, `--version`, `--pin`, and `--or` between alternatives.
+//! Policies on the command line: `--pcr`, `--system`, `--signed-by`, `--nv-policy`, `--version`, `--pin`, and `--or` between alternatives.
 //!
 //! Their order counts, so that clap is asked where each stood.
 
-use super::arguments;
+use super::{arguments, nv, signed_policies::SignedPolicyOptions};
 use crate::{
     digest::unhex,
     error::{Error, Kind, Result},
@@ -36,6 +36,7 @@ enum Term {
     Pcr(WantedPcrs),
     System,
     SignedBy(String),
+    NvPolicy(u32),
     Version(VersionTerm),
     Pin,
 }
@@ -76,6 +77,12 @@ impl Args for PolicyOptions {
                     .help("Whatever policy this public key has signed, for this reference"),
             )
             .arg(
+                option("nv-policy")
+                    .value_name("INDEX")
+                    .value_parser(nv::index)
+                    .help("Whatever policy this NV index holds: the values that `trust policy store` has last put there"),
+            )
+            .arg(
                 option("version")
                     .value_name("INDEX=VALUE")
                     .value_parser(version)
@@ -99,6 +106,9 @@ impl FromArgMatches for PolicyOptions {
         }
         for (place, key) in places("signed-by").zip(matches.get_many::<String>("signed-by").into_iter().flatten()) {
             terms.push((place, Some(Term::SignedBy(key.clone()))));
+        }
+        for (place, index) in places("nv-policy").zip(matches.get_many::<u32>("nv-policy").into_iter().flatten()) {
+            terms.push((place, Some(Term::NvPolicy(*index))));
         }
         for (place, index) in places("version").zip(matches.get_many::<VersionTerm>("version").into_iter().flatten()) {
             terms.push((place, Some(Term::Version(index.clone()))));
@@ -151,19 +161,19 @@ impl PolicyOptions {
         !self.alternatives.is_empty()
     }
 
-    /// The policy, with the values that PCRs have now; `None` where none is given. `system` finds the key of `--system`,
-    /// which is a `TPMT_PUBLIC`.
+    /// The policy, with the values that PCRs have now; `None` where none is given. `known` finds the key of
+    /// `--system`, and what is known of indices.
     ///
     /// # Errors
     /// [`Kind::Usage`]: something in it cannot be had.
-    pub fn policy(&self, tpm: &mut Tpm, system: &dyn Fn(&mut Tpm) -> Result<Vec<u8>>) -> Result<Option<GivenPolicy>> {
+    pub fn policy(&self, tpm: &mut Tpm, known: &SignedPolicyOptions) -> Result<Option<GivenPolicy>> {
         if self.alternatives.is_empty() {
             return Ok(None);
         }
         let mut given = GivenPolicy { recipe: PolicyRecipe::default(), values: Vec::new(), asks_for_pin: false };
         let mut branches = Vec::new();
         for terms in &self.alternatives {
-            branches.push(given.add(terms, tpm, system)?);
+            branches.push(given.add(terms, tpm, known)?);
         }
         given.recipe.policy = match <[Policy; 1]>::try_from(branches) {
             Ok([only]) => only,
@@ -182,6 +192,7 @@ fn title(terms: &[Term]) -> String {
         Term::Pcr(wanted) => wanted.selections().iter().map(ToString::to_string).collect::<Vec<_>>().join("+"),
         Term::System => "system".into(),
         Term::SignedBy(key) => format!("signed by {key}"),
+        Term::NvPolicy(index) => format!("policy in index {index:#x}"),
         Term::Version(term) => format!("index {:#x}", term.index),
         Term::Pin => "PIN".into(),
     };
@@ -189,26 +200,27 @@ fn title(terms: &[Term]) -> String {
 }
 
 impl GivenPolicy {
-    /// One alternative: what is signed first, since that replaces what stands before it, then PCRs, indices and the PIN.
-    fn add(&mut self, terms: &[Term], tpm: &mut Tpm, system: &dyn Fn(&mut Tpm) -> Result<Vec<u8>>) -> Result<Policy> {
-        let (mut signed, mut wanted) = (Vec::new(), WantedPcrs::default());
+    /// One alternative: what is signed or in an index first, since that replaces what stands before it, then PCRs, indices and the PIN.
+    fn add(&mut self, terms: &[Term], tpm: &mut Tpm, known: &SignedPolicyOptions) -> Result<Policy> {
+        let (mut signed, mut stored, mut wanted) = (Vec::new(), Vec::new(), WantedPcrs::default());
         let (mut indices, mut pin) = (Vec::new(), None);
         for term in terms {
             match term {
                 Term::Pcr(pcrs) => wanted = wanted.and(read_files(pcrs)?).map_err(|why| usage("--pcr", why))?,
-                Term::System => signed.push((system(tpm)?, reference(b"system")?)),
+                Term::System => signed.push((known.system.signer(tpm)?, reference(b"system")?)),
                 Term::SignedBy(key) => signed.push(signer(key)?),
+                Term::NvPolicy(index) => stored.push(known.stored.index(*index, tpm)?),
                 Term::Version(VersionTerm { index, value }) => {
                     indices.push(Assertion::nv(tpm.written_index(*index)?, value.clone()))
                 }
                 Term::Pin => pin = Some(Assertion::AuthValue),
             }
         }
-        if signed.len() > 1 {
-            return Err(usage("--system and --signed-by", "only one signature can open one alternative".into())
-                .remedy("put --or between them"));
+        if signed.len() + stored.len() > 1 {
+            let why = "only one of them can be part of one alternative".into();
+            return Err(usage("--system, --signed-by and --nv-policy", why).remedy("put --or between them"));
         }
-        let mut assertions = Vec::new();
+        let mut assertions: Vec<_> = stored.into_iter().map(|index| Assertion::AuthorizeNv { index }).collect();
         for (area, policy_ref) in signed {
             assertions.push(Assertion::Authorize { signer: name::of(&area), policy_ref });
             if !self.recipe.signers.contains(&area) {

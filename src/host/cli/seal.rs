@@ -34,6 +34,7 @@ Examples:
   trust seal --pcr sha256:0,2,7 -o token.sealed token.txt
   trust seal --system -o db.sealed <db.key
   trust seal --pcr 7 --or --pin -o key.sealed key.bin
+  trust seal --nv-policy 0x01810001 -o db.sealed db.key
   trust seal --system --nv db.key              # prints its number: 0x01810000
   trust unseal token.sealed
 
@@ -94,7 +95,7 @@ impl HostCommand for Seal {
         let mut input = open(self.input.as_deref())?;
         let (start, whole) = first_bytes(&mut *input)?;
         let mut tpm = self.tpm.connect()?;
-        let given = self.policy.policy(&mut tpm, &|tpm| self.signed.system.signer(tpm))?;
+        let given = self.policy.policy(&mut tpm, &self.signed)?;
         if given.is_none() {
             console::note("no policy is given: whoever may use this TPM can unseal it");
         }

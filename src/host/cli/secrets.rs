@@ -72,6 +72,11 @@ impl PasswordOptions {
         self.owner
     }
 
+    /// The owner's, asked for where no file has it.
+    pub fn ask_owner(&self) -> Result<Secret> {
+        self.owner.get()
+    }
+
     /// Those that are given.
     pub fn get(&self) -> Result<ParentAccess> {
         let parent = self.parent_password_file.as_deref();

@@ -1,6 +1,6 @@
 //! What has been signed, by whatever a policy asks for: of the running system's own, and of a directory.
 
-use super::{arguments, system_policies::SystemPolicyOptions};
+use super::{arguments, nv_policies::NvPolicyPlace, system_policies::SystemPolicyOptions};
 use crate::{
     console,
     error::{Kind, Result},
@@ -30,6 +30,9 @@ pub struct SignedPolicyOptions {
     /// A directory of what `trust policy sign` has signed, beside that
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     signed_policy: Option<PathBuf>,
+    /// In indices of the TPM.
+    #[command(flatten)]
+    pub stored: NvPolicyPlace,
 }
 
 impl SignedPolicyOptions {
@@ -44,6 +47,12 @@ impl SignedPolicyOptions {
             match file {
                 Ok(approved) => evidence.authorizations.push(approved),
                 Err(why) => pass_over(&mut evidence, why),
+            }
+        }
+        for index in indices(recipe) {
+            match self.stored.read(index) {
+                Ok(file) => evidence.nv_policies.extend(file.map(|file| file.known())),
+                Err(error) => pass_over(&mut evidence, printable(&error.cause())),
             }
         }
         if asks_for_system(recipe) {
@@ -94,6 +103,15 @@ impl SignedPolicyOptions {
 fn pass_over(evidence: &mut Evidence, why: String) {
     console::note(&format!("passed over: {why}"));
     evidence.unreadable.push(why);
+}
+
+/// The indices whose policies a policy asks for.
+fn indices(recipe: &PolicyRecipe) -> impl Iterator<Item = u32> {
+    let assertions = verdict::alternatives(&recipe.policy).iter().flat_map(Policy::assertions);
+    assertions.filter_map(|assertion| match assertion {
+        Assertion::AuthorizeNv { index } => Some(index.index),
+        _ => None,
+    })
 }
 
 fn asks_for_system(recipe: &PolicyRecipe) -> bool {

@@ -147,7 +147,7 @@ impl Unseal {
 
     fn unseal_pair(&self, blob: &SealedBlob) -> Result<()> {
         let mut tpm = self.tpm.connect()?;
-        let given = self.policy.policy(&mut tpm, &|tpm| self.signed.system.signer(tpm))?;
+        let given = self.policy.policy(&mut tpm, &self.signed)?;
         let (recipe, values) =
             given.map_or_else(|| (PolicyRecipe::default(), Vec::new()), |given| (given.recipe, given.values));
         let public = SealedPublic::parse(&blob.public);

@@ -22,6 +22,7 @@ use tss_esapi::handles::ObjectHandle;
 pub(super) struct Entrance<'a> {
     pub(super) access: Access,
     policy: Option<&'a Policy>,
+    evidence: Option<&'a Evidence>,
     approvals: Vec<Approval>,
     /// Which of its alternatives is taken.
     choice: usize,
@@ -29,7 +30,7 @@ pub(super) struct Entrance<'a> {
 
 impl From<Access> for Entrance<'_> {
     fn from(access: Access) -> Self {
-        Self { access, policy: None, approvals: Vec::new(), choice: 0 }
+        Self { access, policy: None, evidence: None, approvals: Vec::new(), choice: 0 }
     }
 }
 
@@ -38,7 +39,8 @@ impl Entrance<'_> {
     pub(super) fn authorize(&self, tpm: &mut Tpm) -> Result<()> {
         let (Some(session), Some(policy)) = (self.access.policy(), self.policy) else { return Ok(()) };
         let approvals: Vec<&Approval> = self.approvals.iter().collect();
-        tpm.assert(session, policy, Grounds { approvals: &approvals, choices: &[self.choice] })
+        let grounds = Grounds { approvals: &approvals, choices: &[self.choice], evidence: self.evidence };
+        tpm.assert(session, policy, grounds)
     }
 }
 
@@ -103,7 +105,7 @@ impl NvSpace<'_> {
         nv: &Nv,
         deed: Deed,
         recipe: &'k PolicyRecipe,
-        evidence: &Evidence,
+        evidence: &'k Evidence,
         pin: Option<&dyn Fn() -> Result<Secret>>,
     ) -> Result<Entrance<'k>> {
         let refuse = |why: String| named(Kind::Refused, deed.what(), nv.public.index, &why);
@@ -128,7 +130,13 @@ impl NvSpace<'_> {
                         self.use_pin(nv, pin)?;
                     }
                     let access = Access::PolicyBeside(self.policy_session()?, self.session()?);
-                    return Ok(Entrance { access, policy: Some(policy), approvals: sound, choice });
+                    return Ok(Entrance {
+                        access,
+                        policy: Some(policy),
+                        evidence: Some(evidence),
+                        approvals: sound,
+                        choice,
+                    });
                 }
             }
         }

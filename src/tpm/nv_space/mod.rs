@@ -129,6 +129,11 @@ impl<'a> NvSpace<'a> {
         self
     }
 
+    /// The TPM, for what needs no session of this.
+    pub const fn tpm(&mut self) -> &mut Tpm {
+        &mut self.tpm
+    }
+
     /// All indices, in the order of their numbers.
     ///
     /// # Errors
@@ -267,7 +272,11 @@ impl<'a> NvSpace<'a> {
         found.ok_or_else(|| named(Kind::Usage, what, index, "the TPM has no such index").remedy(LIST))
     }
 
-    fn owner_has_password(&mut self) -> Result<bool> {
+    /// Whether the owner has a password.
+    ///
+    /// # Errors
+    /// Those of a TPM that does not answer.
+    pub fn owner_has_password(&mut self) -> Result<bool> {
         if let Some(known) = self.owner_has_password {
             return Ok(known);
         }

@@ -43,6 +43,7 @@ mod machine;
 mod memory_probe;
 mod mkosi;
 mod mounts;
+mod pcrlock;
 mod pe;
 mod peer;
 mod provision_with_tools;
@@ -75,6 +76,7 @@ pub use machine::{FUNCTIONS, Machine};
 pub use memory_probe::{MemoryProbe, Snapshot, find};
 pub use mkosi::mkosi;
 pub use mounts::keep_mounts_in;
+pub use pcrlock::{Pcrlock, digests, firmware_log_of_four};
 pub use pe::pe_image;
 pub use peer::connected;
 pub use provision_with_tools::{

@@ -77,12 +77,12 @@ impl FssOptions {
     /// system of a keyset's machine, then PCR 7 as it is now.
     pub(super) fn open(&self) -> Result<(NvSpace<'_>, Vec<KeyPolicy>)> {
         let mut tpm = self.tpm.connect()?;
-        let system = |tpm: &mut Tpm| self.signed.system.signer(tpm);
-        let given = match self.policy.policy(&mut tpm, &system)? {
+        let system = &self.signed;
+        let given = match self.policy.policy(&mut tpm, system)? {
             Some(given) => vec![given],
             None => {
-                let of_system = PolicyOptions::system().policy(&mut tpm, &system);
-                let now = PolicyOptions::pcr7().policy(&mut tpm, &system)?;
+                let of_system = PolicyOptions::system().policy(&mut tpm, system);
+                let now = PolicyOptions::pcr7().policy(&mut tpm, system)?;
                 of_system.ok().flatten().into_iter().chain(now).collect()
             }
         };

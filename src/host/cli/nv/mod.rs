@@ -134,7 +134,7 @@ impl NvKeyOptions {
         use_key: impl FnOnce(&mut NvSpace<'_>, NvKey<'_>) -> Result<T>,
     ) -> Result<T> {
         let mut tpm = owner.tpm.connect()?;
-        let given = self.policy.policy(&mut tpm, &|tpm| self.signed.system.signer(tpm))?;
+        let given = self.policy.policy(&mut tpm, &self.signed)?;
         let recipe = given.as_ref().map(|given| &given.recipe);
         let evidence = evidence(&self.signed, &mut tpm, given.as_ref())?;
         let pin = || self.pin.get();
@@ -272,7 +272,7 @@ impl NvDefine {
         }
         let content = self.write.as_deref().map(plaintext::read).transpose()?;
         let mut tpm = self.owner.tpm.connect()?;
-        let given = self.policy.policy(&mut tpm, &|tpm| self.signed.system.signer(tpm))?;
+        let given = self.policy.policy(&mut tpm, &self.signed)?;
         let asks_for_pin = given.as_ref().is_some_and(|given| given.asks_for_pin);
         let pin = if asks_for_pin || self.pin.is_given() { Some(self.pin.make()?) } else { None };
         let evidence = evidence(&self.signed, &mut tpm, given.as_ref())?;

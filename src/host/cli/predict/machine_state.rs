@@ -3,16 +3,16 @@
 use crate::{
     error::{Error, Kind, Result},
     host::{
-        cli::{arguments, event_logs::FIRMWARE},
+        cli::{
+            arguments,
+            event_logs::FIRMWARE,
+            firmware_variables::{self, EFIVARS},
+        },
         eventlog::{
             read::{FirmwareLog, MAX_LOG},
             replay::BankHash,
         },
-        fs::atomic,
-        predict::{
-            live::{self, LiveVariables},
-            next_boot::MachineState,
-        },
+        predict::{live::LiveVariables, next_boot::MachineState},
         uefi::variable_store::VariableStore,
     },
     tpm2::constants::alg,
@@ -20,14 +20,8 @@ use crate::{
 use clap::{Args, ValueHint};
 use std::path::{Path, PathBuf};
 
-/// Where the kernel shows variables.
-const EFIVARS: &str = "/sys/firmware/efi/efivars";
 /// Those that are looked at.
 const NAMES: [&str; 6] = ["PK", "KEK", "db", "dbx", "MokListRT", "SbatPolicy"];
-/// Variables are not larger, in bytes.
-const MAX_VARIABLE: u64 = 1024 * 1024;
-/// Bytes before the contents: the attributes.
-const ATTRIBUTES: usize = 4;
 
 /// Which machine.
 #[derive(Args)]
@@ -58,7 +52,7 @@ impl MachineStateOptions {
         let variables = match (&self.efivars, &self.log) {
             (Some(path), _) => Some(read_variables(path)?),
             (None, None) if Path::new(EFIVARS).is_dir() => {
-                Some(of_directory(Path::new(EFIVARS))?).filter(LiveVariables::has_databases)
+                Some(firmware_variables::of_directory(Path::new(EFIVARS), &NAMES)?).filter(LiveVariables::has_databases)
             }
             (None, _) => None,
         };
@@ -87,7 +81,7 @@ pub fn bank(log: &FirmwareLog<'_>) -> u16 {
 
 fn read_variables(path: &Path) -> Result<LiveVariables> {
     let variables = if path.is_dir() {
-        of_directory(path)?
+        firmware_variables::of_directory(path, &NAMES)?
     } else {
         arguments::parsed(path, |image| Ok(LiveVariables::of_store(&VariableStore::parse(image)?)))?
     };
@@ -96,15 +90,4 @@ fn read_variables(path: &Path) -> Result<LiveVariables> {
     }
     Err(Error::new(Kind::Usage, format!("use {}", path.display()), "neither PK nor KEK, db or dbx is in it")
         .remedy("give a copy of the machine's /sys/firmware/efi/efivars, or leave --efivars out"))
-}
-
-/// The variables in a directory like efivarfs that are of interest.
-fn of_directory(dir: &Path) -> Result<LiveVariables> {
-    let mut variables = Vec::new();
-    for file in atomic::list(dir)? {
-        let Some((name, vendor)) = live::of_file_name(&file).filter(|(name, _)| NAMES.contains(name)) else { continue };
-        let bytes = atomic::read_up_to(&dir.join(&file), MAX_VARIABLE)?;
-        variables.push((name.to_owned(), vendor, bytes.get(ATTRIBUTES..).unwrap_or_default().to_vec()));
-    }
-    Ok(LiveVariables::new(variables))
 }

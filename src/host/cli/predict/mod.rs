@@ -5,9 +5,10 @@ mod fleet;
 mod machine_state;
 mod sign;
 mod table;
+mod to_nv;
 mod updates;
 
-use super::{HostCommand, arguments, system_policies::SystemPolicyOptions};
+use super::{HostCommand, arguments, nv, policy_store::StoreOptions, system_policies::SystemPolicyOptions};
 use crate::{
     console,
     error::{Error, Kind, Result},
@@ -33,7 +34,8 @@ what has been changed in the variables since that boot.
 
 --check says whether the machine still opens, by the policies that are there: those of KEYSET, of --pcr7data, in the image
 of --uki, or of this system. It ends with status 12 if not. --sign has KEYSET sign policies for today's value and the
-predicted ones, for the images of all three kinds.
+predicted ones, for the images of all three kinds. --to-nv puts today's values and the predicted ones into an NV index of the
+TPM, for what is sealed with --nv-policy: see `trust policy store --help`.
 
 Examples:
   trust predict --dbx-append DBXUpdate.bin
@@ -41,6 +43,7 @@ Examples:
   trust predict acme --uki acme.efi --pcr 4,7,11 --json
   trust predict acme --dbx-append DBXUpdate.bin --sign
   trust predict --fleet fleet/ --dbx-append DBXUpdate.bin
+  trust predict --dbx-append DBXUpdate.bin --pcr 7 --to-nv 0x01810001
   trust predict --uki acme.efi --check && cp acme.efi /efi/EFI/Linux/";
 
 /// What a machine's next boot measures behind updates, and whether it still opens
@@ -78,6 +81,11 @@ pub struct Predict {
     /// With --sign: what the policy version of a TPM must be for the production policies to hold: four digits
     #[arg(long, value_name = "DIGITS", default_value = "0001", value_parser = arguments::policy_version, requires = "sign")]
     policy_version: [u8; 4],
+    /// Have this NV index of the TPM admit the values of today and those that are predicted
+    #[arg(long, value_name = "INDEX", value_parser = nv::index, conflicts_with_all = ["check", "sign", "bank"])]
+    to_nv: Option<u32>,
+    #[command(flatten)]
+    store: StoreOptions,
     /// As a JSON object
     #[arg(long)]
     json: bool,
@@ -100,6 +108,9 @@ impl HostCommand for Predict {
             None => machine_state::bank(&log),
         };
         let next = next_boot::predict(machine.state(&log), &updates.made, bank);
+        if let Some(index) = self.to_nv {
+            return to_nv::run(index, &self.store, &next, self.pcr, &self.system, self.json);
+        }
         if self.json {
             output::json(&table::to_json(&next, self.pcr))?;
         } else {
