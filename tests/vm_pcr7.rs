@@ -132,7 +132,8 @@ fn follows(chain: Chain, update: &[&str], after: &Report, others: &[&str]) {
     assert_eq!(json["obstacles"], serde_json::json!([]), "{printed}");
     let of = |pcr: &str| {
         let all = json["pcrs"].as_array().unwrap();
-        let found = all.iter().find(|predicted| predicted["pcr"].to_string() == pcr).unwrap();
+        let number: u64 = pcr.parse().unwrap();
+        let found = all.iter().find(|predicted| predicted["pcr"] == number).unwrap();
         let values = found["values"].as_array().unwrap();
         let is_it = |value: &&Value| value["value"] == after.value(&format!("pcr{pcr}"));
         let value = values.iter().find(is_it).unwrap_or_else(|| panic!("{found}"));
