@@ -16,11 +16,11 @@ const HEADINGS: [(Heading, &str); 6] = [
 /// Where descriptions begin.
 const INDENT: usize = 15;
 
-/// Has the help of the program list its commands under headings.
-pub fn list(program: clap::Command) -> clap::Command {
+/// Has the help of the program list its commands under headings; `ours` are the names of [`COMMANDS`].
+pub fn list(program: clap::Command, ours: &[String]) -> clap::Command {
     let mut text = String::new();
     for (heading, title) in HEADINGS {
-        let names = of_heading(&program, heading);
+        let names = of_heading(ours, heading);
         if names.is_empty() {
             continue;
         }
@@ -38,10 +38,9 @@ pub fn list(program: clap::Command) -> clap::Command {
 }
 
 /// The commands under a heading: those of a machine's life in their order, others before them.
-fn of_heading(program: &clap::Command, heading: Heading) -> Vec<String> {
-    // They are the program's first.
-    let ours = COMMANDS.iter().zip(program.get_subcommands()).filter(|(entry, _)| entry.heading == heading);
-    let mut names: Vec<_> = ours.map(|(_, command)| command.get_name().to_owned()).collect();
+fn of_heading(ours: &[String], heading: Heading) -> Vec<String> {
+    let ours = COMMANDS.iter().zip(ours).filter(|(entry, _)| entry.heading == heading);
+    let mut names: Vec<_> = ours.map(|(_, name)| name.clone()).collect();
     // The others are listed by the help of their group.
     let theirs = ALL.iter().filter(|command| command.heading == heading && !command.name.contains(' '));
     names.extend(theirs.map(|command| command.name.to_owned()));
@@ -51,19 +50,16 @@ fn of_heading(program: &clap::Command, heading: Heading) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::cli::definition;
+    use crate::host::cli::definition_and_names;
 
     /// The help would not show a command without one.
     #[test]
     fn every_command_is_under_one_heading() {
-        let program = definition();
-        for (entry, command) in COMMANDS.iter().zip(program.get_subcommands()) {
-            assert_eq!((entry.definition)().get_name(), command.get_name());
-        }
+        let (program, names) = definition_and_names();
         for command in program.get_subcommands() {
             let headings = HEADINGS
                 .iter()
-                .filter(|(heading, _)| of_heading(&program, *heading).iter().any(|name| name == command.get_name()));
+                .filter(|(heading, _)| of_heading(&names, *heading).iter().any(|name| name == command.get_name()));
             assert_eq!(headings.count(), 1, "{}", command.get_name());
         }
     }

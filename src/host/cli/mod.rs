@@ -135,11 +135,18 @@ struct CommandLine {
 
 /// The whole command line, with the commands that `main` does not hand to this module.
 fn definition() -> clap::Command {
-    definition_with(COMMANDS.iter().map(|entry| (entry.definition)()))
+    definition_and_names().0
 }
 
-fn definition_with(commands: impl Iterator<Item = clap::Command>) -> clap::Command {
-    headings::list(flowing(target::add_to(commands.fold(CommandLine::command(), clap::Command::subcommand))))
+/// The same, and the names of [`COMMANDS`]: to make one takes longer than most commands.
+fn definition_and_names() -> (clap::Command, Vec<String>) {
+    let mut names = Vec::with_capacity(COMMANDS.len());
+    let program = COMMANDS.iter().fold(CommandLine::command(), |program, entry| {
+        let command = (entry.definition)();
+        names.push(command.get_name().to_owned());
+        program.subcommand(command)
+    });
+    (headings::list(flowing(target::add_to(program)), &names), names)
 }
 
 /// Has paragraphs below the options flow into the width of the terminal: in the source they are broken at its own.
@@ -176,10 +183,7 @@ pub fn understands(args: impl IntoIterator<Item = OsString>) -> bool {
 
 /// Does what the command line says.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    // Each is made once, for it takes longer than most commands.
-    let mut names = Vec::with_capacity(COMMANDS.len());
-    let commands = COMMANDS.iter().map(|entry| (entry.definition)());
-    let definition = definition_with(commands.inspect(|command| names.push(command.get_name().to_owned())));
+    let (definition, names) = definition_and_names();
     let matches = definition.try_get_matches_from(old::translated(args)).unwrap_or_else(|e| e.exit());
     if let Some(file) = matches.get_one::<PathBuf>("passphrase_file") {
         passphrase::is_in(file.clone());
