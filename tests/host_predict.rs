@@ -143,7 +143,7 @@ fn predictions_are_what_the_keyset_computes_for_such_machines() {
     // What dbx holds by default comes first.
     let default = computed(&home, &[]);
     let is_dbx = |event: &&Measured| event.0 == CONFIG && event.1.starts_with(&DBX.data(&[])[..16]);
-    let dbx = events(&default, "uki-production").iter().filter(is_dbx).next_back().unwrap().1.clone();
+    let dbx = events(&default, "uki-production").iter().rfind(is_dbx).unwrap().1.clone();
     write(&home, "now.esl", trust::measure::variable::VariableData::parse(&dbx).unwrap().contents);
     let expected = computed(&home, &["--dbx", "now.esl", "--dbx", "dbx.esl"]);
     assert_eq!(pcr7(&home, &["--dbx-append", "dbx.esl"]), [expected["uki-production"].as_str().unwrap()]);
@@ -194,7 +194,7 @@ fn an_update_goes_first_through_a_check_and_signatures() {
     // All three kinds, with the events, as the keyset computes them.
     let now = computed(&home, &[]);
     let is_dbx = |event: &&Measured| event.0 == CONFIG && event.1.starts_with(&DBX.data(&[])[..16]);
-    let dbx = events(&now, "uki-production").iter().filter(is_dbx).next_back().unwrap().1.clone();
+    let dbx = events(&now, "uki-production").iter().rfind(is_dbx).unwrap().1.clone();
     write(&home, "now.esl", trust::measure::variable::VariableData::parse(&dbx).unwrap().contents);
     let then = computed(&home, &["--dbx", "now.esl", "--dbx", "dbx.esl"]);
     let data = home.keys().join("k/pcr7data");

@@ -40,7 +40,7 @@ pub fn kinds(value: &PredictedValue, keyset: &Keyset, accepted: &[Vec<u8>]) -> R
     let events: Vec<&Event> = value.events.iter().map(|predicted| &predicted.event).collect();
     sound(&events)?;
     let is_authority = |event: &&&Event| event.kind == EventType::EFI_VARIABLE_AUTHORITY;
-    let last = events.iter().filter(is_authority).next_back().ok_or_else(foreign)?;
+    let last = events.iter().rfind(is_authority).ok_or_else(foreign)?;
     let data = VariableData::parse(&last.data).ok_or_else(foreign)?;
     let certificates = BootKind::ALL.map(|kind| keyset.certificate_der(Role::of_images(kind)));
     let [production, limited, tpm] = certificates;

@@ -41,7 +41,7 @@ impl Choice {
 
 /// A place in the order of events.
 #[derive(Clone, Debug)]
-struct Step {
+struct PlannedPlace {
     pcr: u8,
     /// Of the event in the log.
     number: Option<usize>,
@@ -51,7 +51,7 @@ struct Step {
 /// The order of events, and what is not known of it.
 #[derive(Debug)]
 pub(super) struct Plan {
-    steps: Vec<Step>,
+    steps: Vec<PlannedPlace>,
     algorithms: Vec<Algorithm>,
     unknown: BTreeMap<u8, String>,
     pub obstacles: Vec<String>,
@@ -64,7 +64,7 @@ impl Plan {
         let step = |logged: &crate::host::eventlog::read::LoggedEvent<'_>| {
             let event = Event::clone(&logged.event).into_owned();
             let same = PredictedEvent { number: Some(logged.number), event, change: None };
-            Some(Step {
+            Some(PlannedPlace {
                 pcr: u8::try_from(logged.event.pcr).ok()?,
                 number: Some(logged.number),
                 choices: vec![Choice::of(same)],
@@ -123,19 +123,19 @@ impl Plan {
     /// Puts something before a logged event, or at the end.
     pub fn insert_before(&mut self, number: Option<usize>, pcr: u8, choices: Vec<Choice>) {
         let at = self.steps.iter().position(|step| number.is_some() && step.number == number);
-        self.steps.insert(at.unwrap_or(self.steps.len()), Step { pcr, number: None, choices });
+        self.steps.insert(at.unwrap_or(self.steps.len()), PlannedPlace { pcr, number: None, choices });
     }
 
     /// Puts something behind a logged event.
     pub fn insert_behind(&mut self, number: usize, pcr: u8, choices: Vec<Choice>) {
         let at = self.steps.iter().position(|step| step.number == Some(number)).map(|at| at + 1);
-        self.steps.insert(at.unwrap_or(self.steps.len()), Step { pcr, number: None, choices });
+        self.steps.insert(at.unwrap_or(self.steps.len()), PlannedPlace { pcr, number: None, choices });
     }
 
     /// Puts something before all events of a PCR.
     pub fn insert_first(&mut self, pcr: u8, choices: Vec<Choice>) {
         let at = self.steps.iter().position(|step| step.pcr == pcr).unwrap_or(self.steps.len());
-        self.steps.insert(at, Step { pcr, number: None, choices });
+        self.steps.insert(at, PlannedPlace { pcr, number: None, choices });
     }
 
     /// Puts something at the end.
@@ -147,7 +147,7 @@ impl Plan {
     pub fn replace_all(&mut self, pcr: u8, choices: Vec<Choice>) {
         let at = self.steps.iter().position(|step| step.pcr == pcr).unwrap_or(self.steps.len());
         self.steps.retain(|step| step.pcr != pcr);
-        self.steps.insert(at.min(self.steps.len()), Step { pcr, number: None, choices });
+        self.steps.insert(at.min(self.steps.len()), PlannedPlace { pcr, number: None, choices });
     }
 
     /// An event whose data are measured, in every bank of the log.
@@ -197,7 +197,7 @@ impl Plan {
         let Some(hash) = replay::hash_of(pcr.bank) else {
             return (Vec::new(), Some("the hash of this bank is not known here".into()));
         };
-        let steps: Vec<&Step> = self.steps.iter().filter(|step| step.pcr == pcr.number).collect();
+        let steps: Vec<&PlannedPlace> = self.steps.iter().filter(|step| step.pcr == pcr.number).collect();
         let count = steps.iter().fold(1_usize, |count, step| count.saturating_mul(step.choices.len()));
         if count > MAX_SEQUENCES {
             return (Vec::new(), Some(format!("there are {count} possibilities, too many to be told apart")));

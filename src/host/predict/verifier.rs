@@ -13,7 +13,7 @@ use crate::host::uefi::{
 
 /// What has let an image through.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Authority {
+pub struct VerifyingEntry {
     /// The variable that it is logged as.
     pub variable: Variable<'static>,
     /// `EFI_SIGNATURE_DATA`, or a certificate without an owner.
@@ -33,10 +33,10 @@ pub struct ShimDatabase {
 
 /// All entries of db that let the firmware start this image; EDK II measures the first.
 #[must_use]
-pub fn of_firmware(image: &StartedImage, db: &[SignatureList]) -> Vec<Authority> {
-    let mut found: Vec<Authority> = Vec::new();
+pub fn of_firmware(image: &StartedImage, db: &[SignatureList]) -> Vec<VerifyingEntry> {
+    let mut found: Vec<VerifyingEntry> = Vec::new();
     let mut add = |contents: Vec<u8>| {
-        let authority = Authority { variable: DB, contents };
+        let authority = VerifyingEntry { variable: DB, contents };
         if !found.contains(&authority) {
             found.push(authority);
         }
@@ -51,10 +51,10 @@ pub fn of_firmware(image: &StartedImage, db: &[SignatureList]) -> Vec<Authority>
 
 /// What shim measures when it starts this image; `None` where it does not start it.
 #[must_use]
-pub fn of_shim(image: &StartedImage, databases: &[ShimDatabase]) -> Option<Authority> {
+pub fn of_shim(image: &StartedImage, databases: &[ShimDatabase]) -> Option<VerifyingEntry> {
     let by_hash = databases.iter().find_map(|database| {
         let contents = hashes(image, &database.lists).into_iter().next()?;
-        Some(Authority { variable: database.variable, contents })
+        Some(VerifyingEntry { variable: database.variable, contents })
     });
     let by_certificate = || {
         image.signatures.iter().find_map(|signature| {
@@ -63,7 +63,7 @@ pub fn of_shim(image: &StartedImage, databases: &[ShimDatabase]) -> Option<Autho
                 let mut firsts = firsts.filter_map(|list| list.signatures.first());
                 let entry = firsts.find(|entry| signature.leads_to(&entry.data))?;
                 let contents = if database.bare { entry.data.clone() } else { entry.to_bytes() };
-                Some(Authority { variable: database.variable, contents })
+                Some(VerifyingEntry { variable: database.variable, contents })
             })
         })
     };

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Whose policies count.
-enum Policies<'u> {
+enum PolicySource<'u> {
     /// Those that the new image brings.
     OfImage(&'u Updates),
     /// Those in a directory.
@@ -32,10 +32,10 @@ enum Policies<'u> {
 /// [`Kind::Refused`]: the machine would not open, or not surely; those of reading the policies.
 pub fn run(next: &NextBoot, keyset: Option<&Keyset>, system: &SystemPolicyOptions, updates: &Updates) -> Result<()> {
     let policies = match keyset {
-        _ if system.is_given() => Policies::of(system.data()?),
-        Some(keyset) => Policies::of(Pcr7Data::open(&keyset.pcr7data())?),
-        None if !updates.boots.is_empty() => Policies::OfImage(updates),
-        None => Policies::of(system.data()?),
+        _ if system.is_given() => PolicySource::of(system.data()?),
+        Some(keyset) => PolicySource::of(Pcr7Data::open(&keyset.pcr7data())?),
+        None if !updates.boots.is_empty() => PolicySource::OfImage(updates),
+        None => PolicySource::of(system.data()?),
     };
     let known = |value: &Digest| policies.kind(value);
     if next.of(7).is_some_and(|predicted| !judge::is_known_today(predicted, &known)) {
@@ -54,7 +54,7 @@ pub fn run(next: &NextBoot, keyset: Option<&Keyset>, system: &SystemPolicyOption
     ))
 }
 
-impl Policies<'_> {
+impl PolicySource<'_> {
     fn of(data: Pcr7Data) -> Self {
         let is_of_boot =
             |value: &Digest| matches!(data.entry(value), Ok(Some(entry)) if entry.info.kind != EntryKind::System);
