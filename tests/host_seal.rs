@@ -575,7 +575,7 @@ fn mistakes_are_named_and_their_remedies_work() {
     machine.ok(&["seal", "--signed-by", "key.pem:system", "-o", "sealed", "secret"]);
     refused(&["seal", "--system", "secret"], 2, "this system has none", "name the directory with --pcr7data");
     let both = ["seal", "--signed-by", "key.pem", "--signed-by", "key.pem:two", "secret"];
-    refused(&both, 2, "only one signature", "put --or between them");
+    refused(&both, 2, "only one of them can be part of one alternative", "put --or between them");
     machine.ok(&["seal", "--signed-by", "key.pem", "--or", "--signed-by", "key.pem:two", "-o", "sealed", "secret"]);
     refused(&["seal", "--signed-by", "secret", "secret"], 14, "no PUBLIC KEY", "");
 }
