@@ -726,14 +726,38 @@ fn hostile_answers_do_no_harm() {
     }
 }
 
-/// A QR code of the terminal, and what it says.
+/// The characters of a terminal as a camera sees them, with black where a character is: two points above each other.
+fn photograph(picture: &str) -> String {
+    /// Points of the photograph for each of the picture, and around it.
+    const SCALE: usize = 4;
+    let lines: Vec<Vec<char>> = picture.lines().map(|line| line.chars().collect()).collect();
+    let width = lines.iter().map(Vec::len).max().unwrap();
+    // A terminal shows bright characters on a dark ground.
+    let is_dark = |x: usize, y: usize| {
+        let half = lines.get(y / 2).and_then(|line| line.get(x)).unwrap_or(&'█');
+        !matches!((half, y % 2), ('█', _) | ('▀', 0) | ('▄', 1))
+    };
+    let inside = |x: usize| (x / SCALE).checked_sub(SCALE);
+    let mut image = rqrr::PreparedImage::prepare_from_bitmap(
+        (width + 2 * SCALE) * SCALE,
+        (lines.len() * 2 + 2 * SCALE) * SCALE,
+        |x, y| inside(x).zip(inside(y)).is_some_and(|(x, y)| is_dark(x, y)),
+    );
+    let found = image.detect_grids();
+    assert_eq!(found.len(), 1, "{picture}");
+    found[0].decode().unwrap().1
+}
+
+/// A QR code of the terminal, and what it says: the key by which the files verify, and whose they are.
 #[test]
 fn the_offline_copy_can_be_photographed() {
     let machine = Machine::new();
     let picture = machine.ok("fss setup --qr");
-    let lines: Vec<&str> = picture.lines().filter(|line| !line.is_empty()).collect();
-    assert!(lines.len() > 15 && lines.iter().all(|line| line.chars().count() == lines[0].chars().count()), "{picture}");
-    assert!(picture.chars().all(|c| " \n█▀▄".contains(c)), "{picture}");
+    let address = photograph(&picture);
+    let (key, id) = address.strip_prefix("fss://").and_then(|rest| rest.split_once("?machine=")).unwrap();
+    assert!(id.len() == 32 && id.bytes().all(|digit| digit.is_ascii_hexdigit()), "{address}");
+    let printed = machine.ok("fss rotate --print");
+    assert!(printed.lines().any(|line| line.len() == key.len() && line.contains('/')), "{printed}, {key}");
 }
 
 /// `docs/journals.md`, up to what is said of verifying: its commands print what it says; what is behind an ellipsis may differ.

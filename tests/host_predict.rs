@@ -143,7 +143,7 @@ fn predictions_are_what_the_keyset_computes_for_such_machines() {
     // What dbx holds by default comes first.
     let default = computed(&home, &[]);
     let is_dbx = |event: &&Measured| event.0 == CONFIG && event.1.starts_with(&DBX.data(&[])[..16]);
-    let dbx = events(&default, "uki-production").iter().filter(is_dbx).next_back().unwrap().1.clone();
+    let dbx = events(&default, "uki-production").iter().rfind(is_dbx).unwrap().1.clone();
     write(&home, "now.esl", trust::measure::variable::VariableData::parse(&dbx).unwrap().contents);
     let expected = computed(&home, &["--dbx", "now.esl", "--dbx", "dbx.esl"]);
     assert_eq!(pcr7(&home, &["--dbx-append", "dbx.esl"]), [expected["uki-production"].as_str().unwrap()]);
@@ -194,7 +194,7 @@ fn an_update_goes_first_through_a_check_and_signatures() {
     // All three kinds, with the events, as the keyset computes them.
     let now = computed(&home, &[]);
     let is_dbx = |event: &&Measured| event.0 == CONFIG && event.1.starts_with(&DBX.data(&[])[..16]);
-    let dbx = events(&now, "uki-production").iter().filter(is_dbx).next_back().unwrap().1.clone();
+    let dbx = events(&now, "uki-production").iter().rfind(is_dbx).unwrap().1.clone();
     write(&home, "now.esl", trust::measure::variable::VariableData::parse(&dbx).unwrap().contents);
     let then = computed(&home, &["--dbx", "now.esl", "--dbx", "dbx.esl"]);
     let data = home.keys().join("k/pcr7data");
@@ -294,7 +294,16 @@ fn nothing_is_signed_for_boots_that_should_have_no_rights() {
             && words.contains("sign with `trust keyset pcr7data`"),
         "{words}"
     );
-    // That remedy, and a good log.
+    // A boot loader, or a driver, that somebody else has signed: it could measure whatever comes behind it.
+    let pem = fs::read(home.keys().join("k/sudi-ca/cert.pem")).unwrap();
+    let theirs = SignatureList::x509(Uuid::from_u128(5), trust::host::pki::certificate::first_der(&pem).unwrap());
+    let mut foreign = changed(at, (CONFIG, DB.data(&[lists.clone(), esl(std::slice::from_ref(&theirs))].concat())));
+    foreign.insert(good.len() - 1, (AUTHORITY, DB.data(&theirs.signatures[0].to_bytes())));
+    let words = sign(&foreign, &[], 12);
+    assert!(words.contains("who is not of the keyset; if that is as it should be, accept the certificate"), "{words}");
+    sign(&foreign, &["--accept", ".local/share/machine/trust/keys/k/sudi-ca/cert.pem"], 0);
+    // The remedy of before, and a good log.
+    write(&home, "log", firmware_log(&good));
     home.ok(&["keyset", "pcr7data", "k", "--log", "log"]);
     let words = sign(&good, &["--secure-boot", "off"], 12);
     assert!(words.contains("Secure Boot is switched off"), "{words}");

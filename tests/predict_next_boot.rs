@@ -5,10 +5,12 @@ use std::fs;
 use trust::{
     host::{
         eventlog::read::FirmwareLog,
+        image::authenticode::GoodSignature,
         predict::{
             live::LiveVariables,
             next_boot::{self, MachineState, NextBoot, PredictedPcr},
-            update::Update,
+            shim::{Shim, Vendor},
+            update::{StartedImage, Update},
         },
         uefi::{
             signature_list::{self, SignatureList},
@@ -48,8 +50,8 @@ fn value(events: &[Measured]) -> Vec<u8> {
 }
 
 fn contents(events: &[Measured], variable: Variable<'_>) -> Vec<u8> {
-    let data = events.iter().filter(|(kind, _)| *kind == CONFIG).filter_map(|(_, data)| VariableData::parse(data));
-    data.filter(|data| data.name == variable.name).next().unwrap().contents.to_vec()
+    let mut data = events.iter().filter(|(kind, _)| *kind == CONFIG).filter_map(|(_, data)| VariableData::parse(data));
+    data.find(|data| data.name == variable.name).unwrap().contents.to_vec()
 }
 
 /// The events with other contents of a variable.
@@ -123,7 +125,7 @@ fn databases_are_appended_to_as_firmware_does_it() {
 }
 
 #[test]
-fn secure_boot_off_leaves_shims_own_state_alone() {
+fn secure_boot_off_leaves_shims_own_state_or_has_it_reset() {
     let log = log("shim");
     let events = measured(&log);
     let off = with(&events, SECURE_BOOT, &[0]);
@@ -131,8 +133,13 @@ fn secure_boot_off_leaves_shims_own_state_alone() {
     let state = |(kind, data): &Measured| *kind != authority || VariableData::parse(data).unwrap().name == "SbatLevel";
     let expected: Vec<_> = off.into_iter().filter(state).collect();
     assert_eq!(expected.len(), events.len() - 2);
+    let reset = |events: &[Measured]| {
+        let vendor = trust::host::uefi::variable::SHIM_LOCK;
+        let level = Variable { name: "SbatLevel", vendor }.data(b"sbat,1,2021030218\n");
+        value(&[&events[..events.len() - 1], &[(authority, level)]].concat())
+    };
     let predicted = pcr7(&log, &[Update::SecureBoot(false)]);
-    assert_eq!((predicted.values.len(), &predicted.values[0].value), (1, &value(&expected)));
+    assert_eq!(values(&predicted), [reset(&expected), value(&expected)]);
     // On again, nobody knows what will let the programs through.
     let off = firmware_log(&expected);
     let predicted = pcr7(&off, &[Update::SecureBoot(true)]);
@@ -143,5 +150,179 @@ fn secure_boot_off_leaves_shims_own_state_alone() {
     // Without a PK it is off as well.
     let removed = pcr7(&log, &[Update::Replace { variable: PK, lists: Vec::new() }]);
     let without: Vec<_> = with(&expected, PK, &[]);
-    assert_eq!(removed.values[0].value, value(&without));
+    assert_eq!(values(&removed), [reset(&without), value(&without)]);
+}
+
+/// The certificates of db in `direct.bin`: of shims, and of the three kinds of images.
+fn certificates() -> Vec<(Uuid, Vec<u8>)> {
+    let lists = signature_list::parse(&contents(&measured(&log("direct")), DB)).unwrap();
+    lists.iter().flat_map(|list| &list.signatures).map(|entry| (entry.owner, entry.data.clone())).collect()
+}
+
+/// An image that the holders of these certificates have signed.
+fn image(certificates: &[&[u8]]) -> StartedImage {
+    let signatures = certificates.iter().map(|certificate| GoodSignature::by(certificate).unwrap()).collect();
+    StartedImage { digests: vec![(SHA256, vec![5; 32])], signatures, profiles: Vec::new() }
+}
+
+fn authority(variable: Variable<'_>, (owner, certificate): &(Uuid, Vec<u8>)) -> Measured {
+    let contents = [&owner.to_bytes_le()[..], certificate].concat();
+    (EventType::EFI_VARIABLE_AUTHORITY.0, variable.data(&contents))
+}
+
+fn values(predicted: &PredictedPcr) -> Vec<Vec<u8>> {
+    predicted.values.iter().map(|value| value.value.clone()).collect()
+}
+
+#[test]
+fn a_firmware_without_dbx_may_measure_one_or_not() {
+    let mut events = measured(&log("direct"));
+    let at = events.iter().rposition(|(kind, _)| *kind == CONFIG).unwrap();
+    events.remove(at);
+    let log = firmware_log(&events);
+    let predicted = pcr7(&log, &[append(DBX, hashes(&[1]))]);
+    let mut with = events.clone();
+    with.insert(at, (CONFIG, DBX.data(&bytes(&hashes(&[1])))));
+    assert_eq!(values(&predicted), [value(&with), value(&events)]);
+    assert!(predicted.values[0].why.contains(&"if the firmware measures dbx once there is one".to_owned()));
+    assert_eq!(predicted.values[1].why, ["if the firmware does not measure dbx at all"]);
+}
+
+#[test]
+fn another_signer_is_measured_as_often_as_the_first() {
+    let events = measured(&log("direct"));
+    let certificates = certificates();
+    let last = events.len() - 1;
+    let mut expected = events.clone();
+    expected[last] = authority(DB, &certificates[2]);
+    let update = || [Update::Image(image(&[&certificates[2].1]))];
+    let predicted = pcr7(&log("direct"), &update());
+    assert_eq!(values(&predicted), [value(&expected)]);
+    // Firmware that measures it twice does so again.
+    let twice = |events: &[Measured]| [events, &events[last..]].concat();
+    let predicted = pcr7(&firmware_log(&twice(&events)), &update());
+    assert_eq!(values(&predicted), [value(&twice(&expected))]);
+    // Two entries fit.
+    let predicted = pcr7(&log("direct"), &[Update::Image(image(&[&certificates[2].1, &certificates[1].1]))]);
+    assert_eq!(values(&predicted), [value(&expected), value(&events)]);
+    assert!(predicted.values[1].why[0].contains("another entry of db"), "{:?}", predicted.values[1].why);
+    // Nothing does.
+    let next = predict(&log("direct"), None, &[Update::Image(image(&[]))], SHA256);
+    assert!(next.obstacles[0].contains("nothing in db has signed it"), "{:?}", next.obstacles);
+}
+
+/// An option ROM has come through by the same entry: EDK II measures that once.
+#[test]
+fn what_lets_two_things_through_may_be_measured_once() {
+    let certificates = certificates();
+    let mut events = measured(&log("direct"));
+    let separator = (EventType::SEPARATOR.0, vec![0; 4]);
+    events.insert(events.len() - 1, authority(DB, &certificates[2]));
+    events.insert(events.len() - 1, separator);
+    let log = firmware_log(&events);
+    let predicted = pcr7(&log, &[Update::Image(image(&[&certificates[2].1]))]);
+    let once = events[..events.len() - 1].to_vec();
+    let each = [&once[..], &[authority(DB, &certificates[2])]].concat();
+    assert_eq!(values(&predicted), [value(&once), value(&each)]);
+}
+
+#[test]
+fn shim_takes_an_entry_of_db_before_its_own() {
+    let log = log("shim");
+    let events = measured(&log);
+    let (owner, tpm) = &certificates()[3];
+    let lists = vec![SignatureList::x509(*owner, tpm.clone())];
+    let mut expected = with(&events, DB, &[contents(&events, DB), bytes(&lists)].concat());
+    *expected.last_mut().unwrap() = authority(DB, &(*owner, tpm.clone()));
+    assert_eq!(values(&pcr7(&log, &[append(DB, lists)])), [value(&expected)]);
+}
+
+#[test]
+fn another_shim_measures_its_own_state() {
+    let log = log("shim");
+    let events = measured(&log);
+    let certificates = certificates();
+    let shim = |level: &str, latest: Option<&str>, trusted, vendor| Update::Shim {
+        shim: Shim {
+            sbat_level: level.into(),
+            latest_sbat_level: latest.map(Into::into),
+            measures_mok_list_trusted: trusted,
+            vendor,
+            signed: None,
+        },
+        image: image(&[&certificates[0].1]),
+    };
+    let lock = trust::host::uefi::variable::SHIM_LOCK;
+    let state =
+        |name, contents: &[u8]| (EventType::EFI_VARIABLE_AUTHORITY.0, Variable { name, vendor: lock }.data(contents));
+    let old = contents_of_level(&events);
+    let at = events.len() - 2;
+    // The same keys, with the older level that is kept, and what 15.7 measures beside it.
+    let vendor = || Vendor::Db(vec![SignatureList::x509(Uuid::nil(), certificates[3].1.clone())]);
+    let mut expected = events.clone();
+    expected.insert(at + 1, state("MokListTrusted", &[1]));
+    let update = [shim("sbat,1,2021030218\n", None, true, vendor())];
+    assert_eq!(values(&pcr7(&log, &update)), [value(&expected)]);
+    // A newer level, or the latest where that was asked for.
+    let levels = ["sbat,1,2025010100\n", "sbat,1,2026010100\n"];
+    let with_level = |level: &str| {
+        let mut all = events.clone();
+        all[at] = state("SbatLevel", level.as_bytes());
+        value(&all)
+    };
+    let update = [shim(levels[0], Some(levels[1]), false, vendor())];
+    assert_eq!(values(&pcr7(&log, &update)), levels.map(with_level));
+    assert_ne!(old, levels[0].as_bytes());
+    // A certificate built in is found in MokListRT.
+    let update = [shim("sbat,1,2021030218\n", None, false, Vendor::CertificateInMokList(certificates[3].1.clone()))];
+    let mut expected = events.clone();
+    let list = Variable { name: "MokListRT", vendor: lock };
+    *expected.last_mut().unwrap() = authority(list, &(lock, certificates[3].1.clone()));
+    assert_eq!(values(&pcr7(&log, &update)), [value(&expected)]);
+    // One that does not know the image.
+    let next = predict(&log, None, &[shim("sbat,1,2021030218\n", None, false, Vendor::Empty)], SHA256);
+    assert!(next.obstacles[0].contains("the new shim would not start the image"), "{:?}", next.obstacles);
+    // The owner's keys help.
+    let owners = vec![SignatureList::x509(Uuid::from_u128(3), certificates[3].1.clone())];
+    let update = [shim("sbat,1,2021030218\n", None, false, Vendor::Empty), Update::MokList(owners)];
+    *expected.last_mut().unwrap() = authority(list, &(Uuid::from_u128(3), certificates[3].1.clone()));
+    assert_eq!(values(&pcr7(&log, &update)), [value(&expected)]);
+    // Where there was no shim, nobody knows what one would do.
+    let predicted = pcr7(&self::log("direct"), &update);
+    assert!(predicted.unknown.unwrap().contains("without shim"));
+}
+
+fn contents_of_level(events: &[Measured]) -> Vec<u8> {
+    let mut data = events.iter().filter_map(|(_, data)| VariableData::parse(data));
+    data.find(|data| data.name == "SbatLevel").unwrap().contents.to_vec()
+}
+
+#[test]
+fn variables_that_have_changed_since_count() {
+    let log = log("direct");
+    let events = measured(&log);
+    let live = |dbx: &[u8]| {
+        let one = |variable: Variable<'_>, contents: Vec<u8>| (variable.name.to_owned(), variable.vendor, contents);
+        let mut all: Vec<_> = [PK, KEK, DB].map(|variable| one(variable, contents(&events, variable))).to_vec();
+        all.push(one(DBX, dbx.to_vec()));
+        LiveVariables::new(all)
+    };
+    let same = live(&contents(&events, DBX));
+    let next = predict(&log, Some(&same), &[], SHA256);
+    assert!(next.of(7).unwrap().is_unchanged());
+    let changed = live(&bytes(&hashes(&[8])));
+    let next = predict(&log, Some(&changed), &[append(DBX, hashes(&[8, 9]))], SHA256);
+    let expected = with(&events, DBX, &[bytes(&hashes(&[8])), bytes(&hashes(&[9]))].concat());
+    assert_eq!(values(next.of(7).unwrap()), [value(&expected)]);
+    // Without what had let the image through, nobody knows what will.
+    let without = LiveVariables::new(vec![("PK".into(), PK.vendor, contents(&events, PK))]);
+    let next = predict(&log, Some(&without), &[], SHA256);
+    assert!(next.of(7).unwrap().unknown.as_ref().unwrap().contains("db has lost"));
+    // The firmware's mode follows from its PK.
+    let mut modes = events.clone();
+    modes.insert(1, (CONFIG, Variable { name: "DeployedMode", vendor: PK.vendor }.data(&[1])));
+    let predicted = pcr7(&firmware_log(&modes), &[Update::Replace { variable: PK, lists: Vec::new() }]);
+    assert!(predicted.unknown.unwrap().contains("measures its mode"));
+    let predicted = pcr7(&firmware_log(&modes), &[append(DBX, hashes(&[1]))]);
+    assert_eq!((predicted.values.len(), predicted.unknown), (1, None));
 }

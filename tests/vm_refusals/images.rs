@@ -2,7 +2,7 @@
 
 use super::{NOT_PROVISIONED, REFUSED, explained, fixture, gets_nothing, gets_the_secrets, memory};
 use harness::vm::{Chain, Vm};
-use std::{fs, process::Command};
+use std::fs;
 
 #[test]
 fn a_production_image_is_given_the_secrets_once() {
@@ -60,11 +60,7 @@ fn without_secure_boot_no_secrets_are_given() {
     gets_nothing(&unprotected.boot(), REFUSED);
 
     // The right keys, the right image, but the firmware was told not to check.
-    let off = fixture().deployment.file("off.fd");
-    let mut command: Command = harness::assets::program("virt-fw-vars");
-    command.arg("--input").arg(fixture().deployment.file("Direct.fd")).arg("--output").arg(&off);
-    let output = command.args(["--set-false", "SecureBootEnable"]).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let off = fixture().deployment.without_secure_boot("Direct.fd");
     let unchecked = fixture().machine(Chain::Direct, &fixture().image("production"));
     unchecked.set_variables(&off);
     let report = unchecked.boot();

@@ -100,8 +100,8 @@ attempt fss-replaced $host fss verify
 attempt fss-replaced-status $host fss status
 "#;
 
-/// A boot for something else than the running system.
-const LIMITED: &str = r#"
+/// A boot that nothing of the running system's is for: of another kind, or without Secure Boot.
+const OTHER: &str = r#"
 journal_begins
 attempt fss-verify $host fss verify --pcr7data /pcr7data
 attempt fss-status $host fss status --pcr7data /pcr7data
@@ -225,6 +225,11 @@ fn the_running_system_keeps_a_secret_over_boots_and_updates() {
     wrong("fss-replaced", "another key made it");
     wrong("fss-replaced-status", "sealing key of no generation");
 
-    let report = boot("limited", &with_journals(LIMITED), &[]);
+    let other_boot = with_journals(OTHER);
+    let report = boot("limited", &other_boot, &[]);
     refused(report.ok(), "fss-verify");
+    vm.set_variables(&deployment.without_secure_boot("vars.fd"));
+    let report = boot("production", &other_boot, &[]);
+    refused(report.ok(), "fss-verify");
+    assert!(report.console.contains("its policy does not hold"), "{}", report.console);
 }

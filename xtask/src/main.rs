@@ -4,6 +4,7 @@ mod apt;
 mod assets;
 mod bench;
 mod broken;
+mod cpu;
 mod demo;
 mod dist;
 mod fetch;

@@ -2,12 +2,11 @@
 //!
 //! A log is of a boot of one kind. The other two kinds of a keyset's images differ from it in what lets the image through:
 //! another entry of the same database, of the same form. Nobody vouches for a log: what is signed from one is limited to boots
-//! with Secure Boot on, whose events are of the data that they show, and in the end of which is an image of the keyset.
+//! with Secure Boot on, whose events are of the data that they show, in the end of which is an image of the keyset, and in which
+//! nothing else was let through but by the keyset's own certificates and those that the owner accepts: a boot loader of an attacker's
+//! could measure whatever comes behind it.
 
-use super::{
-    Prediction, databases,
-    next_boot::{PredictedEvent, PredictedValue},
-};
+use super::{Prediction, databases, logged_boot, next_boot::PredictedValue};
 use crate::{
     error::{Error, Kind, Result},
     host::{
@@ -37,15 +36,18 @@ const OWNER: usize = 16;
 /// # Errors
 /// [`Kind::Refused`]: nothing should be signed for such a boot; [`Kind::Usage`]: it is not of an image of the keyset, or what
 /// the others are let through by is not in it; those of reading the keyset.
-pub fn kinds(value: &PredictedValue, keyset: &Keyset) -> Result<Prediction> {
+pub fn kinds(value: &PredictedValue, keyset: &Keyset, accepted: &[Vec<u8>]) -> Result<Prediction> {
     let events: Vec<&Event> = value.events.iter().map(|predicted| &predicted.event).collect();
-    sound(&value.events)?;
+    sound(&events)?;
     let is_authority = |event: &&&Event| event.kind == EventType::EFI_VARIABLE_AUTHORITY;
-    let last = events.iter().filter(is_authority).next_back().ok_or_else(foreign)?;
+    let last = events.iter().rfind(is_authority).ok_or_else(foreign)?;
     let data = VariableData::parse(&last.data).ok_or_else(foreign)?;
     let certificates = BootKind::ALL.map(|kind| keyset.certificate_der(Role::of_images(kind)));
     let [production, limited, tpm] = certificates;
     let certificates = [production?, limited?, tpm?];
+    let mut own = vec![keyset.certificate_der(Role::UefiDb)?];
+    own.extend(certificates.iter().chain(accepted).cloned());
+    only_by(&own, &events)?;
     let (owner, certificate) = data.contents.split_at_checked(OWNER).ok_or_else(foreign)?;
     if !certificates.iter().any(|known| known == certificate) {
         return Err(foreign());
@@ -75,12 +77,19 @@ pub fn kinds(value: &PredictedValue, keyset: &Keyset) -> Result<Prediction> {
     Ok(Prediction { production: of_kind(production)?, limited: of_kind(limited)?, tpm: of_kind(tpm)? })
 }
 
-/// Signs policies of this version for the three kinds of boots, and adds them to the keyset's.
+/// Signs policies of this version for the three kinds of boots, and adds them to the keyset's. `accepted` are certificates
+/// in DER that may have let something through, beside the keyset's.
 ///
 /// # Errors
 /// Those of [`kinds`] and [`signed_policy::add`].
-pub fn sign(keyset: &Keyset, value: &PredictedValue, version: Version, comment: &str) -> Result<Prediction> {
-    let prediction = kinds(value, keyset)?;
+pub fn sign(
+    keyset: &Keyset,
+    value: &PredictedValue,
+    accepted: &[Vec<u8>],
+    version: Version,
+    comment: &str,
+) -> Result<Prediction> {
+    let prediction = kinds(value, keyset, accepted)?;
     let (values, events) = (prediction.values(), expected::write(&prediction.production));
     let note = Note { comment, events: Some(&events) };
     signed_policy::add(keyset, &values, &Policies::of(&values, version)?, note)?;
@@ -88,9 +97,8 @@ pub fn sign(keyset: &Keyset, value: &PredictedValue, version: Version, comment: 
 }
 
 /// Whether these events are of a boot that may have rights at all.
-fn sound(predicted: &[PredictedEvent]) -> Result<()> {
-    let events: Vec<&Event> = predicted.iter().map(|predicted| &predicted.event).collect();
-    for event in &events {
+fn sound(events: &[&Event]) -> Result<()> {
+    for event in events {
         let (digests, data) = (event.digests.clone(), event.data.as_slice());
         let event = Event { pcr: event.pcr, kind: event.kind, digest: event.digest, digests, data };
         if let Some(fault) = explain::fault(&event) {
@@ -100,10 +108,27 @@ fn sound(predicted: &[PredictedEvent]) -> Result<()> {
             return Err(refused(format!("{} has measured something else than the log shows", event.name())));
         }
     }
-    match of_config(&events, SECURE_BOOT) {
+    match of_config(events, SECURE_BOOT) {
         Some([1]) => Ok(()),
         _ => Err(refused("Secure Boot is not on".to_owned())),
     }
+}
+
+/// That nothing was let through but by these certificates.
+fn only_by(certificates: &[Vec<u8>], events: &[&Event]) -> Result<()> {
+    for event in events.iter().filter(|event| event.kind == EventType::EFI_VARIABLE_AUTHORITY) {
+        let contents = VariableData::parse(&event.data).map(|data| data.contents).unwrap_or_default();
+        // With an owner, or without.
+        let forms = [contents, contents.get(OWNER..).unwrap_or_default()];
+        let is_known = certificates.iter().any(|known| forms.contains(&known.as_slice()));
+        if !is_known && !logged_boot::is_state_of_shim(event) {
+            let who = event.signer().unwrap_or_else(|| "somebody unknown".to_owned());
+            let why = format!("something was let through that {who} has signed, who is not of the keyset");
+            return Err(Error::new(Kind::Refused, WHAT, why)
+                .remedy("if that is as it should be, accept the certificate of the signer: --accept FILE"));
+        }
+    }
+    Ok(())
 }
 
 /// The contents of one of the firmware's variables.

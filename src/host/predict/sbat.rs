@@ -1,7 +1,8 @@
 //! `SbatLevel`: which revocations of components a shim applies, and when it raises them. Pure.
 //!
 //! A shim sets the level that it brings where the machine has none, or an older one by its date; never an older one. Where its
-//! owner has asked for it (`SbatPolicy`, a byte of 1), that is the latest one that it brings.
+//! owner has asked for it (`SbatPolicy`, a byte of 1), that is the latest one that it brings. While Secure Boot is off, 16.1 goes
+//! back to the first of all.
 
 use super::{live::LiveVariables, shim::Shim};
 use crate::host::uefi::variable::{SHIM_LOCK, Variable};

@@ -5,7 +5,7 @@ use super::{
     logged_boot::{self, LoggedBoot, SECURE_BOOT_STATE, StartedProgram, Starter},
     next_boot::{MachineState, PredictedEvent},
     plan::{Choice, Plan},
-    sbat,
+    profile, sbat,
     shim::{Shim, Vendor},
     update::{StartedImage, Update},
     verifier::{self, ShimDatabase},
@@ -174,18 +174,32 @@ impl<'p, 'm> Change<'p, 'm> {
         Ok(())
     }
 
-    /// What another shim says of itself.
+    /// What shim says of itself: another one, or the same without Secure Boot.
     fn shim(&mut self) -> Result<(), String> {
-        let Some((shim, _)) = self.shim else { return Ok(()) };
-        if self.boot.shim.is_none() {
-            return Err("the log is of a boot without shim".into());
-        }
         let log = self.before.log;
         let states = log.events.iter().filter(|logged| logged_boot::is_state_of_shim(&logged.event));
         let of_name = |name| states.clone().find(|logged| logged.event.name() == name);
-        let level = of_name(sbat::LEVEL.name).ok_or("the shim of the log measures no SBAT level")?;
-        let current = VariableData::parse(level.event.data).map(|data| data.contents).unwrap_or_default();
+        let level = of_name(sbat::LEVEL.name);
         let mut choices = Vec::new();
+        if let Some(level) = level.filter(|_| self.boot.secure_boot && !self.secure_boot) {
+            let change = "shim goes back to its first SBAT level".to_owned();
+            let reset = self.changed(level, sbat::LEVEL.data(profile::ORIGINAL_SBAT_LEVEL), change)?;
+            choices
+                .push(Choice::of(reset).when("if shim resets its SBAT level while Secure Boot is off, as 16.1 does"));
+        }
+        let Some((shim, _)) = self.shim else {
+            if let Some(level) = level.filter(|_| !choices.is_empty()) {
+                choices
+                    .push(Choice::of(as_logged(level)).when("if shim keeps its SBAT level while Secure Boot is off"));
+                self.plan.replace(level.number, choices);
+            }
+            return Ok(());
+        };
+        if self.boot.shim.is_none() {
+            return Err("the log is of a boot without shim".into());
+        }
+        let level = level.ok_or("the shim of the log measures no SBAT level")?;
+        let current = VariableData::parse(level.event.data).map(|data| data.contents).unwrap_or_default();
         for (contents, condition) in sbat::levels(current, shim, self.before.variables) {
             let choice = if contents == current {
                 Choice::of(as_logged(level))
@@ -224,7 +238,9 @@ impl<'p, 'm> Change<'p, 'm> {
         };
         let authorities = log.events.iter().filter(is_authority);
         if !self.secure_boot {
-            authorities.for_each(|logged| self.plan.remove(logged.number));
+            if self.boot.secure_boot {
+                authorities.for_each(|logged| self.plan.remove(logged.number));
+            }
             return Ok(());
         }
         let is_driver = |logged: &LoggedEvent<'_>| {

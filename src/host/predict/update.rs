@@ -5,7 +5,7 @@ use crate::{
     error::Result,
     host::{
         image::{
-            authenticode::{self, GoodSignature},
+            authenticode::{self, GoodSignature, SignedImage},
             pe::Image,
         },
         pki::key::Hash,
@@ -83,7 +83,7 @@ impl StartedImage {
     /// # Errors
     /// Those of [`authenticode::good_signatures`].
     pub fn read(image: &Image<'_>, profiles: Vec<Vec<MeasuredSection>>) -> Result<Self> {
-        let (signatures, digests) = authenticode::good_signatures(image)?;
+        let SignedImage { signatures, digests } = authenticode::good_signatures(image)?;
         let bank = |hash: Hash| match hash {
             Hash::Sha256 => Bank::Sha256.id(),
             Hash::Sha384 => Bank::Sha384.id(),

@@ -2,13 +2,9 @@
 
 mod figures;
 
-use crate::{fetch, packages, sh, tools};
+use crate::{cpu, fetch, packages, sh, tools};
 use anyhow::{Context, Result, bail, ensure};
 use figures::Figures;
-use nix::{
-    sys::wait::{Id, WaitPidFlag, waitid},
-    unistd::Pid,
-};
 use std::{
     collections::VecDeque,
     ffi::OsString,
@@ -139,11 +135,7 @@ impl Fuzzer {
         let log = fuzz.join("target").join(format!("{target}.log"));
         let output = File::create(&log)?;
         let mut child = command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).spawn()?;
-        let ended = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
-        waitid(Id::Pid(Pid::from_raw(child.id().try_into()?)), ended)?;
-        // Until it is waited for, the kernel keeps its statistics.
-        let statistics = fs::read_to_string(format!("/proc/{}/stat", child.id()));
-        let status = child.wait()?;
+        let (status, cpu) = cpu::wait(&mut child)?;
         let said = fs::read(&log)?;
         let said = String::from_utf8_lossy(&said);
         if !status.success() {
@@ -151,7 +143,7 @@ impl Fuzzer {
             let end: Vec<_> = said.lines().skip(first).collect();
             bail!("{target} has found something ({status}); {}:\n{}", log.display(), end.join("\n"));
         }
-        Figures::of(&said, &statistics?).with_context(|| format!("{target} does not say what it has been through"))
+        Figures::of(&said, cpu).with_context(|| format!("{target} does not say what it has been through"))
     }
 }
 

@@ -4,7 +4,11 @@
 //! program after the other would leave a good part of two cores idle.
 
 use super::{Options, tally::Tally};
-use crate::{dist::Dist, sh};
+use crate::{
+    cpu::{self, Load},
+    dist::Dist,
+    sh,
+};
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use std::{
@@ -73,8 +77,8 @@ impl Program {
         long.unwrap_or(LONGEST.len() + usize::from(!self.boots_machines()))
     }
 
-    /// Runs it to its end, and returns what it said.
-    fn run(&self, dist: &Dist) -> Result<(ExitStatus, String)> {
+    /// Runs it to its end.
+    fn run(&self, dist: &Dist) -> Result<Outcome> {
         // Whatever it leaves behind is gone with this: a test program drops nothing that its tests share.
         let temporary = tempfile::TempDir::with_prefix("trust-test-")?;
         let log = tempfile::NamedTempFile::new()?;
@@ -92,9 +96,18 @@ impl Program {
             .stderr(output()?);
         command.env("CARGO_MANIFEST_DIR", &self.directory);
         command.env("TRUST_INITRD", &dist.initrd).env("TRUST_HOST", &dist.host);
-        let status = command.status().with_context(|| format!("cannot run {}", self.file.display()))?;
-        Ok((status, String::from_utf8_lossy(&fs::read(log.path())?).into_owned()))
+        let mut child = command.spawn().with_context(|| format!("cannot run {}", self.file.display()))?;
+        let (status, cpu) = cpu::wait(&mut child)?;
+        Ok(Outcome { status, cpu, said: String::from_utf8_lossy(&fs::read(log.path())?).into_owned() })
     }
+}
+
+/// How a program has ended.
+struct Outcome {
+    status: ExitStatus,
+    /// For how many seconds a processor was busy.
+    cpu: u64,
+    said: String,
 }
 
 /// Builds all of them, and runs those that are asked for; every test of them counts.
@@ -102,6 +115,7 @@ pub fn run(tally: &mut Tally, dist: &Dist, options: &Options) -> Result<()> {
     println!("\n== the tests");
     let programs = choose(build()?, options);
     ensure!(!programs.is_empty(), "there is no such test");
+    let (start, before) = (Instant::now(), Load::now()?);
     let (queue, tally) = (&Mutex::new(VecDeque::from(programs)), &Mutex::new(tally));
     thread::scope(|scope| {
         // Those that boot machines, and beside them those that do not.
@@ -117,6 +131,8 @@ pub fn run(tally: &mut Tally, dist: &Dist, options: &Options) -> Result<()> {
             });
         }
     });
+    let busy = Load::now()?.busy_since(&before);
+    println!("all test programs: {} s, in which the processors were busy to {busy} %", start.elapsed().as_secs());
     Ok(())
 }
 
@@ -133,10 +149,10 @@ fn from_the_end(queue: &mut VecDeque<Program>) -> Option<Program> {
 }
 
 /// One line for a program whose tests have passed; all that it said where one has not.
-fn report(tally: &mut Tally, name: &str, outcome: Result<(ExitStatus, String)>, start: Instant) {
+fn report(tally: &mut Tally, name: &str, outcome: Result<Outcome>, start: Instant) {
     let seconds = start.elapsed().as_secs();
     match outcome {
-        Ok((status, said)) => {
+        Ok(Outcome { status, cpu, said }) => {
             let counted = tally.count(name, &said);
             if !status.success() {
                 println!("\n{name}:\n{said}");
@@ -147,7 +163,7 @@ fn report(tally: &mut Tally, name: &str, outcome: Result<(ExitStatus, String)>, 
             }
             let result = said.lines().rev().find_map(|line| line.strip_prefix("test result: ")).unwrap_or("no result");
             let result = result.split("; 0 measured").next().unwrap_or(result);
-            println!("{name}: {result} ({seconds} s)");
+            println!("{name}: {result} ({seconds} s, a processor for {cpu} s)");
         }
         Err(e) => tally.fail(format!("{name}: {e:#}")),
     }

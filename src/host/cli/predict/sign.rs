@@ -18,6 +18,14 @@ use crate::{
 
 const WHAT: &str = "sign policies for the next boot";
 
+/// With what is signed.
+pub struct SigningTerms<'a> {
+    /// Certificates in DER that may have let something through, beside the keyset's.
+    pub accepted: &'a [Vec<u8>],
+    /// What the policy version of a TPM must be.
+    pub version: Version,
+}
+
 /// Signs for what the machine measures today, and for all that it may measure next.
 ///
 /// # Errors
@@ -28,7 +36,7 @@ pub fn run(
     state: MachineState<'_>,
     next: &NextBoot,
     updates: &Updates,
-    version: Version,
+    terms: &SigningTerms<'_>,
 ) -> Result<()> {
     if let Some(obstacle) = next.obstacles.first() {
         return Err(Error::new(Kind::Refused, WHAT, obstacle.clone())
@@ -42,7 +50,7 @@ pub fn run(
         if let Some(why) = &predicted.unknown {
             return Err(unknown(WHAT, why));
         }
-        sign(keyset, predicted, version, &comment, &mut signed)?;
+        sign(keyset, predicted, terms, &comment, &mut signed)?;
     }
     Ok(())
 }
@@ -50,7 +58,7 @@ pub fn run(
 fn sign(
     keyset: &Keyset,
     predicted: &PredictedPcr,
-    version: Version,
+    terms: &SigningTerms<'_>,
     comment: &str,
     signed: &mut Vec<Vec<u8>>,
 ) -> Result<()> {
@@ -61,7 +69,7 @@ fn sign(
         if signed.contains(&value.value) {
             continue;
         }
-        let prediction = approve::sign(keyset, value, version, comment)?;
+        let prediction = approve::sign(keyset, value, terms.accepted, terms.version, comment)?;
         console::note(&format!("signed for production boots with PCR 7 = {}", hex(&prediction.values().production)));
         signed.push(value.value.clone());
     }

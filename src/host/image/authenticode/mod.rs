@@ -24,4 +24,4 @@ mod verify;
 
 pub use digest::{digest, digest_and};
 pub use sign::{Signer, copy_bare, sign};
-pub use verify::{GoodSignature, ImageReport, SignatureReport, Verdict, good_signatures, verify};
+pub use verify::{GoodSignature, ImageReport, SignatureReport, SignedImage, Verdict, good_signatures, verify};

@@ -166,11 +166,20 @@ impl GoodSignature {
     }
 }
 
-/// The signatures of an image that are good for it, in the order of its table, and its digests. All of it is read once.
+/// An image as whoever is to start it sees it.
+#[derive(Clone, Debug)]
+pub struct SignedImage {
+    /// Its signatures that are good for it, in the order of its table.
+    pub signatures: Vec<GoodSignature>,
+    /// Its digests, one for each hash.
+    pub digests: Vec<(Hash, Vec<u8>)>,
+}
+
+/// Reads the signatures of an image that are good for it, and its digests. All of it is read once.
 ///
 /// # Errors
 /// [`Kind::Corrupt`]: it is not an image; those of reading.
-pub fn good_signatures(image: &Image<'_>) -> Result<(Vec<GoodSignature>, Vec<(Hash, Vec<u8>)>)> {
+pub fn good_signatures(image: &Image<'_>) -> Result<SignedImage> {
     let digests = digests(image, &Hash::ALL, |_, _| ())?;
     let good = image.certificates().iter().map(open).filter_map(|(mut signature, opened)| {
         signature.is_of_image = signature.digest.as_ref().is_some_and(|stated| digests.contains(stated));
@@ -179,8 +188,8 @@ pub fn good_signatures(image: &Image<'_>) -> Result<(Vec<GoodSignature>, Vec<(Ha
         judge(&signature, &opened, std::slice::from_ref(&opened.signer)).ok()?;
         Some(GoodSignature { signer: opened.signer.clone(), embedded: opened.embedded })
     });
-    let good = good.collect();
-    Ok((good, digests))
+    let signatures = good.collect();
+    Ok(SignedImage { signatures, digests })
 }
 
 /// Those of them that can be read, of which there is one, and a note on each of the others: they vouch for nothing.

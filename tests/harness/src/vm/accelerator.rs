@@ -57,8 +57,9 @@ impl Accelerator {
         match self {
             Self::Kvm => "max",
             // QEMU before 8.0 takes cmpxchg16b's flags from a stale place. An interrupt right after it then returns
-            // with wrong ones, and the kernel, whose allocator uses it everywhere, dies of that now and then.
-            Self::Tcg => "max,-cx16",
+            // with wrong ones, and the kernel, whose allocator uses it everywhere, dies of that now and then. A fifth
+            // level of page tables, and an instruction before and after each access to a program's memory, cost time alone.
+            Self::Tcg => "max,-cx16,-la57,-smap",
         }
     }
 }

@@ -9,8 +9,9 @@ use std::{
 use tempfile::TempDir;
 
 /// What the kernel of every guest is told: where its consoles are, that a panic is the end, and not to panic because
-/// the timer is late, as it is under emulation on a busy machine.
-pub const CMDLINE: &str = "console=tty0 console=ttyS0 quiet panic=-1 no_timer_check";
+/// the timer is late, as it is under emulation on a busy machine; and not to defend itself against a processor that
+/// guesses, which an emulated one does not.
+pub const CMDLINE: &str = "console=tty0 console=ttyS0 quiet panic=-1 no_timer_check mitigations=off";
 /// What the signed command line of an image that opens volumes has beside that: no other system can be resumed, and
 /// whatever is appended is passed to Trust.
 pub const SIGNED: &str = "noresume rdinit=/usr/bin/trust -- init --end";
@@ -125,6 +126,17 @@ impl Deployment {
         let args = ["enroll", "vars", "k", "--vars-in", &input, "--output", &output, "--chain", chain];
         self.trust(&[&args[..], options].concat());
         store
+    }
+
+    /// Variables of this name with the same keys, of a firmware that was told not to check.
+    #[must_use]
+    pub fn without_secure_boot(&self, name: &str) -> PathBuf {
+        let off = self.file(name).with_extension("off.fd");
+        let mut command = assets::program("virt-fw-vars");
+        command.arg("--input").arg(self.file(name)).arg("--output").arg(&off);
+        let output = command.args(["--set-false", "SecureBootEnable"]).output().expect("it is among the assets");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        off
     }
 
     /// Puts an image on the machine's boot disk, behind shim if that is the chain.
