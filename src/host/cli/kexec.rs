@@ -208,7 +208,7 @@ fn after(tpm: &mut Tpm, banks: &[Bank], measurements: &[KexecMeasurement]) -> Re
 
 /// Who starts what is loaded.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Starter {
+enum Execution {
     /// Nobody yet.
     Nobody,
     /// systemd, which stops the services.
@@ -219,18 +219,18 @@ enum Starter {
 
 impl Kexec {
     /// Is asked before anything is measured.
-    fn starter(&self) -> Result<Starter> {
+    fn starter(&self) -> Result<Execution> {
         match () {
-            () if self.dry_run || self.load_only => Ok(Starter::Nobody),
-            () if self.now => Ok(Starter::Kernel),
-            () if Path::new(SYSTEMD).is_dir() => Ok(Starter::Systemd),
+            () if self.dry_run || self.load_only => Ok(Execution::Nobody),
+            () if self.now => Ok(Execution::Kernel),
+            () if Path::new(SYSTEMD).is_dir() => Ok(Execution::Systemd),
             () => Err(Error::new(Kind::Usage, "start the image by kexec", "there is no systemd to stop the services")
                 .remedy("stop them yourself and give --now; or load it alone: --load-only")),
         }
     }
 }
 
-impl Starter {
+impl Execution {
     fn start(self) -> Result<()> {
         match self {
             Self::Nobody => Ok(()),
