@@ -1,18 +1,29 @@
 //! Other images, other keys, other machines.
 
 use super::{NOT_PROVISIONED, REFUSED, explained, fixture, gets_nothing, gets_the_secrets, memory};
-use harness::vm::{Chain, Vm};
-use std::fs;
+use harness::vm::{Chain, Report, Vm};
+use std::{fs, sync::OnceLock};
+
+/// What the boot of the production image came to, and how many private keys and passphrases were left in memory: by the
+/// firmware, or by way of shim.
+pub fn production(chain: Chain) -> &'static (Report, (usize, usize)) {
+    static BOOTS: [OnceLock<(Report, (usize, usize))>; 2] = [const { OnceLock::new() }; 2];
+    BOOTS[usize::from(chain == Chain::Shim)].get_or_init(|| {
+        let vm = fixture().machine(chain, &fixture().image("production"));
+        let kept = memory::keep(&vm, &format!("memory-{chain:?}"), &[]);
+        let report = vm.boot();
+        report.ok();
+        (report, memory::secrets_in(&kept))
+    })
+}
 
 #[test]
 fn a_production_image_is_given_the_secrets_once() {
     for chain in [Chain::Direct, Chain::Shim] {
-        let vm = fixture().machine(chain, &fixture().image("production"));
-        let kept = memory::keep(&vm, &format!("memory-{chain:?}"), &[]);
-        gets_the_secrets(&vm.boot());
+        let (report, (keys, passphrases)) = production(chain);
+        gets_the_secrets(report);
         // Until `trust finish` is called, this is where they are.
-        let (keys, passphrases) = memory::secrets_in(&kept);
-        assert!(keys > 0 && passphrases > 0, "{keys} keys and {passphrases} passphrases in the machine's memory");
+        assert!(*keys > 0 && *passphrases > 0, "{keys} keys and {passphrases} passphrases in the machine's memory");
     }
 }
 

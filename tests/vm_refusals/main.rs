@@ -1,5 +1,6 @@
 //! Which images a machine starts and which get its secrets: one image with one key, on that machine alone.
 
+mod dbx;
 mod images;
 mod initrd;
 mod memory;
@@ -21,7 +22,8 @@ use std::{
 const PROVISION: &str = "trust provision --on-lock-failure=exit /cert.pem /privkey.pem\n";
 /// What is sealed for the running system.
 const SEALED: &str = "the-running-systems";
-/// Asks for the secrets, twice, and tells what came of it; asks for what is sealed before that, in between, and afterwards.
+/// Asks for the secrets, twice, and tells what came of it; asks for what is sealed before that, in between, and afterwards;
+/// and whether the machine will open after an update of dbx.
 const SETUP: &str = "\
 try() { status=0; trust setup --on-lock-failure=exit || status=$?; say $1 $status; }
 unseal() {
@@ -40,6 +42,10 @@ unseal unsealed-last
 say cmdline $(cat /proc/cmdline)
 say extra $(find /.extra -type f 2>/dev/null | sort)
 say foreign $(ls -d /foreign 2>/dev/null)
+status=0
+/usr/sbin/trust predict --dbx-append /update.esl --check --pcr7data /pcr7data >/dev/null || status=$?
+say update $status
+say log $(base64 -w 0 /sys/kernel/security/tpm0/binary_bios_measurements)
 ";
 
 /// How tpm2-tools read what is in the TPM.
@@ -79,8 +85,7 @@ fn fixture() -> &'static Fixture {
         let tpm = vm.tpm();
         let sealed = deployment.seal(&tpm, SEALED);
 
-        let mut setup = Initrd::new(SETUP);
-        setup.host_program().write("sealed", &sealed, 0o600);
+        let setup = setup(&sealed);
         let options = ["keyset", "pcr7data", "k", "--chain", "direct", "--policy-version"];
         let sign = |version| drop(deployment.trust(&[&options[..], &[version]].concat()));
         sign("0002");
@@ -112,6 +117,13 @@ impl Fixture {
         self.deployment.install(&vm, chain, image);
         vm
     }
+}
+
+/// An initrd that asks for the secrets, and knows of an update of dbx.
+fn setup(sealed: &str) -> Initrd {
+    let mut setup = Initrd::new(SETUP);
+    setup.host_program().write("sealed", sealed, 0o600).write("update.esl", dbx::update(), 0o644);
+    setup
 }
 
 /// An initrd with tpm2-tools, and what [`ASK`] needs.
