@@ -93,7 +93,7 @@ fn deny(tally: &mut Tally) {
 
 /// All fuzz targets, for a moment: what was found before, and whatever comes to mind.
 fn hostile_input(tally: &mut Tally) {
-    const SECONDS: u32 = 10;
+    const SECONDS: u32 = 5;
     const WHAT: &str = "hostile input ends in a result or a message";
     if fuzz::is_possible() {
         tally.check(WHAT, || fuzz::check(SECONDS));
