@@ -1,37 +1,12 @@
 //! The power fails at any command of `provision`, `preinit` or `raise`, before the TPM has
 //! carried it out or after: run again, it comes to a good end.
 
-use harness::{Action, Boot, Machine, PowerSwitch, State, cc, read_with_tools};
+use harness::{Boot, Cut, Machine, State, cc, read_with_tools};
 use std::fs;
 
-/// When the power goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cut {
-    Before,
-    After,
-}
-
 /// The power goes at the n-th command from now.
-fn cut(machine: &Machine, power: &PowerSwitch, at: usize, when: Cut) {
-    let (mut sent, mut answered) = (0, 0);
-    let switch = power.clone();
-    machine.wire.on_command(move |_| {
-        sent += 1;
-        if when == Cut::Before && sent == at + 1 {
-            switch.off();
-            return Action::Close;
-        }
-        Action::Forward
-    });
-    let switch = power.clone();
-    machine.wire.on_response(move |_, _| {
-        answered += 1;
-        if when == Cut::After && answered == at + 1 {
-            switch.off();
-            return Action::Close;
-        }
-        Action::Forward
-    });
+fn cut(machine: &Machine, at: usize, when: Cut) {
+    machine.wire.cut_power(&machine.tpm.power(), at, when, |_| true);
 }
 
 /// A provisioned machine gives its secrets to the right boot.
@@ -81,7 +56,7 @@ fn provision_cut_off(when: Cut) {
         machine.tpm.restore(&new);
         machine.tpm.boot();
         machine.tpm.extend_pcr7(&Boot::Limited.event());
-        cut(&machine, &machine.tpm.power(), at, when);
+        cut(&machine, at, when);
         let run = machine.script(script);
         assert_ne!(run.status(), 0, "{what}: {run:#?}");
         assert_eq!(run.value("published"), "no", "{what}");
@@ -149,7 +124,7 @@ fn hierarchy_policies_set_between_power_cuts_are_removed() {
         machine.tpm.restore(&new);
         machine.tpm.boot();
         machine.tpm.extend_pcr7(&Boot::Limited.event());
-        cut(&machine, &machine.tpm.power(), at, Cut::After);
+        cut(&machine, at, Cut::After);
         let script = "try status trust provision $CERT $KEY\npublished";
         assert_ne!(machine.script(script).status(), 0, "{what}");
         machine.wire.be_honest();
@@ -191,7 +166,7 @@ fn preinit_cut_off_at_any_command_leaves_one_whole_passphrase() {
         machine.tpm.restore(&provisioned);
         machine.tpm.boot();
         machine.tpm.extend_pcr7(&Boot::Production.event());
-        cut(&machine, &machine.tpm.power(), at, when);
+        cut(&machine, at, when);
         let run = machine.script("try status trust preinit\npublished");
         machine.wire.be_honest();
         if run.status() != 0 {
@@ -237,7 +212,7 @@ fn delegate_cut_off_at_any_command_leaves_one_whole_policy() {
         machine.tpm.restore(&provisioned);
         machine.tpm.boot();
         machine.tpm.extend_pcr7(&Boot::Tpm.event());
-        cut(&machine, &machine.tpm.power(), at, when);
+        cut(&machine, at, when);
         let run = machine.script("try status trust admin delegate\npublished");
         machine.wire.be_honest();
         assert_ne!(run.status(), 0, "{what}: {run:#?}");
@@ -267,7 +242,7 @@ fn raise_cut_off_at_any_command_leaves_one_whole_version() {
         machine.tpm.restore(&provisioned);
         machine.tpm.boot();
         machine.tpm.extend_pcr7(&Boot::Tpm.event());
-        cut(&machine, &machine.tpm.power(), at, when);
+        cut(&machine, at, when);
         let run = machine.script("try status trust raise 0002\npublished");
         machine.wire.be_honest();
         assert_ne!(run.status(), 0, "{what}: {run:#?}");

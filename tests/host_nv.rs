@@ -1,7 +1,7 @@
 //! `trust nv`: what it writes tpm2-tools read, and the other way round; nothing secret crosses the wire in clear; a power
 //! cut leaves the old content, the new one, or one that is said to be incomplete.
 
-use harness::{Action, Banks, Exchange, HostTpm, SecretSearch, State, at_terminal, cc, trust_host};
+use harness::{Action, Banks, Cut, Exchange, HostTpm, SecretSearch, State, at_terminal, cc, trust_host};
 use serde_json::Value;
 use std::{
     fs,
@@ -308,36 +308,11 @@ fn nothing_secret_crosses_the_wire() {
     assert!(search.found(&machine.tpm.tools().wire().bytes()).get("secret").is_some_and(|percent| *percent > 90));
 }
 
-/// When the power goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cut {
-    Before,
-    After,
-}
-
 impl Machine {
     /// The power goes at the n-th command that changes NV memory.
     fn cut(&self, at: usize, when: Cut) {
         let changes = |code: u32| [cc::NV_DEFINE_SPACE, cc::NV_WRITE, cc::NV_UNDEFINE_SPACE].contains(&code);
-        let (mut sent, mut answered) = (0, 0);
-        let switch = self.tpm.power();
-        self.wire.on_command(move |command| {
-            sent += usize::from(changes(command.code()));
-            if when == Cut::Before && changes(command.code()) && sent == at + 1 {
-                switch.off();
-                return Action::Close;
-            }
-            Action::Forward
-        });
-        let switch = self.tpm.power();
-        self.wire.on_response(move |command, response| {
-            answered += usize::from(changes(command.code()));
-            if when == Cut::After && changes(command.code()) && answered == at + 1 {
-                switch.off();
-                return Action::Close;
-            }
-            Action::Reply(response.0)
-        });
+        self.wire.cut_power(&self.tpm.power(), at, when, changes);
     }
 }
 

@@ -2,7 +2,7 @@
 //! set does not admit opens and writes nothing, nor does an index that somebody else has defined.
 
 use harness::{
-    Action, Banks, Boot, HostTpm, Keyset, Measured, cc, extend, firmware_log, hex, pcr_policy, sha256, unhex, workspace,
+    Banks, Boot, Cut, HostTpm, Keyset, Measured, cc, extend, firmware_log, hex, pcr_policy, sha256, unhex, workspace,
 };
 use serde_json::Value;
 use std::fs;
@@ -366,36 +366,6 @@ fn the_running_system_writes_what_does_not_admit_it() {
     assert!(why.contains("does not admit this boot"), "{why}");
 }
 
-/// When the power goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cut {
-    Before,
-    After,
-}
-
-/// The power goes at the n-th command.
-fn cut(machine: &HostTpm, at: usize, when: Cut) {
-    let (mut sent, mut answered) = (0, 0);
-    let switch = machine.tpm.power();
-    machine.wire.on_command(move |_| {
-        sent += 1;
-        if when == Cut::Before && sent == at + 1 {
-            switch.off();
-            return Action::Close;
-        }
-        Action::Forward
-    });
-    let switch = machine.tpm.power();
-    machine.wire.on_response(move |_, response| {
-        answered += 1;
-        if when == Cut::After && answered == at + 1 {
-            switch.off();
-            return Action::Close;
-        }
-        Action::Reply(response.0)
-    });
-}
-
 /// Runs `args` once whole, then cut off before and after each of its commands, from the same state each time; `check` is
 /// told what each cut was, and whether the command claims to be done, when the machine is on again in boot 0.
 fn cut_off_anywhere(machine: &HostTpm, args: &[&str], check: impl Fn(&str, bool)) {
@@ -421,7 +391,7 @@ fn cut_off_anywhere(machine: &HostTpm, args: &[&str], check: impl Fn(&str, bool)
     for (at, when) in (0..count).flat_map(|at| [(at, Cut::Before), (at, Cut::After)]) {
         machine.tpm.off();
         start();
-        cut(machine, at, when);
+        machine.wire.cut_power(&machine.tpm.power(), at, when, |_| true);
         let output = machine.output(args);
         machine.wire.be_honest();
         machine.tpm.power_cut();

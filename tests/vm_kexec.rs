@@ -3,23 +3,16 @@
 
 use harness::{
     Identity, Layout, Swtpm, extend, hex, provision_for, sha256, unhex,
-    vm::{CMDLINE, Chain, Deployment, Initrd, Report, Vm},
+    vm::{ATTEMPT, CMDLINE, Chain, Deployment, Initrd, Report, Vm},
 };
 use serde_json::Value;
 use std::{fs, path::Path, process::Command};
 
-/// `attempt NAME COMMAND…` says how it ended, and what it has printed.
-const ATTEMPT: &str = r#"
-host=/usr/sbin/trust log=/run/log/systemd/tpm2-measure.log
-# How long the images are that are on the disks.
+/// How long the images are that are on the disks, and where the log is.
+const PLACES: &str = r#"
+log=/run/log/systemd/tpm2-measure.log
 head -c 512 /dev/vde >/sizes
 . /sizes
-attempt() {
-    name=$1 status=0
-    shift
-    "$@" >/tmp/output || status=$?
-    say "$name" "$status" $(cat /tmp/output)
-}
 "#;
 
 /// It seals, is refused what is not its owner's, and starts the next image.
@@ -70,7 +63,7 @@ fi
 "#;
 
 fn initrd(script: &str) -> Initrd {
-    let mut initrd = Initrd::new(&format!("{ATTEMPT}{script}"));
+    let mut initrd = Initrd::new(&format!("{ATTEMPT}{PLACES}{script}"));
     initrd.host_program();
     initrd
 }

@@ -10,23 +10,12 @@ mod journals;
 
 use harness::{
     Identity, Layout, State, Swtpm, provision_for,
-    vm::{CMDLINE, Chain, Deployment, Initrd, Report, SIGNED, Vm},
+    vm::{ATTEMPT, CMDLINE, Chain, Deployment, Initrd, Report, SIGNED, Vm},
     workspace,
 };
 
 /// What is sealed. One word, so that it is the last one of a line.
 const SECRET: &str = "correct-horse-battery-staple";
-
-/// `attempt NAME COMMAND…` says how it ended, and what it has printed.
-const ATTEMPT: &str = r#"
-host=/usr/sbin/trust
-attempt() {
-    name=$1 status=0
-    shift
-    "$@" >/tmp/output || status=$?
-    say "$name" "$status" $(cat /tmp/output)
-}
-"#;
 
 /// The policies are left by `setup`; the owner has not delegated anything yet.
 const FIRST: &str = r#"

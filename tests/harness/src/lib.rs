@@ -46,6 +46,7 @@ mod mounts;
 mod pcrlock;
 mod pe;
 mod peer;
+mod power_cut;
 mod provision_with_tools;
 mod sandbox;
 mod secret_search;
@@ -79,6 +80,7 @@ pub use mounts::keep_mounts_in;
 pub use pcrlock::{Pcrlock, digests, firmware_log_of_four};
 pub use pe::pe_image;
 pub use peer::connected;
+pub use power_cut::Cut;
 pub use provision_with_tools::{
     AUTHORIZE, Layout, approach_policy, provision_for, provision_with_tools, read_with_tools, satisfy_policy,
 };

@@ -16,6 +16,18 @@ pub(super) const ANNOUNCEMENT: &str = "announced";
 /// Mounts what it must, runs `/script` under `sh -eu`, announces its success, and switches off.
 const INIT: &str = include_str!("init.sh");
 
+/// A function for scripts: `attempt NAME COMMAND…` says how it ended, and what it has printed. `$host` is the administrator's
+/// program.
+pub const ATTEMPT: &str = r#"
+host=/usr/sbin/trust
+attempt() {
+    name=$1 status=0
+    shift
+    "$@" >/tmp/output || status=$?
+    say "$name" "$status" $(cat /tmp/output)
+}
+"#;
+
 /// A root file system in the making, packed into a cpio archive at last.
 ///
 /// Its init mounts /dev, /proc, /sys, securityfs and efivarfs, and loads modules in the order in which they were added. Then it

@@ -19,7 +19,7 @@ pub use deployment::{CMDLINE, Chain, Deployment, SIGNED};
 pub use disk::trust_data;
 pub use dracut::{Dracut, in_debian};
 pub use event_log::{Event, event_log};
-pub use initrd::Initrd;
+pub use initrd::{ATTEMPT, Initrd};
 pub use shim::shim_with;
 pub use slot::Slot;
 pub use uki::{addon, ukify};
