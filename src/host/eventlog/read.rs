@@ -14,6 +14,8 @@ use crate::{
 pub const MAX_LOG: u64 = 16 * 1024 * 1024;
 /// Bytes before the data of an entry of the first format: PCR, type, SHA-1 digest, size.
 const SHA1_HEAD: usize = 32;
+/// Bytes of an event in a log with several banks, on average, or less.
+const USUAL_SIZE: usize = 256;
 
 /// One event, and where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +60,9 @@ impl<'a> FirmwareLog<'a> {
         let mut events = Events::of(log);
         let header = events.has_header().then(|| log.get(SHA1_HEAD..events.position()).unwrap_or_default());
         let algorithms = events.algorithms().to_vec();
-        let mut read = Self { header, algorithms, events: Vec::new(), padding: 0, fault: None };
+        // Room for most logs: a vector that grows is copied, and what it leaves is wiped.
+        let room = Vec::with_capacity(log.len() / USUAL_SIZE);
+        let mut read = Self { header, algorithms, events: room, padding: 0, fault: None };
         for number in 1.. {
             let offset = events.position();
             // An empty entry of zeros could be read, and could be no event.

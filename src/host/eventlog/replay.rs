@@ -185,10 +185,11 @@ impl BankHash {
     /// Extends a PCR. Thousands of extensions are a log: what goes into the hash is on the stack, and hashed in one go, since
     /// contexts cost more than the hash of so few bytes.
     fn extend(self, value: &mut Vec<u8>, digest: &[u8]) {
-        let mut both = [0; 2 * LARGEST_DIGEST];
-        let parts = both.iter_mut().zip(value.iter().chain(digest));
-        parts.for_each(|(byte, from)| *byte = *from);
-        let both = both.get(..value.len() + digest.len()).unwrap_or_default();
+        let mut room = [0; 2 * LARGEST_DIGEST];
+        let Some(both) = room.get_mut(..value.len() + digest.len()) else { return };
+        let (before, after) = both.split_at_mut(value.len());
+        before.copy_from_slice(value);
+        after.copy_from_slice(digest);
         self.with_digest(both, |next| {
             value.clear();
             value.extend_from_slice(next);

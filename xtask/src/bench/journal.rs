@@ -15,12 +15,12 @@ use std::{
 const ROUNDS: usize = 3;
 /// What it may take of memory, in KiB.
 const MEMORY: u64 = 64 * 1024;
-/// One file of a GiB, of some million entries, whose journald ends: without an end that is not sealed.
+/// One file of almost two million entries and 800 MB, whose journald ends: without an end that is not sealed.
 const SCRIPT: &str = r#"
 new /out/key 2s
 sed -i s/512K/4G/ /etc/systemd/journald.conf
 start
-seq -f "entry %.0f of a program that says one line like many others" 1 2600000 >/tmp/lines
+seq -f "entry %.0f of a program that says one line like many others" 1 1950000 >/tmp/lines
 systemd-cat --identifier=bench cat /tmp/lines
 say last; await last
 stop
