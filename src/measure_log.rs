@@ -19,6 +19,8 @@ use std::{
 
 /// Where systemd keeps it. Where its directory is missing, no log is kept.
 pub const PLACE: &str = "/run/log/systemd/tpm2-measure.log";
+/// Where a successor by kexec finds that of the system before it.
+pub const OF_PREDECESSOR: &str = "/.extra/tpm2-measure.log";
 
 /// The end of a record: what the digests are of, as JSON has it.
 const LOCKED: &str =

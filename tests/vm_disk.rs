@@ -41,7 +41,7 @@ umount /root
 cryptsetup close data
 volume /dev/vdb root "--uuid=$UUID"
 mkdir -p /root/dev /root/proc /root/sys /root/run /root/data /root/sbin /root/usr/sbin
-for part in bin lib lib64 usr/lib usr/sbin/cryptsetup tell sbin/init; do
+for part in bin lib lib64 usr/lib usr/sbin/cryptsetup usr/sbin/trust tell sbin/init; do
     [ ! -e "/$part" ] || cp -a "/$part" "/root/$part"
 done
 umount /root
@@ -59,6 +59,17 @@ mount -o ro /dev/mapper/data /data
 tell data "$(cat /data/file)"
 tell cipher "$(cryptsetup status root | awk '/cipher:/ { print $2 }')"
 state started
+case $(cat /proc/cmdline) in *' followed=yes '*)
+    mkdir -p /run/log/systemd
+    mount -t efivarfs efivarfs /sys/firmware/efi/efivars
+    head -c 512 /dev/vde >/run/size
+    . /run/size
+    head -c "$next" /dev/vdd >/run/next
+    tell goes
+    trust kexec --with-disk --now /run/next 2>/run/why
+    tell kexec "$(cat /run/why)" ;;
+*' follows=yes '*) tell follower "$(cat /file)" $(ls /run/trust-kexec 2>&1) ;;
+esac
 tell announced
 sync
 poweroff -f
@@ -177,6 +188,38 @@ fn nothing_is_left(report: &Report, moment: &str) {
     assert_eq!((value("keys"), value("mounts"), value("mapped")), ("0", "0", ""), "{moment}: {report:#?}");
 }
 
+/// A production image starts the next one by kexec, which opens the disk though the TPM has nothing for it.
+fn continues_without_the_tpm(deployment: &Deployment, vm: &Vm, [ours, data]: [&Path; 2]) {
+    let with = |options: &str, volumes: &str| {
+        let mut initrd = starter(options);
+        initrd.write("etc/trust/luks/root.conf", format!("DEVICE=UUID={UUID}\n{volumes}"), 0o644);
+        initrd.write("etc/trust/luks/data.conf", format!("DEVICE=LABEL=data\n{volumes}"), 0o644);
+        initrd
+    };
+    let options = format!("TRUST_SETUP='{SETUP}'\nTRUST_FINISH={PLACE}\nTRUST_WITHDRAW={PLACE}");
+    for (name, word, volumes) in
+        [("followed", "followed=yes", "OPEN_OPTIONS=--for-kexec\n"), ("next", "follows=yes", "")]
+    {
+        let cmdline = format!("{CMDLINE} root=/dev/mapper/root {word} {SIGNED}");
+        deployment.build("production", &with(&options, volumes), &["--cmdline", &cmdline], &deployment.file(name));
+    }
+    let (next, size) = (deployment.file("next"), deployment.file("size"));
+    let assignment = format!("next={}\n", fs::metadata(&next).unwrap().len());
+    fs::write(&size, format!("{assignment:\n<512}")).unwrap();
+    deployment.install(vm, Chain::Direct, &deployment.file("followed"));
+    vm.set_disks(&[ours, data, &next, &size]);
+    let report = vm.boot();
+    starts(&report);
+    assert_eq!(
+        report.value("follower"),
+        "the owner's root ls: /run/trust-kexec: No such file or directory",
+        "{report:#?}"
+    );
+    assert!(!report.said.contains("\nkexec "), "{report:#?}");
+    assert_eq!(report.said.matches("started-keys 0\nstarted-mounts 0").count(), 2, "{report:#?}");
+    assert!(report.console.contains("started by kexec, and handed over what it needs"), "{report:#?}");
+}
+
 #[test]
 fn a_disk_opens_only_in_its_own_machine_and_cannot_be_replaced() {
     let deployment = Deployment::new();
@@ -226,6 +269,8 @@ fn a_disk_opens_only_in_its_own_machine_and_cannot_be_replaced() {
     fs::copy(ours, &old).unwrap();
     install();
     starts(&boot("start.efi", &[&old, ours, data]));
+
+    continues_without_the_tpm(&deployment, &vm, [ours, data]);
 
     // Ours is not there.
     let report = boot("first.efi", &[data, stranger, null, file_system, &old]);

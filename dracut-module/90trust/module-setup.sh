@@ -72,7 +72,7 @@ _places() {
 }
 
 _configuration() {
-    local places volume name device
+    local places volume name device open=
     places=$(_places)
     mkdir -p "$initdir/etc/trust/luks"
     {
@@ -86,10 +86,12 @@ _configuration() {
         echo "TRUST_PROMPT=${trust_prompt:-no}"
         echo "TRUST_IMAGE=${trust_image:-production}"
     } > "$initdir/etc/trust/options"
+    [[ ${trust_luks_for_kexec-} == yes ]] && open=--for-kexec
     for volume in ${trust_luks-}; do
         name=${volume%%=*} device=${volume#*=}
         [[ $volume == *=* && $device && $name =~ ^[A-Za-z0-9_.-]+$ ]] || _fatal "trust_luks=: $volume is not NAME=DEVICE"
-        printf 'DEVICE="%s"\nOPTIONS="%s"\nWAIT=%s\n' "$device" "${trust_luks_options-}" "${trust_luks_wait:-60}" > "$initdir/etc/trust/luks/$name.conf"
+        printf 'DEVICE="%s"\nOPTIONS="%s"\nOPEN_OPTIONS=%s\nWAIT=%s\n' "$device" "${trust_luks_options-}" "$open" "${trust_luks_wait:-60}" \
+            > "$initdir/etc/trust/luks/$name.conf"
     done
     # The shells of dracut and its hooks; and a limit for its waiting, which is endless otherwise.
     mkdir -p "$initdir/etc/cmdline.d"

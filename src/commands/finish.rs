@@ -5,13 +5,14 @@ use super::{
     arguments::{Arguments, Handle, Spec},
     options::{ALSO_AS, KEEP_POLICIES, SECRETS_DIR, SRK_SIGNATURE, TpmOptions},
     phases,
+    setup::{CERTIFICATE, KEY},
 };
 use crate::{
     authority, console,
     error::{Error, Kind, Result},
     files,
     identity::Identity,
-    luks::backing,
+    luks::{backing, handover},
     policy::pcr7data::Pcr7Data,
     process,
     publish::{self, Withdrawn, passphrase, policies, tmpfs},
@@ -31,10 +32,6 @@ pub const COMMAND: Command = Command {
 
 /// What `--key-to-tpm` adds, beside how the TPM is reached.
 const KEY_TO_TPM: [&[Call]; 3] = [phases::TPM, phases::LOCK, phases::CHECK_SIGNATURE];
-
-/// The names that `setup` gives to certificate and key.
-const CERTIFICATE: &str = "server.crt";
-const KEY: &str = "server.key";
 
 #[derive(Default)]
 struct Finish {
@@ -100,6 +97,7 @@ impl Run for Finish {
         };
         let key = passphrase::KeyOptions { also_as: &self.also_as, timeout: None };
         let everything = || publish::withdraw(&key, Some(&self.secrets_dir));
+        let hardened = handover::forget().and(hardened);
         // Nothing is left to a root that an attacker has brought.
         if let Some(Err(error)) = self.root.as_deref().map(backing::check) {
             let withdrawn = everything();

@@ -9,7 +9,8 @@ use crate::{
     files,
     luks::{
         find::{self, DeviceName},
-        opened,
+        handover, opened,
+        seal::SealKey,
     },
     process,
 };
@@ -17,7 +18,10 @@ use nix::sys::wait::WaitStatus;
 use std::{
     ffi::{OsStr, OsString},
     fs,
-    os::{fd::AsRawFd, unix::ffi::OsStrExt},
+    os::{
+        fd::{AsRawFd, RawFd},
+        unix::ffi::OsStrExt,
+    },
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -43,6 +47,7 @@ struct LuksOpen {
     name: OsString,
     more: Vec<OsString>,
     wait: Duration,
+    for_kexec: bool,
     cryptsetup: Option<PathBuf>,
 }
 
@@ -74,6 +79,15 @@ impl Run for LuksOpen {
         );
         arguments.add(
             &Spec {
+                name: "--for-kexec",
+                value: "",
+                default: "",
+                help: "so that `trust kexec --with-disk` can hand it over: keep its header, and the volume key out of the kernel's keyring",
+            },
+            &mut self.for_kexec,
+        );
+        arguments.add(
+            &Spec {
                 name: "--cryptsetup",
                 value: "FILE",
                 default: "",
@@ -90,31 +104,60 @@ impl Run for LuksOpen {
             Error::new(Kind::Usage, "run luks open", format!("{} is not a device name", device.display()))
                 .remedy("name it UUID=… or LABEL=…, as its LUKS2 header does, or say where it is, such as /dev/vda2")
         })?;
+        if Path::new(name).file_name() != Some(name) {
+            return Err(Error::new(Kind::Usage, "run luks open", format!("{} is not a device name", name.display()))
+                .remedy("give the name that it gets in /dev/mapper, without slashes"));
+        }
         let program = match &self.cryptsetup {
             Some(program) => program.clone(),
             None => installed()?,
         };
         // Whatever happens to the disk from here on, cryptsetup sees what was verified.
-        let volume = find::find(wanted, self.wait)?;
+        let handed_over = handover::take(name)?;
+        let volume = match &handed_over {
+            Some(handed_over) => find::find(wanted, self.wait, &|header| handed_over.is_of(header))?,
+            None => {
+                let key = SealKey::from_keyring()?;
+                find::find(wanted, self.wait, &|header| key.has_sealed(header))?
+            }
+        };
         refuse_taken(name)?;
-        volume.check_way_in()?;
+        if handed_over.is_none() {
+            volume.check_way_in()?;
+        }
+        if self.for_kexec {
+            handover::keep(name, volume.header())?;
+        }
         opened::record(&opened::dm_uuid(volume.uuid(), &name.to_string_lossy()))?;
         let device = volume.path().as_os_str().to_owned();
         let header = volume.into_memory()?;
+        let inherited = |file: RawFd| OsString::from(format!("/proc/self/fd/{file}"));
         let mut argv = vec![program.into_os_string()];
-        argv.extend(["open", "--type", "luks2", "--token-only", "--header"].map(OsString::from));
-        argv.push(format!("/proc/self/fd/{}", header.as_raw_fd()).into());
+        argv.extend(["open", "--type", "luks2", "--header"].map(OsString::from));
+        argv.push(inherited(header.as_raw_fd()));
+        let key = handed_over.map(|volume| volume.key_in_memory()).transpose()?;
+        match &key {
+            Some(key) => argv.extend(["--volume-key-file".into(), inherited(key.file.as_raw_fd())]),
+            None => argv.push("--token-only".into()),
+        }
+        if self.for_kexec {
+            argv.push("--disable-keyring".into());
+        }
         argv.extend(more.iter().cloned());
         argv.extend(["--".into(), device, name.clone()]);
-        ended(before.run(&argv)?)
+        ended(before.run(&argv)?, key.is_some())
     }
 }
 
 /// What cryptsetup's end means: its statuses (cryptsetup(8), "RETURN CODES") are not ours.
-fn ended(how: WaitStatus) -> Result<()> {
+fn ended(how: WaitStatus, is_handed_over: bool) -> Result<()> {
     let failed = |why: String| Err(Error::new(Kind::System, "open the volume", why));
     match how {
         WaitStatus::Exited(_, 0) => Ok(()),
+        WaitStatus::Exited(_, 2) if is_handed_over => {
+            Err(Error::new(Kind::Refused, "open the volume", "the volume key that was handed over is not the volume's")
+                .remedy("restart the machine"))
+        }
         // Wrong passphrase; but the header is sealed with it.
         WaitStatus::Exited(_, 2) => {
             let why = "its header is right, but no keyslot opens with the passphrase in the keyring: they are damaged";

@@ -8,9 +8,11 @@ use super::{
     phases,
 };
 use crate::{
-    early,
-    error::{Error, Result},
-    files, memory, process,
+    console, early,
+    error::{Error, Kind, Result},
+    files,
+    luks::handover,
+    measure_log, memory, process,
     publish::{self, Published, passphrase, policies},
     secret::Secret,
     store::{SecretItem, Truststore, read_then_lock},
@@ -37,8 +39,13 @@ pub const COMMAND: Command = Command {
     new: || Box::new(Setup::default()),
 };
 
-/// Upper bound of a manifest CA's certificate in bytes.
-const MAX_MANIFEST_CA: usize = 64 * 1024;
+/// Upper bound of a file in bytes.
+const MAX_FILE: usize = 64 * 1024;
+
+/// The names that the files are published under.
+pub const CERTIFICATE: &str = "server.crt";
+pub const KEY: &str = "server.key";
+pub const MANIFEST_CA: &str = "manifestCA.pem";
 
 #[derive(Default)]
 struct Setup {
@@ -87,7 +94,14 @@ impl Run for Setup {
     }
 
     fn run(&self) -> Result<()> {
-        self.event_log.explained(self.hand_over(), &self.store.tpm)
+        self.event_log.explained(self.hand_over(), &self.store.tpm).map_err(|error| {
+            if error.kind() != Kind::Refused || !Path::new(measure_log::OF_PREDECESSOR).exists() {
+                return error;
+            }
+            error
+                .because("this system was started by kexec")
+                .remedy("restart the machine: secrets are for what the firmware starts")
+        })
     }
 }
 
@@ -99,28 +113,29 @@ impl Setup {
         // The next program must be able to do more.
         let hardened = if becomes { process::harden() } else { COMMAND.harden(&self.store.tpm) };
         let mut store = self.store.open(self.srk_signature.clone())?;
-        let ((before, passphrase, certificate, key, manifest_ca), locked) =
-            read_then_lock(&mut store, self.store.on_lock_failure, |store| {
-                mounted?;
-                let before = hardened?;
-                let manifest_ca = read_manifest_ca(&self.manifest_ca)?;
-                let passphrase = store.read(SecretItem::OsPassphrase)?;
-                let certificate = store.read(SecretItem::Certificate)?;
-                let key = store.read(SecretItem::PrivateKey)?;
-                Ok((before, passphrase, certificate, key, manifest_ca))
-            })?;
+        let ((before, released), locked) = read_then_lock(&mut store, self.store.on_lock_failure, |store| {
+            mounted?;
+            let before = hardened?;
+            let released =
+                if handover::is_there() { Released::by_predecessor() } else { Released::by(store, &self.manifest_ca) };
+            Ok((before, released?))
+        })?;
         drop(store);
         if self.keep_policies {
             policies::keep(&self.store.tpm.pcr7data)?;
         }
-        let mut files = vec![("server.crt", &certificate), ("server.key", &key)];
-        files.extend(manifest_ca.iter().map(|ca| ("manifestCA.pem", ca)));
+        let files: Vec<_> = released.files.iter().map(|(name, content)| (*name, content)).collect();
         let key_options = passphrase::KeyOptions { also_as: &self.also_as, timeout: self.key_timeout };
         publish::publish(
             &locked,
-            &Published { passphrase: &passphrase, key: key_options, files: &files, directory: &self.secrets_dir },
+            &Published {
+                passphrase: released.passphrase.as_ref(),
+                key: key_options,
+                files: &files,
+                directory: &self.secrets_dir,
+            },
         )?;
-        drop((passphrase, certificate, key));
+        drop(released);
         if !becomes {
             return Ok(());
         }
@@ -133,10 +148,39 @@ impl Setup {
     }
 }
 
-/// The manifest CA's certificate, which is no secret, but goes the same way; `None`: there is none.
-fn read_manifest_ca(path: &Path) -> Result<Option<Secret>> {
+/// What this boot publishes.
+struct Released {
+    passphrase: Option<Secret>,
+    files: Vec<(&'static str, Secret)>,
+}
+
+impl Released {
+    /// All that the store has, and the manifest CA's certificate, which is no secret, but goes the same way.
+    fn by(store: &mut impl Truststore, manifest_ca: &Path) -> Result<Self> {
+        let manifest_ca = read(manifest_ca)?;
+        let passphrase = Some(store.read(SecretItem::OsPassphrase)?);
+        let certificate = store.read(SecretItem::Certificate)?;
+        let key = store.read(SecretItem::PrivateKey)?;
+        let mut files = vec![(CERTIFICATE, certificate), (KEY, key)];
+        files.extend(manifest_ca.map(|ca| (MANIFEST_CA, ca)));
+        Ok(Self { passphrase, files })
+    }
+
+    /// What the system before this one has handed over: the TPM has nothing for a successor.
+    fn by_predecessor() -> Result<Self> {
+        console::note("started by kexec, and handed over what it needs: the TPM is not asked");
+        let mut files = Vec::new();
+        for name in [CERTIFICATE, KEY, MANIFEST_CA] {
+            files.extend(read(&Path::new(handover::IDENTITY).join(name))?.map(|content| (name, content)));
+        }
+        Ok(Self { passphrase: None, files })
+    }
+}
+
+/// A file that is published; `None`: there is none.
+fn read(path: &Path) -> Result<Option<Secret>> {
     let what = || format!("read {}", path.display());
-    let (mut file, size) = match files::open(path, MAX_MANIFEST_CA) {
+    let (mut file, size) = match files::open(path, MAX_FILE) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         other => other.map_err(|error| Error::system(what(), error))?,
     };

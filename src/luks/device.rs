@@ -89,6 +89,12 @@ impl Verified {
         &self.device.path
     }
 
+    /// Its header.
+    #[must_use]
+    pub const fn header(&self) -> &Header {
+        &self.header
+    }
+
     /// The name that the volume was made with; empty where it is not text.
     #[must_use]
     pub fn uuid(&self) -> &str {

@@ -3,7 +3,6 @@
 use super::{
     device::{self, Device, Verified},
     header::{self, Header},
-    seal::SealKey,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -104,18 +103,16 @@ fn unquoted(bytes: &[u8]) -> &[u8] {
     }
 }
 
-/// The device of this name whose header this machine has sealed; waits for it, but not for a path at which there is
-/// another one.
+/// The device of this name whose header `is_ours`; waits for it, but not for a path at which there is another one.
 ///
 /// # Errors
-/// [`Kind::Refused`]: there is no passphrase, or no device of this name with the right header; [`Kind::System`]: there
-/// is no such device, or it cannot be read.
-pub fn find(name: DeviceName<'_>, wait: Duration) -> Result<Verified> {
-    let key = SealKey::from_keyring()?;
+/// [`Kind::Refused`]: there is no device of this name with the right header; [`Kind::System`]: there is no such device, or it
+/// cannot be read.
+pub fn find(name: DeviceName<'_>, wait: Duration, is_ours: &dyn Fn(&Header) -> bool) -> Result<Verified> {
     let deadline = Instant::now() + wait;
     let [mut pause, longest] = LOOK_AGAIN;
     loop {
-        let error = match look(name, &key) {
+        let error = match look(name, is_ours) {
             Ok(found) => return Ok(found),
             Err(error) if error.kind() == Kind::Refused && name.is_path() => return Err(error),
             Err(error) => error,
@@ -130,7 +127,7 @@ pub fn find(name: DeviceName<'_>, wait: Duration) -> Result<Verified> {
 }
 
 /// Looks once. A second disk of this name does not keep the right one from being found.
-fn look(name: DeviceName<'_>, key: &SealKey) -> Result<Verified> {
+fn look(name: DeviceName<'_>, is_ours: &dyn Fn(&Header) -> bool) -> Result<Verified> {
     let mut devices = name.devices()?;
     let mut foreign = None;
     // Either copy of a header will do, since a power cut may have left the other one half written; but no disk is
@@ -142,7 +139,7 @@ fn look(name: DeviceName<'_>, key: &SealKey) -> Result<Verified> {
                 Err(e) if name.is_path() => return Err(Error::system(format!("read {}", path.display()), e)),
                 Ok(_) | Err(_) => continue,
             };
-            if key.has_sealed(&header) {
+            if is_ours(&header) {
                 let refused = || refused(name, "its keyslots lie where none can be".into());
                 return Verified::new(header, devices.swap_remove(at)).ok_or_else(refused);
             }

@@ -73,6 +73,12 @@ impl Header {
         self.text(UUID)
     }
 
+    /// All of it.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Size of this copy; the other one, and then the keyslots, follow.
     #[must_use]
     pub fn size(&self) -> usize {

@@ -8,6 +8,7 @@
 pub mod backing;
 pub mod device;
 pub mod find;
+pub mod handover;
 pub mod header;
 pub mod opened;
 pub mod seal;

@@ -6,12 +6,13 @@ pub mod policies;
 pub mod tmpfs;
 
 use crate::{error::Result, secret::Secret, store::Locked};
+use passphrase::PublishedKeys;
 use std::path::Path;
 
 /// What `setup` publishes.
 pub struct Published<'a> {
-    /// The passphrase of the operating system's LUKS volume.
-    pub passphrase: &'a Secret,
+    /// The passphrase of the operating system's LUKS volume; a successor by kexec has none.
+    pub passphrase: Option<&'a Secret>,
     /// How it is to be found in the keyring.
     pub key: passphrase::KeyOptions<'a>,
     /// The files, by name.
@@ -26,9 +27,10 @@ pub struct Published<'a> {
 /// # Errors
 /// [`crate::error::Kind::System`]; what had been published is withdrawn.
 pub fn publish(locked: &Locked, what: &Published<'_>) -> Result<()> {
-    let mount = tmpfs::build(locked, what.files)?;
-    let keys = passphrase::publish(locked, what.passphrase, &what.key)?;
-    mount.attach(what.directory).inspect_err(|_| keys.withdraw())
+    let mount = if what.files.is_empty() { None } else { Some(tmpfs::build(locked, what.files)?) };
+    let keys = what.passphrase.map(|passphrase| passphrase::publish(locked, passphrase, &what.key)).transpose()?;
+    let attached = mount.map_or(Ok(()), |mount| mount.attach(what.directory));
+    attached.inspect_err(|_| keys.iter().for_each(PublishedKeys::withdraw))
 }
 
 /// What has been withdrawn.

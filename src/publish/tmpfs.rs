@@ -161,6 +161,23 @@ fn wipe(file: &OwnedFd) -> rustix::io::Result<()> {
     fs::ftruncate(file, 0)
 }
 
+/// Overwrites and removes the file at `path`, which may be gone already. What cannot be overwritten can still be removed.
+///
+/// # Errors
+/// Those of removing it.
+pub fn destroy(path: &Path) -> io::Result<()> {
+    let _ = fs::open(path, WIPE, Mode::empty()).and_then(|file| wipe(&file));
+    std::fs::remove_file(path).or_else(absent)
+}
+
+/// Does that with all files of a directory without subdirectories.
+///
+/// # Errors
+/// Those of listing and removing.
+pub fn empty(directory: &Path) -> io::Result<()> {
+    std::fs::read_dir(directory)?.try_for_each(|entry| destroy(&entry?.path()))
+}
+
 fn absent(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
@@ -180,12 +197,7 @@ pub fn remove(directory: &Path) -> Result<usize> {
     while files::is_mount(directory).map_err(looked)? {
         let failed = |why: io::Error| Error::system(format!("remove the tmpfs at {}", directory.display()), why);
         if is_tmpfs(directory).map_err(failed)? {
-            for entry in std::fs::read_dir(directory).map_err(failed)? {
-                let path = entry.map_err(failed)?.path();
-                // What cannot be wiped can still be removed.
-                let _ = fs::open(&path, WIPE, Mode::empty()).and_then(|file| wipe(&file));
-                std::fs::remove_file(path).or_else(absent).map_err(failed)?;
-            }
+            empty(directory).map_err(failed)?;
         }
         match unmount(directory, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
             Ok(()) => removed += 1,

@@ -122,3 +122,13 @@ fn the_page_is_followed() {
         assert!(output.status.success() && printed.starts_with(start), "{command}: {printed}");
     }
 }
+
+#[test]
+fn nothing_is_handed_over_that_was_not_opened_for_it() {
+    let (fixture, tpm) = fixture();
+    let (status, said, why) = dry_run(&fixture, &tpm, &["--keyset", "k", "--with-disk", "image.efi"]);
+    assert_eq!((status, &*said), (12, ""), "{why}");
+    assert!(why.contains("no volume was opened in a way that it can be handed over"), "{why}");
+    let (status, said, why) = dry_run(&fixture, &tpm, &["--keyset", "k", "image.efi"]);
+    assert!(status == 0 && !said.contains("hands over"), "{said} {why}");
+}

@@ -10,6 +10,7 @@ use crate::{
         fs::data::{Input, MAX_IMAGE},
         image::pe::Image,
         kexec::{
+            disk,
             judge::{self, SignedBy, Trusted},
             load::{self, Demands},
             measurements::{self, KexecMeasurement},
@@ -31,7 +32,7 @@ use crate::{
 use clap::{Parser, ValueHint};
 use serde_json::json;
 use std::{
-    fs,
+    fs, mem,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -77,6 +78,13 @@ pub struct Kexec {
     /// Start it at once, without having services stopped; what is to be written to disks is written
     #[arg(long, conflicts_with = "load_only")]
     now: bool,
+    /// Hand over the volumes that the boot has opened for that (`trust luks open --for-kexec`), and the identity whose key is in
+    /// the TPM: the successor starts with them, and without the TPM
+    #[arg(long)]
+    with_disk: bool,
+    /// Where that identity is
+    #[arg(long, value_name = "DIR", default_value = "/priv/factory/secure", value_hint = ValueHint::DirPath)]
+    secrets_dir: PathBuf,
     /// Say what would be measured, and what the PCRs would be; measure nothing and load nothing
     #[arg(long, conflicts_with_all = ["load_only", "now"])]
     dry_run: bool,
@@ -105,6 +113,9 @@ impl HostCommand for Kexec {
                 judge::judge_kernel(&of_kernel, &trusted)?;
             }
         }
+        let handed_over =
+            if self.with_disk { [disk::volumes()?, disk::identity(&self.secrets_dir)?].concat() } else { Vec::new() };
+        let paths: Vec<_> = handed_over.iter().map(|(path, _)| path.clone()).collect();
         let mut tpm = self.tpm.connect()?;
         let banks = banks(&mut tpm)?;
         let stub = (successor.stub, successor.profile);
@@ -116,9 +127,12 @@ impl HostCommand for Kexec {
             if let Ok(log) = fs::read(&self.measure_log) {
                 successor.add_log(log)?;
             }
+            for (path, mut contents) in handed_over {
+                successor.hand_over(&path, mem::take(&mut contents))?;
+            }
             load::load(&successor)?;
         }
-        self.say(&signed_by, &successor, &measurements, &after)?;
+        self.say(&signed_by, &successor, &measurements, &after, &paths)?;
         starter.start()
     }
 }
@@ -152,6 +166,7 @@ impl Kexec {
         successor: &Successor<'_>,
         measurements: &[KexecMeasurement],
         after: &PcrValues,
+        handed_over: &[String],
     ) -> Result<()> {
         let SignedBy { subject, fingerprint, image } = signed_by;
         if self.json {
@@ -165,10 +180,12 @@ impl Kexec {
                 "cmdline": successor.cmdline,
                 "measurements": measurements.iter().map(one).collect::<Vec<_>>(),
                 "pcrs": values::to_json(after),
+                "handed_over": handed_over,
                 "loaded": !self.dry_run,
             }));
         }
         output::line(format_args!("{}: signed by {subject}", self.image.display()))?;
+        output::lines(handed_over.iter().map(|path| format!("hands over {path}")))?;
         let width = after.iter().map(|(name, _)| name.to_string().len()).max().unwrap_or(0);
         let label = if self.dry_run { "would be" } else { "is" };
         output::lines(after.iter().map(|(name, value)| format!("{:width$}  {label} {}", name.to_string(), hex(value))))

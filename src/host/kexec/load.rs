@@ -16,7 +16,7 @@ use std::{
     ffi::CString,
     fs::{self, File},
     io::Write,
-    os::fd::AsRawFd,
+    os::{fd::AsRawFd, unix::fs::FileExt},
 };
 
 /// Says whether a kernel is loaded.
@@ -75,6 +75,10 @@ pub fn load(successor: &Successor<'_>) -> Result<()> {
     let outcome = unsafe {
         syscall(SYS_kexec_file_load, kernel.as_raw_fd(), initrd.as_raw_fd(), length, cmdline.as_ptr(), flags)
     };
+    // The kernel has its copy; what is handed over lies at the end of ours.
+    let extra = successor.extra_size()?;
+    let end = initrd.metadata().map_or(0, |file| file.len());
+    let _ = initrd.write_all_at(&vec![0; extra], end.saturating_sub(extra as u64));
     Errno::result(outcome).map(drop).map_err(|errno| {
         let (kind, why) = explained(errno);
         Error::new(kind, WHAT, why).remedy("restart the machine instead: it has been measured, and not loaded")

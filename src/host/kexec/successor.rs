@@ -10,6 +10,7 @@ use crate::{
         },
         uki::{measured, stub},
     },
+    measure_log,
 };
 
 /// What systemd-stub leaves in the initrd, for the services that ask for it: section, path.
@@ -19,8 +20,6 @@ const EXTRA: [(&str, &str); 4] = [
     (".osrel", ".extra/os-release"),
     (".profile", ".extra/profile"),
 ];
-/// Where the successor finds what its predecessors have measured.
-pub const MEASURE_LOG: &str = ".extra/tpm2-measure.log";
 /// All may read what is not secret.
 const PUBLIC: u32 = 0o444;
 const PRIVATE: u32 = 0o400;
@@ -90,7 +89,23 @@ impl<'a> Successor<'a> {
     /// # Errors
     /// [`Kind::Usage`]: there is one already.
     pub fn add_log(&mut self, log: Vec<u8>) -> Result<()> {
-        self.extra.file(MEASURE_LOG, PRIVATE, log)
+        self.hand_over(measure_log::OF_PREDECESSOR, log)
+    }
+
+    /// Adds a file for root alone, of this absolute path.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`]: there is one already.
+    pub fn hand_over(&mut self, path: &str, contents: Vec<u8>) -> Result<()> {
+        self.extra.file(path.trim_start_matches('/'), PRIVATE, contents)
+    }
+
+    /// Size in bytes of what lies at the end of the initrd, and is no part of the image.
+    ///
+    /// # Errors
+    /// As [`Self::initrd`].
+    pub fn extra_size(&self) -> Result<usize> {
+        self.extra.to_bytes().map(|extra| extra.len())
     }
 
     /// Passes all bytes of the initrd to `write`, in their order.

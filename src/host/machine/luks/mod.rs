@@ -55,7 +55,7 @@ pub fn seal_header(device: &Path, cryptsetup: &Path) -> Result<Sealed> {
     let keyslots = opening(&facts, Path::new(&place), cryptsetup)?;
     let mac = key.mac(&next)?.finalize().into_bytes();
     import(&token, mac.into(), device, cryptsetup)?;
-    find(DeviceName::path(device), Duration::ZERO)?;
+    find(DeviceName::path(device), Duration::ZERO, &|header| key.has_sealed(header))?;
     Ok(Sealed { uuid: String::from_utf8_lossy(next.uuid()).into_owned(), keyslots, facts })
 }
 
