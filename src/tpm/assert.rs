@@ -39,7 +39,7 @@ pub(super) struct Approval {
     signer: Name,
     /// What it was signed for.
     policy_ref: Operand,
-    /// The TPM's word that the signature is right; good until it is restarted.
+    /// The TPM's word that the signature is right; good until it is cleared.
     ticket: TPMT_TK_VERIFIED,
 }
 
@@ -47,6 +47,21 @@ impl Approval {
     /// The policy of what it opens.
     pub(super) fn opens(&self) -> Policy {
         Policy::authorized_by(self.signer, self.policy_ref.clone())
+    }
+
+    /// As the TPM has said earlier.
+    #[cfg(feature = "host")]
+    pub(super) fn by_ticket(
+        ApprovedPolicy { policy, policy_ref, signer, .. }: &ApprovedPolicy,
+        ticket: TPMT_TK_VERIFIED,
+    ) -> Self {
+        Self { policy: policy.clone(), signer: signer.name(), policy_ref: policy_ref.clone(), ticket }
+    }
+
+    /// The TPM's word.
+    #[cfg(feature = "host")]
+    pub(super) const fn ticket(&self) -> &TPMT_TK_VERIFIED {
+        &self.ticket
     }
 
     /// The key that has signed.

@@ -55,9 +55,14 @@ impl DerivationKey {
     /// [`Kind::Refused`]: the owner has a password that is not given and delegates nothing to this running system, or nothing
     /// is signed for that.
     pub fn make(mut tpm: Tpm, access: &HierarchyAccess, bound: bool) -> Result<Self> {
-        let approval = match &access.delegation {
-            Some(signed) if bound || access.password.is_none() => Some(tpm.approve(signed.clone())?),
-            _ => None,
+        let signed = access.delegation.as_ref().filter(|_| bound || access.password.is_none());
+        // The first use finds out whether it is good.
+        let kept = signed.filter(|_| access.password.is_none()).zip(access.tickets.as_ref());
+        let kept = kept.and_then(|(signed, tickets)| tickets.find(signed));
+        let is_kept = kept.is_some();
+        let mut approval = match (kept, signed) {
+            (Some(approval), _) => Some(approval),
+            (None, signed) => signed.map(|signed| access.verify(&mut tpm, signed)).transpose()?,
         };
         let policy = match &access.delegation {
             Some(ApprovedPolicy { signer, policy_ref, .. }) if bound => {
@@ -74,7 +79,13 @@ impl DerivationKey {
         let bad = |e: tss_esapi::Error| Error::new(Kind::System, LOAD, e.to_string());
         let public = Public::unmarshall(&template).map_err(bad)?;
         let session: PolicySession = tpm.start_session()?.session;
-        let made = Self::make_in(&mut tpm, session, &public, access, approval.as_ref());
+        let mut made = Self::make_in(&mut tpm, session, &public, access, approval.as_ref());
+        let is_refused = made.as_ref().is_err_and(|error| error.kind() == Kind::Refused);
+        if let Some(signed) = signed.filter(|_| is_kept && is_refused) {
+            approval = Some(access.verify(&mut tpm, signed)?);
+            tpm.restart_policy(session)?;
+            made = Self::make_in(&mut tpm, session, &public, access, approval.as_ref());
+        }
         // Where the key is bound, that comes after its use.
         if approval.is_some() && (!bound || made.is_err()) {
             tpm.expect_power_cut();

@@ -19,6 +19,7 @@
 //!   `judge`: whether a policy holds; `stored_policy`: of the one that an index holds; `policy_signer`: a key that signs for
 //!   policies;
 //! - [`primary`]: primary keys, and what they are made with; [`mod@derive`]: what keys of applications are derived with;
+//!   [`tickets`]: what the TPM has verified once;
 //! - `provision`: layout 3 written, in steps that can be cut off;
 //! - `proof`, `root_key`: that it was not written by an attacker;
 //! - `raise`: the policy version raised;
@@ -71,6 +72,8 @@ mod session;
 mod store;
 #[cfg(feature = "host")]
 mod stored_policy;
+#[cfg(feature = "host")]
+pub mod tickets;
 mod transport;
 #[cfg(feature = "host")]
 pub mod unseal;

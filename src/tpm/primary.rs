@@ -1,6 +1,6 @@
 //! Primary keys, by what whoever makes them has: nothing, the hierarchy's password, or what the owner delegates.
 
-use super::{assert::Approval, connection::Tpm, hierarchy::delegates_nothing, response_code};
+use super::{assert::Approval, connection::Tpm, hierarchy::delegates_nothing, response_code, tickets::Tickets};
 use crate::{
     error::{Error, Kind, Result},
     policy::approved::ApprovedPolicy,
@@ -23,6 +23,19 @@ pub struct HierarchyAccess {
     pub password: Option<Secret>,
     /// What is signed for this running system, which the owner may have delegated this to.
     pub delegation: Option<ApprovedPolicy>,
+    /// Where the TPM's word is kept that it is signed, if it is.
+    pub tickets: Option<Tickets>,
+}
+
+impl HierarchyAccess {
+    /// Has the TPM verify what is signed, and keeps its word.
+    pub(super) fn verify(&self, tpm: &mut Tpm, signed: &ApprovedPolicy) -> Result<Approval> {
+        let approval = tpm.approve(signed.clone())?;
+        if let Some(tickets) = &self.tickets {
+            tickets.keep(signed, &approval);
+        }
+        Ok(approval)
+    }
 }
 
 impl Tpm {

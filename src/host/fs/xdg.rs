@@ -19,6 +19,14 @@ pub fn config() -> Result<PathBuf> {
     base("XDG_CONFIG_HOME", ".config")
 }
 
+/// The directory of what can be had again: `$XDG_CACHE_HOME`, or `~/.cache`.
+///
+/// # Errors
+/// [`Kind::Usage`]: neither variable is set.
+pub fn cache() -> Result<PathBuf> {
+    base("XDG_CACHE_HOME", ".cache")
+}
+
 fn base(variable: &'static str, in_home: &str) -> Result<PathBuf> {
     // A relative path must be ignored.
     let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());

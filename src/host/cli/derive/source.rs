@@ -9,7 +9,8 @@ use crate::{
         DerivedKey, Executable, ForeignNamespace, KeyRequest, Mode, Prf, Requester, client,
         varlink::{Delivery, KeyCall},
     },
-    tpm::{derive::DerivationKey, primary::HierarchyAccess},
+    host::fs::xdg,
+    tpm::{derive::DerivationKey, primary::HierarchyAccess, tickets::Tickets},
 };
 use clap::{Args, ValueHint};
 use rustix::process::geteuid;
@@ -52,7 +53,8 @@ impl PrimaryOptions {
         let mut tpm = self.tpm.connect()?;
         let password = if self.owner.is_given() { Some(self.owner.get()?) } else { None };
         let delegation = self.system.delegation(&mut tpm);
-        DerivationKey::make(tpm, &HierarchyAccess { password, delegation }, bound)
+        let tickets = xdg::cache().ok().map(|cache| Tickets::in_directory(cache.join("trust/tickets")));
+        DerivationKey::make(tpm, &HierarchyAccess { password, delegation, tickets }, bound)
     }
 }
 
