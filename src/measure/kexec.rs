@@ -40,7 +40,8 @@ pub fn of_successor(pcr7: &Digest, signer: &Digest, number: u8) -> Vec<Digest> {
     let starts = pcr::of_running_system(pcr7);
     let mut values: Vec<Digest> = Vec::new();
     for (start, manner) in starts.iter().flat_map(|start| (0..4).map(move |manner| (start, manner))) {
-        let before = (1..number).fold(*start, |before, _| of_next(&before, signer)[manner]);
+        let alike = |before: Digest, _| of_next(&before, signer).into_iter().nth(manner).unwrap_or(before);
+        let before = (1..number).fold(*start, alike);
         values.extend(of_next(&before, signer));
     }
     values.sort_unstable();
