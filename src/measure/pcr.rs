@@ -39,7 +39,13 @@ pub fn locked(pcr7: &Digest) -> Digest {
 #[must_use]
 pub fn of_running_system(pcr7: &Digest) -> [Digest; 2] {
     let locked = locked(pcr7);
-    [locked, extend(&locked, &hash(&[OS_SEPARATOR]))]
+    [locked, separated(&locked)]
+}
+
+/// The value of PCR 7 once systemd has extended it.
+#[must_use]
+pub fn separated(pcr7: &Digest) -> Digest {
+    extend(pcr7, &hash(&[OS_SEPARATOR]))
 }
 
 /// Whether `now` is what `known` becomes when PCR 7 is extended by the lock and by systemd, in any order, at most `times`

@@ -105,6 +105,114 @@ fn images_that_this_machine_would_not_start_are_refused() {
     refused(&["stub.efi", "--keyset", "k"], 2, "it holds no kernel");
 }
 
+/// A variable like efivarfs has it, in a directory of its own.
+fn variable(fixture: &Fixture, dir: &str, file: &str, contents: &[u8]) {
+    fs::create_dir_all(fixture.path(dir)).unwrap();
+    fixture.write(&format!("{dir}/{file}"), &[&[7, 0, 0, 0], contents].concat());
+}
+
+/// `EFI_SIGNATURE_LIST` with one entry: its type as it lies in memory.
+fn signature_list(kind: &str, entry: &[u8]) -> Vec<u8> {
+    let size = u32::try_from(16 + entry.len()).unwrap();
+    let header = [(28 + size).to_le_bytes(), [0; 4], size.to_le_bytes()].concat();
+    [&harness::unhex(kind)[..], &header, &[9; 16], entry].concat()
+}
+
+const DB: &str = "db-d719b2cb-3d3a-4596-a3bc-dad00e67656f";
+const DBX: &str = "dbx-d719b2cb-3d3a-4596-a3bc-dad00e67656f";
+const SBAT_LEVEL: &str = "SbatLevelRT-605dab50-e046-4300-abb6-3dd810dd8b23";
+
+#[test]
+fn what_the_firmware_revokes_is_refused_whoever_is_trusted() {
+    let (fixture, tpm) = fixture();
+    let der = |role: &str, what: &[&str]| {
+        let cert = fixture.0.keys().join("k").join(role).join("cert.pem");
+        Command::new("openssl").args(what).arg("-in").arg(cert).output().unwrap().stdout
+    };
+    let x509 = ["x509", "-outform", "der"];
+    let (own, other) = (der("uki-production", &x509), der("uki-limited", &x509));
+    // The first member of a certificate is what is signed of it.
+    let hash_of = |bits: &str| {
+        let file = fixture.write("own.der", &own);
+        let signed = fixture.path("own.tbs");
+        run(
+            "openssl",
+            &["asn1parse", "-inform", "der", "-strparse", "4", "-noout", "-in", text(&file), "-out", text(&signed)],
+        );
+        let printed = run("openssl", &["dgst", bits, "-r", text(&signed)]);
+        harness::unhex(printed.split_whitespace().next().unwrap())
+    };
+    let no_time = [0; 16];
+    let digest = fixture.json(&["kexec", "--dry-run", "image.efi", "--keyset", "k", "--tcti", &tpm.tools().tcti()]);
+    let digest = harness::unhex(digest["digest"].as_str().unwrap());
+    const X509: &str = "a159c0a5e494a74a87b5ab155c2bf072";
+    const SHA256: &str = "2616c4c14c509240aca941f936934328";
+    const X509_SHA256: &str = "92a4d23bc0967940b420fcf98ef103ed";
+    const X509_SHA384: &str = "6e877670c280e64eaad228b349a6865b";
+    let level = |generation: u32| format!("sbat,1,2024040900\nsystemd-stub,{generation}\n").into_bytes();
+    let cases = [
+        ("hash", DBX, signature_list(SHA256, &digest), Some("its hash is in dbx")),
+        ("signer", DBX, signature_list(X509, &own), Some("a certificate that has signed it is in dbx")),
+        (
+            "sha256",
+            DBX,
+            signature_list(X509_SHA256, &[hash_of("-sha256"), no_time.into()].concat()),
+            Some("the hash of a certificate"),
+        ),
+        (
+            "sha384",
+            DBX,
+            signature_list(X509_SHA384, &[hash_of("-sha384"), no_time.into()].concat()),
+            Some("the hash of a certificate"),
+        ),
+        ("level", SBAT_LEVEL, level(99), Some("this machine's SBAT level demands 99")),
+        ("older", SBAT_LEVEL, level(1), None),
+        ("others", DBX, [signature_list(X509, &other), signature_list(X509_SHA256, &[7; 48])].concat(), None),
+    ];
+    for (dir, name, contents, refused) in cases {
+        variable(&fixture, dir, name, &contents);
+        variable(&fixture, dir, DB, &signature_list(X509, &own));
+        let cert = fixture.0.keys().join("k/uki-production/cert.pem");
+        for whom in [&["--keyset", "k"][..], &["--cert", text(&cert)], &[]] {
+            let (status, _, said) = dry_run(&fixture, &tpm, &[&["image.efi", "--efivars", dir], whom].concat());
+            match refused {
+                Some(why) => assert!(status == 12 && said.contains(why), "{dir} {whom:?}: {status} {said}"),
+                None => assert_eq!(status, 0, "{dir} {whom:?}: {said}"),
+            }
+        }
+    }
+    variable(&fixture, "foreign", DB, &signature_list(X509, &other));
+    let (status, _, said) = dry_run(&fixture, &tpm, &["image.efi", "--efivars", "foreign"]);
+    assert!(status == 12 && said.contains("nobody has signed it who is trusted here"), "{said}");
+}
+
+#[test]
+fn successors_are_predicted_elsewhere_one_after_the_other() {
+    let (fixture, tpm) = fixture();
+    let tools = tpm.tools();
+    tools.ok("pcrextend", &[&format!("7:sha256={}", "5a".repeat(32))]);
+    let here = |file: &str| {
+        let pcrs = fixture.0.ok(&["pcr", "read", "--json", "--tcti", &tools.tcti()]);
+        fixture.write(file, pcrs.as_bytes());
+        fixture.json(&["kexec", "--dry-run", "image.efi", "--keyset", "k", "--tcti", &tools.tcti()])
+    };
+    let elsewhere = |file: &str| {
+        let args =
+            ["kexec", "--dry-run", "--json", "image.efi", "--keyset", "k", "--pcrs", file, "--tcti", "device:/none"];
+        let said = fixture.0.ok(&args);
+        fixture.write("next.json", said.as_bytes());
+        serde_json::from_str::<Value>(&said).unwrap()
+    };
+    assert_eq!(here("pcrs.json"), elsewhere("pcrs.json"));
+    // The one after it, once its kexec has been measured.
+    let first = elsewhere("pcrs.json");
+    let event = format!("kexec {}", first["signer_fingerprint"].as_str().unwrap());
+    tools.ok("pcrextend", &[&format!("7:sha256={}", harness::hex(&harness::sha256(&[event.as_bytes()])))]);
+    assert_eq!(first["pcrs"]["sha256"]["7"], tpm.pcr("sha256", 7).to_lowercase());
+    assert_eq!(here("again.json")["pcrs"]["sha256"]["7"], elsewhere("next.json")["pcrs"]["sha256"]["7"]);
+    fixture.0.refuses(&["kexec", "image.efi", "--keyset", "k", "--pcrs", "pcrs.json"]);
+}
+
 /// `docs/kexec.md`: its commands print what it says, up to an ellipsis.
 #[test]
 fn the_page_is_followed() {

@@ -3,8 +3,8 @@
 use crate::{
     digest::Digest,
     error::{Error, Kind, Result},
-    host::{fs::atomic, pki::certificate},
-    policy::version,
+    host::{eventlog::values, fs::atomic, pki::certificate},
+    policy::{pcr_values::PcrValues, version},
 };
 use clap::{Args, ValueHint};
 use std::{
@@ -77,6 +77,18 @@ pub fn input(path: &Path, most: u64) -> Result<Vec<u8>> {
         size if size as u64 > most => Err(atomic::too_large(Path::new("standard input"), most)),
         _ => Ok(bytes),
     }
+}
+
+/// Values of PCRs are not larger, in bytes.
+const MAX_VALUES: u64 = 1024 * 1024;
+
+/// The values of PCRs in a file, or on standard input (`-`).
+pub fn pcr_values(path: &Path) -> Result<PcrValues> {
+    let text = input(path, MAX_VALUES)?;
+    values::parse(&String::from_utf8_lossy(&text)).map_err(|why| {
+        Error::new(Kind::Usage, format!("use {}", path.display()), why)
+            .remedy("give values as `trust pcr read --json` prints them")
+    })
 }
 
 /// What a parser says of the file at `path`.

@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 
 const HELP: &str = "\
 It says in what PCR 7 of the boot differs from what production policies expect, as the initrd does: those of a keyset, or
-those that are signed for this system. With the log of another boot it says of every PCR in what they differ first; with
+those that are signed for this system; and that a system was started by kexec. With the log of another boot it says of every PCR in what they differ first; with
 the system's logs of both, of what systemd has measured too.
 
 Examples:
@@ -126,7 +126,8 @@ impl Explain {
         }
         let why = explain::explain(log, &lists);
         let of_firmware = (!why.is_empty()).then_some(PcrDifference { pcr: 7, event: None, record: None, why });
-        Ok(of_firmware.into_iter().chain(differences::before_the_lock(records)).collect())
+        let of_system = [differences::before_the_lock(records), differences::started_by_kexec(records)];
+        Ok(of_firmware.into_iter().chain(of_system.into_iter().flatten()).collect())
     }
 
     /// What differs from another boot. What the system has measured is compared where it is known of both.

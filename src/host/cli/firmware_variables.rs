@@ -4,12 +4,7 @@ use crate::{
     error::Result,
     host::{
         fs::atomic,
-        kexec::judge::{self, Trusted},
         predict::live::{self, LiveVariables},
-        uefi::{
-            signature_list,
-            variable::{DB, DBX},
-        },
     },
 };
 use std::path::Path;
@@ -33,15 +28,4 @@ pub fn of_directory(dir: &Path, names: &[&str]) -> Result<LiveVariables> {
         variables.push((name.to_owned(), vendor, bytes.get(ATTRIBUTES..).unwrap_or_default().to_vec()));
     }
     Ok(LiveVariables::new(variables))
-}
-
-/// Whom the firmware of this machine trusts.
-///
-/// # Errors
-/// Those of reading, and of [`judge::of_firmware`].
-pub fn trusted() -> Result<Trusted> {
-    let dir = Path::new(EFIVARS);
-    let variables = if dir.is_dir() { of_directory(dir, &[DB.name, DBX.name])? } else { LiveVariables::default() };
-    let lists = |variable| signature_list::parse(variables.get(variable).unwrap_or_default());
-    judge::of_firmware(&lists(DB)?, lists(DBX)?)
 }

@@ -1,6 +1,10 @@
 //! `trust kexec`.
 
-use super::{HostCommand, arguments, firmware_variables, tpm_options::TpmArguments};
+use super::{
+    HostCommand, arguments,
+    firmware_variables::{self, EFIVARS},
+    tpm_options::TpmArguments,
+};
 use crate::{
     console,
     digest::hex,
@@ -17,7 +21,9 @@ use crate::{
             successor::Successor,
         },
         keyset::{Keyset, Role},
+        predict::{live::LiveVariables, sbat::LEVEL_AT_RUNTIME},
         say::output,
+        uefi::variable::{DB, DBX},
         uki::kernel,
     },
     measure::bank::Bank,
@@ -32,6 +38,7 @@ use crate::{
 use clap::{Parser, ValueHint};
 use serde_json::json;
 use std::{
+    collections::BTreeSet,
     fs, mem,
     path::{Path, PathBuf},
     process::Command,
@@ -43,8 +50,8 @@ const PCRS: [u8; 3] = [7, 11, 12];
 const SYSTEMD: &str = "/run/systemd/system";
 
 const HELP: &str = "\
-The image is verified first: against the keyset or the certificates given, or what the firmware of this machine trusts (db and
-dbx). Then it is measured, and loaded: its kernel, its initrd and its command line, and nothing else. PCR 7 is extended with
+The image is verified first: against the keyset or the certificates given, or else db of this machine's firmware; and in any case
+against dbx and the SBAT level, where the firmware shows them. Then it is measured, and loaded: its kernel, its initrd and its command line, and nothing else. PCR 7 is extended with
 the word kexec and the signer, PCR 11 with its sections as systemd-stub does, PCR 12 with its command line. What was locked
 stays locked: the successor gets no secret from the TPM.
 
@@ -53,6 +60,7 @@ opens anything for these measurements that was not open before.
 
 Examples:
   trust kexec /efi/EFI/Linux/acme.efi --dry-run
+  trust kexec acme.efi --keyset acme --dry-run --pcrs pcrs.json
   trust kexec acme.efi --keyset acme
   trust kexec acme.efi --load-only && systemctl kexec";
 
@@ -88,6 +96,13 @@ pub struct Kexec {
     /// Say what would be measured, and what the PCRs would be; measure nothing and load nothing
     #[arg(long, conflicts_with_all = ["load_only", "now"])]
     dry_run: bool,
+    /// With --dry-run: the PCRs are as in this file, and not as in the TPM; - for standard input: JSON or text of `trust pcr
+    /// read`, what tpm2_pcrread prints, or what this command says of the image before
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "dry_run")]
+    pcrs: Option<PathBuf>,
+    /// Where the firmware's variables are, a directory like efivarfs [default: this machine's; with --pcrs, none]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    efivars: Option<PathBuf>,
     /// As a JSON object
     #[arg(long)]
     json: bool,
@@ -116,12 +131,12 @@ impl HostCommand for Kexec {
         let handed_over =
             if self.with_disk { [disk::volumes()?, disk::identity(&self.secrets_dir)?].concat() } else { Vec::new() };
         let paths: Vec<_> = handed_over.iter().map(|(path, _)| path.clone()).collect();
-        let mut tpm = self.tpm.connect()?;
-        let banks = banks(&mut tpm)?;
+        let (tpm, before) = self.before()?;
+        let banks = banks(&before)?;
         let stub = (successor.stub, successor.profile);
         let measurements = measurements::of(&image, stub, &successor.cmdline, &signed_by.fingerprint, &banks)?;
-        let after = after(&mut tpm, &banks, &measurements)?;
-        if !self.dry_run {
+        let after = after(&before, &banks, &measurements);
+        if let Some(mut tpm) = tpm.filter(|_| !self.dry_run) {
             self.measure(&mut tpm, &measurements)?;
             drop(tpm);
             if let Ok(log) = fs::read(&self.measure_log) {
@@ -139,12 +154,34 @@ impl HostCommand for Kexec {
 
 impl Kexec {
     fn trusted(&self) -> Result<Trusted> {
-        let certificates = match &self.keyset {
-            Some(name) => vec![Keyset::open(name)?.certificate_der(Role::of_images(BootKind::Production))?],
-            None if self.cert.is_empty() => return firmware_variables::trusted(),
-            None => self.cert.iter().map(|path| arguments::certificates(path)).collect::<Result<Vec<_>>>()?.concat(),
+        let named = match &self.keyset {
+            Some(name) => Some(vec![Keyset::open(name)?.certificate_der(Role::of_images(BootKind::Production))?]),
+            None if self.cert.is_empty() => None,
+            None => {
+                Some(self.cert.iter().map(|path| arguments::certificates(path)).collect::<Result<Vec<_>>>()?.concat())
+            }
         };
-        Ok(Trusted { certificates, revoked: Vec::new() })
+        let names = [DB.name, DBX.name, LEVEL_AT_RUNTIME.name];
+        let of_machine = || Path::new(EFIVARS).is_dir() && self.pcrs.is_none();
+        let variables = match &self.efivars {
+            Some(dir) => firmware_variables::of_directory(dir, &names)?,
+            None if of_machine() => firmware_variables::of_directory(Path::new(EFIVARS), &names)?,
+            None => LiveVariables::default(),
+        };
+        Trusted::of(named, &variables)
+    }
+
+    /// The PCRs as they are, and the TPM that says so, if one does.
+    fn before(&self) -> Result<(Option<Tpm>, PcrValues)> {
+        if let Some(path) = &self.pcrs {
+            return Ok((None, arguments::pcr_values(path)?));
+        }
+        let mut tpm = self.tpm.connect()?;
+        let mask = PCRS.iter().fold(0, |mask, pcr| mask | 1 << pcr);
+        let of_these = |bank: Selection| Selection { pcrs: bank.pcrs & mask, ..bank };
+        let selections: Vec<_> = tpm.active_banks()?.into_iter().map(of_these).collect();
+        let values = tpm.read_pcrs(&selections)?.values;
+        Ok((Some(tpm), values))
     }
 
     fn measure(&self, tpm: &mut Tpm, measurements: &[KexecMeasurement]) -> Result<()> {
@@ -192,35 +229,31 @@ impl Kexec {
     }
 }
 
-/// The banks in which all of the PCRs can be extended.
-fn banks(tpm: &mut Tpm) -> Result<Vec<Bank>> {
+/// The banks in which PCRs are extended, each once.
+fn banks(before: &PcrValues) -> Result<Vec<Bank>> {
+    let ids: BTreeSet<u16> =
+        before.iter().filter(|(name, _)| PCRS.contains(&name.number)).map(|(name, _)| name.bank).collect();
     let known = |id: u16| {
         Bank::by_id(id).ok_or_else(|| {
             let why = format!("the TPM has a bank {}, whose hash is not known here", bank::name(id));
             Error::new(Kind::Usage, "measure the image", why).remedy("switch that bank off in the firmware setup")
         })
     };
-    let active = tpm.active_banks()?;
-    let of_these = active.iter().filter(|bank| PCRS.iter().any(|pcr| bank.pcrs >> pcr & 1 == 1));
-    of_these.map(|bank| known(bank.bank)).collect()
+    ids.into_iter().map(known).collect()
 }
 
-/// What the PCRs will be.
-fn after(tpm: &mut Tpm, banks: &[Bank], measurements: &[KexecMeasurement]) -> Result<PcrValues> {
-    let mask = PCRS.iter().fold(0, |mask, pcr| mask | 1 << pcr);
-    let selections: Vec<_> =
-        tpm.active_banks()?.into_iter().map(|bank| Selection { pcrs: bank.pcrs & mask, ..bank }).collect();
-    let now = tpm.read_pcrs(&selections)?.values;
+/// What the PCRs will be, of those that are known.
+fn after(before: &PcrValues, banks: &[Bank], measurements: &[KexecMeasurement]) -> PcrValues {
     let mut values = Vec::new();
     for (bank, number) in banks.iter().flat_map(|bank| PCRS.map(|pcr| (bank.id(), pcr))) {
         let name = PcrName { bank, number };
-        let Some((value, hash)) = now.get(name).zip(BankHash::of(bank)) else { continue };
+        let Some((value, hash)) = before.get(name).zip(BankHash::of(bank)) else { continue };
         let digests = measurements.iter().filter(|measured| measured.pcr == number);
         let digests = digests.flat_map(|measured| &measured.digests).filter(|(id, _)| *id == bank);
         let value = digests.fold(value.to_vec(), |value, (_, digest)| hash.extended(&value, digest));
         values.push((name, value));
     }
-    Ok(PcrValues::new(values))
+    PcrValues::new(values)
 }
 
 /// Who starts what is loaded.

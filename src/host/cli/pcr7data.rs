@@ -10,7 +10,7 @@ use crate::{
         },
         predict,
     },
-    measure::expected,
+    measure::{expected, kexec::MOST_SUCCESSORS},
 };
 use clap::Args;
 use std::path::PathBuf;
@@ -18,6 +18,8 @@ use std::path::PathBuf;
 pub const HELP: &str = "Examples:\n  trust keyset pcr7data acme --dbx dbx.esl --dbx update.auth\n  \
     trust keyset pcr7data acme --chain shim --shim shimx64.efi\n  \
     trust keyset pcr7data acme --pcr7-tpm tpm.bin \\\n    --pcr7-production prod.bin --pcr7-limited limited.bin\n\n\
+    With --kexec, what was sealed with --system opens in successors by `trust kexec`, too. For each production value of the\n\
+    keyset that takes 8 more policies for the first successor, and 32 for each further one; they stay signed.\n\n\
     What is there stays valid: build images with the new pcr7data before dbx, shim or firmware change on the\n\
     machines, and both the old and the new PCR 7 read the secrets.";
 
@@ -46,6 +48,11 @@ pub struct AddPcr7Data {
     /// What the policy version of a TPM must be for the production policy to hold: four digits
     #[arg(long, value_name = "DIGITS", default_value = "0001", value_parser = arguments::policy_version)]
     policy_version: [u8; 4],
+    /// Sign for the running system's successors by `trust kexec` as well, for so many in a row, if they are images of the keyset for
+    /// production: 0 to 4 [default: as many as it was done for before]
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
+    #[arg(value_parser = clap::value_parser!(u8).range(0..=i64::from(MOST_SUCCESSORS)))]
+    kexec: u8,
     /// What info.json says about the values [default: what machines they are computed for]
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     comment: String,
@@ -60,6 +67,7 @@ impl AddPcr7Data {
             luks: self.luks_policy.as_deref().map_or(Ok(computed.luks), arguments::digest)?,
             passwd: self.passwd_policy.as_deref().map_or(Ok(computed.passwd), arguments::digest)?,
             version: self.policy_version,
+            successors: self.kexec,
         };
         signed_policy::add(&keyset, &values, &policies, Note { comment: &comment, events: events.as_deref() })
     }

@@ -104,6 +104,15 @@ pub fn before_the_lock(records: &[Record]) -> Option<PcrDifference> {
     Some(PcrDifference { pcr: SECURE_BOOT, event: None, record: Some(number), why })
 }
 
+/// That the system was started by kexec, with the last record that says so.
+#[must_use]
+pub fn started_by_kexec(records: &[Record]) -> Option<PcrDifference> {
+    let (number, _) = (1..).zip(records).filter(|(_, record)| words::records::signer(record).is_some()).last()?;
+    let why = "this system was started by kexec, and not by the firmware: what boots read stays locked; restart the machine for its \
+               secrets";
+    Some(PcrDifference { pcr: SECURE_BOOT, event: None, record: Some(number), why: why.to_owned() })
+}
+
 /// Why such an extension may have changed, and what to do.
 fn cause(pcr: u8, first: &PcrExtension<'_>) -> Option<(&'static str, &'static str)> {
     if let PcrExtension::UserSpace(_, record) = first

@@ -4,10 +4,12 @@
 //! - [`words`]: what an event means; [`measured`]: what its digests are of;
 //! - [`replay`]: the PCRs behind the events, in every bank; [`check`]: compared with those of a TPM;
 //! - [`differences`]: between two boots;
+//! - [`ima`]: what the kernel has measured beside files;
 //! - [`values`]: values of PCRs as files have them.
 
 pub mod check;
 pub mod differences;
+pub mod ima;
 pub mod measured;
 pub mod read;
 pub mod replay;

@@ -6,10 +6,21 @@ use crate::{
     error::{Error, Kind, Result},
     host::{
         image::{authenticode::GoodSignature, pe::Image},
-        predict::{update::StartedImage, verifier},
-        uefi::signature_list::{SignatureList, X509},
+        predict::{
+            live::LiveVariables,
+            sbat::{self, LEVEL_AT_RUNTIME},
+            update::StartedImage,
+            verifier,
+        },
+        uefi::{
+            signature_list::{self, SignatureList, X509},
+            variable::{DB, DBX},
+        },
     },
 };
+
+/// Upper bound in bytes of a list of generations.
+const MAX_SBAT: usize = 1 << 20;
 
 /// Whom a machine trusts.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +29,28 @@ pub struct Trusted {
     pub certificates: Vec<Vec<u8>>,
     /// What is revoked: dbx.
     pub revoked: Vec<SignatureList>,
+    /// The SBAT level, if a shim has left one.
+    pub sbat_level: Option<Vec<u8>>,
+}
+
+impl Trusted {
+    /// These certificates, or without any those in the firmware's db; and what its variables revoke.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`]: there is no certificate; [`Kind::Corrupt`]: a database is none.
+    pub fn of(named: Option<Vec<Vec<u8>>>, variables: &LiveVariables) -> Result<Self> {
+        let lists = |variable| signature_list::parse(variables.get(variable).unwrap_or_default());
+        let certificates = match named {
+            Some(named) => named,
+            None => certificates(&lists(DB)?)?,
+        };
+        let revoked = lists(DBX)?;
+        let is_revoked = |certificate: &Vec<u8>| {
+            GoodSignature::by(certificate).is_ok_and(|signature| verifier::is_revoked_by_hash(&signature, &revoked))
+        };
+        let certificates = certificates.into_iter().filter(|certificate| !is_revoked(certificate)).collect();
+        Ok(Self { certificates, revoked, sbat_level: variables.get(LEVEL_AT_RUNTIME).map(<[u8]>::to_vec) })
+    }
 }
 
 /// Who has signed an image.
@@ -37,9 +70,15 @@ pub struct SignedBy {
 /// [`Kind::Refused`]: nobody who is trusted has, or it is revoked; [`Kind::Corrupt`]: it is no image; those of reading.
 pub fn judge(image: &Image<'_>, trusted: &Trusted) -> Result<SignedBy> {
     let read = StartedImage::read(image, Vec::new())?;
-    let refused = |why: &str| Error::new(Kind::Refused, WHAT, why.to_owned());
+    let refused = |why: String| Error::new(Kind::Refused, WHAT, why);
     if let Some(why) = verifier::refusal(&read, &trusted.revoked) {
-        return Err(refused(why).remedy("build and sign a newer one"));
+        return Err(refused(why.to_owned()).remedy("build and sign a newer one"));
+    }
+    if let Some(level) = &trusted.sbat_level {
+        let sbat = image.section(".sbat").map(|section| section.contents().first(MAX_SBAT).read()).transpose()?;
+        if let Some(why) = sbat::refusal(sbat.as_deref(), level) {
+            return Err(refused(why).remedy("build and sign a newer one"));
+        }
     }
     let by = read.signatures.iter().find(|signature| is_trusted(signature, trusted));
     let by = by.ok_or_else(|| {
@@ -48,7 +87,7 @@ pub fn judge(image: &Image<'_>, trusted: &Trusted) -> Result<SignedBy> {
         } else {
             "nobody has signed it who is trusted here"
         };
-        refused(why).remedy("give the image of this machine's owner; `trust verify efi` says more")
+        refused(why.to_owned()).remedy("give the image of this machine's owner; `trust verify efi` says more")
     })?;
     let image = read.sha256().unwrap_or_default().to_vec();
     Ok(SignedBy { subject: by.subject(), fingerprint: hash(&[by.signer()]), image })
@@ -78,16 +117,12 @@ fn is_trusted(signature: &GoodSignature, trusted: &Trusted) -> bool {
     trusted.certificates.iter().any(|certificate| signature.leads_to(certificate))
 }
 
-/// Whom to trust where nobody is named: what the firmware's variables hold.
-///
-/// # Errors
-/// [`Kind::Usage`]: they hold no certificate.
-pub fn of_firmware(db: &[SignatureList], dbx: Vec<SignatureList>) -> Result<Trusted> {
+fn certificates(db: &[SignatureList]) -> Result<Vec<Vec<u8>>> {
     let lists = db.iter().filter(|list| list.kind == X509);
     let certificates: Vec<_> = lists.flat_map(|list| &list.signatures).map(|entry| entry.data.clone()).collect();
     if certificates.is_empty() {
         let why = "this machine's firmware has no certificate in db to verify it with";
         return Err(unusable(why).remedy("say who is trusted: --cert FILE, or --keyset KEYSET"));
     }
-    Ok(Trusted { certificates, revoked: dbx })
+    Ok(certificates)
 }

@@ -1,14 +1,14 @@
 //! pcr7data: writes the entries that [`crate::policy::pcr7data`] reads.
 
 use crate::{
-    digest::Digest,
+    digest::{Digest, hash},
     error::{Error, Kind, Result},
     host::{
         fs::{atomic, interrupt},
         keyset::{Keyset, Role, check_fit},
         pki::key::{Hash, PrivateKey, PublicKey},
     },
-    measure::pcr,
+    measure::{kexec, pcr},
     pem,
     policy::{
         approved::{self, ApprovedPolicy, PolicySignature},
@@ -19,6 +19,7 @@ use crate::{
     },
 };
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -68,6 +69,9 @@ pub struct Policies {
     pub passwd: Digest,
     /// What a TPM's policy version must be for `luks` to hold.
     pub version: Version,
+    /// For how many successors by kexec in a row the running system's are signed as well, if the keyset has none for more: up to
+    /// [`kexec::MOST_SUCCESSORS`].
+    pub successors: u8,
 }
 
 /// Further facts about values, for users.
@@ -87,7 +91,41 @@ impl Policies {
     pub fn of(values: &Values, version: Version) -> Result<Self> {
         let luks = BootKind::Production.policy(&values.production, version)?.digest();
         let passwd = BootKind::Admin.policy(&values.tpm, version)?.digest();
-        Ok(Self { luks, passwd, version })
+        Ok(Self { luks, passwd, version, successors: 0 })
+    }
+}
+
+/// The systems that lead back to a production boot of a keyset: the one that it starts, and those that follow by kexec.
+#[derive(Clone, Copy, Debug)]
+pub struct RunningSystems {
+    /// SHA-256 of the certificate for production images.
+    signer: Digest,
+    /// How many follow in a row.
+    pub successors: u8,
+}
+
+impl RunningSystems {
+    /// Those that the keyset has policies for: of its production boots, one that has them for the most successors counts.
+    ///
+    /// # Errors
+    /// Those of reading the certificate.
+    pub fn of(keyset: &Keyset, data: &Pcr7Data) -> Result<Self> {
+        let signer = hash(&[&keyset.certificate_der(Role::of_images(BootKind::Production))?]);
+        let values: BTreeSet<_> = data.values().into_iter().collect();
+        let is_known = |number| {
+            let is_known_of =
+                |pcr7| kexec::of_successor(pcr7, &signer, number).iter().any(|value| values.contains(value));
+            values.iter().any(is_known_of)
+        };
+        let successors = (1..=kexec::MOST_SUCCESSORS).take_while(|number| is_known(*number)).last();
+        Ok(Self { signer, successors: successors.unwrap_or(0) })
+    }
+
+    /// What PCR 7 is in them, after a production boot with this value.
+    #[must_use]
+    pub fn values(&self, pcr7: &Digest) -> Vec<Digest> {
+        let after = (1..=self.successors).flat_map(|number| kexec::of_successor(pcr7, &self.signer, number));
+        pcr::of_running_system(pcr7).into_iter().chain(after).collect()
     }
 }
 
@@ -114,7 +152,7 @@ pub fn add(keyset: &Keyset, values: &Values, policies: &Policies, note: Note<'_>
         boot(values.tpm, BootKind::Admin, vec![sign(&admin, BootKind::Admin.into(), &policies.passwd)?]),
         boot(values.limited, BootKind::Limited, values.files()),
     ];
-    entries.extend(running_systems(keyset, &Pcr7Data::open(&keyset.pcr7data())?, &luks, values, version)?);
+    entries.extend(running_systems(keyset, &Pcr7Data::open(&keyset.pcr7data())?, &luks, values, policies)?);
     for entry in &entries {
         entry.check(&dir)?;
     }
@@ -126,21 +164,25 @@ pub fn add(keyset: &Keyset, values: &Values, policies: &Policies, note: Note<'_>
     Ok(())
 }
 
-/// What is missing of the running system's entries: of that of the new production value, and of all that the keyset has.
+/// What is missing of the running systems' entries: of those of the new production value, and of all that the keyset has.
 fn running_systems(
     keyset: &Keyset,
     data: &Pcr7Data,
     key: &PrivateKey,
     new: &Values,
-    version: Version,
+    policies: &Policies,
 ) -> Result<Vec<SignedEntry<'static>>> {
+    let found = RunningSystems::of(keyset, data)?;
+    let systems = RunningSystems { successors: found.successors.max(policies.successors), ..found };
     let known = data.values().into_iter().filter_map(|pcr7| Some((pcr7, data.entry(&pcr7).ok()??.info)));
     let known = known.filter(|(pcr7, info)| {
         *pcr7 != new.production && info.kind == BootKind::Production.into() && info.keyset == keyset.name()
     });
-    let boots = known.map(|(pcr7, info)| (pcr7, info.policy_version)).chain([(new.production, version)]);
+    let boots = known.map(|(pcr7, info)| (pcr7, info.policy_version)).chain([(new.production, policies.version)]);
     let mut entries = Vec::new();
-    for (pcr7, version) in boots.flat_map(|(pcr7, version)| pcr::of_running_system(&pcr7).map(|pcr7| (pcr7, version))) {
+    for (pcr7, version) in
+        boots.flat_map(|(boot, version)| systems.values(&boot).into_iter().map(move |pcr7| (pcr7, version)))
+    {
         if !data.entry(&pcr7).is_ok_and(|entry| entry.is_some_and(|entry| is_signed_for(&entry, version, key.public())))
         {
             let kind = EntryKind::System;
@@ -149,7 +191,7 @@ fn running_systems(
                 pcr7,
                 kind,
                 version,
-                comment: "the system that such a boot has started",
+                comment: "the system that such a boot has started, or one after it",
                 files,
             });
         }

@@ -11,9 +11,8 @@
 //!
 //! - [`update`]: what is going to change; [`update_file`]: the files that databases are updated with; [`live`]: the variables
 //!   as they are;
-//! - [`next_boot`]: the set of values that follows; `plan`, `logged_boot`, `secure_boot`, `sbat`,
-//!   `started`: how;
-//! - [`verifier`]: which entry of which database lets an image through;
+//! - [`next_boot`]: the set of values that follows; `plan`, `logged_boot`, `secure_boot`, `started`: how;
+//! - [`verifier`]: which entry of which database lets an image through; [`sbat`]: which generations do;
 //! - [`judge`]: whether a machine then opens; [`approve`]: policies signed for it.
 
 pub mod approve;
@@ -25,7 +24,7 @@ mod logged_boot;
 pub mod next_boot;
 mod plan;
 pub mod profile;
-mod sbat;
+pub mod sbat;
 mod secure_boot;
 pub mod shim;
 mod started;

@@ -6,9 +6,12 @@
 //!   for a certificate in the same places, of each list the first. A certificate that is built in comes last.
 
 use super::update::StartedImage;
-use crate::host::uefi::{
-    signature_list::{SHA256, SignatureList, X509},
-    variable::{DB, Variable},
+use crate::host::{
+    image::authenticode::GoodSignature,
+    uefi::{
+        signature_list::{SHA256, SignatureList, X509, X509_HASHES},
+        variable::{DB, Variable},
+    },
 };
 
 /// What has let an image through.
@@ -84,5 +87,22 @@ pub fn refusal(image: &StartedImage, dbx: &[SignatureList]) -> Option<&'static s
     }
     let mut certificates = dbx.iter().filter(|list| list.kind == X509).flat_map(|list| &list.signatures);
     let is_signer = |data: &[u8]| image.signatures.iter().any(|signature| signature.leads_to(data));
-    certificates.any(|entry| is_signer(&entry.data)).then_some("a certificate that has signed it is in dbx")
+    if certificates.any(|entry| is_signer(&entry.data)) {
+        return Some("a certificate that has signed it is in dbx");
+    }
+    let is_revoked = image.signatures.iter().any(|signature| is_revoked_by_hash(signature, dbx));
+    is_revoked.then_some("the hash of a certificate that has signed it is in dbx")
+}
+
+/// Whether dbx has the hash of a certificate on the way from this signer. From when on that is revoked is not asked: nobody vouches for
+/// the time of a signature.
+#[must_use]
+pub fn is_revoked_by_hash(signature: &GoodSignature, dbx: &[SignatureList]) -> bool {
+    signature.to_be_signed().any(|signed| {
+        dbx.iter().any(|list| {
+            let Some((_, bank)) = X509_HASHES.iter().find(|(kind, _)| *kind == list.kind) else { return false };
+            let hash = bank.hash(signed);
+            list.signatures.iter().any(|entry| entry.data.starts_with(&hash))
+        })
+    })
 }

@@ -11,7 +11,6 @@ use crate::{
             check::{self, PcrComparison, PcrOutcome},
             read::FirmwareLog,
             replay::BootLogs,
-            values,
         },
         say::output::{self, Tone, coloured},
     },
@@ -30,9 +29,6 @@ Examples:
   trust eventlog check
   trust eventlog check --measure-log /run/log/systemd/tpm2-measure.log
   trust eventlog check binary_bios_measurements --pcrs pcrs.json";
-
-/// Values are not larger, in bytes.
-const MAX_VALUES: u64 = 1024 * 1024;
 
 /// `trust eventlog check`
 #[derive(Args)]
@@ -86,11 +82,7 @@ impl EventLogCheck {
     /// What the PCRs are.
     fn values(&self) -> Result<PcrValues> {
         if let Some(path) = &self.pcrs {
-            let text = arguments::input(path, MAX_VALUES)?;
-            return values::parse(&String::from_utf8_lossy(&text)).map_err(|why| {
-                Error::new(Kind::Usage, format!("use {}", path.display()), why)
-                    .remedy("give values as `trust pcr read --json` prints them")
-            });
+            return arguments::pcr_values(path);
         }
         let mut tpm = self.tpm.connect()?;
         let banks = tpm.active_banks()?;

@@ -68,13 +68,18 @@ impl LogArguments {
     /// Those of reading a file; one of this machine that is not there holds nothing, if it is the system's.
     fn read(&self) -> Result<LogInput> {
         let firmware = arguments::input(self.file.as_deref().unwrap_or(Path::new(FIRMWARE)), MAX_LOG)?;
-        let user_space = match (&self.measure_log, &self.file) {
-            (Some(path), _) => arguments::input(path, MAX_LOG)?,
-            (None, Some(_)) => Vec::new(),
-            (None, None) => arguments::input(Path::new(measure_log::PLACE), MAX_LOG).unwrap_or_default(),
-        };
+        let user_space = self.of_user_space(self.measure_log.as_deref(), measure_log::PLACE)?;
         let (records, faults) = user_space::read(&user_space);
         Ok(LogInput { firmware, records, faults })
+    }
+
+    /// What is behind the firmware's log: a file that is named, or this machine's, of which there may be none.
+    fn of_user_space(&self, named: Option<&Path>, place: &str) -> Result<Vec<u8>> {
+        match (named, &self.file) {
+            (Some(path), _) => arguments::input(path, MAX_LOG),
+            (None, Some(_)) => Ok(Vec::new()),
+            (None, None) => Ok(arguments::input(Path::new(place), MAX_LOG).unwrap_or_default()),
+        }
     }
 }
 

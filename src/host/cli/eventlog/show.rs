@@ -2,12 +2,15 @@
 
 use super::{LogArguments, LogInput};
 use crate::{
+    console,
     digest::hex,
     error::Result,
     host::{
         eventlog::{
+            ima::{ImaEntry, ImaList},
             measured::{self, DigestOf},
             read::{FirmwareLog, LoggedEvent},
+            replay::BootLogs,
             words,
         },
         say::output::{self, Tone, coloured},
@@ -15,8 +18,12 @@ use crate::{
     measure::user_space::Record,
     tpm2::{bank, selection::pcr_list},
 };
-use clap::Args;
+use clap::{Args, ValueHint};
 use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// Where the kernel shows IMA's list, to root.
+const IMA: &str = "/sys/kernel/security/ima/binary_runtime_measurements";
 
 pub const HELP: &str = "\
 The sign before the words says what the digests of an event are of: = of the data that are shown, ~ of a part of them,
@@ -26,6 +33,7 @@ like a program whose path is shown. Nobody vouches for a log by itself: `trust e
 Examples:
   trust eventlog show
   trust eventlog show binary_bios_measurements --pcr 7
+  trust eventlog show --pcr 7,10,11,12
   trust eventlog show CCEL --json";
 
 /// `trust eventlog show`
@@ -36,6 +44,10 @@ pub struct EventLogShow {
     /// Only the events of these PCRs, as in 4,7
     #[arg(long, value_name = "PCRS", value_parser = pcr_list)]
     pcr: Option<u32>,
+    /// IMA's list, in its binary form: what it says beside files [default: this machine's, binary_runtime_measurements as the
+    /// kernel has it; with FILE, none]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    ima: Option<PathBuf>,
     /// As a JSON object, with digests and data in hex
     #[arg(long)]
     json: bool,
@@ -45,10 +57,14 @@ impl EventLogShow {
     pub(super) fn run(self) -> Result<()> {
         let input = self.logs.read()?;
         let log = FirmwareLog::read(&input.firmware);
+        let ima = ImaList::read(&self.logs.of_user_space(self.ima.as_deref(), IMA)?);
         if self.json {
-            self.print_json(&input, &log)?;
+            self.print_json(&input, &log, &ima)?;
         } else {
-            self.print_table(&input, &log)?;
+            self.print_table(&input, &log, &ima)?;
+        }
+        if let Some(offset) = ima.fault {
+            console::warn(&format!("IMA's list cannot be understood from byte {offset} on"));
         }
         input.finish("show", &log)
     }
@@ -61,11 +77,30 @@ impl EventLogShow {
         log.events.iter().filter(|logged| self.is_wanted(logged.event.pcr))
     }
 
-    fn records<'a>(&self, input: &'a LogInput) -> impl Iterator<Item = (usize, &'a Record)> {
-        (1..).zip(&input.records).filter(|(_, record)| self.is_wanted(u32::from(record.pcr)))
+    /// Their numbers, themselves, and what they mean where that is known.
+    fn records<'a>(
+        &self,
+        input: &'a LogInput,
+        log: &FirmwareLog<'_>,
+    ) -> impl Iterator<Item = (usize, &'a Record, Option<String>)> {
+        let meanings = words::records::meanings(&input.records, log);
+        let records =
+            (1..).zip(&input.records).zip(meanings).map(|((number, record), meaning)| (number, record, meaning));
+        records.filter(|(_, record, _)| self.is_wanted(u32::from(record.pcr)))
     }
 
-    fn print_table(&self, input: &LogInput, log: &FirmwareLog<'_>) -> Result<()> {
+    /// Its records that are not of files, with what they mean.
+    fn ima<'a>(
+        &self,
+        input: &LogInput,
+        log: &FirmwareLog<'_>,
+        ima: &'a ImaList,
+    ) -> impl Iterator<Item = (&'a ImaEntry, String)> {
+        let meanings = ima.meanings(BootLogs { firmware: log, user_space: &input.records });
+        ima.entries.iter().zip(meanings).filter(|(entry, _)| self.is_wanted(entry.pcr))
+    }
+
+    fn print_table(&self, input: &LogInput, log: &FirmwareLog<'_>, ima: &ImaList) -> Result<()> {
         if let Some(header) = log.header.filter(|_| self.pcr.is_none()) {
             output::line(words::of_header(header))?;
         }
@@ -85,15 +120,29 @@ impl EventLogShow {
         if self.pcr.is_none() && log.padding > 0 {
             output::line(format_args!("{:>6}{} bytes of padding", "", log.padding))?;
         }
-        for (number, record) in self.records(input) {
+        for (number, record, meaning) in self.records(input, log) {
             let (number, pcr) = (format!("u{number}"), coloured(Tone::Note, &format!("{:>2}", record.pcr)));
             let kind = if record.kind.is_empty() { "record" } else { &record.kind };
-            output::line(format_args!("{number:>4}  {pcr}  {kind:width$}   {:?}", record.text))?;
+            output::line(format_args!(
+                "{number:>4}  {pcr}  {kind:width$}   {}",
+                meaning.unwrap_or_else(|| format!("{:?}", record.text))
+            ))?;
+        }
+        for (entry, meaning) in self.ima(input, log, ima) {
+            let (number, pcr) = (format!("i{}", entry.number), coloured(Tone::Note, &format!("{:>2}", entry.pcr)));
+            output::line(format_args!("{number:>4}  {pcr}  {:width$}   {meaning}", entry.name))?;
+        }
+        if self.pcr.is_none() && ima.files > 0 {
+            output::line(format_args!(
+                "{:>6}{} measured by IMA",
+                "",
+                words::text::count(ima.files, "one file", "files")
+            ))?;
         }
         Ok(())
     }
 
-    fn print_json(&self, input: &LogInput, log: &FirmwareLog<'_>) -> Result<()> {
+    fn print_json(&self, input: &LogInput, log: &FirmwareLog<'_>, ima: &ImaList) -> Result<()> {
         let algorithms = log.algorithms.iter().map(|(id, size)| json!({ "name": bank::name(*id), "size": size }));
         let header = log.header.map(|header| json!({ "meaning": words::of_header(header), "data": hex(header) }));
         let fault = log.fault.as_ref().map(|fault| json!({ "offset": fault.offset, "why": fault.why }));
@@ -104,8 +153,10 @@ impl EventLogShow {
             "events": self.events(log).map(event_to_json).collect::<Vec<_>>(),
             "padding": log.padding,
             "fault": fault,
-            "user_space": self.records(input).map(record_to_json).collect::<Vec<_>>(),
+            "user_space": self.records(input, log).map(record_to_json).collect::<Vec<_>>(),
             "user_space_faults": input.faults,
+            "ima": self.ima(input, log, ima).map(ima_to_json).collect::<Vec<_>>(),
+            "ima_files": ima.files,
         }))
     }
 }
@@ -124,15 +175,20 @@ fn event_to_json(LoggedEvent { number, offset, event }: &LoggedEvent<'_>) -> Val
     })
 }
 
-fn record_to_json((number, record): (usize, &Record)) -> Value {
+fn record_to_json((number, record, meaning): (usize, &Record, Option<String>)) -> Value {
     json!({
         "number": number,
         "offset": record.offset,
         "pcr": record.pcr,
         "kind": record.kind,
         "digests": digests_to_json(&record.digests),
-        "meaning": record.text,
+        "text": record.text,
+        "meaning": meaning.as_ref().unwrap_or(&record.text),
     })
+}
+
+fn ima_to_json((entry, meaning): (&ImaEntry, String)) -> Value {
+    json!({ "number": entry.number, "pcr": entry.pcr, "name": entry.name, "meaning": meaning })
 }
 
 fn digests_to_json(digests: &[(u16, Vec<u8>)]) -> Value {

@@ -6,6 +6,7 @@ mod grub_and_stub;
 mod no_action;
 mod partitions;
 mod platform;
+pub mod records;
 mod tagged;
 pub mod text;
 mod variables;
@@ -14,7 +15,7 @@ mod windows;
 use crate::measure::event::{Event, EventType};
 
 /// Characters of a meaning.
-const MAX_WORDS: usize = 400;
+pub const MAX_WORDS: usize = 400;
 
 /// What the event says, in words; of one that nobody knows, what can be said of its data.
 #[must_use]

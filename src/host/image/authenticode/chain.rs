@@ -79,6 +79,13 @@ impl ChainLink {
         PublicKey::from_info(self.certificate.tbs_certificate().subject_public_key_info())
     }
 
+    /// What its issuer has signed of it: its `TBSCertificate`, in DER.
+    #[must_use]
+    pub fn to_be_signed(&self) -> &[u8] {
+        let parts = Tlv::read(&self.der).and_then(|certificate| certificate.parts(Tag::Sequence, 3));
+        parts.ok().and_then(|parts| Some(parts.first()?.der)).unwrap_or_default()
+    }
+
     /// Whose it is.
     #[must_use]
     pub fn subject(&self) -> String {

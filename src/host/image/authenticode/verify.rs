@@ -170,6 +170,13 @@ impl GoodSignature {
         self.signer.subject()
     }
 
+    /// What is signed of its signer's certificate (`TBSCertificate`), and of those beside it that there is a way to.
+    pub fn to_be_signed(&self) -> impl Iterator<Item = &[u8]> {
+        let leads_to =
+            |link: &&ChainLink| chain::find(&self.signer, &self.embedded, std::slice::from_ref(*link)).is_ok();
+        std::iter::once(&self.signer).chain(self.embedded.iter().filter(leads_to)).map(ChainLink::to_be_signed)
+    }
+
     /// Whether there is a way from its signer to this certificate in DER.
     #[must_use]
     pub fn leads_to(&self, certificate: &[u8]) -> bool {

@@ -5,7 +5,11 @@ use crate::{
     digest::{Digest, hex},
     host::{
         fs::atomic,
-        keyset::{Keyset, Role, signed_policy, srk},
+        keyset::{
+            Keyset, Role,
+            signed_policy::{self, RunningSystems},
+            srk,
+        },
         pki::{certificate, key::PublicKey},
     },
     measure::pcr,
@@ -42,8 +46,11 @@ pub fn check(keyset: &Keyset, findings: &mut Findings) {
         let what = format!("holds no PCR 7 value of kind {}", missing.join(", "));
         findings.warning(data.dir(), what, remedy);
     }
+    // Without the certificate, which is reported with the keys, nothing is known of successors.
+    let systems = RunningSystems::of(keyset, &data).ok();
     for pcr7 in &values {
-        EntryCheck { data: &data, pcr7, dir: data.dir().join(pcr7data::path_of(pcr7)), findings }.entry();
+        let dir = data.dir().join(pcr7data::path_of(pcr7));
+        EntryCheck { data: &data, systems: systems.as_ref(), pcr7, dir, findings }.entry();
     }
 }
 
@@ -97,6 +104,7 @@ fn authority(keyset: &Keyset, findings: &mut Findings) {
 /// The entry of one PCR 7 value.
 struct EntryCheck<'a> {
     data: &'a Pcr7Data,
+    systems: Option<&'a RunningSystems>,
     pcr7: &'a Digest,
     dir: PathBuf,
     findings: &'a mut Findings,
@@ -146,8 +154,9 @@ impl EntryCheck<'_> {
     fn running_system(&mut self, boot: &Entry) {
         let keyset = &boot.info.keyset;
         let of_boot = String::from_utf8_lossy(&boot.info.policy_version);
-        let mut missing = false;
-        for pcr7 in pcr::of_running_system(self.pcr7) {
+        let mut missing = Vec::new();
+        let first = pcr::of_running_system(self.pcr7);
+        for pcr7 in self.systems.map_or_else(|| first.to_vec(), |systems| systems.values(self.pcr7)) {
             match self.data.entry(&pcr7) {
                 Ok(Some(entry)) if entry.info.kind != EntryKind::System => {
                     let what = format!("is of kind {}, and is what a production boot leaves", entry.info.kind.as_str());
@@ -159,13 +168,18 @@ impl EntryCheck<'_> {
                     let path = self.data.dir().join(pcr7data::path_of(&pcr7)).join("info.json");
                     self.findings.error(&path, what, "sign it again with `trust keyset pcr7data`");
                 }
-                Ok(None) => missing = true,
+                Ok(None) => missing.push(pcr7),
                 // What cannot be read is reported with its own value.
                 Ok(Some(_)) | Err(_) => {}
             }
         }
-        if missing {
-            let what = "has no policy for the running system: it may use nothing that the TPM keeps for that";
+        if !missing.is_empty() {
+            let what = if missing.iter().any(|pcr7| first.contains(pcr7)) {
+                "has no policy for the running system: it may use nothing that the TPM keeps for that"
+            } else {
+                "has not all policies for successors by kexec, as others have: they may use nothing that the TPM keeps for running \
+                 systems"
+            };
             self.findings.warning(&self.dir, what, format!("add it with `trust keyset pcr7data {keyset}`"));
         }
     }

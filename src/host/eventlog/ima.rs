@@ -1,0 +1,193 @@
+//! What IMA, the kernel's Integrity Measurement Architecture, has measured beside files: the state of the boot and bytes of the
+//! kernel's, as command lines of kexec. Pure.
+//!
+//! Its list is read in its binary form (`binary_runtime_measurements`) of a little-endian machine, since a file's name can forge
+//! lines of the other.
+
+use super::{
+    replay::{self, BankHash, BootLogs},
+    words::{MAX_WORDS, records, text},
+};
+use crate::{
+    bytes::Reader,
+    measure::user_space::Record,
+    policy::pcr_values::{PcrName, PcrValues},
+    tpm2::{bank, constants::alg},
+};
+use std::collections::BTreeSet;
+
+/// Bytes of the digest of a record, and of a file's in the template `ima`.
+const SHA1: usize = 20;
+/// The first record of a kernel.
+const BOOT: &str = "boot_aggregate";
+/// The command line of a kernel that was loaded.
+const KEXEC: &str = "kexec-cmdline";
+
+/// Kexecs that are looked at, the last ones.
+const MAX_SUCCESSORS: usize = 16;
+
+/// What a list says beside files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImaList {
+    /// Those records, in their order.
+    pub entries: Vec<ImaEntry>,
+    /// How many are of files.
+    pub files: usize,
+    /// From where on it cannot be understood, in bytes.
+    pub fault: Option<usize>,
+}
+
+/// One record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImaEntry {
+    /// Its number, from 1 on.
+    pub number: usize,
+    /// The PCR that was extended: 10, unless the kernel is configured otherwise.
+    pub pcr: u32,
+    /// What it is called, printable.
+    pub name: String,
+    /// The digest: `TPM_ALG_ID`, bytes.
+    digest: Option<(u16, Vec<u8>)>,
+    /// The bytes that were measured, if they are not of the boot.
+    buffer: Vec<u8>,
+}
+
+impl ImaList {
+    /// Reads a list as far as it can be understood.
+    #[must_use]
+    pub fn read(list: &[u8]) -> Self {
+        let (mut found, mut reader) = (Self::default(), Reader::new(list));
+        for number in 1.. {
+            let rest = reader.rest().len();
+            if rest == 0 {
+                break;
+            }
+            match record(&mut reader, number) {
+                Some(Some(entry)) => found.entries.push(entry),
+                Some(None) => found.files += 1,
+                None => {
+                    found.fault = Some(list.len() - rest);
+                    break;
+                }
+            }
+        }
+        found
+    }
+}
+
+/// A record; `Some(None)`: of a file.
+fn record(list: &mut Reader<'_>, number: usize) -> Option<Option<ImaEntry>> {
+    let pcr = list.le32()?;
+    list.take(SHA1)?;
+    let template = sized(list)?;
+    let (digest, name, buffer) = if template == b"ima" {
+        let digest = list.take(SHA1)?;
+        (Some((alg::SHA1, digest.to_vec())), sized(list)?, None)
+    } else {
+        let mut data = Reader::new(sized(list)?);
+        let fields: Vec<&[u8]> = std::iter::from_fn(|| sized(&mut data)).take(3).collect();
+        let is_buffer = template == b"ima-buf" || template.ends_with(b"|buf");
+        let field = |number: usize| fields.get(number).copied();
+        (field(0).and_then(digest), field(1).unwrap_or_default(), field(2).filter(|_| is_buffer))
+    };
+    let name = String::from_utf8_lossy(name.strip_suffix(b"\0").unwrap_or(name)).into_owned();
+    let is_of_file = name != BOOT && buffer.is_none();
+    let entry = || ImaEntry {
+        number,
+        pcr,
+        name: text::bounded(&name, 64),
+        digest,
+        buffer: buffer.unwrap_or_default().to_vec(),
+    };
+    Some((!is_of_file).then(entry))
+}
+
+fn sized<'a>(list: &mut Reader<'a>) -> Option<&'a [u8]> {
+    let length = list.le32()?;
+    list.take(usize::try_from(length).ok()?)
+}
+
+/// `sha256:`, a NUL, the digest.
+fn digest(field: &[u8]) -> Option<(u16, Vec<u8>)> {
+    let end = field.iter().position(|byte| *byte == 0)?;
+    let (algorithm, digest) = (field.get(..end)?.strip_suffix(b":")?, field.get(end + 1..)?);
+    let algorithm = algorithm.strip_prefix(b"ima:").unwrap_or(algorithm);
+    Some((bank::by_name(str::from_utf8(algorithm).ok()?)?.id, digest.to_vec()))
+}
+
+impl ImaList {
+    /// What its entries mean, in words, beside the logs of the boot.
+    #[must_use]
+    pub fn meanings(&self, logs: BootLogs<'_>) -> Vec<String> {
+        let banks: BTreeSet<u16> = self.entries.iter().filter_map(|entry| Some(entry.digest.as_ref()?.0)).collect();
+        let starts = KernelStarts::of(logs, &banks);
+        self.entries.iter().map(|entry| text::bounded(&entry.meaning(&starts), MAX_WORDS)).collect()
+    }
+}
+
+impl ImaEntry {
+    fn meaning(&self, starts: &KernelStarts) -> String {
+        match self.name.as_str() {
+            BOOT => starts.meaning(self.digest.as_ref()),
+            KEXEC => format!("command line of a kernel that was loaded for kexec: {}", text::of_any(&self.buffer)),
+            _ => text::of_any(&self.buffer),
+        }
+    }
+}
+
+/// What PCRs come to where a kernel may have found them, by the logs: once the firmware has started it, or a kexec. After that they
+/// hold what was measured before, too: lock and kexec.
+struct KernelStarts {
+    /// The record of the kexec, bank, the hash of the PCRs.
+    aggregates: Vec<(Option<usize>, u16, Vec<u8>)>,
+}
+
+impl KernelStarts {
+    fn of(logs: BootLogs<'_>, banks: &BTreeSet<u16>) -> Self {
+        let kexecs = successors(logs.user_space).into_iter().rev().take(MAX_SUCCESSORS);
+        let starts = [(None, 0)].into_iter().chain(kexecs.map(|(number, end)| (Some(number), end)));
+        let aggregates = starts.flat_map(|(number, end)| {
+            let user_space = logs.user_space.get(..end).unwrap_or_default();
+            let (values, locality) = (BootLogs { user_space, ..logs }.replay(), logs.locality());
+            let of_bank = move |bank: &u16| Some((number, *bank, aggregate(&values, *bank, locality)?));
+            banks.iter().filter_map(of_bank).collect::<Vec<_>>()
+        });
+        Self { aggregates: aggregates.collect() }
+    }
+
+    fn meaning(&self, digest: Option<&(u16, Vec<u8>)>) -> String {
+        let Some((bank, digest)) = digest else {
+            return "PCRs as the kernel has found them, hashed in an unknown way".into();
+        };
+        let what = format!("PCRs 0 to {} as the kernel has found them", last(*bank));
+        match self.aggregates.iter().find(|(_, of, aggregate)| of == bank && aggregate == digest) {
+            Some((None, ..)) => format!("{what}: as the firmware has left them"),
+            Some((Some(number), ..)) => {
+                format!("{what} after the kexec of record u{number}: with that, and the lock before it")
+            }
+            None => format!("{what}: not what the logs lead to"),
+        }
+    }
+}
+
+/// Linux leaves 8 and 9 out of SHA-1 alone (`ima_calc_boot_aggregate_tfm()`).
+const fn last(bank: u16) -> u8 {
+    if bank == alg::SHA1 { 7 } else { 9 }
+}
+
+/// Of each kexec its record, from 1 on, and how many records there are up to its last.
+fn successors(records: &[Record]) -> Vec<(usize, usize)> {
+    let kexecs = (0..).zip(records).filter(|(_, record)| records::signer(record).is_some());
+    let end = |(at, _): (usize, &Record)| {
+        let rest = records.iter().skip(at).position(|record| record.pcr == records::COMMAND_LINE);
+        (at + 1, rest.map_or(records.len(), |rest| at + rest + 1))
+    };
+    kexecs.map(end).collect()
+}
+
+/// The hash of the first PCRs of a bank, by its own hash.
+fn aggregate(values: &PcrValues, bank: u16, locality: u8) -> Option<Vec<u8>> {
+    let value = |number| values.get(PcrName { bank, number }).or_else(|| replay::start(bank, number, locality));
+    let values: Option<Vec<Vec<u8>>> = (0..=last(bank)).map(value).collect();
+    Some(BankHash::of(bank)?.digest(&values?.concat()))
+}
