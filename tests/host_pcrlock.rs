@@ -2,8 +2,8 @@
 //! `trust policy store` comes to.
 
 use harness::{
-    Banks, Boot, HostTpm, Identity, Machine, Pcrlock, Swtpm, digests, extend, firmware_log, firmware_log_of, hex,
-    run, sha256, workspace,
+    Banks, Boot, HostTpm, Identity, Machine, Pcrlock, Swtpm, digests, extend, firmware_log, firmware_log_of, hex, run,
+    sha256, workspace,
 };
 use serde_json::{Value, json};
 use std::fs;

@@ -162,7 +162,7 @@ fn certificates() -> Vec<(Uuid, Vec<u8>)> {
 /// An image that the holders of these certificates have signed.
 fn image(certificates: &[&[u8]]) -> StartedImage {
     let signatures = certificates.iter().map(|certificate| GoodSignature::by(certificate).unwrap()).collect();
-    StartedImage { digests: vec![(SHA256, vec![5; 32])], signatures, profiles: Vec::new() }
+    StartedImage { digests: vec![(SHA256, vec![5; 32])], signatures, ..StartedImage::default() }
 }
 
 fn authority(variable: Variable<'_>, (owner, certificate): &(Uuid, Vec<u8>)) -> Measured {
@@ -290,6 +290,45 @@ fn another_shim_measures_its_own_state() {
     // Where there was no shim, nobody knows what one would do.
     let predicted = pcr7(&self::log("direct"), &update);
     assert!(predicted.unknown.unwrap().contains("without shim"));
+}
+
+/// Programs of a generation that the SBAT level forbids: the image, behind a shim that raises the level or under today's; and
+/// a shim itself.
+#[test]
+fn a_level_above_a_component_keeps_it_from_starting() {
+    let log = log("shim");
+    let certificates = certificates();
+    let with_sbat = |signer: usize, sbat: &str| StartedImage {
+        sbat: Some(sbat.as_bytes().to_vec()),
+        ..image(&[&certificates[signer].1])
+    };
+    let [old, new] = ["sbat,1,2025010100\n", "sbat,1,2026010100\nshim,4\nsystemd-stub,2\n"];
+    let shim = |level: &str, latest: Option<&str>, sbat: &str| Update::Shim {
+        shim: Shim {
+            sbat_level: level.into(),
+            latest_sbat_level: latest.map(Into::into),
+            measures_mok_list_trusted: false,
+            vendor: Vendor::Db(vec![SignatureList::x509(Uuid::nil(), certificates[3].1.clone())]),
+            signed: None,
+        },
+        image: with_sbat(0, sbat),
+    };
+    let uki = |sbat: &str| Update::Image(with_sbat(3, sbat));
+    let obstacles = |updates: &[Update]| predict(&log, None, updates, SHA256).obstacles;
+    let (good, low) = ("sbat,1,SBAT\nshim,4,UEFI shim\n", "sbat,1,SBAT\nsystemd-stub,1,x\n");
+    assert_eq!(obstacles(&[shim(new, None, good), uki("sbat,1,SBAT\nsystemd-stub,2,x\n")]), [""; 0]);
+    assert_eq!(obstacles(&[shim(old, None, good), uki(low)]), [""; 0]);
+    let why = "shim would not start the new image: its systemd-stub is of generation 1, and the SBAT level asks for 2";
+    assert_eq!(obstacles(&[shim(new, None, good), uki(low)]), [why]);
+    let when = format!("if shim has been asked for the latest SBAT level (SbatPolicy), {why}");
+    assert_eq!(obstacles(&[shim(old, Some(new), good), uki(low)]), [when]);
+    let itself = obstacles(&[shim(new, None, "sbat,1,SBAT\nshim,3,UEFI shim\n")]);
+    assert_eq!(itself, ["shim would not start itself: its shim is of generation 3, and the SBAT level asks for 4"]);
+    assert_eq!(obstacles(&[uki("")]), ["shim would not start the new image: it has no section .sbat"]);
+    // The firmware itself asks for nothing of that kind; nor does shim without Secure Boot.
+    let direct = predict(&self::log("direct"), None, &[Update::Image(with_sbat(2, ""))], SHA256);
+    assert_eq!(direct.obstacles, [""; 0]);
+    assert_eq!(obstacles(&[uki(""), Update::SecureBoot(false)]), [""; 0]);
 }
 
 fn contents_of_level(events: &[Measured]) -> Vec<u8> {

@@ -16,6 +16,9 @@ use crate::{
     tpm2::constants::alg,
 };
 
+/// Bytes of a section `.sbat` that are looked at.
+const MAX_SBAT: usize = 1 << 16;
+
 /// One change.
 #[derive(Clone, Debug)]
 pub enum Update {
@@ -66,6 +69,8 @@ pub struct StartedImage {
     pub signatures: Vec<GoodSignature>,
     /// What a unified kernel image measures into PCR 11, for each of its profiles.
     pub profiles: Vec<Vec<MeasuredSection>>,
+    /// Its section `.sbat`, empty where it has none; `None` where it is not known.
+    pub sbat: Option<Vec<u8>>,
 }
 
 /// A section that systemd-stub measures.
@@ -89,7 +94,9 @@ impl StartedImage {
             Hash::Sha384 => Bank::Sha384.id(),
         };
         let digests = digests.into_iter().map(|(hash, digest)| (bank(hash), digest)).collect();
-        Ok(Self { digests, signatures, profiles })
+        let sbat = image.section(".sbat").map(|section| section.contents().first(MAX_SBAT).read());
+        let sbat = Some(sbat.transpose()?.unwrap_or_default().into_owned());
+        Ok(Self { digests, signatures, profiles, sbat })
     }
 
     /// Its digest in the sha256 bank, by which db and dbx know images.

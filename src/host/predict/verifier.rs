@@ -6,10 +6,26 @@
 //!   for a certificate in the same places, of each list the first. A certificate that is built in comes last.
 
 use super::update::StartedImage;
-use crate::host::uefi::{
-    signature_list::{SHA256, SignatureList, X509},
-    variable::{DB, Variable},
+use crate::{
+    host::{
+        image::authenticode::GoodSignature,
+        pki::certificate,
+        uefi::{
+            signature_list::{SHA256, SignatureList, X509, X509_SHA256, X509_SHA384, X509_SHA512},
+            variable::{DB, Variable},
+        },
+    },
+    measure::bank::Bank,
 };
+use uuid::Uuid;
+
+/// Bytes of an owner before a certificate, and of a time behind the hash of one.
+const OWNER: usize = 16;
+const TIME: usize = 16;
+/// How dbx names certificates without holding them.
+const REVOKING: [(Uuid, Bank); 3] =
+    [(X509_SHA256, Bank::Sha256), (X509_SHA384, Bank::Sha384), (X509_SHA512, Bank::Sha512)];
+const REVOKED_BY_HASH: &str = "the hash of a certificate that has signed it is in dbx";
 
 /// What has let an image through.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,9 +92,37 @@ fn hashes(image: &StartedImage, lists: &[SignatureList]) -> Vec<Vec<u8>> {
     entries.filter(|entry| Some(entry.data.as_slice()) == image.sha256()).map(|entry| entry.to_bytes()).collect()
 }
 
-/// Why this dbx keeps an image from being started, as a clause.
+/// Why this dbx keeps a firmware from starting an image, as a clause.
 #[must_use]
 pub fn refusal(image: &StartedImage, dbx: &[SignatureList]) -> Option<&'static str> {
+    let mut signers = image.signatures.iter().map(GoodSignature::signer);
+    let by_hash = || signers.any(|signer| is_revoked(signer, dbx)).then_some(REVOKED_BY_HASH);
+    refusal_of_shim(image, dbx).or_else(by_hash)
+}
+
+/// The same of an entry of db that lets the image through.
+#[must_use]
+pub fn refusal_of(entry: &VerifyingEntry, dbx: &[SignatureList]) -> Option<&'static str> {
+    let certificate = entry.contents.get(OWNER..).unwrap_or_default();
+    is_revoked(certificate, dbx).then_some(REVOKED_BY_HASH)
+}
+
+/// Whether dbx has the hash of what this certificate is signed over. A time from which on it is revoked is not heeded: it would
+/// take a time stamp that firmware trusts.
+fn is_revoked(certificate: &[u8], dbx: &[SignatureList]) -> bool {
+    let Some(signed) = certificate::to_be_signed(certificate) else { return false };
+    REVOKING.iter().any(|(kind, hash)| {
+        let mut entries = dbx.iter().filter(|list| list.kind == *kind).flat_map(|list| &list.signatures).peekable();
+        entries.peek().is_some() && {
+            let wanted = hash.hash(signed);
+            entries.any(|entry| entry.data.len() == wanted.len() + TIME && entry.data.starts_with(&wanted))
+        }
+    })
+}
+
+/// Why this dbx keeps shim from starting an image, as a clause: it does not look for hashes of certificates.
+#[must_use]
+pub fn refusal_of_shim(image: &StartedImage, dbx: &[SignatureList]) -> Option<&'static str> {
     if !hashes(image, dbx).is_empty() {
         return Some("its hash is in dbx");
     }
