@@ -14,8 +14,10 @@
 //! - [`next_boot`]: the set of values that follows; `plan`, `logged_boot`, `secure_boot`, `sbat`,
 //!   `started`: how;
 //! - [`verifier`]: which entry of which database lets an image through;
-//! - [`judge`]: whether a machine then opens; [`approve`]: policies signed for it.
+//! - [`judge`]: whether a machine then opens; [`approve`]: policies signed for it; [`accepted`]: though something is not as it
+//!   should be.
 
+pub mod accepted;
 pub mod approve;
 pub mod databases;
 pub mod firmware;
@@ -51,6 +53,9 @@ use crate::{
 };
 use firmware::Slot;
 use profile::Machine;
+
+/// What is done with a log.
+const WHAT_LOG: &str = "sign policies for what the log shows";
 
 /// What the boots of a keyset's three kinds of images measure into PCR 7.
 #[derive(Clone, Debug)]
