@@ -328,7 +328,7 @@ fn nothing_is_signed_for_boots_that_should_have_no_rights() {
         (&["--accept", "debugger"], "who is not of the keyset"),
     ] {
         let (status, words) = pcr7data(args);
-        assert!(status == Some(12) && words.contains(why), "{args:?}: {words}");
+        assert!(status == Some(12) && words.contains(why), "signing ends with {status:?}: {words}");
     }
     assert_eq!(pcr7data(&["--accept", cert, "--accept", "debugger"]).0, Some(0));
     forged.extend(firmware_log(&[action("An action")]).split_off(65));
@@ -400,7 +400,7 @@ fn an_update_that_forbids_what_is_started_is_an_obstacle() {
     };
     for (kind, hash) in KINDS {
         let told = obstacles(revoked(&entry[16..], kind, hash, 0), &[]);
-        assert!(told.contains(&format!("what the firmware starts {why}")), "{told}");
+        assert!(told.contains(&format!("what the firmware starts {why}")), "the obstacles of {hash} are {told}");
     }
     // shim does not look for those.
     let data = unhex(event(31)["data"].as_str().unwrap());
@@ -458,6 +458,31 @@ fn another_image_moves_what_it_is_measured_into() {
         "and 5 more events",
     ] {
         assert!(text.contains(words), "{words}\n{text}");
+    }
+}
+
+/// The image's digest in every bank: the log of a machine that has three of them.
+#[test]
+fn another_image_moves_pcr_4_in_every_bank() {
+    let home = Home::with_keyset();
+    let file = pe_image(&[(".text", b"a program")]);
+    write(&home, "bare.efi", &file);
+    // All of it but for the checksum and the certificate table's entry (PE Format, "Optional Header").
+    let field = u32::from_le_bytes(file[0x3c..0x40].try_into().unwrap()) as usize + 24;
+    let (sum, entry) = (field + 64, field + 112 + 4 * 8);
+    write(&home, "covered", [&file[..sum], &file[sum + 4..entry], &file[entry + 8..]].concat());
+    let log = workspace().join("tests/data/event-logs/gce-coreos.bin");
+    let covered = home.path().join("covered");
+    for bank in ["sha1", "sha256", "sha384"] {
+        let args =
+            ["predict", "--log", log.to_str().unwrap(), "--json", "--pcr", "4", "--bank", bank, "--uki", "bare.efi"];
+        let json: Value = serde_json::from_str(&home.ok(&args)).unwrap();
+        let pcr = &json["pcrs"][0];
+        assert!(pcr["unknown"].is_null() && pcr["now"] != pcr["values"][0]["value"], "{bank}: {pcr}");
+        let expected = run(&format!("{bank}sum"), &[covered.to_str().unwrap()]);
+        let expected = expected.split(' ').next().unwrap();
+        let events = pcr["values"][0]["events"].as_array().unwrap();
+        assert!(events.iter().any(|event| event["digests"][bank] == expected), "{bank}: {pcr}");
     }
 }
 

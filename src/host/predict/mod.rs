@@ -12,7 +12,7 @@
 //! - [`update`]: what is going to change; [`update_file`]: the files that databases are updated with; [`live`]: the variables
 //!   as they are;
 //! - [`next_boot`]: the set of values that follows; `plan`, `logged_boot`, `secure_boot`, `sbat`,
-//!   `started`: how;
+//!   `owners_keys`, `started`: how;
 //! - [`verifier`]: which entry of which database lets an image through;
 //! - [`judge`]: whether a machine then opens; [`approve`]: policies signed for it; [`accepted`]: though something is not as it
 //!   should be.
@@ -25,6 +25,7 @@ pub mod judge;
 pub mod live;
 mod logged_boot;
 pub mod next_boot;
+mod owners_keys;
 mod plan;
 pub mod profile;
 mod sbat;

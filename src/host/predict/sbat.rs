@@ -80,6 +80,8 @@ mod tests {
             latest_sbat_level: latest.map(Into::into),
             measures_mok_list_trusted: false,
             vendor: Vendor::Empty,
+            denied: Vec::new(),
+            has_own_certificate: false,
             signed: None,
         };
         let [old, middle, new] = ["sbat,1,2021030218\n", "sbat,1,2023012900\nshim,2\n", "sbat,1,2024040900\nshim,4\n"];
