@@ -34,6 +34,11 @@ impl<'a> Reader<'a> {
         self.take(N)?.try_into().ok()
     }
 
+    /// The next byte.
+    pub fn u8(&mut self) -> Option<u8> {
+        self.array().map(u8::from_le_bytes)
+    }
+
     /// The next two bytes, little-endian.
     pub fn le16(&mut self) -> Option<u16> {
         self.array().map(u16::from_le_bytes)
@@ -78,11 +83,6 @@ impl<'a> Reader<'a> {
     #[must_use]
     pub fn rest(&self) -> &'a [u8] {
         self.bytes.get(self.at..).unwrap_or_default()
-    }
-
-    /// The next byte.
-    pub fn u8(&mut self) -> Option<u8> {
-        self.array().map(u8::from_le_bytes)
     }
 
     /// The next 16 bytes as an `EFI_GUID`: its first three fields are little-endian.

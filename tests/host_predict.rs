@@ -1,13 +1,13 @@
 //! `trust predict`: what the next boot measures, whether the machine opens, what is signed for it; against pairs of logs that
 //! real firmware has written, and against what the keyset's own computation says.
 
-use harness::{Home, Measured, extend, firmware_log, hex, pe_image, sha256, unhex, workspace};
+use harness::{Home, Measured, extend, firmware_log, hex, pe_image, run, sha256, unhex, workspace};
 use serde_json::Value;
 use std::fs;
 use trust::{
     host::uefi::{
-        signature_list::{self, SignatureList},
-        variable::{DB, DBX, SECURE_BOOT},
+        signature_list::{self, SignatureData, SignatureList},
+        variable::{DB, DBX, SECURE_BOOT, Variable},
     },
     measure::event::EventType,
 };
@@ -258,14 +258,25 @@ fn nothing_is_signed_for_boots_that_should_have_no_rights() {
     for (events, why) in [
         (changed(0, (CONFIG, SECURE_BOOT.data(&[0]))), "Secure Boot is switched off"),
         (good[1..].to_vec(), "Secure Boot is not on"),
-        (with(action("DMA Protection Disabled")), "its protection against DMA is switched off"),
-        (with(action("UEFI Debug Mode")), "its debugger is switched on"),
     ] {
         let words = sign(&events, &[], 12);
         assert!(
             words.contains(why) && words.contains("boot the machine as it is to run, and give the log of that boot"),
             "{words}"
         );
+        sign(&events, &["--accept", "dma", "--accept", "debugger", "--accept", "audit"], 12);
+    }
+    // What may be as its owner wants it, and nothing else than what is said.
+    let audit = Variable { name: "AuditMode", vendor: SECURE_BOOT.vendor };
+    for (event, why, fault, other) in [
+        (action("DMA Protection Disabled"), "its protection against DMA is switched off", "dma", "debugger"),
+        (action("UEFI Debug Mode"), "its debugger is switched on", "debugger", "audit"),
+        ((CONFIG, audit.data(&[1])), "the firmware is in audit mode", "audit", "dma"),
+    ] {
+        let words = sign(&with(event.clone()), &["--accept", other], 12);
+        let remedy = format!("then give the log of a boot after that; or accept it as it is: --accept {fault}");
+        assert!(words.contains(why) && words.contains(&remedy), "{words}");
+        sign(&with(event), &["--accept", fault], 0);
     }
     // A db that is described otherwise than it was measured.
     let mut forged = firmware_log(&good);
@@ -302,9 +313,33 @@ fn nothing_is_signed_for_boots_that_should_have_no_rights() {
     let words = sign(&foreign, &[], 12);
     assert!(words.contains("who is not of the keyset; if that is as it should be, accept the certificate"), "{words}");
     sign(&foreign, &["--accept", ".local/share/machine/trust/keys/k/sudi-ca/cert.pem"], 0);
+    // `keyset pcr7data` obeys the same rule.
+    let pcr7data = |args: &[&str]| {
+        let output = home.output(&[&["keyset", "pcr7data", "k", "--log", "log"], args].concat());
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let cert = ".local/share/machine/trust/keys/k/sudi-ca/cert.pem";
+    foreign.swap(good.len() - 1, good.len() - 2);
+    foreign.insert(1, action("UEFI Debug Mode"));
+    write(&home, "log", firmware_log(&foreign));
+    for (args, why) in [
+        (&[][..], "--accept debugger"),
+        (&["--accept", cert], "--accept debugger"),
+        (&["--accept", "debugger"], "who is not of the keyset"),
+    ] {
+        let (status, words) = pcr7data(args);
+        assert!(status == Some(12) && words.contains(why), "signing ends with {status:?}: {words}");
+    }
+    assert_eq!(pcr7data(&["--accept", cert, "--accept", "debugger"]).0, Some(0));
+    forged.extend(firmware_log(&[action("An action")]).split_off(65));
+    let at = forged.len() - 1;
+    forged[at] ^= 1;
+    write(&home, "log", &forged);
+    let (status, words) = pcr7data(&[]);
+    assert!(status == Some(12) && words.contains("has measured something else than the log shows"), "{words}");
     // The remedy of before, and a good log.
     write(&home, "log", firmware_log(&good));
-    home.ok(&["keyset", "pcr7data", "k", "--log", "log"]);
+    assert_eq!(pcr7data(&[]).0, Some(0));
     let words = sign(&good, &["--secure-boot", "off"], 12);
     assert!(words.contains("Secure Boot is switched off"), "{words}");
     sign(&good, &["--value", &format!("sha256:7={}", "11".repeat(32))], 12);
@@ -341,6 +376,46 @@ fn an_update_that_forbids_what_is_started_is_an_obstacle() {
     let words = home.output(&["predict", "k", "--log", "log", "--dbx-append", "dbx.esl", "--sign"]);
     let words = String::from_utf8(words.stderr).unwrap();
     assert!(words.contains("leave that update, or give one that lets the machine start"), "{words}");
+
+    // The hash of what that certificate is signed over, as dbx has them: with a time, which may be one of zeros.
+    let revoked = |certificate: &[u8], kind: &str, hash: &str, time: u8| {
+        write(&home, "cert.der", certificate);
+        let script = format!(
+            "cd \"$0\" && openssl asn1parse -inform DER -in cert.der -strparse 4 -noout -out tbs && openssl {hash} -r tbs"
+        );
+        let digest = run("sh", &["-c", &script, home.path().to_str().unwrap()]);
+        let data = [unhex(digest.split(' ').next().unwrap()), vec![time; 16]].concat();
+        let signatures = vec![SignatureData { owner: Uuid::nil(), data: data.clone() }];
+        esl(&[SignatureList { kind: kind.parse().unwrap(), header: Vec::new(), size: data.len(), signatures }])
+    };
+    const KINDS: [(&str, &str); 3] = [
+        ("3bd2a492-96c0-4079-b420-fcf98ef103ed", "sha256"),
+        ("7076876e-80c2-4ee6-aad2-28b349a6865b", "sha384"),
+        ("446dbf63-2502-4cda-bcfa-2465d2b0fe9d", "sha512"),
+    ];
+    let why = "would not be started: the hash of a certificate that has signed it is in dbx";
+    let obstacles = |dbx: Vec<u8>, args: &[&str]| {
+        write(&home, "dbx.esl", dbx);
+        predict(&home, &[&["--dbx-append", "dbx.esl"], args].concat())["obstacles"].to_string()
+    };
+    for (kind, hash) in KINDS {
+        let told = obstacles(revoked(&entry[16..], kind, hash, 0), &[]);
+        assert!(told.contains(&format!("what the firmware starts {why}")), "the obstacles of {hash} are {told}");
+    }
+    // shim does not look for those.
+    let data = unhex(event(31)["data"].as_str().unwrap());
+    let of_image = trust::measure::variable::VariableData::parse(&data).unwrap().contents[16..].to_vec();
+    let (kind, hash) = KINDS[0];
+    assert_eq!(obstacles(revoked(&of_image, kind, hash, 1), &[]), "[]");
+    // Nor is a new image started, be it its signer that is revoked.
+    write(&home, "log", firmware_log(&events(&computed(&home, &[]), "uki-production")));
+    write(&home, "bare.efi", pe_image(&[(".text", b"a program")]));
+    let [key, cert] = ["privkey.pem", "cert.pem"].map(|item| home.keys().join("k/uki-limited").join(item));
+    let (key, pem) = (key.to_str().unwrap(), fs::read(&cert).unwrap());
+    home.ok(&["sign", "efi", "bare.efi", "--key", key, "--cert", cert.to_str().unwrap(), "--output", "limited.efi"]);
+    let limited = trust::host::pki::certificate::first_der(&pem).unwrap();
+    let told = obstacles(revoked(&limited, kind, hash, 1), &["--uki", "limited.efi"]);
+    assert!(told.contains(&format!("the new image {why}")), "{told}");
 }
 
 /// Another image, by another signer: what lets it through, its digest, its sections.
@@ -383,6 +458,31 @@ fn another_image_moves_what_it_is_measured_into() {
         "and 5 more events",
     ] {
         assert!(text.contains(words), "{words}\n{text}");
+    }
+}
+
+/// The image's digest in every bank: the log of a machine that has three of them.
+#[test]
+fn another_image_moves_pcr_4_in_every_bank() {
+    let home = Home::with_keyset();
+    let file = pe_image(&[(".text", b"a program")]);
+    write(&home, "bare.efi", &file);
+    // All of it but for the checksum and the certificate table's entry (PE Format, "Optional Header").
+    let field = u32::from_le_bytes(file[0x3c..0x40].try_into().unwrap()) as usize + 24;
+    let (sum, entry) = (field + 64, field + 112 + 4 * 8);
+    write(&home, "covered", [&file[..sum], &file[sum + 4..entry], &file[entry + 8..]].concat());
+    let log = workspace().join("tests/data/event-logs/gce-coreos.bin");
+    let covered = home.path().join("covered");
+    for bank in ["sha1", "sha256", "sha384"] {
+        let args =
+            ["predict", "--log", log.to_str().unwrap(), "--json", "--pcr", "4", "--bank", bank, "--uki", "bare.efi"];
+        let json: Value = serde_json::from_str(&home.ok(&args)).unwrap();
+        let pcr = &json["pcrs"][0];
+        assert!(pcr["unknown"].is_null() && pcr["now"] != pcr["values"][0]["value"], "{bank}: {pcr}");
+        let expected = run(&format!("{bank}sum"), &[covered.to_str().unwrap()]);
+        let expected = expected.split(' ').next().unwrap();
+        let events = pcr["values"][0]["events"].as_array().unwrap();
+        assert!(events.iter().any(|event| event["digests"][bank] == expected), "{bank}: {pcr}");
     }
 }
 

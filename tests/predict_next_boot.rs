@@ -162,7 +162,7 @@ fn certificates() -> Vec<(Uuid, Vec<u8>)> {
 /// An image that the holders of these certificates have signed.
 fn image(certificates: &[&[u8]]) -> StartedImage {
     let signatures = certificates.iter().map(|certificate| GoodSignature::by(certificate).unwrap()).collect();
-    StartedImage { digests: vec![(SHA256, vec![5; 32])], signatures, profiles: Vec::new() }
+    StartedImage { digests: vec![(SHA256, vec![5; 32])], signatures, ..StartedImage::default() }
 }
 
 fn authority(variable: Variable<'_>, (owner, certificate): &(Uuid, Vec<u8>)) -> Measured {
@@ -248,6 +248,8 @@ fn another_shim_measures_its_own_state() {
             latest_sbat_level: latest.map(Into::into),
             measures_mok_list_trusted: trusted,
             vendor,
+            denied: Vec::new(),
+            has_own_certificate: false,
             signed: None,
         },
         image: image(&[&certificates[0].1]),
@@ -290,6 +292,117 @@ fn another_shim_measures_its_own_state() {
     // Where there was no shim, nobody knows what one would do.
     let predicted = pcr7(&self::log("direct"), &update);
     assert!(predicted.unknown.unwrap().contains("without shim"));
+}
+
+/// Programs of a generation that the SBAT level forbids: the image, behind a shim that raises the level or under today's; and
+/// a shim itself.
+#[test]
+fn a_level_above_a_component_keeps_it_from_starting() {
+    let log = log("shim");
+    let certificates = certificates();
+    let with_sbat = |signer: usize, sbat: &str| StartedImage {
+        sbat: Some(sbat.as_bytes().to_vec()),
+        ..image(&[&certificates[signer].1])
+    };
+    let [old, new] = ["sbat,1,2025010100\n", "sbat,1,2026010100\nshim,4\nsystemd-stub,2\n"];
+    let shim = |level: &str, latest: Option<&str>, sbat: &str| Update::Shim {
+        shim: Shim {
+            sbat_level: level.into(),
+            latest_sbat_level: latest.map(Into::into),
+            measures_mok_list_trusted: false,
+            vendor: Vendor::Db(vec![SignatureList::x509(Uuid::nil(), certificates[3].1.clone())]),
+            denied: Vec::new(),
+            has_own_certificate: false,
+            signed: None,
+        },
+        image: with_sbat(0, sbat),
+    };
+    let uki = |sbat: &str| Update::Image(with_sbat(3, sbat));
+    let obstacles = |updates: &[Update]| predict(&log, None, updates, SHA256).obstacles;
+    let (good, low) = ("sbat,1,SBAT\nshim,4,UEFI shim\n", "sbat,1,SBAT\nsystemd-stub,1,x\n");
+    assert_eq!(obstacles(&[shim(new, None, good), uki("sbat,1,SBAT\nsystemd-stub,2,x\n")]), [""; 0]);
+    assert_eq!(obstacles(&[shim(old, None, good), uki(low)]), [""; 0]);
+    let why = "shim would not start the new image: its systemd-stub is of generation 1, and the SBAT level asks for 2";
+    assert_eq!(obstacles(&[shim(new, None, good), uki(low)]), [why]);
+    let when = format!("if shim has been asked for the latest SBAT level (SbatPolicy), {why}");
+    assert_eq!(obstacles(&[shim(old, Some(new), good), uki(low)]), [when]);
+    let itself = obstacles(&[shim(new, None, "sbat,1,SBAT\nshim,3,UEFI shim\n")]);
+    assert_eq!(itself, ["shim would not start itself: its shim is of generation 3, and the SBAT level asks for 4"]);
+    assert_eq!(obstacles(&[uki("")]), ["shim would not start the new image: it has no section .sbat"]);
+    // The firmware itself asks for nothing of that kind; nor does shim without Secure Boot.
+    let direct = predict(&self::log("direct"), None, &[Update::Image(with_sbat(2, ""))], SHA256);
+    assert_eq!(direct.obstacles, [""; 0]);
+    assert_eq!(obstacles(&[uki(""), Update::SecureBoot(false)]), [""; 0]);
+}
+
+/// What shim brings is measured before what its owner has given it, and a placeholder where there is nothing.
+#[test]
+fn the_owners_keys_are_measured_behind_those_that_shim_brings() {
+    let lock = trust::host::uefi::variable::SHIM_LOCK;
+    let certificates = certificates();
+    let list = |at: usize| vec![SignatureList::x509(Uuid::nil(), certificates[at].1.clone())];
+    let nothing = bytes(&[SignatureList::sha256(lock, &[[0; 32]])]);
+    let log = |list: &[u8], denied: &[u8]| {
+        let field = |value: usize| u32::try_from(value).unwrap().to_le_bytes();
+        let one = |name: &str, measured: &[u8]| {
+            let data = [name.as_bytes(), b"\0"].concat();
+            let head = [&field(14)[..], &EventType::IPL.0.to_le_bytes(), &field(1), &[0x0b, 0], &sha256(&[measured])];
+            [&head.concat()[..], &field(data.len()), &data].concat()
+        };
+        let events = [one("MokList", list), one("MokListX", denied), one("MokListTrusted", &[1])];
+        [firmware_log(&measured(&self::log("shim"))), events.concat()].concat()
+    };
+    let pcr14 = |list: &[u8], denied: &[u8]| {
+        [list, denied, &[1]].iter().fold([0; 32], |pcr, measured| extend(&pcr, &sha256(&[measured]))).to_vec()
+    };
+    let predicted = |log: &[u8], live: Option<&[u8]>, updates: &[Update]| {
+        let live = live.map(|list| LiveVariables::new(vec![("MokListRT".into(), lock, list.to_vec())]));
+        predict(log, live.as_ref(), updates, SHA256).of(14).unwrap().clone()
+    };
+    let given = |at: usize| Update::MokList(list(at));
+    let shim = |vendor, denied: Vec<u8>, has_own_certificate| Update::Shim {
+        shim: Shim {
+            sbat_level: b"sbat,1,2021030218\n".to_vec(),
+            latest_sbat_level: None,
+            measures_mok_list_trusted: false,
+            vendor,
+            denied,
+            has_own_certificate,
+            signed: None,
+        },
+        image: image(&[&certificates[0].1]),
+    };
+    // Nothing is brought: the owner's keys are all there is, or nothing.
+    let empty = log(&nothing, &nothing);
+    assert_eq!(values(&predicted(&empty, None, &[given(1)])), [pcr14(&bytes(&list(1)), &nothing)]);
+    assert!(predicted(&empty, None, &[Update::MokList(Vec::new())]).is_unchanged());
+    // Of two lists, the log does not tell whose they are; the variables tell which they are.
+    let both = bytes(&[list(1), list(2)].concat());
+    let full = log(&both, &nothing);
+    assert!(predicted(&full, None, &[given(3)]).unknown.unwrap().contains("give the variables of now"));
+    let behind = |own: &[usize]| {
+        let lists = own.iter().chain(&[3]).flat_map(|at| list(*at)).collect::<Vec<_>>();
+        pcr14(&bytes(&lists), &nothing)
+    };
+    assert_eq!(values(&predicted(&full, Some(&both), &[given(3)])), [behind(&[]), behind(&[1]), behind(&[1, 2])]);
+    assert!(predicted(&full, Some(&nothing), &[given(3)]).unknown.is_some(), "they have changed since");
+    // Another shim with the same keys, with others, and one that forbids something.
+    let vendor = |at: usize| Vendor::Db(list(at));
+    let same = log(&bytes(&list(1)), &nothing);
+    assert!(predicted(&same, None, &[shim(vendor(1), Vec::new(), false)]).is_unchanged());
+    assert!(predicted(&same, None, &[shim(vendor(2), Vec::new(), false)]).unknown.unwrap().contains("--mok-list"));
+    let denied = bytes(&hashes(&[4]));
+    let update = [shim(vendor(2), denied.clone(), false), given(3)];
+    assert_eq!(values(&predicted(&same, None, &update)), [pcr14(&bytes(&[list(2), list(3)].concat()), &denied)]);
+    let built_in = bytes(&[SignatureList::x509(lock, certificates[2].1.clone())]);
+    let update = [shim(Vendor::CertificateInMokList(certificates[2].1.clone()), Vec::new(), false)];
+    assert_eq!(values(&predicted(&empty, None, &update)), [pcr14(&built_in, &nothing)]);
+    // What its owner forbids, and what it has for its own programs, is not known.
+    let forbids = log(&nothing, &denied);
+    assert!(predicted(&forbids, None, &update).unknown.unwrap().contains("what shim's owner forbids"));
+    assert!(
+        predicted(&empty, None, &[shim(vendor(1), Vec::new(), true)]).unknown.unwrap().contains("its own programs")
+    );
 }
 
 fn contents_of_level(events: &[Measured]) -> Vec<u8> {

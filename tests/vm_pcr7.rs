@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 /// What the guest tells.
 const SCRIPT: &str = "\
-for pcr in 4 7 11; do say pcr$pcr $(cat /sys/class/tpm/tpm0/pcr-sha256/$pcr | tr A-F a-f); done
+for pcr in 4 7 11 14; do say pcr$pcr $(cat /sys/class/tpm/tpm0/pcr-sha256/$pcr | tr A-F a-f); done
 say log $(base64 -w 0 /sys/kernel/security/tpm0/binary_bios_measurements)
 ";
 
@@ -159,7 +159,7 @@ fn another_image_measures_what_follows_from_the_log_of_the_first() {
             Chain::Direct => &["--uki", text(image)],
             Chain::Shim => &["--uki", text(image), "--shim", text(&shim)],
         };
-        follows(chain, update, report, &["4", "11"]);
+        follows(chain, update, report, if chain == Chain::Shim { &["4", "11", "14"] } else { &["4", "11"] });
     }
 }
 
@@ -186,7 +186,7 @@ fn another_shim_and_secure_boot_off_measure_what_follows_from_the_log_before() {
     vm.set_boot_disk(&[("EFI/BOOT/BOOTX64.EFI", &shim), ("EFI/BOOT/grubx64.efi", image)]);
     let report = vm.boot();
     report.ok();
-    follows(Chain::Shim, &["--shim", text(&shim), "--mok-list", text(&list)], &report, &["4", "11"]);
+    follows(Chain::Shim, &["--shim", text(&shim), "--mok-list", text(&list)], &report, &["4", "11", "14"]);
 
     let mut store = VariableStore::parse(&before).unwrap();
     let vendor = "f0a30bc7-af08-4556-99c4-001009c93a44".parse().unwrap();

@@ -48,16 +48,18 @@ impl TpmStore {
         let session = match self.any_session() {
             Ok(session) => session,
             Err(error) => {
-                self.tpm.extend_pcr7_unauthenticated(&mut self.log)?;
+                let extended = self.tpm.extend_pcr7_unauthenticated()?;
+                let _ = self.tpm.read_locked_pcr7(Some(&extended), &mut self.log);
                 return Err(error);
             }
         };
         self.session = None;
         self.pcr7 = None;
-        self.tpm.extend_pcr7(session, &mut self.log)?;
+        let extended = self.tpm.extend_pcr7(session)?;
+        let after = self.tpm.read_locked_pcr7(extended.as_ref(), &mut self.log);
         // Without a SHA-256 bank no policy of ours can be satisfied: then the TPM's word is all there is to have.
         if let Some(before) = before?
-            && self.tpm.read_pcr7()? != Some(pcr::locked(&before))
+            && after? != Some(pcr::locked(&before))
         {
             return Err(Error::new(Kind::LockNotProven, "see PCR 7 change", "it is not what extending it must give"));
         }

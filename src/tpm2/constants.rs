@@ -10,6 +10,8 @@ pub mod alg {
     #[cfg(feature = "host")]
     pub const KEYEDHASH: u16 = 0x0008;
     pub const SHA256: u16 = 0x000b;
+    pub const SHA384: u16 = 0x000c;
+    pub const SHA512: u16 = 0x000d;
     pub const NULL: u16 = 0x0010;
     #[cfg(feature = "host")]
     pub const RSASSA: u16 = 0x0014;
@@ -48,7 +50,6 @@ pub mod cc {
     pub const READ_PUBLIC: u32 = 0x0000_0173;
     #[cfg(feature = "host")]
     pub const GET_CAPABILITY: u32 = 0x0000_017a;
-    #[cfg(feature = "host")]
     pub const PCR_READ: u32 = 0x0000_017e;
     pub const POLICY_PCR: u32 = 0x0000_017f;
     #[cfg(feature = "host")]

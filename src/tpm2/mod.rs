@@ -34,7 +34,6 @@ pub mod nv_registry;
 #[cfg(feature = "host")]
 pub mod object;
 pub mod public;
-#[cfg(feature = "host")]
 pub mod query;
 #[cfg(feature = "host")]
 pub mod sealed;

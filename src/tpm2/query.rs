@@ -3,8 +3,10 @@
 //!
 //! As bytes, and not by way of tss-esapi, which refuses an answer that names one algorithm that it does not know.
 
+#[cfg(feature = "host")]
+use super::NvPublic;
 use super::{
-    NvPublic, Selection,
+    Selection,
     command::{HEADER, NO_SESSIONS, RawCommand, command},
     constants::cc,
     selection,
@@ -12,6 +14,7 @@ use super::{
 use crate::bytes::Reader;
 
 /// Asks for the public area of an index.
+#[cfg(feature = "host")]
 #[must_use]
 pub fn nv_public(index: u32) -> RawCommand {
     command(NO_SESSIONS, cc::NV_READ_PUBLIC, |writer| writer.be32(index))
@@ -24,6 +27,7 @@ pub fn pcrs(selections: &[Selection]) -> RawCommand {
 }
 
 /// The answer to [`nv_public`].
+#[cfg(feature = "host")]
 #[must_use]
 pub fn parse_nv_public(response: &[u8]) -> Option<NvPublic> {
     NvPublic::parse(Reader::new(response.get(HEADER..)?).tpm2b()?)

@@ -3,19 +3,15 @@
 #[cfg(feature = "host")]
 use super::bank;
 use super::constants::alg;
-#[cfg(feature = "host")]
-use crate::bytes::Reader;
-use crate::bytes::Writer;
+use crate::bytes::{Reader, Writer};
 #[cfg(feature = "host")]
 use std::fmt;
 
 /// Octets of a bit map of PCRs: a PC Client TPM has 24.
 const OCTETS: usize = 3;
 /// Octets of a bit map of PCRs at most: that of 32.
-#[cfg(feature = "host")]
 const MOST_OCTETS: u8 = 4;
 /// All PCRs of a bank.
-#[cfg(feature = "host")]
 pub const ALL_PCRS: u32 = 0xff_ffff;
 
 /// PCRs of one bank.
@@ -37,7 +33,6 @@ impl Selection {
     }
 
     /// Reads a `TPMS_PCR_SELECTION`; PCRs from 24 on are left out.
-    #[cfg(feature = "host")]
     #[must_use]
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let bank = reader.be16()?;

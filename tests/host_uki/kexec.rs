@@ -165,7 +165,7 @@ fn what_the_firmware_revokes_is_refused_whoever_is_trusted() {
             signature_list(X509_SHA384, &[hash_of("-sha384"), no_time.into()].concat()),
             Some("the hash of a certificate"),
         ),
-        ("level", SBAT_LEVEL, level(99), Some("this machine's SBAT level demands 99")),
+        ("level", SBAT_LEVEL, level(99), Some("the SBAT level asks for 99")),
         ("older", SBAT_LEVEL, level(1), None),
         ("others", DBX, [signature_list(X509, &other), signature_list(X509_SHA256, &[7; 48])].concat(), None),
     ];

@@ -1,6 +1,7 @@
 //! The command line of `trust`. Each command is a file: its name, its arguments, its help, and what it does with them.
 //! To add one, write such a file, and a line in [`COMMANDS`].
 
+mod accept;
 mod admin;
 mod arguments;
 mod check;

@@ -1,6 +1,6 @@
 //! `trust keyset pcr7data`.
 
-use super::{arguments, machine};
+use super::{accept, arguments, machine};
 use crate::{
     error::{Error, Kind, Result},
     host::{
@@ -8,15 +8,16 @@ use crate::{
             Keyset,
             signed_policy::{self, Note, Policies, Values},
         },
-        predict,
+        predict::{self, approve},
     },
     measure::{expected, kexec::MOST_SUCCESSORS},
 };
-use clap::Args;
+use clap::{Args, ValueHint};
 use std::path::PathBuf;
 
 pub const HELP: &str = "Examples:\n  trust keyset pcr7data acme --dbx dbx.esl --dbx update.auth\n  \
     trust keyset pcr7data acme --chain shim --shim shimx64.efi\n  \
+    trust keyset pcr7data acme --log binary_bios_measurements --accept vendor.pem\n  \
     trust keyset pcr7data acme --pcr7-tpm tpm.bin \\\n    --pcr7-production prod.bin --pcr7-limited limited.bin\n\n\
     With --kexec, what was sealed with --system opens in successors by `trust kexec`, too. For each production value of the\n\
     keyset that takes 8 more policies for the first successor, and 32 for each further one; they stay signed.\n\n\
@@ -39,6 +40,12 @@ pub struct AddPcr7Data {
     pcr7_limited: Option<PathBuf>,
     #[command(flatten)]
     machine: machine::MachineOptions,
+    /// With --log: sign for what the log shows, though it is not as it should be. A certificate that may let drivers and boot
+    /// loaders through, beside the keyset's, such as that of a vendor whose option ROMs are to run; or what the firmware says
+    /// of itself: dma (devices may change memory), debugger (it is being debugged), audit (it starts any program); may be
+    /// repeated
+    #[arg(long, value_name = "CERT|FAULT", value_hint = ValueHint::FilePath, requires = "log")]
+    accept: Vec<String>,
     /// Sign this policy for the TPM's admin password [default: the one for PCR 7]
     #[arg(long, value_name = "FILE", alias = "passwdPolicy")]
     passwd_policy: Option<PathBuf>,
@@ -78,6 +85,10 @@ impl AddPcr7Data {
         else {
             let machine = self.machine.machine(keyset)?;
             let comment = if self.comment.is_empty() { machine.to_string() } else { self.comment.clone() };
+            let accepted = accept::read(&self.accept)?;
+            if machine.firmware.is_logged() {
+                approve::firmware_alone(keyset, &machine, &accepted)?;
+            }
             let prediction = predict::pcr7(keyset, &machine)?;
             return Ok((prediction.values(), comment, Some(expected::write(&prediction.production))));
         };

@@ -45,10 +45,8 @@ impl Trusted {
             None => certificates(&lists(DB)?)?,
         };
         let revoked = lists(DBX)?;
-        let is_revoked = |certificate: &Vec<u8>| {
-            GoodSignature::by(certificate).is_ok_and(|signature| verifier::is_revoked_by_hash(&signature, &revoked))
-        };
-        let certificates = certificates.into_iter().filter(|certificate| !is_revoked(certificate)).collect();
+        let certificates =
+            certificates.into_iter().filter(|certificate| !verifier::is_revoked(certificate, &revoked)).collect();
         Ok(Self { certificates, revoked, sbat_level: variables.get(LEVEL_AT_RUNTIME).map(<[u8]>::to_vec) })
     }
 }
@@ -76,7 +74,7 @@ pub fn judge(image: &Image<'_>, trusted: &Trusted) -> Result<SignedBy> {
     }
     if let Some(level) = &trusted.sbat_level {
         let sbat = image.section(".sbat").map(|section| section.contents().first(MAX_SBAT).read()).transpose()?;
-        if let Some(why) = sbat::refusal(sbat.as_deref(), level) {
+        if let Some(why) = sbat::refusal(sbat.as_deref().unwrap_or_default(), level) {
             return Err(refused(why).remedy("build and sign a newer one"));
         }
     }

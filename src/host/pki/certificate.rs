@@ -1,12 +1,15 @@
 //! X.509 certificates (RFC 5280): issued, and read back as issuers.
 
-use super::key::{Hash, PrivateKey, PublicKey};
+use super::{
+    cms::Tlv,
+    key::{Hash, PrivateKey, PublicKey},
+};
 use crate::{
     error::{Error, Kind, Result},
     pem,
 };
 use der::{
-    Decode, Encode,
+    Decode, Encode, Tag,
     asn1::{BitString, ObjectIdentifier},
 };
 use spki::SubjectPublicKeyInfoRef;
@@ -63,6 +66,13 @@ pub fn issue(template: &Template, subject_key: &PublicKey, issuer: Issuer<'_>) -
 /// As [`issue`].
 pub fn self_sign(template: &Template, key: &PrivateKey) -> Result<Certificate> {
     build(Contents { template, issued_by: None }, key.public(), key)
+}
+
+/// What a certificate in DER is signed over: its `TBSCertificate`.
+#[must_use]
+pub fn to_be_signed(certificate: &[u8]) -> Option<&[u8]> {
+    let parts = Tlv::read(certificate).and_then(|certificate| certificate.parts(Tag::Sequence, 3)).ok()?;
+    parts.first().map(|tbs| tbs.der)
 }
 
 /// The labels of a certificate in PEM: today's, and older ones of OpenSSL.

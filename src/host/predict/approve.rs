@@ -6,11 +6,17 @@
 //! nothing else was let through but by the keyset's own certificates and those that the owner accepts: a boot loader of an attacker's
 //! could measure whatever comes behind it.
 
-use super::{Prediction, databases, logged_boot, next_boot::PredictedValue};
+use super::{
+    Prediction, WHAT_LOG,
+    accepted::{self, Accepted, OWNER},
+    databases,
+    firmware::{self, Slot},
+    next_boot::PredictedValue,
+    profile::Machine,
+};
 use crate::{
     error::{Error, Kind, Result},
     host::{
-        eventlog::measured::{self, DigestOf},
         keyset::{
             Keyset, Role,
             signed_policy::{self, Note, Policies},
@@ -22,23 +28,20 @@ use crate::{
     },
     measure::{
         event::{Event, EventType},
-        expected, explain,
+        expected,
         variable::VariableData,
     },
     policy::{boot_kind::BootKind, version::Version},
 };
-
-/// Bytes of an owner before a certificate.
-const OWNER: usize = 16;
 
 /// The events of the boots of a keyset's three kinds of images, on a machine that measures these in one of them.
 ///
 /// # Errors
 /// [`Kind::Refused`]: nothing should be signed for such a boot; [`Kind::Usage`]: it is not of an image of the keyset, or what
 /// the others are let through by is not in it; those of reading the keyset.
-pub fn kinds(value: &PredictedValue, keyset: &Keyset, accepted: &[Vec<u8>]) -> Result<Prediction> {
+pub fn kinds(value: &PredictedValue, keyset: &Keyset, accepted: &Accepted) -> Result<Prediction> {
     let events: Vec<&Event> = value.events.iter().map(|predicted| &predicted.event).collect();
-    sound(&events)?;
+    sound(&events, accepted)?;
     let is_authority = |event: &&&Event| event.kind == EventType::EFI_VARIABLE_AUTHORITY;
     let last = events.iter().rfind(is_authority).ok_or_else(foreign)?;
     let data = VariableData::parse(&last.data).ok_or_else(foreign)?;
@@ -46,8 +49,8 @@ pub fn kinds(value: &PredictedValue, keyset: &Keyset, accepted: &[Vec<u8>]) -> R
     let [production, limited, tpm] = certificates;
     let certificates = [production?, limited?, tpm?];
     let mut own = vec![keyset.certificate_der(Role::UefiDb)?];
-    own.extend(certificates.iter().chain(accepted).cloned());
-    only_by(&own, &events)?;
+    own.extend(certificates.iter().cloned());
+    events.iter().try_for_each(|event| accepted.only_by(&own, event))?;
     let (owner, certificate) = data.contents.split_at_checked(OWNER).ok_or_else(foreign)?;
     if !certificates.iter().any(|known| known == certificate) {
         return Err(foreign());
@@ -77,15 +80,35 @@ pub fn kinds(value: &PredictedValue, keyset: &Keyset, accepted: &[Vec<u8>]) -> R
     Ok(Prediction { production: of_kind(production)?, limited: of_kind(limited)?, tpm: of_kind(tpm)? })
 }
 
-/// Signs policies of this version for the three kinds of boots, and adds them to the keyset's. `accepted` are certificates
-/// in DER that may have let something through, beside the keyset's.
+/// That policies may be signed for what the firmware of such a machine measures by itself, where a log shows that.
+///
+/// # Errors
+/// [`Kind::Refused`]: something in the log is not as it should be, and not accepted; those of reading the keyset.
+pub fn firmware_alone(keyset: &Keyset, machine: &Machine, accepted: &Accepted) -> Result<()> {
+    let db = machine.firmware.databases(keyset, machine.chain, &machine.foreign)?.db;
+    let mut own = vec![keyset.certificate_der(Role::UefiDb)?];
+    for kind in BootKind::ALL {
+        own.push(keyset.certificate_der(Role::of_images(kind))?);
+    }
+    for place in &machine.firmware.slots {
+        if let Slot::Own(event) = place
+            && firmware::stays(event, &db)
+        {
+            accepted.sound(event)?;
+            accepted.only_by(&own, event)?;
+        }
+    }
+    Ok(())
+}
+
+/// Signs policies of this version for the three kinds of boots, and adds them to the keyset's.
 ///
 /// # Errors
 /// Those of [`kinds`] and [`signed_policy::add`].
 pub fn sign(
     keyset: &Keyset,
     value: &PredictedValue,
-    accepted: &[Vec<u8>],
+    accepted: &Accepted,
     version: Version,
     comment: &str,
 ) -> Result<Prediction> {
@@ -97,38 +120,12 @@ pub fn sign(
 }
 
 /// Whether these events are of a boot that may have rights at all.
-fn sound(events: &[&Event]) -> Result<()> {
-    for event in events {
-        let (digests, data) = (event.digests.clone(), event.data.as_slice());
-        let event = Event { pcr: event.pcr, kind: event.kind, digest: event.digest, digests, data };
-        if let Some(fault) = explain::fault(&event) {
-            return Err(refused(fault));
-        }
-        if measured::of(&event) != Some(DigestOf::Data) {
-            return Err(refused(format!("{} has measured something else than the log shows", event.name())));
-        }
-    }
+fn sound(events: &[&Event], accepted: &Accepted) -> Result<()> {
+    events.iter().try_for_each(|event| accepted.sound(event))?;
     match of_config(events, SECURE_BOOT) {
         Some([1]) => Ok(()),
-        _ => Err(refused("Secure Boot is not on".to_owned())),
+        _ => Err(accepted::refused("Secure Boot is not on".to_owned())),
     }
-}
-
-/// That nothing was let through but by these certificates.
-fn only_by(certificates: &[Vec<u8>], events: &[&Event]) -> Result<()> {
-    for event in events.iter().filter(|event| event.kind == EventType::EFI_VARIABLE_AUTHORITY) {
-        let contents = VariableData::parse(&event.data).map(|data| data.contents).unwrap_or_default();
-        // With an owner, or without.
-        let forms = [contents, contents.get(OWNER..).unwrap_or_default()];
-        let is_known = certificates.iter().any(|known| forms.contains(&known.as_slice()));
-        if !is_known && !logged_boot::is_state_of_shim(event) {
-            let who = event.signer().unwrap_or_else(|| "somebody unknown".to_owned());
-            let why = format!("something was let through that {who} has signed, who is not of the keyset");
-            return Err(Error::new(Kind::Refused, WHAT, why)
-                .remedy("if that is as it should be, accept the certificate of the signer: --accept FILE"));
-        }
-    }
-    Ok(())
 }
 
 /// The contents of one of the firmware's variables.
@@ -138,18 +135,12 @@ fn of_config<'e>(events: &[&'e Event], variable: Variable<'_>) -> Option<&'e [u8
     variables.find(|data| data.name == variable.name).map(|data| data.contents)
 }
 
-const WHAT: &str = "sign policies for what the log shows";
-
-fn refused(why: String) -> Error {
-    Error::new(Kind::Refused, WHAT, why).remedy("boot the machine as it is to run, and give the log of that boot")
-}
-
 fn foreign() -> Error {
-    Error::new(Kind::Usage, WHAT, "it is not of a boot of an image of this keyset")
+    Error::new(Kind::Usage, WHAT_LOG, "it is not of a boot of an image of this keyset")
         .remedy("boot an image that the keyset has signed, with Secure Boot on, and give the log of that boot")
 }
 
 fn elsewhere(why: &'static str) -> Error {
-    Error::new(Kind::Usage, WHAT, why)
+    Error::new(Kind::Usage, WHAT_LOG, why)
         .remedy("sign with `trust keyset pcr7data`, which reads db and shim from files: --log, --db, --dbx, --shim")
 }

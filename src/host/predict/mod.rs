@@ -11,10 +11,13 @@
 //!
 //! - [`update`]: what is going to change; [`update_file`]: the files that databases are updated with; [`live`]: the variables
 //!   as they are;
-//! - [`next_boot`]: the set of values that follows; `plan`, `logged_boot`, `secure_boot`, `started`: how;
-//! - [`verifier`]: which entry of which database lets an image through; [`sbat`]: which generations do;
-//! - [`judge`]: whether a machine then opens; [`approve`]: policies signed for it.
+//! - [`next_boot`]: the set of values that follows; `plan`, `logged_boot`, `secure_boot`, `sbat`,
+//!   `owners_keys`, `started`: how;
+//! - [`verifier`]: which entry of which database lets an image through;
+//! - [`judge`]: whether a machine then opens; [`approve`]: policies signed for it; [`accepted`]: though something is not as it
+//!   should be.
 
+pub mod accepted;
 pub mod approve;
 pub mod databases;
 pub mod firmware;
@@ -22,6 +25,7 @@ pub mod judge;
 pub mod live;
 mod logged_boot;
 pub mod next_boot;
+mod owners_keys;
 mod plan;
 pub mod profile;
 pub mod sbat;
@@ -50,6 +54,9 @@ use crate::{
 };
 use firmware::Slot;
 use profile::Machine;
+
+/// What is done with a log.
+const WHAT_LOG: &str = "sign policies for what the log shows";
 
 /// What the boots of a keyset's three kinds of images measure into PCR 7.
 #[derive(Clone, Debug)]

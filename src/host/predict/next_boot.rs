@@ -6,6 +6,7 @@
 
 use super::{
     live::LiveVariables,
+    owners_keys,
     plan::{Choice, Plan},
     secure_boot, started,
     update::Update,
@@ -99,6 +100,7 @@ pub fn predict(before: MachineState<'_>, updates: &[Update], bank: u16) -> NextB
     let mut plan = Plan::of(before.log);
     secure_boot::update(&mut plan, before, updates);
     started::update(&mut plan, before.log, updates);
+    owners_keys::update(&mut plan, before, updates);
     if updates.iter().any(|update| matches!(update, Update::OsSeparator)) {
         for pcr in SEPARATED {
             let event =

@@ -86,6 +86,8 @@ fn boot_kit(keyset: &Keyset) -> Result<Shim> {
         latest_sbat_level: None,
         measures_mok_list_trusted: true,
         vendor: Vendor::Db(databases::vendor_db(keyset)?),
+        denied: Vec::new(),
+        has_own_certificate: false,
         signed: None,
     })
 }

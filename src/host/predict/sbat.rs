@@ -1,10 +1,11 @@
-//! `SbatLevel`: which revocations of components a shim applies, and when it raises them. Pure.
+//! `SbatLevel`: which revocations of components a shim applies, and when it raises them; what they forbid. Pure.
+//!
+//! The level has, for components by their names, the lowest generation that is started. A program says in its section `.sbat` of
+//! which generation its components are; shim asks for one, of itself too.
 //!
 //! A shim sets the level that it brings where the machine has none, or an older one by its date; never an older one. Where its
 //! owner has asked for it (`SbatPolicy`, a byte of 1), that is the latest one that it brings. While Secure Boot is off, 16.1 goes
 //! back to the first of all.
-//!
-//! A list has a line for each component: its name, its generation, and what else there is to say.
 
 use super::{live::LiveVariables, shim::Shim};
 use crate::{
@@ -40,28 +41,27 @@ pub(super) fn levels(
     }
 }
 
-/// Why a shim of this level does not start an image with this `.sbat`, as a clause.
+/// Why a shim with this level does not start a program with this section, as a clause.
 #[must_use]
-pub fn refusal(sbat: Option<&[u8]>, level: &[u8]) -> Option<String> {
-    let Some(sbat) = sbat else {
-        return Some("it has no section .sbat, and this machine has an SBAT level".to_owned());
-    };
-    components(level).find_map(|(name, wanted)| {
-        let wanted = wanted.unwrap_or(u64::MAX);
-        let mut generations =
-            components(sbat).filter(|(component, _)| *component == name).map(|(_, generation)| generation);
-        let found = generations.find(|generation| generation.is_none_or(|generation| generation < wanted))?;
-        let (name, found) = (printable(name), found.map_or_else(|| "none".to_owned(), |found| found.to_string()));
-        Some(format!("its {name} is of generation {found}, and this machine's SBAT level demands {wanted}"))
+pub fn refusal(section: &[u8], level: &[u8]) -> Option<String> {
+    let components: Vec<_> = rows(section).collect();
+    if components.is_empty() {
+        return Some("it has no section .sbat".to_owned());
+    }
+    components.into_iter().find_map(|(name, generation)| {
+        let (_, lowest) = rows(level).find(|(other, lowest)| *other == name && *lowest > generation)?;
+        let name = printable(&String::from_utf8_lossy(name));
+        Some(format!("its {name} is of generation {generation}, and the SBAT level asks for {lowest}"))
     })
 }
 
-/// The components of a list, with their generations where those are numbers.
-fn components(list: &[u8]) -> impl Iterator<Item = (&str, Option<u64>)> {
-    let lines = list.split(|byte| matches!(byte, b'\n' | b'\0')).filter_map(|line| str::from_utf8(line).ok());
-    lines.filter(|line| !line.trim().is_empty()).map(|line| {
-        let mut parts = line.trim().split(',');
-        (parts.next().unwrap_or_default(), parts.next().and_then(|generation| generation.parse().ok()))
+/// Name and generation of the components in a section or a level; a generation that is no number counts as 0.
+fn rows(text: &[u8]) -> impl Iterator<Item = (&[u8], u32)> {
+    let lines = text.split(|byte| *byte == b'\n' || *byte == 0).map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+    lines.map(|line| {
+        let mut fields = line.split(|byte| *byte == b',');
+        let (name, generation) = (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
+        (name, str::from_utf8(generation).ok().and_then(|digits| digits.parse().ok()).unwrap_or(0))
     })
 }
 
@@ -77,36 +77,14 @@ mod tests {
     use crate::host::predict::shim::Vendor;
 
     #[test]
-    fn generations_below_the_level_are_refused() {
-        let level = b"sbat,1,2024040900\nshim,4\nsystemd-stub,2\n";
-        let refusal = |sbat: &str| refusal(Some(sbat.as_bytes()), level);
-        assert_eq!(
-            refusal(
-                "sbat,1,SBAT Version,sbat,1,https://…\nsystemd-stub,2,The systemd Developers,…\nsystemd.x,1,…\n\0\0"
-            ),
-            None
-        );
-        assert_eq!(refusal("sbat,1\r\nlinux,1\r\n"), None);
-        for (sbat, why) in [
-            ("sbat,1\nsystemd-stub,1,…\n", "systemd-stub is of generation 1, and this machine's SBAT level demands 2"),
-            ("sbat,1\nsystemd-stub,2\nsystemd-stub,1\n", "systemd-stub is of generation 1"),
-            ("sbat,0\n", "sbat is of generation 0"),
-            ("sbat,1\nshim\n", "shim is of generation none"),
-            ("sbat,1\nshim,-5\n", "shim is of generation none"),
-        ] {
-            assert!(refusal(sbat).is_some_and(|found| found.contains(why)), "{sbat:?}");
-        }
-        assert!(super::refusal(None, level).is_some());
-        assert_eq!(super::refusal(Some(b"shim,1"), b""), None);
-    }
-
-    #[test]
     fn levels_are_raised_and_never_lowered() {
         let shim = |automatic: &str, latest: Option<&str>| Shim {
             sbat_level: automatic.into(),
             latest_sbat_level: latest.map(Into::into),
             measures_mok_list_trusted: false,
             vendor: Vendor::Empty,
+            denied: Vec::new(),
+            has_own_certificate: false,
             signed: None,
         };
         let [old, middle, new] = ["sbat,1,2021030218\n", "sbat,1,2023012900\nshim,2\n", "sbat,1,2024040900\nshim,4\n"];
@@ -123,5 +101,29 @@ mod tests {
         assert_eq!(of(old, &shim(middle, Some(new)), Some(&policy(1))), [new]);
         assert_eq!(of(old, &shim(middle, Some(new)), Some(&policy(2))), [middle]);
         assert_eq!(of(old, &shim(middle, Some(new)), Some(&LiveVariables::default())), [middle]);
+    }
+
+    #[test]
+    fn components_below_the_level_are_not_started() {
+        let level = b"sbat,1,2024040900\nshim,4\ngrub,4\ngrub.peimage,2\n";
+        let refusal = |section: &str| refusal(section.as_bytes(), level);
+        let version = "sbat,1,SBAT Version,sbat,1,https://github.com/rhboot/shim/blob/main/SBAT.md\n";
+        for good in [
+            "",
+            "grub,4,Free Software Foundation,grub,2.12,https://x\r\n",
+            "systemd-stub,1,a,b,c,d\n",
+            "grub.peimage,2\0",
+        ] {
+            assert_eq!(refusal(&format!("{version}{good}")), None, "{good}");
+        }
+        for (bad, why) in [
+            ("grub,3,a,b,c,d\n", "its grub is of generation 3, and the SBAT level asks for 4"),
+            ("shim,4,a,b,c,d\ngrub.peimage,1,a,b,c,d", "its grub.peimage is of generation 1"),
+            ("grub,x\n", "its grub is of generation 0"),
+            ("grub", "its grub is of generation 0"),
+        ] {
+            assert!(refusal(&format!("{version}{bad}")).unwrap().starts_with(why), "{bad}");
+        }
+        assert_eq!(refusal("\0\0").unwrap(), "it has no section .sbat");
     }
 }

@@ -57,6 +57,8 @@ struct Change<'p, 'm> {
     image: Option<&'m StartedImage>,
     shim: Option<(&'m Shim, &'m StartedImage)>,
     mok_list: Option<&'m [SignatureList]>,
+    /// The SBAT levels that shim may apply, each with what it depends on.
+    sbat_levels: Vec<(Vec<u8>, Option<&'static str>)>,
 }
 
 impl<'p, 'm> Change<'p, 'm> {
@@ -87,6 +89,7 @@ impl<'p, 'm> Change<'p, 'm> {
             image: None,
             shim: None,
             mok_list: None,
+            sbat_levels: Vec::new(),
         };
         updates.iter().for_each(|update| change.note(update));
         if change.will_be.pk.is_empty() && !change.was.pk.is_empty() {

@@ -56,6 +56,10 @@ pub struct Shim {
     pub measures_mok_list_trusted: bool,
     /// Which keys it trusts in addition to the firmware's db.
     pub vendor: Vendor,
+    /// What it forbids by itself: signature lists, as bytes.
+    pub denied: Vec<u8>,
+    /// Whether it was built with a certificate for its own programs, which it measures with its owner's keys.
+    pub has_own_certificate: bool,
     /// Its file, if it is signed; one that is not will be, with the keyset's uefi-db.
     pub signed: Option<Vec<u8>>,
 }
@@ -98,12 +102,15 @@ impl Shim {
             None => return Err(bad("it has no section .sbatlevel")),
         };
         let table = section(file, &image, ".vendor_cert").ok_or_else(|| bad("it has no section .vendor_cert"))?;
-        let vendor = authorized(content(file, table)).ok_or_else(|| bad("its .vendor_cert makes no sense"))?;
+        let (allowed, denied) = built_in(content(file, table)).ok_or_else(|| bad("its .vendor_cert makes no sense"))?;
+        let others = image.sections().iter().filter(|section| section.raw != table.raw);
         Ok(Self {
             sbat_level,
             latest_sbat_level,
             measures_mok_list_trusted: version < WITHOUT_MOK_LIST_TRUSTED,
-            vendor: Vendor::read(vendor, version)?,
+            vendor: Vendor::read(allowed, version)?,
+            denied: denied.to_vec(),
+            has_own_certificate: others.into_iter().any(|section| holds_certificate(content(file, section))),
             signed: (!image.certificates().is_empty()).then(|| file.to_vec()),
         })
     }
@@ -239,10 +246,23 @@ fn levels(section: &[u8]) -> [Option<Vec<u8>>; 2] {
     })
 }
 
-/// What is allowed.
-fn authorized(section: &[u8]) -> Option<&[u8]> {
+/// What is allowed, and what is denied.
+fn built_in(section: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut header = Reader::new(section);
-    let [size, _, offset, _] = [header.le32()?, header.le32()?, header.le32()?, header.le32()?];
-    let (size, offset) = (usize::try_from(size).ok()?, usize::try_from(offset).ok()?);
-    section.get(offset..offset.checked_add(size)?)
+    let fields = [header.le32()?, header.le32()?, header.le32()?, header.le32()?];
+    let [allowed, denied, at_allowed, at_denied] = fields.map(|field| usize::try_from(field).ok());
+    let part = |at: Option<usize>, size: Option<usize>| section.get(at?..at?.checked_add(size?)?);
+    Some((part(at_allowed, allowed)?, if denied == Some(0) { &[] } else { part(at_denied, denied)? }))
+}
+
+/// Whether something in it begins like an X.509 certificate of version 3 with a long body.
+fn holds_certificate(section: &[u8]) -> bool {
+    /// `SEQUENCE` with a length of two bytes, which follows.
+    const LONG: [u8; 2] = [0x30, 0x82];
+    /// `[0]`, the version 3, and the tag of a serial number.
+    const VERSION: [u8; 6] = [0xa0, 3, 2, 1, 2, 2];
+    section.windows(14).any(|window| {
+        window.starts_with(&LONG)
+            && window.get(4..).is_some_and(|inner| inner.starts_with(&LONG) && inner.ends_with(&VERSION))
+    })
 }

@@ -1,4 +1,4 @@
-//! PCRs of the programs that are started and of what they are made of: 4, 9, 11, 14. Pure.
+//! PCRs of the programs that are started and of what they are made of: 4, 9, 11. Pure.
 
 use super::{
     logged_boot::{LoggedBoot, PROGRAMS, SECTIONS},
@@ -10,8 +10,6 @@ use crate::{host::eventlog::read::FirmwareLog, measure::event::EventType};
 
 /// What the kernel's EFI stub and GRUB have read.
 const FILES: u8 = 9;
-/// What shim's owner has told it.
-const OWNERS_KEYS: u8 = 14;
 
 /// Why events of an image change.
 const ANOTHER_IMAGE: &str = "another image is started";
@@ -41,10 +39,6 @@ pub(super) fn update(plan: &mut Plan, log: &FirmwareLog<'_>, updates: &[Update])
             }
             Update::Shim { image, .. } => {
                 program(plan, log, event_of(boot.shim), image, "another shim is started");
-                plan.is_unknown(OWNERS_KEYS, "what the new shim makes of its owner's keys is not predicted");
-            }
-            Update::MokList(_) => {
-                plan.is_unknown(OWNERS_KEYS, "what shim makes of its owner's keys is not predicted");
             }
             Update::SecureBoot(on) if *on != boot.secure_boot && plan.extends(11) => {
                 plan.is_unknown(

@@ -16,6 +16,9 @@ use crate::{
     tpm2::constants::alg,
 };
 
+/// Bytes of a section `.sbat` that are looked at.
+const MAX_SBAT: usize = 1 << 16;
+
 /// One change.
 #[derive(Clone, Debug)]
 pub enum Update {
@@ -60,12 +63,14 @@ pub enum Update {
 /// An EFI program, as far as it is measured and verified.
 #[derive(Clone, Debug, Default)]
 pub struct StartedImage {
-    /// Its Authenticode digests: `TPM_ALG_ID`, digest. Only those of SHA-256 and SHA-384.
+    /// Its Authenticode digests: `TPM_ALG_ID`, digest.
     pub digests: Vec<(u16, Vec<u8>)>,
     /// Its signatures that are good for it, in their order.
     pub signatures: Vec<GoodSignature>,
     /// What a unified kernel image measures into PCR 11, for each of its profiles.
     pub profiles: Vec<Vec<MeasuredSection>>,
+    /// Its section `.sbat`, empty where it has none; `None` where it is not known.
+    pub sbat: Option<Vec<u8>>,
 }
 
 /// A section that systemd-stub measures.
@@ -83,13 +88,18 @@ impl StartedImage {
     /// # Errors
     /// Those of [`authenticode::good_signatures`].
     pub fn read(image: &Image<'_>, profiles: Vec<Vec<MeasuredSection>>) -> Result<Self> {
-        let SignedImage { signatures, digests } = authenticode::good_signatures(image)?;
+        let others = [Bank::Sha1, Bank::Sha512];
+        let begun = others.iter().map(|bank| bank.begin()).collect();
+        let SignedImage { signatures, digests, more } = authenticode::good_signatures(image, begun)?;
         let bank = |hash: Hash| match hash {
             Hash::Sha256 => Bank::Sha256.id(),
             Hash::Sha384 => Bank::Sha384.id(),
         };
-        let digests = digests.into_iter().map(|(hash, digest)| (bank(hash), digest)).collect();
-        Ok(Self { digests, signatures, profiles })
+        let digests = digests.into_iter().map(|(hash, digest)| (bank(hash), digest));
+        let digests = digests.chain(others.map(Bank::id).into_iter().zip(more)).collect();
+        let sbat = image.section(".sbat").map(|section| section.contents().first(MAX_SBAT).read());
+        let sbat = Some(sbat.transpose()?.unwrap_or_default().into_owned());
+        Ok(Self { digests, signatures, profiles, sbat })
     }
 
     /// Its digest in the sha256 bank, by which db and dbx know images.

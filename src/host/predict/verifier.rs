@@ -6,13 +6,26 @@
 //!   for a certificate in the same places, of each list the first. A certificate that is built in comes last.
 
 use super::update::StartedImage;
-use crate::host::{
-    image::authenticode::GoodSignature,
-    uefi::{
-        signature_list::{SHA256, SignatureList, X509, X509_HASHES},
-        variable::{DB, Variable},
+use crate::{
+    host::{
+        image::authenticode::GoodSignature,
+        pki::certificate,
+        uefi::{
+            signature_list::{SHA256, SignatureList, X509, X509_SHA256, X509_SHA384, X509_SHA512},
+            variable::{DB, Variable},
+        },
     },
+    measure::bank::Bank,
 };
+use uuid::Uuid;
+
+/// Bytes of an owner before a certificate, and of a time behind the hash of one.
+const OWNER: usize = 16;
+const TIME: usize = 16;
+/// How dbx names certificates without holding them.
+const REVOKING: [(Uuid, Bank); 3] =
+    [(X509_SHA256, Bank::Sha256), (X509_SHA384, Bank::Sha384), (X509_SHA512, Bank::Sha512)];
+const REVOKED_BY_HASH: &str = "the hash of a certificate that has signed it is in dbx";
 
 /// What has let an image through.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,30 +92,45 @@ fn hashes(image: &StartedImage, lists: &[SignatureList]) -> Vec<Vec<u8>> {
     entries.filter(|entry| Some(entry.data.as_slice()) == image.sha256()).map(|entry| entry.to_bytes()).collect()
 }
 
-/// Why this dbx keeps an image from being started, as a clause.
+/// Why this dbx keeps a firmware from starting an image, as a clause.
 #[must_use]
 pub fn refusal(image: &StartedImage, dbx: &[SignatureList]) -> Option<&'static str> {
+    let mut signed = image.signatures.iter().flat_map(GoodSignature::to_be_signed);
+    let by_hash = || signed.any(|signed| has_hash_of(signed, dbx)).then_some(REVOKED_BY_HASH);
+    refusal_of_shim(image, dbx).or_else(by_hash)
+}
+
+/// The same of an entry of db that lets the image through.
+#[must_use]
+pub fn refusal_of(entry: &VerifyingEntry, dbx: &[SignatureList]) -> Option<&'static str> {
+    let certificate = entry.contents.get(OWNER..).unwrap_or_default();
+    is_revoked(certificate, dbx).then_some(REVOKED_BY_HASH)
+}
+
+/// Whether dbx has the hash of what this certificate is signed over.
+#[must_use]
+pub fn is_revoked(certificate: &[u8], dbx: &[SignatureList]) -> bool {
+    certificate::to_be_signed(certificate).is_some_and(|signed| has_hash_of(signed, dbx))
+}
+
+/// A time from which on a certificate is revoked is not heeded: it would take a time stamp that firmware trusts.
+fn has_hash_of(signed: &[u8], dbx: &[SignatureList]) -> bool {
+    REVOKING.iter().any(|(kind, hash)| {
+        let mut entries = dbx.iter().filter(|list| list.kind == *kind).flat_map(|list| &list.signatures).peekable();
+        entries.peek().is_some() && {
+            let wanted = hash.hash(signed);
+            entries.any(|entry| entry.data.len() == wanted.len() + TIME && entry.data.starts_with(&wanted))
+        }
+    })
+}
+
+/// Why this dbx keeps shim from starting an image, as a clause: it does not look for hashes of certificates.
+#[must_use]
+pub fn refusal_of_shim(image: &StartedImage, dbx: &[SignatureList]) -> Option<&'static str> {
     if !hashes(image, dbx).is_empty() {
         return Some("its hash is in dbx");
     }
     let mut certificates = dbx.iter().filter(|list| list.kind == X509).flat_map(|list| &list.signatures);
     let is_signer = |data: &[u8]| image.signatures.iter().any(|signature| signature.leads_to(data));
-    if certificates.any(|entry| is_signer(&entry.data)) {
-        return Some("a certificate that has signed it is in dbx");
-    }
-    let is_revoked = image.signatures.iter().any(|signature| is_revoked_by_hash(signature, dbx));
-    is_revoked.then_some("the hash of a certificate that has signed it is in dbx")
-}
-
-/// Whether dbx has the hash of a certificate on the way from this signer. From when on that is revoked is not asked: nobody vouches for
-/// the time of a signature.
-#[must_use]
-pub fn is_revoked_by_hash(signature: &GoodSignature, dbx: &[SignatureList]) -> bool {
-    signature.to_be_signed().any(|signed| {
-        dbx.iter().any(|list| {
-            let Some((_, bank)) = X509_HASHES.iter().find(|(kind, _)| *kind == list.kind) else { return false };
-            let hash = bank.hash(signed);
-            list.signatures.iter().any(|entry| entry.data.starts_with(&hash))
-        })
-    })
+    certificates.any(|entry| is_signer(&entry.data)).then_some("a certificate that has signed it is in dbx")
 }

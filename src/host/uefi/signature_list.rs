@@ -7,7 +7,6 @@ use super::{
 use crate::{
     bytes::Reader,
     error::{Error, Kind, Result},
-    measure::bank::Bank,
 };
 use std::collections::HashSet;
 use uuid::Uuid;
@@ -16,13 +15,13 @@ use uuid::Uuid;
 pub const X509: Uuid = guid("a5c059a1-94e4-4aa7-87b5-ab155c2bf072");
 /// `EFI_CERT_SHA256_GUID`: the SHA-256 of an image, 32 bytes.
 pub const SHA256: Uuid = guid("c1c41626-504c-4092-aca9-41f936934328");
-/// `EFI_CERT_X509_SHA256_GUID` and its like: the hash of what is signed of a certificate (its `TBSCertificate`), and behind it from when
-/// on that is revoked.
-pub const X509_HASHES: [(Uuid, Bank); 3] = [
-    (guid("3bd2a492-96c0-4079-b420-fcf98ef103ed"), Bank::Sha256),
-    (guid("7076876e-80c2-4ee6-aad2-28b349a6865b"), Bank::Sha384),
-    (guid("446dbf63-2502-4cda-bcfa-2465d2b0fe9d"), Bank::Sha512),
-];
+/// `EFI_CERT_X509_SHA256_GUID`: the hash of what a certificate is signed over (`TBSCertificate`), and since when it is revoked
+/// (`EFI_TIME`, zeros for always).
+pub const X509_SHA256: Uuid = guid("3bd2a492-96c0-4079-b420-fcf98ef103ed");
+/// `EFI_CERT_X509_SHA384_GUID`: likewise.
+pub const X509_SHA384: Uuid = guid("7076876e-80c2-4ee6-aad2-28b349a6865b");
+/// `EFI_CERT_X509_SHA512_GUID`: likewise.
+pub const X509_SHA512: Uuid = guid("446dbf63-2502-4cda-bcfa-2465d2b0fe9d");
 
 /// Bytes before a list's header: type, size of the list, of the header, of each signature.
 const FIXED: usize = 28;

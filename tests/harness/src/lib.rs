@@ -77,7 +77,7 @@ pub use machine::{FUNCTIONS, Machine};
 pub use memory_probe::{MemoryProbe, Snapshot, find};
 pub use mkosi::mkosi;
 pub use mounts::keep_mounts_in;
-pub use pcrlock::{Pcrlock, digests, firmware_log_of_four};
+pub use pcrlock::{Pcrlock, digests, firmware_log_of};
 pub use pe::pe_image;
 pub use peer::connected;
 pub use power_cut::Cut;

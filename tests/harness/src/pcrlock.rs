@@ -68,20 +68,24 @@ pub fn digests(measured: &[u8]) -> Vec<String> {
     Banks::Four.names().iter().map(digest).collect()
 }
 
-/// The log of a firmware with all of [`Banks::Four`], of events of PCR 7: `EV_...`, and what is measured.
+/// The log of a firmware with these of [`Banks::Four`], of events of PCR 7: `EV_...`, and what is measured.
 #[must_use]
-pub fn firmware_log_of_four(events: &[(u32, Vec<u8>)]) -> Vec<u8> {
-    const BANKS: [(u16, u16); 4] = [(0x4, 20), (0xb, 32), (0xc, 48), (0xd, 64)];
+pub fn firmware_log_of(banks: Banks, events: &[(u32, Vec<u8>)]) -> Vec<u8> {
+    const FOUR: [(u16, u16); 4] = [(0x4, 20), (0xb, 32), (0xc, 48), (0xd, 64)];
+    let known = Banks::Four.names().iter().zip(FOUR);
+    let banks: Vec<_> = known.filter(|(name, _)| banks.names().contains(name)).collect();
     let le = |value: usize| u32::try_from(value).expect("small").to_le_bytes();
     let mut spec = b"Spec ID Event03\0\0\0\0\0\0\x02\0\x02".to_vec();
-    spec.extend(le(BANKS.len()));
-    spec.extend(BANKS.iter().flat_map(|(bank, size)| [bank.to_le_bytes(), size.to_le_bytes()].concat()));
+    spec.extend(le(banks.len()));
+    spec.extend(banks.iter().flat_map(|(_, (bank, size))| [bank.to_le_bytes(), size.to_le_bytes()].concat()));
     spec.push(0);
     let mut log = [&le(0)[..], &le(3), &[0; 20], &le(spec.len()), &spec].concat();
     for (kind, data) in events {
-        log.extend([&le(7)[..], &kind.to_le_bytes(), &le(BANKS.len())].concat());
-        for ((bank, _), digest) in BANKS.iter().zip(digests(data)) {
-            log.extend([&bank.to_le_bytes()[..], &unhex(&digest)].concat());
+        log.extend([&le(7)[..], &kind.to_le_bytes(), &le(banks.len())].concat());
+        for (name, digest) in Banks::Four.names().iter().zip(digests(data)) {
+            if let Some((_, (bank, _))) = banks.iter().find(|(active, _)| *active == name) {
+                log.extend([&bank.to_le_bytes()[..], &unhex(&digest)].concat());
+            }
         }
         log.extend([&le(data.len())[..], data].concat());
     }

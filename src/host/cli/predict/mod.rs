@@ -8,7 +8,7 @@ mod table;
 mod to_nv;
 mod updates;
 
-use super::{HostCommand, arguments, nv, policy_store::StoreOptions, system_policies::SystemPolicyOptions};
+use super::{HostCommand, accept, arguments, nv, policy_store::StoreOptions, system_policies::SystemPolicyOptions};
 use crate::{
     console,
     error::{Error, Kind, Result},
@@ -74,10 +74,12 @@ pub struct Predict {
     /// Sign policies for the values of today and those that are predicted, and add them to the keyset's
     #[arg(long, conflicts_with = "bank")]
     sign: bool,
-    /// With --sign: a certificate that may let drivers and boot loaders through, beside the keyset's, such as that of a vendor
-    /// whose option ROMs are to run; may be repeated
-    #[arg(long, value_name = "CERT", value_hint = ValueHint::FilePath, requires = "sign")]
-    accept: Vec<PathBuf>,
+    /// With --sign: sign for what the log shows, though it is not as it should be. A certificate that may let drivers and boot
+    /// loaders through, beside the keyset's, such as that of a vendor whose option ROMs are to run; or what the firmware says
+    /// of itself: dma (devices may change memory), debugger (it is being debugged), audit (it starts any program); may be
+    /// repeated
+    #[arg(long, value_name = "CERT|FAULT", value_hint = ValueHint::FilePath, requires = "sign")]
+    accept: Vec<String>,
     /// With --sign: what the policy version of a TPM must be for the production policies to hold: four digits
     #[arg(long, value_name = "DIGITS", default_value = "0001", value_parser = arguments::policy_version, requires = "sign")]
     policy_version: [u8; 4],
@@ -126,8 +128,8 @@ impl HostCommand for Predict {
         }
         if self.sign {
             let name = self.keyset.as_deref().unwrap_or_default();
-            let accepted = self.accept.iter().map(|path| arguments::certificates(path)).collect::<Result<Vec<_>>>()?;
-            let terms = sign::SigningTerms { accepted: &accepted.concat(), version: self.policy_version };
+            let accepted = accept::read(&self.accept)?;
+            let terms = sign::SigningTerms { accepted: &accepted, version: self.policy_version };
             return sign::run(&Keyset::open(name)?, machine.state(&log), &found, &updates, &terms);
         }
         warn(&next);

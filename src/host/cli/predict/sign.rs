@@ -8,6 +8,7 @@ use crate::{
     host::{
         keyset::Keyset,
         predict::{
+            accepted::Accepted,
             approve,
             next_boot::{self, MachineState, NextBoot, PredictedPcr},
         },
@@ -20,8 +21,8 @@ const WHAT: &str = "sign policies for the next boot";
 
 /// With what is signed.
 pub struct SigningTerms<'a> {
-    /// Certificates in DER that may have let something through, beside the keyset's.
-    pub accepted: &'a [Vec<u8>],
+    /// Though it is not as it should be.
+    pub accepted: &'a Accepted,
     /// What the policy version of a TPM must be.
     pub version: Version,
 }

@@ -82,8 +82,7 @@ impl ChainLink {
     /// What its issuer has signed of it: its `TBSCertificate`, in DER.
     #[must_use]
     pub fn to_be_signed(&self) -> &[u8] {
-        let parts = Tlv::read(&self.der).and_then(|certificate| certificate.parts(Tag::Sequence, 3));
-        parts.ok().and_then(|parts| Some(parts.first()?.der)).unwrap_or_default()
+        crate::host::pki::certificate::to_be_signed(&self.der).unwrap_or_default()
     }
 
     /// Whose it is.

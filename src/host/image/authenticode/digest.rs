@@ -55,6 +55,12 @@ impl ImageDigest {
     /// That of this image.
     #[must_use]
     pub fn new(image: &Image<'_>, hash: Hash) -> Self {
+        Self::with(image, hash.begin())
+    }
+
+    /// By any algorithm: what was begun with it.
+    #[must_use]
+    pub fn with(image: &Image<'_>, context: Context) -> Self {
         let headers = image.headers();
         let check_sum = headers.check_sum_field();
         let entry = headers.certificate_entry.clone().unwrap_or(check_sum.end..check_sum.end);
@@ -66,7 +72,7 @@ impl ImageDigest {
             ranges.push(rest.clone());
         }
         let again = if has_gaps { rest } else { 0..0 };
-        Self { context: hash.begin(), ranges: Ranges::new(ranges), again }
+        Self { context, ranges: Ranges::new(ranges), again }
     }
 
     /// Is shown a part of the file.

@@ -16,6 +16,7 @@ use crate::{
         },
     },
 };
+use aws_lc_rs::digest::Context;
 use der::{Reader, SliceReader};
 use std::time::SystemTime;
 
@@ -192,14 +193,19 @@ pub struct SignedImage {
     pub signatures: Vec<GoodSignature>,
     /// Its digests, one for each hash.
     pub digests: Vec<(Hash, Vec<u8>)>,
+    /// Those of other algorithms, in the order in which they were asked for.
+    pub more: Vec<Vec<u8>>,
 }
 
-/// Reads the signatures of an image that are good for it, and its digests. All of it is read once.
+/// Reads the signatures of an image that are good for it, and its digests; `more` are begun of other algorithms, and finished.
+/// All of it is read once.
 ///
 /// # Errors
 /// [`Kind::Corrupt`]: it is not an image; those of reading.
-pub fn good_signatures(image: &Image<'_>) -> Result<SignedImage> {
-    let digests = digests(image, &Hash::ALL, |_, _| ())?;
+pub fn good_signatures(image: &Image<'_>, more: Vec<Context>) -> Result<SignedImage> {
+    let mut more: Vec<_> = more.into_iter().map(|context| ImageDigest::with(image, context)).collect();
+    let digests = digests(image, &Hash::ALL, |at, bytes| more.iter_mut().for_each(|digest| digest.see(at, bytes)))?;
+    let more = more.into_iter().map(|digest| digest.finish(image)).collect::<Result<_>>()?;
     let good = image.certificates().iter().map(open).filter_map(|(mut signature, opened)| {
         signature.is_of_image = signature.digest.as_ref().is_some_and(|stated| digests.contains(stated));
         let opened = opened.ok()?;
@@ -208,7 +214,7 @@ pub fn good_signatures(image: &Image<'_>) -> Result<SignedImage> {
         Some(GoodSignature { signer: opened.signer.clone(), embedded: opened.embedded })
     });
     let signatures = good.collect();
-    Ok(SignedImage { signatures, digests })
+    Ok(SignedImage { signatures, digests, more })
 }
 
 /// Those of them that can be read, of which there is one, and a note on each of the others: they vouch for nothing.

@@ -9,6 +9,7 @@ use crate::{
             logged_boot::{self, SECURE_BOOT_STATE, StartedProgram, Starter},
             next_boot::PredictedEvent,
             plan::Choice,
+            sbat,
             shim::Vendor,
             update::StartedImage,
             verifier::{self, ShimDatabase},
@@ -71,6 +72,9 @@ impl<'m> Change<'_, 'm> {
                 () if Some(at) == self.boot.shim => self.shim.map(|(_, image)| image),
                 () => None,
             };
+            if let Some(image) = new.filter(|_| program.starter == Starter::Shim || Some(at) == self.boot.shim) {
+                self.look_into_sbat(image, if Some(at) == self.boot.shim { "itself" } else { "the new image" });
+            }
             let authority = match program.starter {
                 Starter::Firmware => self.by_firmware(program, new, &measured)?,
                 Starter::Shim => self.by_shim(program, new, &measured)?,
@@ -90,15 +94,30 @@ impl<'m> Change<'_, 'm> {
         if !entries.any(|entry| entry.to_bytes() == data.contents) {
             return Err(format!("db has lost what had let {what} through"));
         }
-        self.look_into_dbx(&image_of(&logged.event, None), what);
+        self.look_into_dbx(Starter::Firmware, &image_of(&logged.event, None), what);
         Ok(())
     }
 
     /// Says so where dbx forbids what it did not forbid before.
-    fn look_into_dbx(&mut self, image: &StartedImage, what: &str) {
-        let was = verifier::refusal(image, &logged_lists(self.before, DBX));
-        if let Some(why) = verifier::refusal(image, &self.will_be.dbx).filter(|_| was.is_none()) {
+    fn look_into_dbx(&mut self, starter: Starter, image: &StartedImage, what: &str) {
+        let refusal = match starter {
+            Starter::Firmware => verifier::refusal,
+            Starter::Shim => verifier::refusal_of_shim,
+        };
+        let was = refusal(image, &logged_lists(self.before, DBX));
+        if let Some(why) = refusal(image, &self.will_be.dbx).filter(|_| was.is_none()) {
             self.plan.is_obstructed(format!("{what} would not be started: {why}"));
+        }
+    }
+
+    /// Says so where shim's SBAT level forbids a program. What is in the log says nothing of that.
+    fn look_into_sbat(&mut self, image: &StartedImage, what: &str) {
+        let Some(section) = &image.sbat else { return };
+        for (level, condition) in &self.sbat_levels {
+            if let Some(why) = sbat::refusal(section, level) {
+                let condition = condition.map(|condition| format!("{condition}, ")).unwrap_or_default();
+                self.plan.is_obstructed(format!("{condition}shim would not start {what}: {why}"));
+            }
         }
     }
 
@@ -113,11 +132,15 @@ impl<'m> Change<'_, 'm> {
         let Some(image) = new else {
             let Some(logged) = logged else { return self.unmeasured(program) };
             self.stays(logged, "what the firmware starts")?;
-            self.look_into_dbx(&image_of(&logged.event, self.program(program)), "what the firmware starts");
+            let image = image_of(&logged.event, self.program(program));
+            self.look_into_dbx(Starter::Firmware, &image, "what the firmware starts");
             return Ok(Some(logged.event.data.to_vec()));
         };
-        self.look_into_dbx(image, "the new image");
+        self.look_into_dbx(Starter::Firmware, image, "the new image");
         let found = verifier::of_firmware(image, &self.will_be.db);
+        if let Some(why) = found.first().and_then(|entry| verifier::refusal_of(entry, &self.will_be.dbx)) {
+            self.plan.is_obstructed(format!("the new image would not be started: {why}"));
+        }
         let Some(first) = found.first() else {
             self.plan.is_obstructed("the firmware would not start the new image: nothing in db has signed it".into());
             return Ok(None);
@@ -155,7 +178,7 @@ impl<'m> Change<'_, 'm> {
             (None, Some(logged)) => image_of(&logged.event, self.program(program)),
             (None, None) => return self.unmeasured(program),
         };
-        self.look_into_dbx(&known, "what shim starts");
+        self.look_into_dbx(Starter::Shim, &known, "what shim starts");
         let authority = verifier::of_shim(&known, &self.shim_databases(logged, &self.will_be.db));
         if let (None, None, None, Some(logged)) = (new, self.shim, self.mok_list, logged) {
             // Older shims look in another order; what stays as it was for one that is known stays for all.
@@ -280,7 +303,7 @@ fn image_of(authority: &Event<&[u8]>, program: Option<&LoggedEvent<'_>>) -> Star
     let certificates = entry.iter().flat_map(|database| &database.lists).flat_map(|list| &list.signatures);
     let signatures = certificates.filter_map(|signature| GoodSignature::by(&signature.data).ok()).collect();
     let digests = program.map(|logged| logged.event.digests.clone()).unwrap_or_default();
-    StartedImage { digests, signatures, profiles: Vec::new() }
+    StartedImage { digests, signatures, ..StartedImage::default() }
 }
 
 /// The entry that a logged authority is, as a database of its own.

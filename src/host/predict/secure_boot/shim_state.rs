@@ -3,6 +3,7 @@
 use super::{Change, PCR, as_logged};
 use crate::{
     host::{
+        eventlog::read::LoggedEvent,
         predict::{
             logged_boot::{self, SECURE_BOOT_STATE},
             next_boot::PredictedEvent,
@@ -28,7 +29,11 @@ impl Change<'_, '_> {
             choices
                 .push(Choice::of(reset).when("if shim resets its SBAT level while Secure Boot is off, as 16.1 does"));
         }
+        let contents =
+            |logged: &LoggedEvent<'_>| VariableData::parse(logged.event.data).map(|data| data.contents.to_vec());
+        let current = level.and_then(contents);
         let Some((shim, _)) = self.shim else {
+            self.sbat_levels.extend(current.map(|level| (level, None)));
             if let Some(level) = level.filter(|_| !choices.is_empty()) {
                 choices
                     .push(Choice::of(as_logged(level)).when("if shim keeps its SBAT level while Secure Boot is off"));
@@ -40,8 +45,9 @@ impl Change<'_, '_> {
             return Err("the log is of a boot without shim".into());
         }
         let level = level.ok_or("the shim of the log measures no SBAT level")?;
-        let current = VariableData::parse(level.event.data).map(|data| data.contents).unwrap_or_default();
-        for (contents, condition) in sbat::levels(current, shim, self.before.variables) {
+        let current = current.unwrap_or_default();
+        self.sbat_levels = sbat::levels(&current, shim, self.before.variables);
+        for (contents, condition) in self.sbat_levels.clone() {
             let choice = if contents == current {
                 Choice::of(as_logged(level))
             } else {
