@@ -10,7 +10,10 @@ use crate::{
             read::{FirmwareLog, LoggedEvent},
             words,
         },
-        say::output::{self, Tone, coloured},
+        say::{
+            output::{self, Tone, coloured},
+            wrap,
+        },
     },
     measure::user_space::Record,
     tpm2::{bank, selection::pcr_list},
@@ -27,6 +30,10 @@ Examples:
   trust eventlog show
   trust eventlog show binary_bios_measurements --pcr 7
   trust eventlog show CCEL --json";
+
+/// Columns of number and PCR, and between type and words.
+const BEFORE_KIND: usize = 10;
+const BEHIND_KIND: usize = 3;
 
 /// `trust eventlog show`
 #[derive(Args)]
@@ -80,7 +87,8 @@ impl EventLogShow {
             };
             let sign = tone.map_or_else(|| sign.to_owned(), |tone| coloured(tone, sign));
             let (pcr, kind) = (coloured(Tone::Note, &format!("{pcr:>2}")), event.kind.to_string());
-            output::line(format_args!("{number:>4}  {pcr}  {kind:width$} {sign} {}", words::meaning(event)))?;
+            let line = format!("{number:>4}  {pcr}  {kind:width$} {sign} {}", words::meaning(event));
+            output::line(wrap::hanging(&line, BEFORE_KIND + width + BEHIND_KIND))?;
         }
         if self.pcr.is_none() && log.padding > 0 {
             output::line(format_args!("{:>6}{} bytes of padding", "", log.padding))?;
@@ -88,7 +96,8 @@ impl EventLogShow {
         for (number, record) in self.records(input) {
             let (number, pcr) = (format!("u{number}"), coloured(Tone::Note, &format!("{:>2}", record.pcr)));
             let kind = if record.kind.is_empty() { "record" } else { &record.kind };
-            output::line(format_args!("{number:>4}  {pcr}  {kind:width$}   {:?}", record.text))?;
+            let line = format!("{number:>4}  {pcr}  {kind:width$}   {:?}", record.text);
+            output::line(wrap::hanging(&line, BEFORE_KIND + width + BEHIND_KIND))?;
         }
         Ok(())
     }
