@@ -10,6 +10,8 @@ use crate::{
             read::{FirmwareLog, LoggedEvent},
             words,
         },
+        fs::atomic,
+        html::log_page,
         say::{
             output::{self, Tone, coloured},
             wrap,
@@ -18,8 +20,9 @@ use crate::{
     measure::user_space::Record,
     tpm2::{bank, selection::pcr_list},
 };
-use clap::Args;
+use clap::{Args, ValueHint};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 
 pub const HELP: &str = "\
 The sign before the words says what the digests of an event are of: = of the data that are shown, ~ of a part of them,
@@ -29,7 +32,8 @@ like a program whose path is shown. Nobody vouches for a log by itself: `trust e
 Examples:
   trust eventlog show
   trust eventlog show binary_bios_measurements --pcr 7
-  trust eventlog show CCEL --json";
+  trust eventlog show CCEL --json
+  sudo trust eventlog show --html boot.html";
 
 /// Columns of number and PCR, and between type and words.
 const BEFORE_KIND: usize = 10;
@@ -46,13 +50,19 @@ pub struct EventLogShow {
     /// As a JSON object, with digests and data in hex
     #[arg(long)]
     json: bool,
+    /// Write a page for browsers into this file: the programs of the boot, and what each PCR and event is about
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["pcr", "json"])]
+    html: Option<PathBuf>,
 }
 
 impl EventLogShow {
     pub(super) fn run(self) -> Result<()> {
         let input = self.logs.read()?;
         let log = FirmwareLog::read(&input.firmware);
-        if self.json {
+        if let Some(path) = &self.html {
+            let page = log_page::page(&self.logs.name(), &log, &input.records);
+            atomic::replace(path, atomic::PUBLIC, page.as_bytes())?;
+        } else if self.json {
             self.print_json(&input, &log)?;
         } else {
             self.print_table(&input, &log)?;
