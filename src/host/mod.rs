@@ -14,6 +14,7 @@
 //! - [`journal`]: sealed journals of systemd: a reader of their files, the verification of their seals;
 //! - [`eventlog`]: event logs in words, replayed, and compared with a TPM;
 //! - [`state`]: what a machine says of itself, as a file;
+//! - [`html`]: logs and states as pages for browsers;
 //! - [`fleet`]: many machines by their states: which stay dark behind an update;
 //! - [`machine`]: virtual machines and what belongs to one: its firmware's keys, its disk's header;
 //! - [`fs`]: all or nothing on disk, bytes that need not be in memory, where a user's files are.
@@ -24,6 +25,7 @@ pub mod eventlog;
 pub mod fleet;
 pub mod fs;
 pub mod fss;
+pub mod html;
 pub mod image;
 pub mod journal;
 pub mod kexec;

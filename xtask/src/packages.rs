@@ -90,6 +90,9 @@ pub const TEST: &[Program] = &[
     program("zstd", "zstd"),
 ];
 
+/// For looking at the pages that they make. Ubuntu has no such package: the tests do without, and it is said.
+pub const BROWSER: &[Program] = &[program("chromium-headless-shell", "chromium-headless-shell")];
+
 /// For booting them in virtual machines.
 pub const BOOT: &[Program] = &[
     program("busybox", "busybox-static"),

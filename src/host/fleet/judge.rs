@@ -4,8 +4,13 @@ use crate::{
     digest::{Digest, unhex},
     foreign::printable,
     host::{
+        eventlog::read::FirmwareLog,
         keyset::signed_policy,
-        predict::{self, next_boot::NextBoot},
+        predict::{
+            self,
+            next_boot::{self, MachineState, NextBoot},
+            update::Update,
+        },
         state::record::StateRecord,
     },
     measure::pcr,
@@ -138,6 +143,18 @@ pub fn log_of(state: &StateRecord<'_>) -> Result<Vec<u8>, String> {
     };
     let log = state.event_log.as_ref().ok_or_else(missing)?;
     Base64::decode_vec(&log.data).map_err(|_| "its event log is not base64".to_owned())
+}
+
+/// What becomes of a machine behind these updates, and why; as [`judge`], with the log in its state.
+#[must_use]
+pub fn behind(state: &StateRecord<'_>, updates: &[Update], signed: Option<&SignedValues>) -> (MachineVerdict, String) {
+    let log = match log_of(state) {
+        Ok(log) => log,
+        Err(why) => return (MachineVerdict::NotJudged, why),
+    };
+    let log = FirmwareLog::read(&log);
+    let next = next_boot::predict(MachineState { log: &log, variables: None }, updates, alg::SHA256);
+    judge(state, &next, signed)
 }
 
 /// What becomes of a machine whose next boot is predicted, and why; `signed` takes the place of what the state says to be

@@ -11,6 +11,8 @@ use std::{borrow::Cow, collections::BTreeMap};
 pub const FORMAT: u32 = 1;
 /// A state is not larger, in bytes.
 pub const MAX_STATE: u64 = 4 * 1024 * 1024;
+/// Characters of a text that are shown to people.
+const MAX_TEXT: usize = 1000;
 
 /// What a machine says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -166,6 +168,40 @@ impl<'a> StateRecord<'a> {
         } else {
             Err(format!("it has format {}, and {FORMAT} is the one that is known here", state.format))
         }
+    }
+}
+
+/// The same record with texts that are fit to be shown: printable, and not longer than people read. The log stays as it is.
+///
+/// # Errors
+/// As [`StateRecord::parse`].
+pub fn for_people(json: &[u8]) -> Result<Vec<u8>, String> {
+    StateRecord::parse(json)?;
+    let mut state: Value = serde_json::from_slice(json).map_err(|why| why.to_string())?;
+    let log = state.pointer_mut("/event_log/data").map(Value::take);
+    shown(&mut state);
+    if let (Some(place), Some(log)) = (state.pointer_mut("/event_log/data"), log) {
+        *place = log;
+    }
+    serde_json::to_vec(&state).map_err(|why| why.to_string())
+}
+
+/// Makes all texts of a value fit to be shown, the names of members as well.
+fn shown(value: &mut Value) {
+    let text = |text: &str| -> String { printable(text).chars().take(MAX_TEXT).collect() };
+    match value {
+        Value::String(string) => *string = text(string),
+        Value::Array(values) => values.iter_mut().for_each(shown),
+        Value::Object(members) => {
+            let all = std::mem::take(members).into_iter();
+            *members = all
+                .map(|(name, mut value)| {
+                    shown(&mut value);
+                    (text(&name), value)
+                })
+                .collect();
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 

@@ -75,9 +75,9 @@ impl HostTpm {
         // The TPM is not where the page has it; nor are the log and the files of policies, which are not this machine's.
         let ours = format!(
             "#!/bin/sh\ncase \"$1 $2\" in 'pcr extend') set -- \"$@\" --log log;; esac\n\
-             case \"$1\" in state) set -- \"$@\" --event-log binary_bios_measurements --pcr7data acme/pcr7data;; esac\n\
+             case \"$1 $2\" in 'state --from') ;; 'state '*) set -- \"$@\" --event-log binary_bios_measurements --pcr7data acme/pcr7data;; esac\n\
              case \"$*\" in *--nv-policy* | 'policy store '* | 'policy show '* | 'unseal '*) set -- \"$@\" --nv-policies policies;; esac\n\
-             case \"$*\" in *--to-nv*) ;; 'eventlog show'* | 'eventlog replay'* | 'explain --log'* | 'predict '*) exec {program} \"$@\";; esac\n\
+             case \"$*\" in *--to-nv*) ;; 'eventlog show'* | 'eventlog replay'* | *' --from '* | 'explain --log'* | 'predict '*) exec {program} \"$@\";; esac\n\
              exec {program} \"$@\" --tcti {tcti}\n",
             program = trust_host().display(),
             tcti = self.wire.tcti()

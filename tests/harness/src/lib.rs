@@ -12,6 +12,7 @@
 //! - [`HostTpm`]: a TPM, the wire to it, and the host program at work with it;
 //! - [`systemd()`]: the real one, in namespaces, with units of ours;
 //! - [`Journald`]: the real systemd-journald, and the files that it seals;
+//! - [`Browser`]: a real one without a window, and without a network;
 //! - [`Token`]: a software PKCS#11 token;
 //! - [`SecretSearch`]: a search for secrets, in every encoding, where none may be;
 //! - [`MemoryProbe`]: snapshots of a process' memory, at system calls and at its exit;
@@ -27,6 +28,7 @@
 //! it is missing. Nothing here is part of a shipped program. The vocabulary is in tests/README.md.
 
 pub mod assets;
+mod browser;
 pub mod documentation;
 mod emulator;
 mod firmware_log;
@@ -63,6 +65,7 @@ mod transport;
 pub mod vm;
 mod wire;
 
+pub use browser::Browser;
 pub use firmware_log::{Measured, firmware_log, firmware_log_with_sha1};
 pub use home::{Home, ROLES, tree};
 pub use host_tpm::HostTpm;

@@ -32,6 +32,9 @@ pub fn test(options: &Options) -> Result<bool> {
     packages::ensure(&[packages::BUILD, packages::RUN, packages::TEST, packages::ASSETS])?;
     packages::ensure_namespaces()?;
     let mut tally = Tally::default();
+    if let Err(e) = packages::ensure(&[packages::BROWSER]) {
+        tally.skip("a real browser shows the pages", &e);
+    }
     tally.check("firmware, kernel and boot loaders are there", assets::prepare);
     let dist = tally.check("both programs are built and as they should be", || dist::dist(&dist::Options::default()));
     if options.filter.is_empty() {

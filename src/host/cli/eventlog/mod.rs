@@ -62,6 +62,11 @@ struct LogInput {
 }
 
 impl LogArguments {
+    /// What the firmware's is called.
+    fn name(&self) -> String {
+        self.file.as_deref().map_or_else(|| "this machine".to_owned(), |file| file.display().to_string())
+    }
+
     /// Reads them.
     ///
     /// # Errors

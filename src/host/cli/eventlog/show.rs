@@ -13,7 +13,12 @@ use crate::{
             replay::BootLogs,
             words,
         },
-        say::output::{self, Tone, coloured},
+        fs::atomic,
+        html::log_page,
+        say::{
+            output::{self, Tone, coloured},
+            wrap,
+        },
     },
     measure::user_space::Record,
     tpm2::{bank, selection::pcr_list},
@@ -34,7 +39,12 @@ Examples:
   trust eventlog show
   trust eventlog show binary_bios_measurements --pcr 7
   trust eventlog show --pcr 7,10,11,12
-  trust eventlog show CCEL --json";
+  trust eventlog show CCEL --json
+  sudo trust eventlog show --html boot.html";
+
+/// Columns of number and PCR, and between type and words.
+const BEFORE_KIND: usize = 10;
+const BEHIND_KIND: usize = 3;
 
 /// `trust eventlog show`
 #[derive(Args)]
@@ -51,6 +61,9 @@ pub struct EventLogShow {
     /// As a JSON object, with digests and data in hex
     #[arg(long)]
     json: bool,
+    /// Write a page for browsers into this file: the programs of the boot, and what each PCR and event is about
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["pcr", "json"])]
+    html: Option<PathBuf>,
 }
 
 impl EventLogShow {
@@ -58,7 +71,10 @@ impl EventLogShow {
         let input = self.logs.read()?;
         let log = FirmwareLog::read(&input.firmware);
         let ima = ImaList::read(&self.logs.of_user_space(self.ima.as_deref(), IMA)?);
-        if self.json {
+        if let Some(path) = &self.html {
+            let page = log_page::page(&self.logs.name(), &log, &input.records);
+            atomic::replace(path, atomic::PUBLIC, page.as_bytes())?;
+        } else if self.json {
             self.print_json(&input, &log, &ima)?;
         } else {
             self.print_table(&input, &log, &ima)?;
@@ -115,7 +131,8 @@ impl EventLogShow {
             };
             let sign = tone.map_or_else(|| sign.to_owned(), |tone| coloured(tone, sign));
             let (pcr, kind) = (coloured(Tone::Note, &format!("{pcr:>2}")), event.kind.to_string());
-            output::line(format_args!("{number:>4}  {pcr}  {kind:width$} {sign} {}", words::meaning(event)))?;
+            let line = format!("{number:>4}  {pcr}  {kind:width$} {sign} {}", words::meaning(event));
+            output::line(wrap::hanging(&line, BEFORE_KIND + width + BEHIND_KIND))?;
         }
         if self.pcr.is_none() && log.padding > 0 {
             output::line(format_args!("{:>6}{} bytes of padding", "", log.padding))?;
@@ -123,14 +140,14 @@ impl EventLogShow {
         for (number, record, meaning) in self.records(input, log) {
             let (number, pcr) = (format!("u{number}"), coloured(Tone::Note, &format!("{:>2}", record.pcr)));
             let kind = if record.kind.is_empty() { "record" } else { &record.kind };
-            output::line(format_args!(
-                "{number:>4}  {pcr}  {kind:width$}   {}",
-                meaning.unwrap_or_else(|| format!("{:?}", record.text))
-            ))?;
+            let words = meaning.unwrap_or_else(|| format!("{:?}", record.text));
+            let line = format!("{number:>4}  {pcr}  {kind:width$}   {words}");
+            output::line(wrap::hanging(&line, BEFORE_KIND + width + BEHIND_KIND))?;
         }
         for (entry, meaning) in self.ima(input, log, ima) {
             let (number, pcr) = (format!("i{}", entry.number), coloured(Tone::Note, &format!("{:>2}", entry.pcr)));
-            output::line(format_args!("{number:>4}  {pcr}  {:width$}   {meaning}", entry.name))?;
+            let line = format!("{number:>4}  {pcr}  {:width$}   {meaning}", entry.name);
+            output::line(wrap::hanging(&line, BEFORE_KIND + width + BEHIND_KIND))?;
         }
         if self.pcr.is_none() && ima.files > 0 {
             output::line(format_args!(

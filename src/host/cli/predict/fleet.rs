@@ -6,22 +6,17 @@ use crate::{
     foreign::printable,
     host::{
         cli::system_policies::SystemPolicyOptions,
-        eventlog::read::FirmwareLog,
         fleet::{
             judge::{self, MachineVerdict, SignedValues},
             read::{FleetReader, RawState},
             run,
         },
         keyset::Keyset,
-        predict::{
-            next_boot::{self, MachineState},
-            update::Update,
-        },
+        predict::update::Update,
         say::output::{self, Tone, coloured},
         state::record::StateRecord,
     },
     policy::pcr7data::Pcr7Data,
-    tpm2::constants::alg,
 };
 use serde_json::json;
 use std::path::Path;
@@ -111,15 +106,7 @@ fn judged(RawState { source, json }: RawState, updates: &[Update], signed: Optio
         Ok(state) => state,
         Err(why) => return of(None, not_judged(why)),
     };
-    let judged = match judge::log_of(&state) {
-        Ok(log) => {
-            let log = FirmwareLog::read(&log);
-            let next = next_boot::predict(MachineState { log: &log, variables: None }, updates, alg::SHA256);
-            judge::judge(&state, &next, signed)
-        }
-        Err(why) => not_judged(why),
-    };
-    of(state.host.as_deref().map(printable), judged)
+    of(state.host.as_deref().map(printable), judge::behind(&state, updates, signed))
 }
 
 /// A line for each machine; for people, of those alone that may not open.

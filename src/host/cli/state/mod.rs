@@ -5,14 +5,20 @@ mod journal;
 mod page;
 
 use super::{
-    HostCommand, event_logs::EventLogOptions, system_policies::SystemPolicyOptions, tpm_options::TpmArguments,
+    HostCommand, arguments, event_logs::EventLogOptions, system_policies::SystemPolicyOptions,
+    tpm_options::TpmArguments,
 };
 use crate::{
-    error::{Error, Result},
-    host::{fs::atomic, say::output},
+    error::{Error, Kind, Result},
+    host::{
+        fs::atomic,
+        html::state_page,
+        say::output,
+        state::record::{self, MAX_STATE, StateRecord},
+    },
 };
 use clap::{Parser, ValueHint};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const HELP: &str = "\
 It holds the versions and keys in the TPM, PCRs, the event log, the values of PCR 7 that policies are signed for, how the
@@ -23,7 +29,9 @@ Without root it works as far as that goes: the log of this machine is for root, 
 
 Examples:
   sudo trust state
+  sudo trust state --whole-log --html state.html
   sudo trust state --json | ssh desk 'cat > fleet/'$(hostname).json
+  trust state --from fleet/web-1.json --html web-1.html
   trust predict --fleet fleet/ --dbx-append dbxupdate_x64.bin";
 
 /// What this machine says of itself, for those who look after many: versions, keys, PCRs, event log, policies, last boots
@@ -36,6 +44,13 @@ pub struct State {
     /// Write the JSON object into this file
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     output: Option<PathBuf>,
+    /// Write a page for browsers into this file: the chain of trust, what opens the secrets, each PCR, each event
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    html: Option<PathBuf>,
+    /// Show a state that was written before, of this or of another machine; - for standard input
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath,
+        conflicts_with_all = ["whole_log", "pcr7data", "event_log", "measure_log", "tcti"])]
+    from: Option<PathBuf>,
     /// Keep the data of all events of the log, command lines and boot entries too
     #[arg(long)]
     whole_log: bool,
@@ -49,12 +64,32 @@ pub struct State {
 
 impl HostCommand for State {
     fn run(self) -> Result<()> {
-        let state = self.gather();
-        if let Some(path) = &self.output {
-            let mut json = serde_json::to_vec(&state).map_err(|e| Error::system("write JSON", e))?;
-            json.push(b'\n');
-            return atomic::replace(path, atomic::PUBLIC, &json);
-        }
-        if self.json { output::json(&state) } else { output::lines(page::page(&state)) }
+        let Some(path) = &self.from else { return self.show(&self.gather()) };
+        // Anybody may have written it.
+        let json = record::for_people(&arguments::input(path, MAX_STATE)?).map_err(|why| cannot_use(path, why))?;
+        self.show(&StateRecord::parse(&json).map_err(|why| cannot_use(path, why))?)
     }
+}
+
+impl State {
+    fn show(&self, state: &StateRecord<'_>) -> Result<()> {
+        if let Some(path) = &self.output {
+            let mut json = serde_json::to_vec(state).map_err(|e| Error::system("write JSON", e))?;
+            json.push(b'\n');
+            atomic::replace(path, atomic::PUBLIC, &json)?;
+        }
+        if let Some(path) = &self.html {
+            atomic::replace(path, atomic::PUBLIC, state_page::page(state).as_bytes())?;
+        }
+        if self.output.is_some() || self.html.is_some() {
+            return Ok(());
+        }
+        if self.json { output::json(state) } else { output::lines(page::page(state)) }
+    }
+}
+
+/// What is wrong with a state in a file.
+fn cannot_use(path: &Path, why: String) -> Error {
+    Error::new(Kind::Corrupt, format!("use {}", path.display()), why)
+        .remedy("give a file that `trust state -o FILE` has written")
 }

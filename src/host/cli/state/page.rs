@@ -1,16 +1,26 @@
 //! A state for people.
 
 use crate::host::{
-    say::output::{Tone, coloured},
-    state::record::{LogCopy, MachineModel, PolicyKeyUse, SignedValue, StateRecord, TpmMaker},
+    say::{
+        output::{Tone, coloured},
+        wrap,
+    },
+    state::{
+        boots::BootOutcome,
+        record::{LogCopy, MachineModel, PolicyKeyUse, SignedValue, StateRecord, TpmMaker},
+    },
 };
+
+/// Columns of the names.
+const NAME: usize = 14;
 
 /// The lines.
 pub fn page(state: &StateRecord<'_>) -> Vec<String> {
     let mut lines = Vec::new();
     let mut add = |name: &str, values: Vec<String>| {
         for (at, value) in values.into_iter().enumerate() {
-            lines.push(format!("{:<14}  {value}", if at == 0 { name } else { "" }));
+            let name = format!("{:<NAME$}", if at == 0 { name } else { "" });
+            lines.push(wrap::hanging(&format!("{}  {value}", coloured(Tone::Note, &name)), NAME + 2));
         }
     };
     add("machine", state.host.iter().cloned().chain(state.hardware.as_ref().map(hardware)).collect());
@@ -41,7 +51,6 @@ pub fn page(state: &StateRecord<'_>) -> Vec<String> {
         measured.map(|log| format!("{} records, {} bytes", log.records, log.size)).into_iter().collect(),
     );
     add("signed for", state.policies.iter().flatten().map(signed).collect());
-    let boot = |boot: &crate::host::state::boots::BootOutcome| format!("{}  {}", boot.began, boot.in_words());
     add("boots", state.boots.iter().flatten().map(boot).collect());
     let unknown = state.unknown.iter().map(|(name, why)| format!("{}: {why}", coloured(Tone::Doubtful, name)));
     add("unknown", unknown.collect());
@@ -76,6 +85,17 @@ fn key(key: &PolicyKeyUse) -> String {
 fn log(log: &LogCopy<'_>) -> String {
     let fault = log.fault.as_ref().map_or_else(String::new, |fault| format!("; {fault}"));
     format!("{} events, {} bytes, SHA-256 {}{fault}", log.events, log.size, log.sha256)
+}
+
+fn boot(boot: &BootOutcome) -> String {
+    let words = boot.in_words();
+    let (outcome, why) = words.split_at(words.find([',', ':']).unwrap_or(words.len()));
+    let tone = match outcome {
+        "opened" => Tone::Good,
+        "refused" => Tone::Bad,
+        _ => Tone::Doubtful,
+    };
+    format!("{}  {}{why}", boot.began, coloured(tone, outcome))
 }
 
 fn signed(value: &SignedValue) -> String {

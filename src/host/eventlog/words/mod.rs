@@ -31,6 +31,26 @@ pub fn of_header(data: &[u8]) -> String {
     text::bounded(&known.unwrap_or_else(|| text::of_any(data)), MAX_WORDS)
 }
 
+/// Any text from outside as meanings are: on one line, printable, not longer than they are.
+#[must_use]
+pub fn bounded(text: &str) -> String {
+    text::bounded(text, MAX_WORDS)
+}
+
+/// The name of the file that an event says was started, if it does.
+#[must_use]
+pub fn file_name(event: &Event<&[u8]>) -> Option<String> {
+    let path = platform::image_path(event.data)?;
+    let name = path.rsplit(['\\', '/']).next().filter(|name| !name.is_empty())?;
+    Some(text::bounded(name, MAX_WORDS))
+}
+
+/// Whether the variable of an event names who has vouched for a program, and is not a setting.
+#[must_use]
+pub fn names_an_authority(event: &Event<&[u8]>) -> bool {
+    variables::is_authority(event.data)
+}
+
 fn of_kind(event: &Event<&[u8]>) -> Option<String> {
     use EventType as T;
     let data = event.data;

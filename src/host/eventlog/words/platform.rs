@@ -41,17 +41,24 @@ pub fn separator(data: &[u8]) -> String {
 /// `UEFI_IMAGE_LOAD_EVENT`.
 pub fn image(what: &str, data: &[u8]) -> Option<String> {
     let mut fields = Reader::new(data);
-    let (address, size, _link_time, length) = (fields.le64()?, fields.le64()?, fields.le64()?, fields.le64()?);
-    let path = fields.take(usize::try_from(length).ok()?)?;
+    let (address, size) = (fields.le64()?, fields.le64()?);
+    let path = image_path(data)?;
     let size = if size == 0 { "an image".to_owned() } else { text::size(size) };
     // shim and systemd-stub start what they have in memory.
-    let path = Some(device_path::to_text(path)).filter(|path| !path.is_empty());
+    let path = Some(path).filter(|path| !path.is_empty());
     Some(
         path.map_or_else(
             || format!("{what}: {size} in memory, at {address:#x}"),
             |path| format!("{what}: {path}, {size}"),
         ),
     )
+}
+
+/// Its device path.
+pub fn image_path(data: &[u8]) -> Option<String> {
+    let mut fields = Reader::new(data);
+    let (_address, _size, _link_time, length) = (fields.le64()?, fields.le64()?, fields.le64()?, fields.le64()?);
+    Some(device_path::to_text(fields.take(usize::try_from(length).ok()?)?))
 }
 
 /// All other types.

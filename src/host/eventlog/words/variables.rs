@@ -50,10 +50,19 @@ pub fn config(data: &[u8]) -> Option<String> {
     Some(value(&name, contents))
 }
 
+/// Whether the variable is one that lets programs through, and not a setting of shim's.
+pub fn is_authority(data: &[u8]) -> bool {
+    VariableData::parse(data).is_some_and(|VariableData { name, .. }| !is_setting(&name))
+}
+
+fn is_setting(name: &str) -> bool {
+    SWITCHES.iter().any(|(switch, ..)| *switch == name) || name == "SbatLevel"
+}
+
 /// What has let a program through, or what shim decides by.
 pub fn authority(data: &[u8]) -> Option<String> {
     let VariableData { name, contents, vendor } = VariableData::parse(data)?;
-    if SWITCHES.iter().any(|(switch, ..)| *switch == name) || name == "SbatLevel" {
+    if is_setting(&name) {
         return Some(value(&name, contents));
     }
     let what = match (name.as_str(), uuid::Uuid::from_bytes_le(*vendor)) {
