@@ -18,6 +18,7 @@ mod progress;
 mod release;
 mod sbom;
 mod sh;
+mod source;
 mod test;
 mod tools;
 
@@ -75,6 +76,12 @@ cargo xtask SUBCOMMAND
         feeds hostile input to the code that parses TPM responses or files from outside,
         each target for N seconds (60), two at a time; needs a nightly compiler
         --record  adds the figures of each to fuzz/FIGURES.md
+  source
+        puts what is committed, all crates and tpm2-tss into target/dist/trust-VERSION.tar.gz,
+        which is built without a network: for packagers
+  release --check
+        says what keeps the last commit from being released: version, changelog, tag,
+        what is not committed, what is missing from target/dist/
   assets [--chroots]
         fetches what tests need of other projects: firmware, kernel, boot loaders; into
         $TRUST_ASSETS or a directory among your caches; test does so when needed
@@ -136,6 +143,20 @@ fn run() -> Result<ExitCode> {
                 packages::ensure(&[packages::BUILD])?;
                 tools::standard_library(&dist::Options::default().target)?;
                 fetch::prepare()?;
+            }
+            "source" => {
+                no_more(args)?;
+                packages::ensure(&[packages::BUILD])?;
+                source::source()?;
+            }
+            "release" => {
+                if !matches!(args.next()?, Some(Arg::Long("check"))) {
+                    return Ok(usage());
+                }
+                no_more(args)?;
+                if !release::check()? {
+                    return Ok(ExitCode::FAILURE);
+                }
             }
             "test" => {
                 if !test::test(&test_options(args)?)? {

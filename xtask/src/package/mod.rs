@@ -93,6 +93,16 @@ pub fn checksums(dir: &Path) -> Result<()> {
     Ok(fs::write(dir.join(SUMS), text)?)
 }
 
+/// The files of a directory that `SHA256SUMS` lists, and whether each of them is what it says.
+pub fn verify(dir: &Path) -> Vec<(String, bool)> {
+    let list = fs::read_to_string(dir.join(SUMS)).unwrap_or_default();
+    let lines = list.lines().filter_map(|line| line.split_once("  "));
+    let files = lines.map(|(sum, name)| {
+        (name.to_owned(), fs::read(dir.join(name)).is_ok_and(|bytes| inspect::sha256(&bytes) == sum))
+    });
+    files.collect()
+}
+
 impl Package<'_> {
     /// Where what it has goes: Fedora and openSUSE need p11-kit's program of the same name.
     fn layout(&self) -> Layout<'static> {

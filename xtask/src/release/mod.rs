@@ -1,4 +1,8 @@
-//! What these sources are: version, date, maintainer.
+//! What these sources are: version, date, maintainer; and whether they can be released.
+
+mod check;
+
+pub use check::check;
 
 use crate::sh;
 use anyhow::{Context, Result};
