@@ -3,7 +3,9 @@
 //! Built so that the same sources give the same bytes wherever they lie.
 
 use crate::{
-    fetch, inspect, packages,
+    fetch, inspect,
+    package::{self, Format},
+    packages,
     progress::Progress,
     sbom::{self, Program},
     sh, tools,
@@ -25,6 +27,9 @@ const VARIABLES: [&str; 6] = ["HOME", "PATH", "CARGO_HOME", "RUSTUP_HOME", "RUST
 /// The same, by their beginnings: how cargo gets at the dependencies.
 const PREFIXES: [&str; 6] = ["CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTR", "HTTP", "http", "SSL_CERT_"];
 
+/// Where what is shipped lies, in the workspace.
+const DIST: &str = "target/dist";
+
 /// For size: nothing unwinds, since a panic aborts, and the relocations of a static-pie take little room when packed. What
 /// Rust's own library and C bring of tables for unwinding is left out when linking.
 const INITRD_FLAGS: [&str; 4] = [
@@ -40,11 +45,29 @@ pub struct Options {
     pub target: String,
     /// Rewrite the committed dependency list instead of comparing it.
     pub bless: bool,
+    /// Make packages, too.
+    pub packages: Vec<Format>,
+    /// Make them of what is there.
+    pub no_build: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { target: format!("{}-unknown-linux-musl", env::consts::ARCH), bless: false }
+        let target = format!("{}-unknown-linux-musl", env::consts::ARCH);
+        Self { target, bless: false, packages: Vec::new(), no_build: false }
+    }
+}
+
+impl Options {
+    /// Where it is put. What other machines run does not take the place of what this one runs.
+    fn place(&self) -> PathBuf {
+        let dir = sh::workspace().join(DIST);
+        if self.is_foreign() { dir.join(&self.target) } else { dir }
+    }
+
+    /// Whether it is for other machines than this one.
+    fn is_foreign(&self) -> bool {
+        self.target != Self::default().target
     }
 }
 
@@ -56,8 +79,24 @@ pub struct Dist {
     pub host: PathBuf,
 }
 
-/// Builds both programs and checks the first.
+/// Builds both programs and checks the first; then makes the packages that are asked for, and their checksums.
 pub fn dist(options: &Options) -> Result<Dist> {
+    let dir = options.place();
+    let dist = if options.no_build {
+        Dist { initrd: dir.join("trust-initrd"), host: sh::workspace().join(DIST).join("trust") }
+    } else {
+        programs(options)?
+    };
+    for format in &options.packages {
+        package::pack(&dir, *format, &options.target, options.is_foreign())?;
+    }
+    if !options.packages.is_empty() {
+        package::checksums(&dir)?;
+    }
+    Ok(dist)
+}
+
+fn programs(options: &Options) -> Result<Dist> {
     packages::ensure(&[packages::BUILD])?;
     tools::standard_library(&options.target)?;
     fetch::prepare()?;
@@ -76,10 +115,8 @@ pub fn dist(options: &Options) -> Result<Dist> {
 
     inspect::initrd(&initrd, options)?;
 
-    let dir = sh::workspace().join("target/dist");
-    // What other machines run does not take the place of what this one runs.
-    let initrd_dir = if options.target == Options::default().target { dir.clone() } else { dir.join(&options.target) };
-    let dist = Dist { initrd: install(&initrd, &initrd_dir)?, host: install(&host, &dir)? };
+    let dir = sh::workspace().join(DIST);
+    let dist = Dist { initrd: install(&initrd, &options.place())?, host: install(&host, &dir)? };
     for (program, of_initrd) in [(&dist.initrd, true), (&dist.host, false)] {
         let bill = bill_of_materials(sh::workspace(), program, of_initrd.then_some(options.target.as_str()))?;
         inspect::bill_of_materials(&bill, of_initrd)?;

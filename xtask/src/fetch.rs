@@ -14,7 +14,7 @@ use std::{
 
 /// The pinned source, and our patches beside it.
 const LOCK: &str = "src/tpm/tss2";
-/// Written last; build.rs believes in no tree without it.
+/// Written last: says of which archive and which patches the tree is.
 const STAMP: &str = ".trust-patched";
 
 #[derive(Deserialize)]

@@ -1,16 +1,9 @@
-//! `cargo xtask install`: installs what `dist` makes, and removes it again.
-//!
-//! ```text
-//! bin/trust                                  lib/trust/trust-initrd
-//! share/man/man1/                            share/trust/     the parts for initrds
-//! share/bash-completion/completions/trust    share/zsh/site-functions/_trust
-//! share/fish/vendor_completions.d/trust.fish
-//! lib/systemd/system/trust-*                 where the prefix is the system's: systemd looks nowhere else
-//! /etc/request-key.d/trust.conf              where the prefix is the system's: request-key(8) looks nowhere else
-//! /usr/lib/dracut/modules.d/90trust/         where the prefix is the system's: dracut looks nowhere else
-//! ```
+//! `cargo xtask install`: installs what `dist` makes, and removes it again. Where everything goes: layout.rs.
 
-use crate::dist;
+use crate::{
+    dist,
+    layout::{Layout, Part, Placed},
+};
 use anyhow::{Context, Result, bail, ensure};
 use std::{
     fs,
@@ -36,22 +29,6 @@ impl Default for Options {
 
 /// Prefixes of a system, and not of a user.
 const SYSTEM: [&str; 2] = ["/usr", "/usr/local"];
-/// Files of `dist`, and where they go below the prefix.
-const FILES: [(&str, &str); 5] = [
-    ("trust", "bin/trust"),
-    ("trust-initrd", "lib/trust/trust-initrd"),
-    ("completions/bash/trust", "share/bash-completion/completions/trust"),
-    ("completions/zsh/_trust", "share/zsh/site-functions/_trust"),
-    ("completions/fish/trust.fish", "share/fish/vendor_completions.d/trust.fish"),
-];
-/// Where directories of `dist` go below the prefix.
-const DIRECTORIES: [(&str, &str); 2] = [("man/man1", "share/man/man1"), ("share", "share/trust")];
-/// The module of dracut, in `dist`, and where dracut looks for it.
-const DRACUT: (&str, &str) = ("share/dracut/90trust", "/usr/lib/dracut/modules.d/90trust");
-/// Units of the running system, in `dist`, and where they go below such a prefix.
-const UNITS: (&str, &str) = ("system-units", "lib/systemd/system");
-/// What request-key(8) is told, in `dist`, and where it looks.
-const REQUEST_KEY: (&str, &str) = ("request-key.d", "/etc/request-key.d");
 /// The list of what was installed, below the prefix: nothing else is overwritten or taken away.
 const LIST: &str = "share/trust/installed";
 
@@ -82,25 +59,16 @@ impl Options {
     }
 
     /// Each file of `dist`, and where it goes in the system.
-    fn plan(&self, dist: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
-        let mut plan: Vec<_> = FILES.iter().map(|(from, to)| (dist.join(from), self.prefix.join(to))).collect();
+    fn plan(&self, dist: &Path) -> Result<Vec<Placed>> {
         let is_system = SYSTEM.iter().any(|prefix| self.prefix == Path::new(prefix));
-        let of_systems = if is_system { &[DRACUT, UNITS, REQUEST_KEY][..] } else { &[] };
-        for (from, to) in DIRECTORIES.iter().chain(of_systems) {
-            let from = dist.join(from);
-            for file in files(&from)? {
-                let name = file.strip_prefix(&from)?.to_owned();
-                plan.push((file, self.prefix.join(to).join(name)));
-            }
-        }
-        Ok(plan)
+        Layout { program: &self.prefix, prefix: &self.prefix, is_system }.plan(dist, &[Part::Host, Part::Initrd])
     }
 
     /// Puts it in the place of an older version.
     fn fill(&self, dist: &Path) -> Result<()> {
         let plan = self.plan(dist)?;
         self.clear()?;
-        for (_, to) in &plan {
+        for Placed { to, .. } in &plan {
             let to = self.in_destdir(to);
             // p11-kit, for one, has a program called trust.
             ensure!(
@@ -109,11 +77,11 @@ impl Options {
                 to.display()
             );
         }
-        let list: String = plan.iter().map(|(_, to)| format!("{}\n", to.display())).collect();
+        let list: String = plan.iter().map(|Placed { to, .. }| format!("{}\n", to.display())).collect();
         make_dirs(self.below(LIST).parent().context("it is in a directory")?)?;
         fs::write(self.below(LIST), list)?;
         fs::set_permissions(self.below(LIST), fs::Permissions::from_mode(0o644))?;
-        plan.iter().try_for_each(|(from, to)| copy(from, &self.in_destdir(to)))
+        plan.iter().try_for_each(|Placed { from, to, .. }| copy(from, &self.in_destdir(to)))
     }
 
     /// Takes away what was installed, and directories that are empty then. Whether anything was.
@@ -135,16 +103,6 @@ impl Options {
         }
         Ok(true)
     }
-}
-
-/// The files below a directory.
-fn files(dir: &Path) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(dir).with_context(|| format!("cannot list {}", dir.display()))? {
-        let path = entry?.path();
-        if path.is_dir() { found.extend(files(&path)?) } else { found.push(path) }
-    }
-    Ok(found)
 }
 
 /// Copies a file for all to read, and to run if it is a program.
@@ -192,16 +150,21 @@ mod tests {
     /// What `dist` makes, in small.
     fn dist(dir: &Path) -> PathBuf {
         let dist = dir.join("dist");
-        let names = FILES.map(|(from, _)| from);
-        let more = [
+        let names = [
+            "trust",
+            "trust-initrd",
+            "completions/bash/trust",
+            "completions/zsh/_trust",
+            "completions/fish/trust.fish",
             "man/man1/trust.1",
             "man/man1/trust-launch.1",
             "share/mask.sh",
+            "share/pcrlock.d/740-trust-lock.pcrlock",
             "share/dracut/90trust/module-setup.sh",
             "system-units/trust-credentials.socket",
             "request-key.d/trust.conf",
         ];
-        for name in names.into_iter().chain(more) {
+        for name in names {
             let path = dist.join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(&path, name).unwrap();

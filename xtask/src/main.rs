@@ -11,10 +11,14 @@ mod fetch;
 mod fuzz;
 mod inspect;
 mod install;
+mod layout;
+mod package;
 mod packages;
 mod progress;
+mod release;
 mod sbom;
 mod sh;
+mod source;
 mod test;
 mod tools;
 
@@ -43,11 +47,14 @@ cargo xtask SUBCOMMAND
         --boot    measures whole boots of virtual machines instead, phase by phase:
                   Trust in a minimal initrd, and in dracut's beside systemd-cryptsetup
                   and clevis
-  dist [--target TARGET] [--bless]
+  dist [--target TARGET] [--bless] [--deb] [--rpm] [--no-build]
         builds the two programs into target/dist/, with a bill of materials
         (CycloneDX) beside each, and checks the smaller one
         --target  of trust-initrd, such as aarch64-unknown-linux-musl
         --bless   records its dependencies instead of comparing them
+        --deb     makes packages of them, for Debian and Ubuntu
+        --rpm     the same for Fedora and openSUSE
+        --no-build  makes them of what is in target/dist/ already
   install [--prefix DIR] [--destdir DIR] [--uninstall]
         builds as dist does, and puts the programs, manual pages, completions and the
         parts for initrds below the prefix (/usr/local; ~/.local is your own); below
@@ -69,9 +76,16 @@ cargo xtask SUBCOMMAND
         feeds hostile input to the code that parses TPM responses or files from outside,
         each target for N seconds (60), two at a time; needs a nightly compiler
         --record  adds the figures of each to fuzz/FIGURES.md
-  assets
+  source
+        puts what is committed, all crates and tpm2-tss into target/dist/trust-VERSION.tar.gz,
+        which is built without a network: for packagers
+  release --check
+        says what keeps the last commit from being released: version, changelog, tag,
+        what is not committed, what is missing from target/dist/
+  assets [--chroots]
         fetches what tests need of other projects: firmware, kernel, boot loaders; into
         $TRUST_ASSETS or a directory among your caches; test does so when needed
+        --chroots  installs the small systems instead in which packages are tried
   fetch
         fetches Rust's library for static programs, where the compiler has none, and the
         source of tpm2-tss, and patches that; the others do so when needed
@@ -106,10 +120,14 @@ fn run() -> Result<ExitCode> {
                     return Ok(ExitCode::FAILURE);
                 }
             }
-            "assets" => {
-                no_more(args)?;
-                println!("{}", assets::prepare()?.display());
-            }
+            "assets" => match args.next()? {
+                None => println!("{}", assets::prepare()?.display()),
+                Some(Arg::Long("chroots")) => {
+                    no_more(args)?;
+                    assets::chroots::prepare()?;
+                }
+                Some(other) => return Err(other.unexpected().into()),
+            },
             "dist" => {
                 dist::dist(&dist_options(args)?)?;
             }
@@ -125,6 +143,20 @@ fn run() -> Result<ExitCode> {
                 packages::ensure(&[packages::BUILD])?;
                 tools::standard_library(&dist::Options::default().target)?;
                 fetch::prepare()?;
+            }
+            "source" => {
+                no_more(args)?;
+                packages::ensure(&[packages::BUILD])?;
+                source::source()?;
+            }
+            "release" => {
+                if !matches!(args.next()?, Some(Arg::Long("check"))) {
+                    return Ok(usage());
+                }
+                no_more(args)?;
+                if !release::check()? {
+                    return Ok(ExitCode::FAILURE);
+                }
             }
             "test" => {
                 if !test::test(&test_options(args)?)? {
@@ -164,6 +196,9 @@ fn dist_options(mut args: Parser) -> Result<dist::Options> {
         match arg {
             Arg::Long("target") => options.target = args.value()?.string()?,
             Arg::Long("bless") => options.bless = true,
+            Arg::Long("deb") => options.packages.push(package::Format::Deb),
+            Arg::Long("rpm") => options.packages.push(package::Format::Rpm),
+            Arg::Long("no-build") => options.no_build = true,
             other => return Err(other.unexpected().into()),
         }
     }

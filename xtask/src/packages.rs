@@ -59,6 +59,9 @@ pub const ASSETS: &[Program] = &[
     program("/usr/lib/python3/dist-packages/cryptography/__init__.py", "python3-cryptography"),
 ];
 
+/// For installing small systems to try packages in.
+pub const CHROOTS: &[Program] = &[program("mmdebstrap", "mmdebstrap")];
+
 /// For watching them in the tests, booting them, and checking what they make.
 pub const TEST: &[Program] = &[
     program("mkfs.ext4", "e2fsprogs"),
@@ -69,9 +72,11 @@ pub const TEST: &[Program] = &[
     program("depmod", "kmod"),
     program("fish", "fish"),
     program("groff", "groff-base"),
+    program("lintian", "lintian"),
     program("lz4", "lz4"),
     program("mcopy", "mtools"),
     program("mkfs.fat", "dosfstools"),
+    program("mmdebstrap", "mmdebstrap"),
     program("objcopy", "binutils"),
     program("osslsigncode", "osslsigncode"),
     program("pesign", "pesign"),

@@ -10,6 +10,10 @@ use std::{
 
 /// The version of cargo-deny that deny.toml is written for.
 const CARGO_DENY: &str = "0.20.2";
+/// The version of cargo-deb that the manifests in packaging/ are written for.
+const CARGO_DEB: &str = "3.8.0";
+/// The version of cargo-generate-rpm that they are written for.
+const CARGO_GENERATE_RPM: &str = "0.21.1";
 /// The version of cargo-fuzz that fuzz/ is written for.
 const CARGO_FUZZ: &str = "0.13.1";
 
@@ -37,6 +41,16 @@ pub fn standard_library(target: &str) -> Result<()> {
 /// cargo-deny.
 pub fn cargo_deny() -> Result<PathBuf> {
     install("cargo-deny", CARGO_DENY)
+}
+
+/// cargo-deb.
+pub fn cargo_deb() -> Result<PathBuf> {
+    install("cargo-deb", CARGO_DEB)
+}
+
+/// cargo-generate-rpm.
+pub fn cargo_generate_rpm() -> Result<PathBuf> {
+    install("cargo-generate-rpm", CARGO_GENERATE_RPM)
 }
 
 /// cargo-fuzz.

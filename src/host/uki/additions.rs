@@ -24,8 +24,8 @@ pub const PCR7DATA: &str = "pcr7data";
 pub const MANIFEST_CA: &str = "manifestCA.pem";
 /// Where the program lies.
 pub const PROGRAM: &str = "usr/bin/trust";
-/// Where the program is, relative to the running one: beside it, or where `cargo xtask install` puts it.
-const PROGRAM_HERE: [&str; 2] = ["trust-initrd", "../lib/trust/trust-initrd"];
+/// Where the program is, relative to the running one: beside it, where `cargo xtask install` puts it, or where packages do.
+const PROGRAM_HERE: [&str; 3] = ["trust-initrd", "../lib/trust/trust-initrd", "/usr/lib/trust/trust-initrd"];
 
 /// Readable by all: nothing in there is secret.
 const PUBLIC: u32 = 0o644;
@@ -56,8 +56,8 @@ pub fn archive(keyset: &Keyset, program: Option<Vec<u8>>) -> Result<Vec<u8>> {
 /// Those of reading; [`Kind::Usage`] when it is not one for that architecture.
 pub fn program(given: Option<&Path>, machine: u16) -> Result<Vec<u8>> {
     let here = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.to_owned())).unwrap_or_default();
-    let [beside, installed] = PROGRAM_HERE.map(|name| here.join(name));
-    let own = if beside.exists() || !installed.exists() { beside } else { installed };
+    let [beside, installed, packaged] = PROGRAM_HERE.map(|name| here.join(name));
+    let own = [&beside, &installed, &packaged].into_iter().find(|path| path.exists()).unwrap_or(&beside).clone();
     let path = given.map_or(own, Path::to_owned);
     let bytes = atomic::read_up_to(&path, MAX_PROGRAM).map_err(|e| {
         if given.is_some() { e } else { e.remedy("name the program for the initrd: --with-trust=FILE") }

@@ -7,7 +7,7 @@ mod mirrors;
 
 use crate::sh;
 use anyhow::{Result, bail};
-use mirrors::Mirror;
+pub use mirrors::Mirror;
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -53,9 +53,14 @@ fn with_mirror<T>(types: Types, suite: &str, dir: &Path, work: impl Fn(&Apt) -> 
     if sh::find("apt-get").is_none() {
         bail!("this machine has no apt");
     }
+    try_mirrors(|mirror| Apt::new(mirror, types, suite, dir).and_then(|apt| work(&apt)))
+}
+
+/// Has `work` done with the first of the machine's mirrors with which it succeeds.
+pub fn try_mirrors<T>(work: impl Fn(&Mirror) -> Result<T>) -> Result<T> {
     let mut failures = Vec::new();
     for mirror in mirrors::mirrors()? {
-        match Apt::new(&mirror, types, suite, dir).and_then(|apt| work(&apt)) {
+        match work(&mirror) {
             Ok(value) => return Ok(value),
             Err(e) => failures.push(format!("{}: {e:#}", mirror.uri)),
         }
@@ -64,6 +69,15 @@ fn with_mirror<T>(types: Types, suite: &str, dir: &Path, work: impl Fn(&Apt) -> 
         bail!("this machine has no package sources of Debian");
     }
     bail!("{}", failures.join("\n"))
+}
+
+/// What sources.list(5) is to say: `types` of packages, `deb` or `deb-src`, of a suite.
+pub fn stanza(mirror: &Mirror, types: &str, suite: &str) -> String {
+    let mut stanza = format!("Types: {types}\nURIs: {}\nSuites: {suite}\nComponents: main\n", mirror.uri);
+    if let Some(key) = &mirror.signed_by {
+        stanza.push_str(&format!("Signed-By: {key}\n"));
+    }
+    stanza
 }
 
 impl Apt {
@@ -75,11 +89,7 @@ impl Apt {
         for sub in ["state/lists/partial", "cache/archives/partial"] {
             fs::create_dir_all(dir.join(sub))?;
         }
-        let mut stanza = format!("Types: {types}\nURIs: {}\nSuites: {suite}\nComponents: main\n", mirror.uri);
-        if let Some(key) = &mirror.signed_by {
-            stanza.push_str(&format!("Signed-By: {key}\n"));
-        }
-        fs::write(dir.join(SOURCES), stanza)?;
+        fs::write(dir.join(SOURCES), stanza(mirror, types, suite))?;
         fs::write(dir.join("status"), "")?;
         let apt = Self { dir: dir.to_path_buf() };
         sh::run_quietly(apt.get().args(["-qq", "update"]))?;

@@ -3,6 +3,7 @@
 //!
 //! They are unpacked there and not installed: the system's own packages stay as they are.
 
+pub mod chroots;
 mod grub;
 mod shim;
 mod trees;
