@@ -147,7 +147,7 @@ impl Unit {
     /// A value, for a reader.
     pub fn text(self, value: f64) -> String {
         const MILLIONS: [(f64, &str); 2] = [(1e9, "G"), (1e6, "M")];
-        const SECONDS: [(f64, &str); 4] = [(60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "µs")];
+        const SECONDS: [(f64, &str); 3] = [(1.0, "s"), (1e-3, "ms"), (1e-6, "µs")];
         const BYTES: [(f64, &str); 4] = [(1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")];
         match self {
             Self::Count if value < 100.0 && value.fract() != 0.0 => format!("{value:.2}"),
@@ -191,7 +191,7 @@ mod tests {
     fn numbers_are_readable() {
         assert_eq!([0, 999, 1000, 773_632].map(grouped), ["0", "999", "1 000", "773 632"]);
         let seconds = [0.0, 0.0123, 0.5, 1.0, 90.0].map(|value| Unit::Seconds.text(value));
-        assert_eq!(seconds, ["0 µs", "12.3 ms", "500 ms", "1 s", "1.50 min"]);
+        assert_eq!(seconds, ["0 µs", "12.3 ms", "500 ms", "1 s", "90 s"]);
         assert_eq!([0.0, 7_900.0, 574_944.0].map(|value| Unit::Bytes.text(value)), ["0 B", "7.90 kB", "575 kB"]);
         assert_eq!([36.0, 1.05, 1.68e9].map(|value| Unit::Count.text(value)), ["36", "1.05", "1.68 G"]);
     }

@@ -48,10 +48,11 @@ impl Candidate {
     /// What it does.
     const fn job(self) -> &'static str {
         match self {
-            Self::Minimal => {
-                "no systemd, no udev: certificate, key and passphrase read, PCR 7 locked and proven, all published"
+            Self::Minimal => "no systemd, no udev: the same, but for the disk",
+            Self::Dracut => {
+                "dracut and systemd: certificate, key and passphrase read, PCR 7 locked and proven, all published; the disk's \
+                 header verified, the disk opened"
             }
-            Self::Dracut => "dracut and systemd: the same; the disk's header verified, the disk opened",
             Self::Systemd => "dracut and systemd: one passphrase, bound to PCR 7; the disk opened; no lock",
             Self::Clevis => "dracut, systemd and clevis: one passphrase, bound to PCR 7; the disk opened; no lock",
         }
