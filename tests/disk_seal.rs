@@ -596,6 +596,96 @@ fn the_commands_of_the_document_re_encrypt_a_sealed_volume() {
     assert!(run.stderr.contains("a re-encryption is under way"), "{run:#?}");
 }
 
+/// The commands of `docs/migration.md`, likewise, on a volume that somebody's passphrase opens, and one of systemd-cryptenroll's
+/// kind: a keyslot with a token of another type.
+#[test]
+fn the_migration_page_is_followed() {
+    let machine = Sealed::new();
+    let document = fs::read_to_string(workspace().join("docs/migration.md")).unwrap();
+    let blocks: Vec<_> = document.split("```sh\n").skip(1).filter_map(|block| block.split("```").next()).collect();
+    let [key, moved, removed, others, sealed] = &blocks[..] else { panic!("other blocks than known here: {blocks:?}") };
+    let here = |block: &str| {
+        let block = block.replace("/dev/vda2", "/sandbox/old").replace("/mnt/move.key", "/sandbox/move.key");
+        let cheap = "--pbkdf pbkdf2 --pbkdf-force-iterations 1000";
+        block.replace("trust luks", "\"$HOST\" luks").replace("luksAddKey", &format!("luksAddKey {cheap}"))
+    };
+    // Where a person is asked.
+    let key = here(key).replace("luksAddKey", "luksAddKey --key-file /sandbox/today");
+    let moved = here(moved);
+    let seal = "\"$HOST\" luks seal /sandbox/old\n";
+    assert!(moved.contains(seal), "{moved}");
+    let unsealed = moved.replace(seal, "");
+    let run = machine.run(&format!(
+        r#"
+        cd /sandbox
+        printf today >/sandbox/today
+        old() {{
+            rm -f /sandbox/old
+            truncate --size 32M /sandbox/old
+            format --key-file /sandbox/today /sandbox/old
+        }}
+        bare() {{
+            keyctl purge user machine:luks >/dev/null
+            try "$1" cryptsetup open --test-passphrase --key-file "$2" /sandbox/old
+            passphrase "the owner's"
+        }}
+        old
+        {key}
+        opens before /sandbox/old
+        {moved}
+        opens moved /sandbox/old
+        bare key /sandbox/move.key
+        bare today /sandbox/today
+
+        old
+        {key}
+        {unsealed}
+        {removed}
+        {seal}
+        opens alone /sandbox/old
+        bare gone /sandbox/today
+
+        old
+        printf sealed >/sandbox/sealed
+        cryptsetup luksAddKey --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --key-file /sandbox/today /sandbox/old /sandbox/sealed
+        echo '{{"type":"clevis","keyslots":["1"],"jwe":{{}}}}' | cryptsetup token import --json-file - /sandbox/old
+        {key}
+        {unsealed}
+        {others}
+        {seal}
+        opens rival /sandbox/old
+        bare wiped /sandbox/sealed
+        cryptsetup luksDump /sandbox/old | grep -c clevis | sed 's/^/tokens /'
+        "#,
+        removed = here(removed),
+        others = here(others),
+    ));
+    run.ok();
+    assert!(run.stdout.contains("keyslots for machine:luks: 8\n"), "{run:#?}");
+    for (name, status) in
+        [("before", "12"), ("moved", "0"), ("today", "0"), ("alone", "0"), ("rival", "0"), ("tokens", "0")]
+    {
+        assert_eq!(run.value(name), status, "{name}: {run:#?}");
+    }
+    for name in ["key", "gone", "wiped"] {
+        assert_eq!(run.value(name), "2", "{name}: no key is what cryptsetup says: {run:#?}");
+    }
+    // The Go tool's volume is one that the machine's passphrase opens, and nothing has sealed.
+    let run = machine.run(&format!(
+        r#"
+        rm -f /sandbox/old
+        truncate --size 32M /sandbox/old
+        printf %s "the owner's" | format --key-file - /sandbox/old
+        opens unsealed /sandbox/old
+        {}
+        opens sealed /sandbox/old
+        "#,
+        here(sealed),
+    ));
+    run.ok();
+    assert_eq!((run.value("unsealed"), run.value("sealed")), ("12", "0"), "{run:#?}");
+}
+
 /// Functions for a machine whose block devices are files: `device NAME FILE` plugs one in, as kernel and devtmpfs do,
 /// and `waits NAME SECONDS DEVICE` opens one and says how, and what was handed to cryptsetup.
 const DEVICES: &str = r#"

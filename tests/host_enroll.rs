@@ -1,6 +1,6 @@
 //! What `trust enroll` makes, looked at with virt-fw-vars, efitools, sbsigntool and openssl.
 
-use harness::{Home, assets, openssl, run};
+use harness::{Home, assets, documentation, openssl, run, trust_host};
 use std::{
     collections::BTreeMap,
     fs,
@@ -403,4 +403,65 @@ fn a_key_in_a_token_signs_updates() {
     let signed = fs::read(home.path().join("update/append-dbx.auth")).unwrap();
     let message = message("dbx", DATABASE, APPENDED, &signed);
     assert!(openssl_verifies(&home, "uefi-kek", &message, parts(&signed).0));
+}
+
+/// The console of `docs/real-machine.md`, up to an ellipsis.
+#[test]
+fn the_page_of_the_real_machine_is_followed() {
+    let home = Home::with_keyset();
+    fs::rename(home.keys().join("k"), home.keys().join("acme")).unwrap();
+    let path = format!("{}:{}", text(trust_host().parent().unwrap()), std::env::var("PATH").unwrap());
+    let steps = documentation::console(&documentation::read("docs/real-machine.md"));
+    assert_eq!(steps.len(), 4);
+    for (command, expected) in steps {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("exec 2>&1; {command}")]).current_dir(home.path()).env("HOME", home.path());
+        let output = shell.env_remove("XDG_DATA_HOME").env("PATH", &path).output().unwrap();
+        let printed = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{command}: {printed}");
+        let start = expected.split('…').next().unwrap();
+        assert!(printed.starts_with(start) && (expected.contains('…') || printed == expected), "{command}: {printed}");
+    }
+    assert!(home.path().join("keys/PK.auth").exists());
+}
+
+/// Every page is in the table of contents, and every link in the pages leads to a file and a heading.
+#[test]
+fn pages_are_listed_and_their_links_lead_somewhere() {
+    let docs = harness::workspace().join("docs");
+    let contents = documentation::read("docs/README.md");
+    let mut links = 0;
+    for entry in fs::read_dir(&docs).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if !name.ends_with(".md") {
+            continue;
+        }
+        assert!(name == "README.md" || contents.contains(&format!("({name})")), "docs/README.md does not list {name}");
+        let page = documentation::read(&format!("docs/{name}"));
+        for link in page.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.contains("://") || link.contains(' ') {
+                continue;
+            }
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let path = if file.is_empty() { docs.join(&name) } else { docs.join(file) };
+            assert!(path.exists(), "docs/{name}: {link} leads to no file");
+            let is_there = heading.is_empty() || headings(&path).any(|found| found == heading);
+            assert!(is_there, "docs/{name}: {link} leads to no heading");
+            links += 1;
+        }
+    }
+    assert!(links > 50, "the search misses them: {links}");
+}
+
+/// The anchors of a page's headings, as forges make them.
+fn headings(page: &Path) -> impl Iterator<Item = String> {
+    let text = fs::read_to_string(page).unwrap();
+    let lines: Vec<_> = text
+        .lines()
+        .filter_map(|line| Some(line.strip_prefix('#')?.trim_start_matches('#').trim().to_lowercase()))
+        .collect();
+    lines.into_iter().map(|line| {
+        let kept = line.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        kept.collect::<String>().replace(' ', "-")
+    })
 }

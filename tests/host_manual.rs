@@ -74,7 +74,7 @@ fn formatted(page: &Path) -> String {
 }
 
 #[test]
-fn every_command_has_a_page_with_all_its_options() {
+fn every_command_has_a_page_with_all_its_options_an_example_and_its_exit_statuses() {
     let parent = TempDir::new().unwrap();
     let dir = parent.path().join("man/man1");
     trust(&["man", "--output", dir.to_str().unwrap()]);
@@ -82,7 +82,8 @@ fn every_command_has_a_page_with_all_its_options() {
         assert_eq!(fs::metadata(dir).unwrap().permissions().mode() & 0o555, 0o555, "{} is not for all", dir.display());
     }
     let mut expected = BTreeSet::new();
-    for words in commands() {
+    let all = commands();
+    for words in &all {
         let name = [vec!["trust".to_owned()], words.clone()].concat().join("-");
         let page = dir.join(format!("{name}.1"));
         let mut args = vec!["man"];
@@ -90,9 +91,18 @@ fn every_command_has_a_page_with_all_its_options() {
         assert_eq!(trust(&args), fs::read_to_string(&page).unwrap(), "{args:?}");
 
         args[0] = "help";
-        let (help, page) = (options(&trust(&args)), options(&formatted(&page)));
-        let missing: Vec<_> = help.difference(&page).collect();
+        let page = formatted(&page);
+        let (help, shown) = (options(&trust(&args)), options(&page));
+        let missing: Vec<_> = help.difference(&shown).collect();
         assert!(missing.is_empty(), "{name}.1 lacks {missing:?}");
+        let is_group = all.iter().any(|other| other.len() > words.len() && other.starts_with(words));
+        let (before, statuses) = page.split_once("\nEXIT STATUS\n").unwrap_or_else(|| panic!("{name}.1: {page}"));
+        let examples = before.split_once("\nEXAMPLES\n").map_or("", |(_, examples)| examples);
+        assert!(statuses.contains("not provisioned"), "{name}.1: {statuses}");
+        // Others are called by the kernel, directly or by way of request-key(8).
+        let calls = [&format!("trust {}", words.join(" "))[..], "trust -- init", "keyctl request2"];
+        let is_called = calls.iter().any(|call| examples.contains(call));
+        assert!(is_group || is_called, "{name}.1 has no example: {examples}");
         expected.insert(format!("{name}.1"));
     }
     let found: BTreeSet<_> =

@@ -3,7 +3,7 @@
 
 use harness::{
     assets::{self, Kernel},
-    documentation::{commands, read, section},
+    documentation::{commands, console, read, section},
     run, trust_host, trust_initrd,
     vm::{self, Slot, in_debian},
     workspace,
@@ -129,16 +129,21 @@ fn the_documented_images_are_built_and_boot_on_debian_13() {
     assert!(user.console().contains(up), "{}", user.console());
 }
 
-/// What the README says of dracut is what docs/images.md says.
+/// What the README and the first page say of dracut is what docs/images.md says.
 #[test]
-fn commands_of_the_readme_are_those_of_images_md() {
-    let (followed, _) = docs();
-    let readme = read("README.md");
+fn commands_of_the_readme_and_the_first_page_are_those_of_images_md() {
+    let (mut followed, launch) = docs();
+    let transcript = |page: &str| console(&read(page)).into_iter().find(|step| step.0.starts_with("trust launch"));
+    assert_eq!(transcript("docs/first-machine.md").unwrap(), transcript("docs/images.md").unwrap());
+    followed.push(launch);
+    let (readme, first) = (read("README.md"), read("docs/first-machine.md"));
     let (dracut, _) = section(&readme, "Your own image").split_once("With **mkosi**").unwrap();
-    let commands = commands(dracut);
-    assert!(commands.len() > 6, "{commands:?}");
-    for command in commands {
-        assert!(followed.contains(&command), "{command} was not followed");
+    for (page, least) in [(dracut, 7), (&first, 20)] {
+        let commands = commands(page);
+        assert!(commands.len() >= least, "{commands:?}");
+        for command in commands {
+            assert!(followed.contains(&command), "{command} was not followed");
+        }
     }
 }
 
@@ -149,7 +154,8 @@ fn every_documented_command_line_names_its_consoles() {
         .map(String::from)
         .to_vec();
     let docs = fs::read_dir(workspace().join("docs")).unwrap();
-    files.extend(docs.map(|entry| format!("docs/{}", entry.unwrap().file_name().into_string().unwrap())));
+    let pages = docs.map(|entry| format!("docs/{}", entry.unwrap().file_name().into_string().unwrap()));
+    files.extend(pages.filter(|name| name.ends_with(".md")));
     let mut found = 0;
     for name in files {
         let text = read(&name).replace('\n', " ");

@@ -31,22 +31,22 @@ cargo xtask SUBCOMMAND
 
   demo
         shows the main job, for real, on a software TPM
-  bench [--json] [--keyset | --images | --secrets | --derive | --journal | --eventlog
-                 | --boot]
-        counts what one boot costs, beside tpm2-tools, clevis and systemd-creds on
-        the same software TPM, how long a keyset takes, beside openssl, and what
-        an image of 200 MB does, beside sbsign, sbverify and ukify, and what a secret
-        costs to seal, a key to derive, a journal to verify and an event log to
-        replay; checks the requirements; takes some minutes
-        --keyset  measures the keyset alone
-        --images  measures the images alone
-        --secrets measures the secrets alone
-        --derive  measures derived keys alone
-        --journal measures sealed journals alone, beside journalctl
-        --eventlog measures event logs alone, beside tpm2_eventlog, and fleets
-        --boot    measures whole boots of virtual machines instead, phase by phase:
-                  Trust in a minimal initrd, and in dracut's beside systemd-cryptsetup
-                  and clevis
+  bench [--json] [--all] [--setup] [--keyset] [--images] [--secrets] [--derive]
+        [--journal] [--eventlog] [--fleet] [--boot]
+        counts what Trust costs, beside tpm2-tools, clevis, systemd-creds, openssl, sbsign,
+        ukify and others that do the same, on the same software TPM and files; checks the
+        requirements, and what README.md says; puts tables and plots into target/bench/
+        (README.md shows them all); takes some minutes
+        --setup    measures the secrets of one boot, and only what else is named:
+        --keyset   keysets and identities
+        --images   images, signed, verified and built
+        --secrets  secrets, sealed and opened
+        --derive   derived keys
+        --journal  sealed journals, verified
+        --eventlog event logs, replayed
+        --fleet    ten thousand machines, judged before an update
+        --boot     whole boots of virtual machines, phase by phase: only when named
+        --all      all of them, boots of virtual machines included
   dist [--target TARGET] [--bless] [--deb] [--rpm] [--no-build]
         builds the two programs into target/dist/, with a bill of materials
         (CycloneDX) beside each, and checks the smaller one
@@ -177,13 +177,8 @@ fn bench_options(mut args: Parser) -> Result<bench::Options> {
     while let Some(arg) = args.next()? {
         match arg {
             Arg::Long("json") => options.json = true,
-            Arg::Long("keyset") => options.keyset = true,
-            Arg::Long("images") => options.images = true,
-            Arg::Long("secrets") => options.secrets = true,
-            Arg::Long("derive") => options.derive = true,
-            Arg::Long("journal") => options.journal = true,
-            Arg::Long("eventlog") => options.eventlog = true,
-            Arg::Long("boot") => options.boot = true,
+            Arg::Long("all") => options.all = true,
+            Arg::Long(name) if let Some(part) = bench::Part::named(name) => options.parts.push(part),
             other => return Err(other.unexpected().into()),
         }
     }

@@ -38,6 +38,7 @@ pub enum Keysets {
         new: NewKeyset,
     },
     /// List the keysets
+    #[command(after_help = "Examples:\n  trust keyset list\n  trust keyset list --json")]
     List {
         /// As a JSON array
         #[arg(long)]

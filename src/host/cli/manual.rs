@@ -88,20 +88,59 @@ fn file_stem(command: &clap::Command) -> &str {
 fn page(command: &clap::Command) -> Result<Vec<u8>> {
     let mut page = Vec::new();
     let man = Man::new(command.clone()).manual("Trust").source(format!("trust {}", env!("CARGO_PKG_VERSION")));
-    man.render(&mut page)
-        .and_then(|()| if file_stem(command) == "trust" { more(&mut page) } else { Ok(()) })
-        .map_err(|e| Error::system("write a manual page", e))?;
+    sections(&man, command, &mut page).map_err(|e| Error::system("write a manual page", e))?;
     Ok(page)
 }
 
-/// What the page of the program says beside its commands.
-fn more(page: &mut Vec<u8>) -> io::Result<()> {
+fn sections(man: &Man, command: &clap::Command, page: &mut Vec<u8>) -> io::Result<()> {
+    man.render_title(page)?;
+    man.render_name_section(page)?;
+    man.render_synopsis_section(page)?;
+    man.render_description_section(page)?;
+    man.render_options_section(page)?;
+    if command.has_subcommands() {
+        man.render_subcommands_section(page)?;
+    }
+    let help = command.get_after_long_help().or_else(|| command.get_after_help());
     let mut roff = Roff::new();
+    after_help(&mut roff, &help.map(ToString::to_string).unwrap_or_default());
+    exit_statuses(&mut roff);
+    if file_stem(command) == "trust" {
+        files(&mut roff);
+    } else {
+        roff.control("SH", ["SEE ALSO"]).text([bold("trust"), roman("(1)")]);
+    }
+    roff.to_writer(page)
+}
+
+/// What stands below a help: paragraphs of examples, and all others.
+fn after_help(roff: &mut Roff, help: &str) {
+    let is_example = |paragraph: &&str| paragraph.starts_with("Example");
+    let (examples, notes): (Vec<_>, Vec<_>) = help.split("\n\n").filter(|part| !part.is_empty()).partition(is_example);
+    for (heading, paragraphs) in [("NOTES", notes), ("EXAMPLES", examples)] {
+        if !paragraphs.is_empty() {
+            roff.control("SH", [heading]);
+        }
+        for paragraph in paragraphs {
+            roff.control("PP", []);
+            let lines = paragraph.lines().filter(|line| !["Example:", "Examples:"].contains(line));
+            // A line that begins with a space begins a line of the page.
+            for line in lines {
+                roff.text([roman(line)]);
+            }
+        }
+    }
+}
+
+fn exit_statuses(roff: &mut Roff) {
     roff.control("SH", ["EXIT STATUS"]);
     let failures = Kind::ALL.iter().map(|kind| (kind.exit_status(), kind.meaning()));
     for (status, meaning) in [(0, "done")].into_iter().chain(failures) {
         roff.control("TP", []).text([bold(status.to_string())]).text([roman(meaning)]);
     }
+}
+
+fn files(roff: &mut Roff) {
     roff.control("SH", ["FILES"]);
     for (name, what) in [
         ("$XDG_DATA_HOME/machine/trust/keys/NAME", "the keysets (~/.local/share where XDG_DATA_HOME is not set)"),
@@ -110,5 +149,4 @@ fn more(page: &mut Vec<u8>) -> io::Result<()> {
     ] {
         roff.control("TP", []).text([bold(name)]).text([roman(what)]);
     }
-    roff.to_writer(page)
 }

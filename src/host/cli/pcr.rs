@@ -51,7 +51,7 @@ before that step, which then extends it. PCR 8 to 15 are the operating system's:
   printf started | trust pcr extend 15 --data - --event started
   trust unseal token.sealed           # refused, until the machine is restarted
 
-With digests, for a TPM with the banks sha1 and sha256:
+Example with digests, for a TPM with the banks sha1 and sha256:
   trust pcr extend 12 --digest sha1=$(sha1sum <f | cut -d' ' -f1) \\
     --digest sha256=$(sha256sum <f | cut -d' ' -f1)";
 

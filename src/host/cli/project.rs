@@ -38,6 +38,7 @@ pub enum Projects {
         key: MachineKey,
     },
     /// List the projects
+    #[command(after_help = "Examples:\n  trust project list acme\n  trust project list acme --long")]
     List {
         /// Name of the keyset, or its directory if that holds a slash
         keyset: String,
@@ -70,6 +71,7 @@ pub enum Sudis {
         off: bool,
     },
     /// List the machines
+    #[command(after_help = "Examples:\n  trust sudi list acme router\n  trust sudi list acme router --json")]
     List {
         /// Name of the keyset, or its directory if that holds a slash
         keyset: String,

@@ -8,6 +8,23 @@ use crate::commands::{
 };
 use clap::{Arg, ArgAction, ValueHint, builder::PossibleValuesParser};
 
+/// How each is called: they themselves have no room for it.
+const EXAMPLES: [(&str, &str); 10] = [
+    ("admin delegate", "  trust admin delegate"),
+    ("finish", "  trust finish --root /sysroot\n  trust finish --root /sysroot --key-to-tpm"),
+    ("init", "  rdinit=/usr/bin/trust -- init --end          # the end of a signed command line"),
+    ("lock", "  trust lock"),
+    ("luks check", "  trust luks check /sysroot"),
+    (
+        "luks open",
+        "  trust luks open LABEL=root root\n  trust luks open UUID=6cb1e5ab-7a53-4ca1-9d0a-1d3b4ce2ae10 root",
+    ),
+    ("preinit", "  trust preinit"),
+    ("provision", "  trust provision cert.pem key.pem\n  trust provision --srk-public srk.pub cert.pem key.pem"),
+    ("raise", "  trust raise 0002"),
+    ("setup", "  trust setup\n  trust setup --also-as cryptsetup --key-timeout 60"),
+];
+
 /// Adds all of them to the definition of the command line.
 pub fn add_to(program: clap::Command) -> clap::Command {
     ALL.into_iter().fold(program, |program, command| match command.name.split_once(' ') {
@@ -25,6 +42,8 @@ pub fn is_one(name: &str, matches: &clap::ArgMatches) -> bool {
 fn described(command: &Command, name: &'static str) -> clap::Command {
     let arguments: Vec<_> = command.with_arguments(|arguments| arguments.iter().map(arg).collect());
     let described = clap::Command::new(name).about(command.about.trim_end_matches('.'));
+    let examples = EXAMPLES.into_iter().find(|(of, _)| *of == command.name).map(|(_, examples)| examples);
+    let described = described.after_help(examples.map(|examples| format!("Examples:\n{examples}")).unwrap_or_default());
     // In their way: options of the whole program, which these do not know.
     let foreign = [("debug", "debug"), ("passphrase_file", "passphrase-file")];
     let foreign = foreign.map(|(id, long)| Arg::new(id).long(long).hide(true).action(ArgAction::SetTrue));

@@ -1,8 +1,10 @@
 //! The candidates of the benchmark, and the machine that they run on.
 
 use super::{
-    Row,
+    latency::Models,
     measure::{Figures, Probe},
+    requirements,
+    section::{Section, Unit},
 };
 use crate::sh;
 use anyhow::{Context, Result, ensure};
@@ -63,6 +65,53 @@ impl Candidate {
     }
 }
 
+/// How often each candidate runs for its wall time.
+const ROUNDS: usize = 5;
+
+/// What was measured of a candidate, or why nothing was.
+pub type Row = (Candidate, Result<Figures, String>);
+
+/// Measures all of them.
+pub fn run(models: &Models) -> Result<Vec<Section>> {
+    let rows = Stage::new().measure(ROUNDS)?;
+    Ok(vec![section(&rows, models)?.require(requirements::check(&rows)?)])
+}
+
+fn section(rows: &[Row], models: &Models) -> Result<Section> {
+    let measured: Vec<_> = rows.iter().filter_map(|(candidate, row)| Some((candidate, row.as_ref().ok()?))).collect();
+    let each =
+        |figure: fn(&Figures) -> f64| measured.iter().map(move |(_, figures)| figure(figures)).collect::<Vec<_>>();
+    let wall = measured.iter().map(|(_, figures)| figures.wall.clone());
+    let instructions =
+        |figures: &Figures| figures.instructions.map(|found| vec![found.count as f64]).unwrap_or_default();
+    let mut section = Section::new("setup", "The secrets of one boot", measured.iter().map(|(row, _)| row.name()))
+        .figure("TPM commands", Unit::Count, each(|figures| figures.record.len() as f64))
+        .figure("keys made", Unit::Count, each(|figures| figures.key_generations() as f64))
+        .figure("bytes on the bus", Unit::Bytes, each(|figures| figures.bytes() as f64))
+        .figure("processes", Unit::Count, each(|figures| figures.processes as f64))
+        .figure("system calls", Unit::Count, each(|figures| figures.calls as f64))
+        .rounds("instructions", Unit::Count, measured.iter().map(|(_, figures)| instructions(figures)))
+        .rounds("wall time", Unit::Seconds, wall)
+        .figure("memory", Unit::Bytes, each(|figures| figures.peak as f64 * 1024.0))
+        .figure("in the initrd", Unit::Bytes, each(|figures| figures.footprint as f64));
+    section = models.figures(section, measured.iter().map(|(_, figures)| (&figures.record[..], 1)));
+    for program in &mut section.programs {
+        let candidate = Candidate::ALL.into_iter().find(|candidate| candidate.name() == program.name);
+        program.job = candidate.map(Candidate::job).unwrap_or_default().to_owned();
+    }
+    for (candidate, row) in rows {
+        match row {
+            Err(why) => section = section.note(format!("{} was not measured: {why}", candidate.name())),
+            Ok(figures) if figures.instructions.is_some_and(|count| !count.whole) => {
+                let what = "the instructions end at a system call that this valgrind does not know";
+                section = section.note(format!("{}: {what}", candidate.name()));
+            }
+            Ok(_) => {}
+        }
+    }
+    Ok(section)
+}
+
 /// The calls of the Go tool that this project replaces, in its order. Its TPM
 /// was `/dev/tpmrm0`: the flushing of keys is the kernel's business.
 const TOOLS: &str = include_str!("tools.sh");
@@ -104,26 +153,22 @@ impl Stage {
 
     /// Measures all candidates: in `rounds` rounds for the wall time, so that a disturbance affects all of them.
     pub fn measure(&self, rounds: usize) -> Result<Vec<Row>> {
-        let mut rows: Vec<Row> = Candidate::ALL
-            .map(|candidate| Row {
-                candidate,
-                figures: match candidate {
-                    Candidate::Creds => self.creds.clone().map(|()| Figures::default()),
-                    _ => Ok(Figures::default()),
-                },
-            })
-            .into();
+        let empty = |candidate| match candidate {
+            Candidate::Creds => self.creds.clone().map(|()| Figures::default()),
+            _ => Ok(Figures::default()),
+        };
+        let mut rows: Vec<Row> = Candidate::ALL.map(|candidate| (candidate, empty(candidate))).into();
         for _ in 0..rounds {
-            for row in &mut rows {
-                if let Ok(figures) = &mut row.figures {
-                    self.run(row.candidate, Probe::Wall, figures)?;
+            for (candidate, figures) in &mut rows {
+                if let Ok(figures) = figures {
+                    self.run(*candidate, Probe::Wall, figures)?;
                 }
             }
         }
-        for row in &mut rows {
-            if let Ok(figures) = &mut row.figures {
+        for (candidate, figures) in &mut rows {
+            if let Ok(figures) = figures {
                 for probe in [Probe::Peak, Probe::Calls, Probe::Instructions] {
-                    self.run(row.candidate, probe, figures)?;
+                    self.run(*candidate, probe, figures)?;
                 }
             }
         }

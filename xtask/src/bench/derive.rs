@@ -3,14 +3,12 @@
 
 use super::{
     candidates::manage_resources,
-    latency::{Models, size},
-    measure::median,
-    requirements::Requirement,
-    table::{aligned, grouped},
+    latency::Models,
+    measure::Figures,
+    section::{Requirement, Section, Unit},
 };
 use anyhow::{Context, Result, ensure};
 use harness::{Banks, Exchange, HostTpm, SecretSearch, cc};
-use serde_json::{Value, json};
 use std::{
     fs,
     io::{Read, Write},
@@ -38,105 +36,57 @@ struct Way {
     /// How many.
     keys: usize,
     /// How long each took, or all of them on average, in seconds.
-    seconds: f64,
+    seconds: Vec<f64>,
     /// Whether a key was in clear on the bus.
     is_clear: bool,
 }
 
-impl Way {
-    fn commands(&self) -> f64 {
-        self.record.len() as f64 / self.keys as f64
-    }
+/// Derives.
+pub fn run(models: &Models) -> Result<Vec<Section>> {
+    let machine = HostTpm::new(Banks::Sha256);
+    machine.keep_storage_root_key();
+    machine.write("unique", [&5_u16.to_le_bytes()[..], b"trust"].concat());
+    let uid = machine.ok(&["derive", "label=bench"]);
+    let mut search = SecretSearch::new();
+    search.add("key", &uid);
+    let ways = [
+        by_service(&machine, &search, "trust, service", 1)?,
+        by_service(&machine, &search, "trust, 20 callers", CALLERS)?,
+        by_command(&machine, &search)?,
+        by_tools(&machine, &uid, &search)?,
+    ];
+    Ok(vec![section(&ways, models)])
 }
 
-/// All of it.
-pub struct DerivedKeys(Vec<Way>);
-
-impl DerivedKeys {
-    /// Derives.
-    pub fn run() -> Result<Self> {
-        let machine = HostTpm::new(Banks::Sha256);
-        machine.keep_storage_root_key();
-        machine.write("unique", [&5_u16.to_le_bytes()[..], b"trust"].concat());
-        let uid = machine.ok(&["derive", "label=bench"]);
-        let mut search = SecretSearch::new();
-        search.add("key", &uid);
-        let ways = vec![
-            by_service(&machine, &search, "trust, from the service", 1)?,
-            by_service(&machine, &search, "trust, from the service, 20 callers", CALLERS)?,
-            by_command(&machine, &search)?,
-            by_tools(&machine, &uid, &search)?,
-        ];
-        Ok(Self(ways))
-    }
-
-    fn of(&self, name: &str) -> &Way {
-        self.0.iter().find(|way| way.name.starts_with(name)).unwrap_or(&self.0[0])
-    }
-
-    /// Whether that is little enough, and nothing in clear.
-    pub fn check(&self) -> Vec<Requirement> {
-        let (service, command, tools) =
-            (self.of("trust, from the service"), self.of("trust derive"), self.of("tpm2-tools"));
-        let few = |demand, way: &Way, most: f64| Requirement {
-            demand,
-            found: format!("{:.2}", way.commands()),
-            is_met: way.commands() <= most,
-        };
-        vec![
-            few("a key from the service takes one TPM command", service, 1.1),
-            few("a key from `trust derive` takes at most 6 TPM commands", command, 6.0),
-            Requirement {
-                demand: "the service gives keys faster than a script of tpm2-tools",
-                found: format!("x {:.0}", tools.seconds / service.seconds),
-                is_met: service.seconds < tools.seconds,
-            },
-            Requirement {
-                demand: "nothing of a key in clear on the bus",
-                found: if service.is_clear || command.is_clear { "some".into() } else { "nothing".into() },
-                is_met: !service.is_clear && !command.is_clear,
-            },
-        ]
-    }
-
-    /// As text.
-    pub fn text(&self, models: &Models) -> String {
-        let mut header = vec!["".to_owned(), "commands a key".into(), "bus bytes".into(), "keys a second".into()];
-        header.extend(models.iter().map(|model| format!("ms on {}", model.name)));
-        header.push("key on the bus".into());
-        let mut lines = vec![header];
-        for way in &self.0 {
-            let bytes = way.record.iter().map(size);
-            let mut line = vec![
-                way.name.to_owned(),
-                format!("{:.2}", way.commands()),
-                grouped((bytes.sum::<usize>() / way.keys) as u64),
-                format!("{:.0}", 1.0 / way.seconds),
-            ];
-            line.extend(models.iter().map(|model| format!("{:.0}", model.estimate(&way.record) / way.keys as f64)));
-            line.push(if way.is_clear { "in clear" } else { "encrypted" }.into());
-            lines.push(line);
-        }
-        format!("\nA derived key of 32 bytes:\n{}", aligned(&lines))
-    }
-
-    /// As JSON.
-    pub fn json(&self, models: &Models) -> Value {
-        let row = |way: &Way| {
-            let estimates: serde_json::Map<_, _> = models
-                .iter()
-                .map(|model| (model.name.clone(), json!(model.estimate(&way.record) / way.keys as f64)))
-                .collect();
-            json!({
-                "name": way.name,
-                "tpm_commands": way.commands(),
-                "keys_per_second": 1.0 / way.seconds,
-                "modelled_milliseconds": estimates,
-                "in_clear": way.is_clear,
-            })
-        };
-        json!(self.0.iter().map(row).collect::<Vec<_>>())
-    }
+fn section(ways: &[Way; 4], models: &Models) -> Section {
+    let each = |figure: fn(&Way) -> f64| ways.iter().map(figure);
+    let per_key = |figure: fn(&Figures) -> f64| {
+        ways.iter().map(move |way| {
+            let figures = Figures { record: way.record.clone(), ..Figures::default() };
+            figure(&figures) / way.keys as f64
+        })
+    };
+    let section = Section::new("derive", "A derived key of 32 bytes", ways.iter().map(|way| way.name))
+        .figure("TPM commands", Unit::Count, per_key(|figures| figures.record.len() as f64))
+        .figure("bytes on the bus", Unit::Bytes, per_key(|figures| figures.bytes() as f64))
+        .rounds("wall time", Unit::Seconds, ways.iter().map(|way| way.seconds.clone()))
+        .figure("key on the bus", Unit::Clear, each(|way| f64::from(u8::from(way.is_clear))));
+    let section = models.figures(section, ways.iter().map(|way| (&way.record[..], way.keys)));
+    let commands = |way: usize| section.figures[0].value(way).unwrap_or(f64::NAN);
+    let few = |demand, way, most: f64| Requirement::new(demand, format!("{:.2}", commands(way)), commands(way) <= most);
+    let times = section.figures[2].times(3).unwrap_or_default();
+    let is_secret = !ways[..3].iter().any(|way| way.is_clear);
+    let requirements = [
+        few("a key from the service takes one TPM command", 0, 1.1),
+        few("a key from `trust derive` takes at most 6 TPM commands", 2, 6.0),
+        Requirement::new(
+            "the service gives keys faster than a script of tpm2-tools",
+            format!("x {times:.0}"),
+            times > 1.0,
+        ),
+        Requirement::new("nothing of a key in clear on the bus", if is_secret { "nothing" } else { "some" }, is_secret),
+    ];
+    section.require(requirements)
 }
 
 /// A service that is killed in the end.
@@ -186,7 +136,7 @@ fn by_service(machine: &HostTpm, search: &SecretSearch, name: &'static str, call
     fs::remove_file(machine.file("socket"))?;
     // The TPM has been left with what the service held.
     machine.tpm.reboot();
-    Ok(Way { name, record, keys: KEYS, seconds, is_clear })
+    Ok(Way { name, record, keys: KEYS, seconds: vec![seconds], is_clear })
 }
 
 fn by_command(machine: &HostTpm, search: &SecretSearch) -> Result<Way> {
@@ -199,7 +149,7 @@ fn by_command(machine: &HostTpm, search: &SecretSearch) -> Result<Way> {
     }
     let is_clear = !search.found(&machine.wire.bytes()).is_empty();
     let record = machine.wire.take();
-    Ok(Way { name: "trust derive", record, keys: ROUNDS, seconds: median(times), is_clear })
+    Ok(Way { name: "trust derive", record, keys: ROUNDS, seconds: times, is_clear })
 }
 
 fn by_tools(machine: &HostTpm, key: &[u8], search: &SecretSearch) -> Result<Way> {
@@ -223,5 +173,5 @@ fn by_tools(machine: &HostTpm, key: &[u8], search: &SecretSearch) -> Result<Way>
     }
     wire.be_honest();
     debug_assert!(record.iter().any(|exchange| exchange.command.code() == cc::HMAC));
-    Ok(Way { name: "tpm2-tools", record, keys: ROUNDS, seconds: median(times), is_clear })
+    Ok(Way { name: "tpm2-tools", record, keys: ROUNDS, seconds: times, is_clear })
 }

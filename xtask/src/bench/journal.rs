@@ -1,20 +1,21 @@
 //! What it costs to verify a sealed journal, beside journalctl on the same file.
 
-use super::{measure::median, requirements::Requirement, table::aligned};
-use anyhow::{Context, Result, ensure};
+use super::{
+    cost::Costs,
+    section::{Requirement, Section, Unit},
+};
+use anyhow::Result;
 use harness::Journald;
-use serde_json::{Value, json};
 use std::{
     ffi::OsStr,
     fs,
-    path::Path,
     process::{Command, Stdio},
 };
 
 /// How often each verifies.
 const ROUNDS: usize = 3;
-/// What it may take of memory, in KiB.
-const MEMORY: u64 = 64 * 1024;
+/// What it may take of memory, in bytes.
+const MEMORY: f64 = (64 << 20) as f64;
 /// One file of almost two million entries and 800 MB, whose journald ends: without an end that is not sealed.
 const SCRIPT: &str = r#"
 new /out/key 2s
@@ -27,102 +28,32 @@ stop
 keep journal
 "#;
 
-/// One of the two.
-struct Verifier {
-    name: &'static str,
-    /// Seconds of the processor, in each round.
-    seconds: Vec<f64>,
-    /// KiB, at most.
-    memory: u64,
-}
-
-/// Both.
-pub struct Journals {
-    bytes: u64,
-    verifiers: [Verifier; 2],
-}
-
-impl Journals {
-    /// Has the journal written, and verified in turns.
-    pub fn run() -> Result<Self> {
-        let journald = Journald::new("bookworm");
-        journald.run(SCRIPT);
-        let (file, key) = (journald.path("journal/system.journal"), journald.path("key"));
-        let text = fs::read_to_string(&key)?;
-        let argument = format!("--verify-key={}", text.trim());
-        let mut verifiers = ["trust", "journalctl"].map(|name| Verifier { name, seconds: Vec::new(), memory: 0 });
-        let cost = journald.path("cost");
-        for _ in 0..ROUNDS {
-            for verifier in &mut verifiers {
-                let mut time = Command::new("/usr/bin/time");
-                time.args(["--format=%U %S %M", "--output"]).arg(&cost);
-                if verifier.name == "trust" {
-                    let verify: [&OsStr; 4] =
-                        ["fss".as_ref(), "verify".as_ref(), "--verify-key-file".as_ref(), key.as_ref()];
-                    time.arg(harness::trust_host()).args(verify).arg(&file);
-                } else {
-                    time.args(["journalctl", "--quiet", "--verify", &argument, "--file"]).arg(&file);
-                }
-                verifier.measure(time, &cost)?;
-            }
+/// Has the journal written, and verified in turns.
+pub fn run() -> Result<Vec<Section>> {
+    let journald = Journald::new("bookworm");
+    journald.run(SCRIPT);
+    let (file, key) = (journald.path("journal/system.journal"), journald.path("key"));
+    let mut ours = Command::new(harness::trust_host());
+    let verify: [&OsStr; 4] = ["fss".as_ref(), "verify".as_ref(), "--verify-key-file".as_ref(), key.as_ref()];
+    ours.args(verify).arg(&file);
+    let argument = format!("--verify-key={}", fs::read_to_string(&key)?.trim());
+    let mut theirs = Command::new("journalctl");
+    theirs.args(["--quiet", "--verify", &argument, "--file"]).arg(&file);
+    let mut verifiers = [("trust", ours), ("journalctl", theirs)].map(|(name, run)| (name, run, Costs::default()));
+    for _ in 0..ROUNDS {
+        for (_, verify, costs) in &mut verifiers {
+            costs.add(verify, Stdio::null(), 0)?;
         }
-        Ok(Self { bytes: fs::metadata(file)?.len(), verifiers })
     }
-
-    /// How many times as long as journalctl takes ours takes.
-    fn ratio(&self) -> f64 {
-        let [ours, theirs] = &self.verifiers;
-        median(ours.seconds.iter().zip(&theirs.seconds).map(|(ours, theirs)| ours / theirs).collect())
-    }
-
-    /// Whether that is little enough.
-    pub fn check(&self) -> Vec<Requirement> {
-        let (ratio, memory) = (self.ratio(), self.verifiers[0].memory);
-        let faster = Requirement {
-            demand: "fss verify takes no more processor time than journalctl --verify",
-            found: format!("x {ratio:.2}"),
-            is_met: ratio <= 1.0,
-        };
-        let small = Requirement {
-            demand: "fss verify takes at most 64 MiB of memory",
-            found: format!("{} MB", memory / 1000),
-            is_met: memory <= MEMORY,
-        };
-        vec![faster, small]
-    }
-
-    /// As text.
-    pub fn text(&self) -> String {
-        let mut lines = vec![["", "processor time", "memory"].map(str::to_owned).to_vec()];
-        lines.extend(self.verifiers.iter().map(|verifier| {
-            let seconds = format!("{:.2} s", median(verifier.seconds.clone()));
-            vec![verifier.name.to_owned(), seconds, format!("{} MB", verifier.memory / 1000)]
-        }));
-        let size = self.bytes / 1_000_000;
-        format!("\nA sealed journal of {size} MB, verified (medians of {ROUNDS} rounds):\n{}", aligned(&lines))
-    }
-
-    /// As JSON.
-    pub fn json(&self) -> Value {
-        let row = |verifier: &Verifier| {
-            let seconds = median(verifier.seconds.clone());
-            json!({ "name": verifier.name, "processor_seconds": seconds, "memory_kib": verifier.memory })
-        };
-        let rows: Vec<_> = self.verifiers.iter().map(row).collect();
-        json!({ "bytes": self.bytes, "verifiers": rows, "ratio": self.ratio() })
-    }
-}
-
-impl Verifier {
-    fn measure(&mut self, mut time: Command, cost: &Path) -> Result<()> {
-        let output = time.stdin(Stdio::null()).output()?;
-        let said = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
-        ensure!(output.status.success(), "{} does not verify it: {said:?}", self.name);
-        let cost = fs::read_to_string(cost)?;
-        let cost: Vec<f64> = cost.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
-        let [user, system, memory] = cost[..] else { return None.context("time says something else") };
-        self.seconds.push(user + system);
-        self.memory = self.memory.max(memory as u64);
-        Ok(())
-    }
+    let title = format!("A sealed journal of {} MB, verified", fs::metadata(file)?.len() / 1_000_000);
+    let section = Section::new("journal", title, verifiers.iter().map(|verifier| verifier.0))
+        .rounds("processor time", Unit::Seconds, verifiers.iter().map(|(_, _, costs)| costs.processor.clone()))
+        .figure("memory", Unit::Bytes, verifiers.iter().map(|(_, _, costs)| costs.peak()));
+    let (times, memory) = (section.figures[0].times(1).unwrap_or_default(), verifiers[0].2.peak());
+    let demand = "fss verify takes no more processor time than journalctl --verify";
+    let requirements = [
+        Requirement::new(demand, format!("journalctl takes x {times:.1}"), times >= 1.0),
+        Requirement::new("fss verify takes at most 64 MiB of memory", Unit::Bytes.text(memory), memory <= MEMORY),
+    ];
+    Ok(vec![section.require(requirements)])
 }

@@ -1,9 +1,9 @@
 //! What a run would take on TPMs that are not software.
 
+use super::section::{Section, Unit};
 use anyhow::{Context, Result};
 use harness::{Command, Exchange, cc};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 /// Milliseconds per command, with their sources.
@@ -37,14 +37,21 @@ impl Models {
         Ok(Self(table.tpm))
     }
 
-    /// What each of them says, by name.
-    pub fn estimates(&self, record: &[Exchange]) -> Map<String, Value> {
-        self.iter().map(|model| (model.name.clone(), json!(model.estimate(record)))).collect()
-    }
-
-    /// Each of them.
-    pub fn iter(&self) -> impl Iterator<Item = &Model> {
-        self.0.iter()
+    /// Adds what each of them says to a section: of each program, what crossed the wire, and for how much work that was.
+    pub fn figures<'a>(
+        &self,
+        section: Section,
+        records: impl Iterator<Item = (&'a [Exchange], usize)> + Clone,
+    ) -> Section {
+        let add = |section: Section, model: &Model| {
+            let seconds = |(record, times): (&[Exchange], usize)| model.estimate(record) / 1000.0 / times as f64;
+            let name = format!("{} TPM (estimate)", model.name);
+            section.figure(&name, Unit::ModelledSeconds, records.clone().map(seconds))
+        };
+        self.0
+            .iter()
+            .fold(section, add)
+            .note("Estimates are of the TPM's part, by the table xtask/src/bench/latency.toml.")
     }
 }
 
@@ -113,8 +120,8 @@ mod tests {
     #[test]
     fn the_latency_table_is_valid() {
         let models = Models::read().unwrap();
-        assert_eq!(models.iter().count(), 2);
-        for model in models.iter() {
+        assert_eq!(models.0.len(), 2);
+        for model in &models.0 {
             // Keys are what a TPM is slow at.
             assert!(model.commands["0x131"] > model.commands["0x131-ecc"], "{}", model.name);
             assert!(model.commands["0x131-ecc"] > model.commands["0x177"], "{}", model.name);

@@ -1,26 +1,12 @@
 //! The requirements of a boot's cost.
 
-use super::{Row, candidates::Candidate, measure::Figures};
+use super::{
+    candidates::{Candidate, Row},
+    measure::Figures,
+    section::Requirement,
+};
 use anyhow::{Context, Result};
 use harness::{Exchange, cc};
-use serde_json::{Value, json};
-
-/// One requirement, and what was measured.
-pub struct Requirement {
-    /// What is required.
-    pub demand: &'static str,
-    /// What was found.
-    pub found: String,
-    /// Whether it is met.
-    pub is_met: bool,
-}
-
-impl Requirement {
-    /// As JSON.
-    pub fn json(&self) -> Value {
-        json!({ "demand": self.demand, "found": self.found, "holds": self.is_met })
-    }
-}
 
 const COMMANDS: usize = 36;
 const PEAK_BYTES: u64 = 2_000_000;
@@ -29,11 +15,11 @@ const RATIO: f64 = 20.0;
 /// Checks our row. That `setup` ended with status 0 is already known: a run that fails has no row.
 pub fn check(rows: &[Row]) -> Result<Vec<Requirement>> {
     let figures = |candidate| -> Result<&Figures> {
-        let row = rows.iter().find(|row| row.candidate == candidate).context("every candidate has a row")?;
-        row.figures.as_ref().map_err(|why| anyhow::anyhow!("{why}"))
+        let (_, row) = rows.iter().find(|row| row.0 == candidate).context("every candidate has a row")?;
+        row.as_ref().map_err(|why| anyhow::anyhow!("{why}"))
     };
     let (ours, tools) = (figures(Candidate::Ours)?, figures(Candidate::Tools)?);
-    let requirement = |demand, found: String, is_met| Requirement { demand, found, is_met };
+    let requirement = |demand: &str, found: String, is_met| Requirement::new(demand, found, is_met);
     let ratio = tools.wall_ratio(ours);
     Ok(vec![
         requirement("at most 36 TPM commands", ours.record.len().to_string(), ours.record.len() <= COMMANDS),
@@ -55,11 +41,8 @@ fn locked_and_proven(record: &[Exchange]) -> Requirement {
     let is_met = matches!(places, [Some(read), Some(lock), Some(proof)] if read < lock && lock < proof);
     let place = |place: Option<usize>| place.map_or("never".into(), |at| format!("command {}", at + 1));
     let [read, lock, proof] = places.map(place);
-    Requirement {
-        demand: "PCR 7 locked and proven after the last read",
-        found: format!("read: {read}; lock: {lock}; proof: {proof}"),
-        is_met,
-    }
+    let found = format!("read: {read}; lock: {lock}; proof: {proof}");
+    Requirement::new("PCR 7 locked and proven after the last read", found, is_met)
 }
 
 #[cfg(test)]

@@ -3,14 +3,14 @@
 
 use super::{
     candidates::manage_resources,
-    measure::{Figures, Probe, median},
-    requirements::Requirement,
-    table::{aligned, grouped},
+    cost::Costs,
+    latency::Models,
+    measure::{Figures, Probe},
+    section::{Requirement, Section, Unit},
 };
 use crate::sh;
 use anyhow::{Context, Result, ensure};
 use harness::{Boot, HostTpm, Identity, Machine, SecretSearch, Swtpm};
-use serde_json::{Value, json};
 use std::{
     fs,
     process::{Command, Stdio},
@@ -57,135 +57,68 @@ const SEALERS: [Sealer; 3] = [
     },
 ];
 
-/// The two jobs of a [`Sealer`].
-const JOBS: [&str; 2] = ["seal", "unseal"];
+/// The two jobs of a [`Sealer`], and what was done to the secret by them.
+const JOBS: [(&str, &str); 2] = [("seal", "sealed to"), ("unseal", "opened by")];
 
-/// What one program costs, for each of [`JOBS`].
-struct Sealed {
-    name: &'static str,
-    /// What was measured, and whether the secret was in clear on the bus; or why nothing was.
-    figures: Result<[(Figures, bool); 2], String>,
+/// What a program costs, for each of [`JOBS`], and whether the secret was in clear on the bus; or why nothing was measured.
+type Sealed = Result<[(Figures, bool); 2], String>;
+
+/// Runs all of them.
+pub fn run(models: &Models) -> Result<Vec<Section>> {
+    let mut machine = Machine::with(Swtpm::new(), Identity::ec("P-256"));
+    machine.sandbox.set("TPM2TOOLS_TCTI", machine.tpm.tools().tcti());
+    machine.sandbox.set("TRUST_HOST", harness::trust_host().display().to_string());
+    fs::write(machine.sandbox.dir().join("secret"), SECRET)?;
+    let measured = |sealer: &Sealer| Ok((sealer.name, measure(&machine, sealer)?));
+    let sealed: Vec<_> = SEALERS.iter().map(measured).collect::<Result<_>>()?;
+    let mut sections: Vec<_> = (0..JOBS.len()).map(|job| section(&sealed, job, models)).collect();
+    sections.push(stream()?);
+    Ok(sections)
 }
 
-/// All of it.
-pub struct Secrets {
-    sealed: Vec<Sealed>,
-    /// Seconds of the processor in each round: `trust seal` of the large one, and its cipher alone.
-    stream: Vec<(f64, f64)>,
-}
-
-impl Secrets {
-    /// Runs them.
-    pub fn run() -> Result<Self> {
-        let mut machine = Machine::with(Swtpm::new(), Identity::ec("P-256"));
-        machine.sandbox.set("TPM2TOOLS_TCTI", machine.tpm.tools().tcti());
-        machine.sandbox.set("TRUST_HOST", harness::trust_host().display().to_string());
-        fs::write(machine.sandbox.dir().join("secret"), SECRET)?;
-        let sealed = SEALERS.iter().map(|sealer| measure(&machine, sealer)).collect::<Result<_>>()?;
-        Ok(Self { sealed, stream: (0..STREAM_ROUNDS).map(|_| stream()).collect::<Result<_>>()? })
-    }
-
-    /// Whether that is little enough, and nothing in clear.
-    pub fn check(&self) -> Vec<Requirement> {
-        let count = |sealed: &Sealed, job: usize| sealed.figures.as_ref().ok().map(|all| all[job].0.record.len());
-        let is_clear = |sealed: &&Sealed| sealed.figures.as_ref().is_ok_and(|all| all.iter().any(|(_, clear)| *clear));
-        let ours = self.sealed.first();
-        let others = || self.sealed.iter().skip(1).filter(|sealed| !is_clear(sealed));
-        let demands = [
-            "seal sends the fewest TPM commands of those that encrypt them",
-            "unseal sends the fewest TPM commands of those that encrypt them",
-        ];
-        let fewest = |(job, demand): (usize, &'static str)| {
-            let (ours, others) =
-                (ours.and_then(|ours| count(ours, job)), others().filter_map(|other| count(other, job)));
-            let least = others.min();
-            let is_met = ours.is_some_and(|ours| least.is_none_or(|least| ours <= least));
-            Requirement { demand, found: format!("{} and {}", number(ours), number(least)), is_met }
-        };
-        let mut requirements: Vec<_> = demands.into_iter().enumerate().map(fewest).collect();
-        let clear = self.sealed.iter().find(|sealed| sealed.name == "trust").is_none_or(|ours| is_clear(&ours));
-        requirements.push(Requirement {
-            demand: "nothing of the secret in clear on the bus",
-            found: if clear { "some".into() } else { "nothing".into() },
-            is_met: !clear,
-        });
-        let ratio = self.ratio();
-        requirements.push(Requirement {
-            demand: "seal of 1 GiB takes at most twice the processor time of its cipher in OpenSSL",
-            found: format!("x {ratio:.2}"),
-            is_met: ratio <= RATIO,
-        });
-        requirements
-    }
-
-    /// How many times as long as its cipher alone the large one takes.
-    fn ratio(&self) -> f64 {
-        median(self.stream.iter().map(|(ours, cipher)| ours / cipher).collect())
-    }
-
-    /// As text.
-    pub fn text(&self) -> String {
-        let header = ["", "commands", "keys made", "bus bytes", "wall time", "secret on the bus"];
-        let mut lines = vec![header.map(str::to_owned).to_vec()];
-        let mut not = String::new();
-        for (job, title) in JOBS.into_iter().enumerate() {
-            let ours = self.sealed.first().and_then(|ours| ours.figures.as_ref().ok());
-            for sealed in &self.sealed {
-                match &sealed.figures {
-                    Err(why) if job == 0 => not.push_str(&format!("not measured: {}: {why}\n", sealed.name)),
-                    Err(_) => {}
-                    Ok(all) => {
-                        let (figures, clear) = &all[job];
-                        lines.push(vec![
-                            format!("{title}, {}", sealed.name),
-                            figures.record.len().to_string(),
-                            figures.key_generations().to_string(),
-                            grouped(figures.bytes() as u64),
-                            format!("x {:.1}", ours.map_or(f64::NAN, |ours| figures.wall_ratio(&ours[job].0))),
-                            if *clear { "in clear" } else { "encrypted" }.to_owned(),
-                        ]);
-                    }
-                }
-            }
+/// What one job costs all of them.
+fn section(sealed: &[(&str, Sealed)], job: usize, models: &Models) -> Section {
+    let (name, done) = JOBS[job];
+    let all = sealed.iter().filter_map(|(name, found)| Some((*name, &found.as_ref().ok()?[job])));
+    let measured: Vec<_> = all.collect();
+    let each =
+        |figure: fn(&Figures) -> f64| measured.iter().map(move |(_, (figures, _))| figure(figures)).collect::<Vec<_>>();
+    let title = format!("A secret of {} bytes, {done} PCR 7", SECRET.len());
+    let clear = || measured.iter().map(|(_, (_, is_clear))| f64::from(u8::from(*is_clear)));
+    let section = Section::new(&format!("secrets-{name}"), title, measured.iter().map(|(name, _)| *name))
+        .figure("TPM commands", Unit::Count, each(|figures| figures.record.len() as f64))
+        .figure("keys made", Unit::Count, each(|figures| figures.key_generations() as f64))
+        .figure("bytes on the bus", Unit::Bytes, each(|figures| figures.bytes() as f64))
+        .rounds("wall time", Unit::Seconds, measured.iter().map(|(_, (figures, _))| figures.wall.clone()))
+        .figure("secret on the bus", Unit::Clear, clear());
+    let mut section = models.figures(section, measured.iter().map(|(_, (figures, _))| (&figures.record[..], 1)));
+    for (name, found) in sealed {
+        if let Err(why) = found {
+            section = section.note(format!("{name} was not measured: {why}"));
         }
-        format!(
-            "\nA secret of {} bytes, sealed to PCR 7 (medians of {ROUNDS} rounds):\n{}{not}\
-             1 GiB sealed: {:.2} of the processor time that AES-256-GCM alone takes OpenSSL\n",
-            SECRET.len(),
-            aligned(&lines),
-            self.ratio()
-        )
     }
-
-    /// As JSON.
-    pub fn json(&self) -> Value {
-        let job = |all: &[(Figures, bool); 2], job: usize| {
-            let (figures, clear) = &all[job];
-            json!({
-                "tpm_commands": figures.record.len(),
-                "key_generations": figures.key_generations(),
-                "bus_bytes": figures.bytes(),
-                "seconds": median(figures.wall.clone()),
-                "in_clear": clear,
-            })
-        };
-        let row = |sealed: &Sealed| match &sealed.figures {
-            Err(why) => json!({ "name": sealed.name, "not_measured": why }),
-            Ok(all) => json!({ "name": sealed.name, "seal": job(all, 0), "unseal": job(all, 1) }),
-        };
-        json!({ "sealers": self.sealed.iter().map(row).collect::<Vec<_>>(), "stream_ratio": self.ratio() })
-    }
-}
-
-fn number(count: Option<usize>) -> String {
-    count.map_or_else(|| "none".into(), |count| count.to_string())
+    let commands = |at: usize| section.figures[0].value(at);
+    let is_ours = section.programs.first().is_some_and(|program| program.name == SEALERS[0].name);
+    let others = (1..measured.len()).filter(|at| !measured[*at].1.1).filter_map(commands);
+    let least = others.min_by(f64::total_cmp);
+    let ours = if is_ours { commands(0) } else { None };
+    let number = |count: Option<f64>| count.map_or_else(|| "none".into(), |count| Unit::Count.text(count));
+    let fewest = Requirement::new(
+        format!("{name} sends the fewest TPM commands of those that encrypt them"),
+        format!("{} and {}", number(ours), number(least)),
+        ours.is_some_and(|ours| least.is_none_or(|least| ours <= least)),
+    );
+    let is_secret = is_ours && !measured[0].1.1;
+    let found = if is_secret { "nothing" } else { "some" };
+    let secret = Requirement::new(format!("{name}: nothing of the secret in clear on the bus"), found, is_secret);
+    section.require([fewest, secret])
 }
 
 /// Seals and unseals in turns, each in a boot of its own.
 fn measure(machine: &Machine, sealer: &Sealer) -> Result<Sealed> {
     let program = sealer.seal.split(' ').next().unwrap_or_default();
     if program.starts_with("systemd") && sh::find(program).is_none() {
-        return Ok(Sealed { name: sealer.name, figures: Err(format!("{program} is not installed")) });
+        return Ok(Err(format!("{program} is not installed")));
     }
     let mut search = SecretSearch::new();
     search.add("secret", SECRET.as_bytes());
@@ -205,34 +138,48 @@ fn measure(machine: &Machine, sealer: &Sealer) -> Result<Sealed> {
             wire.be_honest();
             if !run.announced && sealer.name == "systemd-creds" {
                 let why = run.stderr.lines().last().unwrap_or_default().to_owned();
-                return Ok(Sealed { name: sealer.name, figures: Err(why) });
+                return Ok(Err(why));
             }
             ensure!(run.announced, "{} failed:\n{}{}", sealer.name, run.stdout, run.stderr);
             Probe::Wall.read(&run, &machine.sandbox.dir(), record, figures)?;
             *clear |= !search.found(&bytes).is_empty();
         }
     }
-    Ok(Sealed { name: sealer.name, figures: Ok(all) })
+    Ok(Ok(all))
 }
 
-/// Seconds of the processor that sealing the large one takes, and its cipher alone, as fast as OpenSSL is.
-fn stream() -> Result<(f64, f64)> {
+/// A large one, beside its cipher alone, as fast as OpenSSL is.
+fn stream() -> Result<Section> {
+    let (mut costs, mut cipher) = (Costs::default(), Vec::new());
     let host = HostTpm::new(harness::Banks::Sha256);
     fs::File::create(host.file("large"))?.set_len(LARGE)?;
-    let trust = host.command(&["seal", "--pcr", "7", "large"]);
-    let mut time = Command::new("/usr/bin/time");
-    time.args(["--format=%U %S", "--output=cost"]).arg(trust.get_program()).args(trust.get_args());
-    let status = time.current_dir(host.file("")).stdin(Stdio::null()).stdout(Stdio::null()).status()?;
-    ensure!(status.success(), "trust seal failed");
-    let cost = String::from_utf8(host.read("cost"))?;
-    let ours = cost.split_whitespace().map(str::parse::<f64>).sum::<Result<f64, _>>()?;
+    // The kernel has it in memory from here on: nothing is read from a disk, nor written.
+    std::io::copy(&mut fs::File::open(host.file("large"))?, &mut std::io::sink())?;
+    let seal = host.command(&["seal", "--pcr", "7"]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "exec \"$0\" \"$@\" <large >/dev/null"]).arg(seal.get_program()).args(seal.get_args());
+    shell.current_dir(host.file(""));
+    for _ in 0..STREAM_ROUNDS {
+        costs.add(&shell, Stdio::null(), 0)?;
+        cipher.push(LARGE as f64 / cipher_speed()?);
+    }
+    let memory = [vec![costs.peak()], Vec::new()];
+    let section = Section::new("secrets-large", "A file of 1 GiB, sealed", ["trust seal", "AES-256-GCM alone"])
+        .rounds("processor time", Unit::Seconds, [costs.processor, cipher])
+        .rounds("memory", Unit::Bytes, memory);
+    let ratio = section.figures[0].times(1).map_or(f64::NAN, |times| 1.0 / times);
+    let demand = "seal of 1 GiB takes at most twice the processor time of its cipher in OpenSSL";
+    Ok(section.require([Requirement::new(demand, format!("x {ratio:.2}"), ratio <= RATIO)]))
+}
+
+/// Bytes in a second.
+fn cipher_speed() -> Result<f64> {
     let size = CHUNK.to_string();
     let mut openssl = Command::new("openssl");
     openssl.args(["speed", "-mr", "-seconds", "2", "-bytes", &size, "-evp", "aes-256-gcm"]);
     let output = openssl.stdin(Stdio::null()).stderr(Stdio::null()).output()?;
-    // Bytes in a second come last: `+F:22:AES-256-GCM:3203334144.00`.
+    // They come last: `+F:22:AES-256-GCM:3203334144.00`.
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let speed = text.lines().find(|line| line.starts_with("+F:")).and_then(|line| line.rsplit(':').next());
-    let speed: f64 = speed.with_context(|| format!("openssl says {text}"))?.trim().parse()?;
-    Ok((ours, LARGE as f64 / speed))
+    Ok(speed.with_context(|| format!("openssl says {text}"))?.trim().parse()?)
 }

@@ -12,7 +12,9 @@ use clap::Args;
 use std::{ffi::OsString, os::unix::ffi::OsStrExt};
 
 pub const HELP: &str = "\
-/etc/request-key.d/trust.conf has request-key(8) start it when a process asks for such a key, and none is found:
+/etc/request-key.d/trust.conf has request-key(8) start it when a process asks for such a key, and none is found.
+
+Examples of what such a process does:
   keyctl request2 user trust:path:/usr/bin/foo:NAME '32 path' @p
   keyctl request2 user trust:csum:SHA256:NAME '32 csum' @p
   keyctl request2 user trust:label:LABEL:NAME '32 label=LABEL version=2' @p

@@ -83,7 +83,7 @@ impl Machines {
     }
 
     fn image(&self, candidate: Candidate) -> &Path {
-        let [minimal, dracut, systemd, clevis] = &self.images;
+        let [dracut, minimal, systemd, clevis] = &self.images;
         match candidate {
             Candidate::Minimal => minimal,
             Candidate::Dracut => dracut,

@@ -3,14 +3,14 @@
 //! One machine with Secure Boot and a TPM, four ways to get a disk's passphrase out of it. All boots go through the same
 //! recording proxy between the machine and its TPM, round by round, so that what disturbs one disturbs all.
 
+mod figures;
 mod images;
 mod machine;
 mod requirements;
-mod table;
 mod timeline;
 
-use super::latency::Models;
-use crate::{assets, dist, packages};
+use super::{latency::Models, section::Section};
+use crate::{assets, packages};
 use anyhow::Result;
 use machine::Machines;
 use timeline::Boot;
@@ -21,10 +21,10 @@ const ROUNDS: usize = 5;
 /// What opens the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Candidate {
-    /// `trust setup`, in an initrd without systemd and udev.
-    Minimal,
     /// Trust's module for dracut.
     Dracut,
+    /// `trust setup`, in an initrd without systemd and udev.
+    Minimal,
     /// systemd-cryptsetup, by a passphrase that systemd-cryptenroll has sealed.
     Systemd,
     /// Clevis' module for dracut.
@@ -32,8 +32,8 @@ enum Candidate {
 }
 
 impl Candidate {
-    /// All of them, ours first.
-    const ALL: [Self; 4] = [Self::Minimal, Self::Dracut, Self::Systemd, Self::Clevis];
+    /// All of them, ours first; the others are compared with the first, whose initrd is of their kind.
+    const ALL: [Self; 4] = [Self::Dracut, Self::Minimal, Self::Systemd, Self::Clevis];
 
     /// What the table calls it.
     const fn name(self) -> &'static str {
@@ -48,10 +48,11 @@ impl Candidate {
     /// What it does.
     const fn job(self) -> &'static str {
         match self {
-            Self::Minimal => {
-                "no systemd, no udev: certificate, key and passphrase read, PCR 7 locked and proven, all published"
+            Self::Minimal => "no systemd, no udev: the same, but for the disk",
+            Self::Dracut => {
+                "dracut and systemd: certificate, key and passphrase read, PCR 7 locked and proven, all published; the disk's \
+                 header verified, the disk opened"
             }
-            Self::Dracut => "dracut and systemd: the same; the disk's header verified, the disk opened",
             Self::Systemd => "dracut and systemd: one passphrase, bound to PCR 7; the disk opened; no lock",
             Self::Clevis => "dracut, systemd and clevis: one passphrase, bound to PCR 7; the disk opened; no lock",
         }
@@ -80,14 +81,10 @@ struct Row {
     boots: Vec<Boot>,
 }
 
-/// Measures, prints, and says whether Trust's share is the smallest.
-pub fn bench(json: bool) -> Result<bool> {
+/// Boots all of them, round by round.
+pub fn run(models: &Models) -> Result<Vec<Section>> {
     packages::ensure(&[packages::RUN, packages::ASSETS, packages::BOOT])?;
-    if ["TRUST_INITRD", "TRUST_HOST"].iter().any(|variable| std::env::var_os(variable).is_none()) {
-        dist::dist(&dist::Options::default())?;
-    }
     assets::prepare_bench()?;
-    let models = Models::read()?;
     let machines = Machines::new();
     let mut rows: Vec<Row> = Candidate::ALL
         .map(|candidate| Row { candidate, image: machines.image_size(candidate), boots: Vec::new() })
@@ -98,11 +95,5 @@ pub fn bench(json: bool) -> Result<bool> {
             row.boots.push(machines.boot(row.candidate)?);
         }
     }
-    let requirements = requirements::check(&rows);
-    if json {
-        println!("{:#}", table::json(&rows, &requirements, &models));
-    } else {
-        print!("{}", table::text(&rows, &requirements, &models));
-    }
-    Ok(requirements.iter().all(|requirement| requirement.is_met))
+    Ok(vec![figures::section(&rows, models).require(requirements::check(&rows))])
 }

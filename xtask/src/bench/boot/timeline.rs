@@ -38,8 +38,6 @@ pub struct Boot {
     pub end: f64,
     /// What the TPM was asked by it.
     pub record: Vec<Exchange>,
-    /// Seconds of it that the TPM took to answer.
-    pub tpm: f64,
     /// Seconds of the processor that it took, with the disk.
     pub cpu: f64,
     /// Processes that there have been in the whole boot, with those of the kernel.
@@ -135,7 +133,6 @@ impl Watch {
             unlocker,
             passphrase,
             end,
-            tpm: spans.iter().map(|(start, end)| (*end - *start).as_secs_f64()).sum(),
             record,
             cpu: said.cpu + said.units.values().map(|unit| unit.cpu).sum::<f64>(),
             processes: said.processes,
