@@ -32,7 +32,7 @@ cargo xtask SUBCOMMAND
   demo
         shows the main job, for real, on a software TPM
   bench [--json] [--all] [--setup] [--keyset] [--images] [--secrets] [--derive]
-        [--journal] [--eventlog] [--fleet] [--boot]
+        [--journal] [--eventlog] [--fleet] [--boot] [--kexec]
         counts what Trust costs, beside tpm2-tools, clevis, systemd-creds, openssl, sbsign,
         ukify and others that do the same, on the same software TPM and files; checks the
         requirements, and what README.md says; puts tables and plots into target/bench/
@@ -46,6 +46,7 @@ cargo xtask SUBCOMMAND
         --eventlog event logs, replayed
         --fleet    ten thousand machines, judged before an update
         --boot     whole boots of virtual machines, phase by phase: only when named
+        --kexec    the next image by kexec, beside the firmware: only when named
         --all      all of them, boots of virtual machines included
   dist [--target TARGET] [--bless] [--deb] [--rpm] [--no-build]
         builds the two programs into target/dist/, with a bill of materials

@@ -12,7 +12,7 @@ use clap::{Arg, ArgAction, ValueHint, builder::PossibleValuesParser};
 const EXAMPLES: [(&str, &str); 10] = [
     ("admin delegate", "  trust admin delegate"),
     ("finish", "  trust finish --root /sysroot\n  trust finish --root /sysroot --key-to-tpm"),
-    ("init", "  rdinit=/usr/bin/trust -- init --end          # the end of a signed command line"),
+    ("init", "  rdinit=/usr/bin/trust -- init --end    # the end of a signed command line"),
     ("lock", "  trust lock"),
     ("luks check", "  trust luks check /sysroot"),
     (

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 
 /// Columns that a text has at least, or it is left as it is.
-const LEAST: usize = 24;
+const LEAST: usize = 22;
 /// Begins and ends what gives text a colour (ECMA-48, select graphic rendition).
 const ESCAPE: char = '\x1b';
 const ESCAPE_END: char = 'm';

@@ -9,11 +9,13 @@ mod boot;
 mod candidates;
 mod cost;
 mod derive;
+mod ear;
 mod eventlog;
 mod fleet;
 mod footprint;
 mod images;
 mod journal;
+mod kexec;
 mod keyset;
 mod latency;
 mod measure;
@@ -47,7 +49,7 @@ pub struct Options {
 /// Measures, prints, puts everything into `target/bench`, and says whether all requirements are met.
 pub fn bench(options: &Options) -> Result<bool> {
     let is_wanted = |part: &Part| match &options.parts[..] {
-        [] => options.all || *part != Part::Boot,
+        [] => options.all || !matches!(part, Part::Boot | Part::Kexec),
         parts => options.all || parts.contains(part),
     };
     let parts: Vec<_> = Part::ALL.into_iter().filter(is_wanted).collect();

@@ -1,7 +1,7 @@
 //! The parts of the benchmark: each can be measured alone.
 
 use super::{
-    boot, candidates, derive, eventlog, fleet, images, journal, keyset, latency::Models, secrets, section::Section,
+    boot, candidates, derive, eventlog, fleet, images, journal, kexec, keyset, latency::Models, secrets, section::Section,
 };
 use anyhow::Result;
 
@@ -17,11 +17,12 @@ pub enum Part {
     EventLog,
     Fleet,
     Boot,
+    Kexec,
 }
 
 impl Part {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Setup,
         Self::Keyset,
         Self::Images,
@@ -31,6 +32,7 @@ impl Part {
         Self::EventLog,
         Self::Fleet,
         Self::Boot,
+        Self::Kexec,
     ];
 
     /// What the command line and files call it.
@@ -45,6 +47,7 @@ impl Part {
             Self::EventLog => "eventlog",
             Self::Fleet => "fleet",
             Self::Boot => "boot",
+            Self::Kexec => "kexec",
         }
     }
 
@@ -60,6 +63,7 @@ impl Part {
             Self::EventLog => "Event logs",
             Self::Fleet => "Fleets",
             Self::Boot => "Whole boots",
+            Self::Kexec => "kexec",
         }
     }
 
@@ -80,6 +84,7 @@ impl Part {
             Self::EventLog => eventlog::run(),
             Self::Fleet => fleet::run(),
             Self::Boot => boot::run(models),
+            Self::Kexec => kexec::run(),
         }
     }
 }

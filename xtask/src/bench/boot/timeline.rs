@@ -1,19 +1,16 @@
 //! What happened when in a boot, on the host's clock.
 
-use super::Candidate;
+use super::{super::ear::Ear, Candidate};
 use anyhow::{Context, Result, ensure};
 use harness::{Action, Command, Exchange, Interposer, cc, vm::Report};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, mpsc},
-    thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    sync::{Arc, Mutex},
+    time::Instant,
 };
 
 /// The lines of a guest whose moment counts.
 const MARKS: [&str; 3] = ["mark start", "mark end", "mark now"];
-/// How often it is listened for.
-const TICK: Duration = Duration::from_millis(1);
 /// How far the clocks of guest and host may seem apart.
 const SLACK: f64 = 0.005;
 
@@ -51,29 +48,13 @@ type Span = (Instant, Instant);
 pub struct Watch {
     candidate: Candidate,
     spans: Arc<Mutex<Vec<Span>>>,
-    ear: JoinHandle<Vec<(&'static str, Instant)>>,
-    over: mpsc::Sender<()>,
+    ear: Ear,
 }
 
 impl Watch {
     /// Begins to record.
     pub fn start(hears: impl Fn(&str) -> bool + Send + 'static, candidate: Candidate) -> Self {
-        let (over, is_over) = mpsc::channel();
-        let ear = thread::spawn(move || {
-            let mut heard = Vec::new();
-            let mut marks: Vec<_> = MARKS.into();
-            while matches!(is_over.recv_timeout(TICK), Err(mpsc::RecvTimeoutError::Timeout)) && !marks.is_empty() {
-                marks.retain(|mark| {
-                    let new = hears(mark);
-                    if new {
-                        heard.push((*mark, Instant::now()));
-                    }
-                    !new
-                });
-            }
-            heard
-        });
-        Self { candidate, spans: Arc::default(), ear, over }
+        Self { candidate, spans: Arc::default(), ear: Ear::start(hears, &MARKS) }
     }
 
     /// Notes the moments of the TPM's commands.
@@ -94,9 +75,7 @@ impl Watch {
 
     /// Puts together what was seen, and what the guest says that it saw.
     pub fn end(self, report: &Report, record: Vec<Exchange>) -> Result<Boot> {
-        // It may have heard all and be gone.
-        let _ = self.over.send(());
-        let heard = self.ear.join().expect("it does not panic");
+        let heard = self.ear.end();
         let since = |moment: Instant| moment.saturating_duration_since(report.started).as_secs_f64();
         let mark = |name| heard.iter().find(|(mark, _)| *mark == name).map(|(_, moment)| since(*moment));
         let said = Said::of(&report.said)?;
