@@ -3,7 +3,7 @@
 //!
 //! Trust does not need it: a log that cannot be opened, locked or written at once is left alone.
 
-use crate::{console, digest::hex};
+use crate::{console, digest::hex, files};
 use rustix::{
     fs::{FlockOperation, OFlags, flock},
     io::Errno,
@@ -21,6 +21,9 @@ use std::{
 pub const PLACE: &str = "/run/log/systemd/tpm2-measure.log";
 /// Where a successor by kexec finds that of the system before it.
 pub const OF_PREDECESSOR: &str = "/.extra/tpm2-measure.log";
+
+/// Upper bound in bytes of a log that is gone on with.
+const MAX_LOG: usize = 1 << 20;
 
 /// The end of a record: what the digests are of, as JSON has it.
 const LOCKED: &str =
@@ -111,11 +114,24 @@ fn open(path: &Path) -> io::Result<Option<File>> {
     }
     for _ in 0..ATTEMPTS {
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            go_on(path, &file)?;
             return Ok(Some(file));
         }
         sleep(PAUSE);
     }
     Err(Errno::AGAIN.into())
+}
+
+/// A successor's log begins with that of the system before it, though systemd may have written first.
+fn go_on(path: &Path, mut file: &File) -> io::Result<()> {
+    let Ok(mut log) = files::read_to_end(Path::new(OF_PREDECESSOR), MAX_LOG) else { return Ok(()) };
+    let here = files::read_to_end(path, MAX_LOG)?;
+    if here.starts_with(&log) {
+        return Ok(());
+    }
+    log.extend_from_slice(&here);
+    file.set_len(0)?;
+    file.write_all(&log)
 }
 
 fn not_recorded(why: io::Error) {

@@ -1,6 +1,6 @@
 //! What `trust enroll` makes, looked at with virt-fw-vars, efitools, sbsigntool and openssl.
 
-use harness::{Home, assets, documentation, openssl, run, trust_host};
+use harness::{Home, assets, documentation, openssl, run, trust_host, unhex};
 use std::{
     collections::BTreeMap,
     fs,
@@ -464,4 +464,17 @@ fn headings(page: &Path) -> impl Iterator<Item = String> {
         let kept = line.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
         kept.collect::<String>().replace(' ', "-")
     })
+}
+
+/// A firmware takes a signed variable only if it is later than the one it has.
+#[test]
+fn updates_are_later_than_what_a_new_store_has() {
+    let home = Home::new();
+    home.ok(&["keyset", "add", "k"]);
+    let store = enroll(&home, &empty_store(), &[]);
+    home.ok(&["enroll", "auth", "k", "--output", "keys"]);
+    let time = |fields: &[u8]| (u16::from_le_bytes([fields[0], fields[1]]), fields[2..7].to_vec());
+    let signed = fs::read(home.path().join("keys/db.auth")).unwrap();
+    let stored = unhex(variables(&store)["db"]["time"].as_str().unwrap());
+    assert!(time(&signed) > time(&stored), "{:?}, {:?}", time(&signed), time(&stored));
 }

@@ -60,7 +60,6 @@ tell data "$(cat /data/file)"
 tell cipher "$(cryptsetup status root | awk '/cipher:/ { print $2 }')"
 state started
 case $(cat /proc/cmdline) in *' followed=yes '*)
-    mkdir -p /run/log/systemd
     mount -t efivarfs efivarfs /sys/firmware/efi/efivars
     head -c 512 /dev/vde >/run/size
     . /run/size
@@ -68,7 +67,11 @@ case $(cat /proc/cmdline) in *' followed=yes '*)
     tell goes
     trust kexec --with-disk --now /run/next 2>/run/why
     tell kexec "$(cat /run/why)" ;;
-*' follows=yes '*) tell follower "$(cat /file)" $(ls /run/trust-kexec 2>&1) ;;
+*' follows=yes '*)
+    status=0
+    trust eventlog check >/run/check 2>&1 || status=$?
+    tell checked "$status" "$(grep -c '"kexec ' /run/log/systemd/tpm2-measure.log)" $(cat /run/check)
+    tell follower "$(cat /file)" $(ls /run/trust-kexec 2>&1) ;;
 esac
 tell announced
 sync
@@ -216,6 +219,8 @@ fn continues_without_the_tpm(deployment: &Deployment, vm: &Vm, [ours, data]: [&P
         "{report:#?}"
     );
     assert!(!report.said.contains("\nkexec "), "{report:#?}");
+    // From the firmware to here, what was logged leads to what the TPM has.
+    assert!(report.value("checked").starts_with("0 1 "), "{report:#?}");
     assert_eq!(report.said.matches("started-keys 0\nstarted-mounts 0").count(), 2, "{report:#?}");
     assert!(report.console.contains("started by kexec, and handed over what it needs"), "{report:#?}");
 }

@@ -77,8 +77,11 @@ const INET: &[Call] = &[
 ];
 
 /// The lock: no other process extends a PCR meanwhile, and a machine on which it cannot be proven is switched off.
-pub const LOCK: &[Call] =
-    &[call(libc::SYS_flock).of(1, libc::LOCK_EX | libc::LOCK_NB), call(libc::SYS_reboot).of(2, libc::RB_POWER_OFF)];
+pub const LOCK: &[Call] = &[
+    call(libc::SYS_flock).of(1, libc::LOCK_EX | libc::LOCK_NB),
+    call(libc::SYS_ftruncate),
+    call(libc::SYS_reboot).of(2, libc::RB_POWER_OFF),
+];
 
 /// The kernel's asymmetric keys, when an authority must vouch for the TPM's storage root key.
 pub const CHECK_SIGNATURE: &[Call] = &[call(libc::SYS_add_key), call(libc::SYS_keyctl).of(0, KEYCTL_PKEY_VERIFY)];

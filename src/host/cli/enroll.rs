@@ -82,7 +82,8 @@ impl HostCommand for Enroll {
             }
             Self::Auth { keyset, output, databases, append_db, append_dbx } => {
                 let keyset = Keyset::open(&keyset)?;
-                let time = Time::now()?;
+                // Later than what `enroll vars` writes for this keyset, though it is a second old.
+                let time = Time::now()?.max(variables::signed_at(&keyset)?.next()?);
                 let files = if append_db.is_empty() && append_dbx.is_empty() {
                     let chain = databases.chain();
                     let databases = Databases::of(&keyset, chain, &databases.foreign(&keyset)?)?;

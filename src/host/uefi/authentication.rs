@@ -20,7 +20,7 @@ const REVISION: u16 = 0x0200;
 const HEADER: usize = 24;
 
 /// `EFI_TIME`, as it must be here: in UTC, and whole seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Time(der::DateTime);
 
 impl Time {

@@ -1,7 +1,8 @@
 //! The parts of the benchmark: each can be measured alone.
 
 use super::{
-    boot, candidates, derive, eventlog, fleet, images, journal, kexec, keyset, latency::Models, secrets, section::Section,
+    boot, candidates, derive, eventlog, fleet, images, journal, kexec, keyset, latency::Models, secrets,
+    section::Section,
 };
 use anyhow::Result;
 
