@@ -162,7 +162,8 @@ fn flowing(command: clap::Command) -> clap::Command {
 
 /// Joins the lines of a paragraph; examples are indented and stay.
 fn flow(text: &str) -> String {
-    let mut flowing = String::new();
+    // What grows is copied, and wiped where it was.
+    let mut flowing = String::with_capacity(text.len() + 1);
     for line in text.lines() {
         let in_paragraph = !flowing.is_empty() && !flowing.ends_with('\n');
         let stands_alone = line.is_empty() || line.starts_with(' ');

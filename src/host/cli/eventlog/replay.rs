@@ -16,6 +16,7 @@ use crate::{
     tpm2::bank,
 };
 use clap::Args;
+use std::mem::ManuallyDrop;
 
 pub const HELP: &str = "\
 PCRs that nothing has extended are left out, and so are those that an event has no digest for. PCR 0 begins with the
@@ -40,7 +41,8 @@ pub struct EventLogReplay {
 impl EventLogReplay {
     pub(super) fn run(self) -> Result<()> {
         let input = self.logs.read()?;
-        let log = FirmwareLog::read(&input.firmware);
+        // It is no secret, and need not be wiped event by event: the process ends.
+        let log = ManuallyDrop::new(FirmwareLog::read(&input.firmware));
         let logs = BootLogs { firmware: &log, user_space: &input.records };
         let values = logs.replay();
         if self.json {
