@@ -2,7 +2,7 @@
 //! it was predicted, the logs tell it, and the TPM stays shut.
 
 use harness::{
-    Identity, Layout, Swtpm, extend, hex, provision_for, sha256, unhex,
+    Identity, Layout, Swtpm, assets, extend, hex, provision_for, sha256, trust_initrd, unhex,
     vm::{ATTEMPT, CMDLINE, Chain, Deployment, Initrd, Report, Vm},
 };
 use serde_json::Value;
@@ -64,6 +64,19 @@ if [ "$number" = 1 ]; then
     head -c $next /dev/vdb >/image
     $host kexec --now /image
 fi
+head -c $kernel /dev/vdg >/kernel
+head -c $evil /dev/vdh >/evil
+# kexec_file_load, and kexec --exec, as in the first one.
+perl -e 'open K, "</kernel"; open I, "</evil"; $c = "'"$cmdline"'"; syscall(320, fileno K, fileno I, 1 + length $c, $c, 0) and die $!;
+         syscall(169, 0xfee1dead, 672274793, 0x45584543)'
+"#;
+
+/// The initrd of whoever is root in the last successor. The kernel is signed, and nobody asks who has made this.
+const EVIL: &str = r#"
+tr -d '\000' </dev/vdf >/tmp/sealed
+attempt evil-setup trust setup --on-lock-failure=exit --pcr7data /pcr7data
+attempt evil-system $host unseal --pcr7data /pcr7data /tmp/sealed
+say evil-extra $(ls -d /.extra 2>&1)
 "#;
 
 fn initrd(script: &str) -> Initrd {
@@ -96,7 +109,17 @@ fn a_measured_successor_gets_nothing_from_the_tpm() {
     deployment.trust(&["keyset", "pcr7data", "k", "--kexec", "1"]);
     let [first, next, bare, foreign] =
         ["first.efi", "next.efi", "bare.efi", "foreign.efi"].map(|name| deployment.file(name));
-    let successor = initrd(NEXT);
+    let mut successor = initrd(&format!("cmdline='{CMDLINE}'\n{NEXT}"));
+    successor.program(Path::new("/usr/bin/perl"));
+    let mut evil = initrd(EVIL);
+    evil.add_tree("pcr7data", &deployment.key("pcr7data", "")).add("usr/bin/trust", &trust_initrd(), 0o755);
+    let (evil, kernel) = (evil.pack(), deployment.file("kernel"));
+    // Linux looks at the first signature alone.
+    let of_owner = ["privkey.pem", "cert.pem"].map(|item| deployment.key("uki-production", item));
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let [owner_key, owner_cert] = of_owner.map(|path| text(&path));
+    let signing = ["sign", "efi", "--replace", "--key", &owner_key, "--cert", &owner_cert, "--output", &text(&kernel)];
+    deployment.trust(&[&signing[..], &[&text(&assets::Kernel::new().image)]].concat());
     deployment.build("production", &successor, &[], &next);
     deployment.build("production", &successor, &["--sign-kernel", "no"], &bare);
     let stranger = Identity::rsa(2048);
@@ -105,6 +128,7 @@ fn a_measured_successor_gets_nothing_from_the_tpm() {
     let size = |image: &Path| fs::metadata(image).unwrap().len();
     let sizes = deployment.file("sizes");
     let assignments = format!("next={}\nbare={}\nforeign={}\n", size(&next), size(&bare), size(&foreign));
+    let assignments = format!("{assignments}kernel={}\nevil={}\n", size(&kernel), size(&evil));
     fs::write(&sizes, format!("{assignments:\n<512}")).unwrap();
     let mut begins = initrd(FIRST);
     begins.program(Path::new("/usr/bin/perl"));
@@ -112,7 +136,7 @@ fn a_measured_successor_gets_nothing_from_the_tpm() {
     deployment.install(&vm, Chain::Direct, &first);
     let kept = deployment.file("kept");
     fs::File::create(&kept).and_then(|file| file.set_len(64 << 10)).unwrap();
-    vm.set_disks(&[&next, &bare, &foreign, &sizes, &kept]);
+    vm.set_disks(&[&next, &bare, &foreign, &sizes, &kept, &kernel, &evil]);
     let report = vm.boot();
     assert_eq!((report.ok().value("setup"), report.value("finish")), ("0", "0"));
     ended(&report, "sealed", 0);
@@ -155,7 +179,7 @@ fn a_measured_successor_gets_nothing_from_the_tpm() {
         if number == "1" {
             assert_eq!(pcrs["pcrs"], predicted["pcrs"]);
         }
-        assert!(!ended(&report, &format!("check-{number}"), 0).contains("bad"));
+        assert!(!ended(&report, &format!("check-{number}"), 0).contains(" bad "));
         ended(&report, &format!("setup-{number}"), 12);
         for attempt in ["system", "again"] {
             ended(&report, &format!("{attempt}-{number}"), if number == "1" { 0 } else { 12 });
@@ -164,6 +188,16 @@ fn a_measured_successor_gets_nothing_from_the_tpm() {
         // What is refused locks.
         pcr7 = extend(&extend(&pcr7, &sha256(&[b"atomix\n"])), &event);
     }
+    gets_nothing(&report);
+}
+
+/// Who has brought an initrd of their own has what root had in the end: nothing.
+#[track_caller]
+fn gets_nothing(report: &Report) {
+    for attempt in ["evil-setup", "evil-system"] {
+        ended(report, attempt, 12);
+    }
+    assert_eq!(report.value("evil-extra"), "ls: /.extra: No such file or directory");
 }
 
 fn openssl_der(certificate: &Path) -> Vec<u8> {
