@@ -6,6 +6,7 @@ use harness::{
 };
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     process::{Command, Stdio},
 };
 
@@ -206,6 +207,20 @@ fn the_running_system_derives_keys_without_the_owner_and_no_other_boot_does() {
         assert_eq!((trust(&[]).1, wire.record().len()), (keys[0].clone(), 13));
     }
     assert_eq!(tickets().count(), 1);
+    // A unit keeps them in a directory of its own, for everyone.
+    let unit = tempfile::tempdir().unwrap();
+    let of_unit = || {
+        let mut command = Command::new(trust_host());
+        command.env("CACHE_DIRECTORY", unit.path()).env_remove("HOME").env_remove("XDG_CACHE_HOME");
+        command.args(["derive", "label=a", "--hex", "--pcr7data", &pcr7data]);
+        wire.take();
+        let output = command.args(["--tcti", &machine.tpm.tools().tcti(), "--wait", "1"]).output().unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), keys[0]);
+        wire.record().len()
+    };
+    assert_eq!([of_unit(), of_unit()], [16, 13]);
+    let ticket = fs::read_dir(unit.path().join("tickets")).unwrap().next().unwrap().unwrap();
+    assert_eq!(ticket.metadata().unwrap().permissions().mode() & 0o777, 0o644);
     // Power cuts after it do not end in lockout.
     for _ in 0..5 {
         boot(Boot::Production, &[lock]);

@@ -3,6 +3,7 @@
 use super::{
     assert::{Approval, Grounds},
     connection::Tpm,
+    delegation::Delegation,
     primary::HierarchyAccess,
     response_code,
     session::Protect,
@@ -55,17 +56,9 @@ impl DerivationKey {
     /// [`Kind::Refused`]: the owner has a password that is not given and delegates nothing to this running system, or nothing
     /// is signed for that.
     pub fn make(mut tpm: Tpm, access: &HierarchyAccess, bound: bool) -> Result<Self> {
-        let signed = access.delegation.as_ref().filter(|_| bound || access.password.is_none());
-        // The first use finds out whether it is good.
-        let kept = signed.filter(|_| access.password.is_none()).zip(access.tickets.as_ref());
-        let kept = kept.and_then(|(signed, tickets)| tickets.find(signed));
-        let is_kept = kept.is_some();
-        let mut approval = match (kept, signed) {
-            (Some(approval), _) => Some(approval),
-            (None, signed) => signed.map(|signed| access.verify(&mut tpm, signed)).transpose()?,
-        };
+        let delegation = access.delegation.as_ref().filter(|_| bound || access.password.is_none());
         let policy = match &access.delegation {
-            Some(ApprovedPolicy { signer, policy_ref, .. }) if bound => {
+            Some(Delegation { signed: ApprovedPolicy { signer, policy_ref, .. }, .. }) if bound => {
                 Some(Policy::authorized_by(signer.name(), policy_ref.clone()))
             }
             None if bound => {
@@ -79,19 +72,15 @@ impl DerivationKey {
         let bad = |e: tss_esapi::Error| Error::new(Kind::System, LOAD, e.to_string());
         let public = Public::unmarshall(&template).map_err(bad)?;
         let session: PolicySession = tpm.start_session()?.session;
-        let mut made = Self::make_in(&mut tpm, session, &public, access, approval.as_ref());
-        let is_refused = made.as_ref().is_err_and(|error| error.kind() == Kind::Refused);
-        if let Some(signed) = signed.filter(|_| is_kept && is_refused) {
-            approval = Some(access.verify(&mut tpm, signed)?);
-            tpm.restart_policy(session)?;
-            made = Self::make_in(&mut tpm, session, &public, access, approval.as_ref());
-        }
+        let made = Self::make_in(&mut tpm, session, &public, access, delegation);
         // Where the key is bound, that comes after its use.
-        if approval.is_some() && (!bound || made.is_err()) {
+        if delegation.is_some() && (!bound || made.is_err()) {
             tpm.expect_power_cut();
         }
-        let made = made.and_then(|made| Ok((made.key_handle, made.out_public.marshall().map_err(bad)?)));
-        let (handle, area) = made.inspect_err(|_| {
+        let marshalled = |(made, approval): (CreatePrimaryKeyResult, _)| {
+            Ok((made.key_handle, made.out_public.marshall().map_err(bad)?, approval))
+        };
+        let (handle, area, approval) = made.and_then(marshalled).inspect_err(|_| {
             let _ = tpm.end_session(session);
         })?;
         let binding = policy.zip(approval).map(|(policy, approval)| Binding { policy, approval });
@@ -109,18 +98,22 @@ impl DerivationKey {
         session: PolicySession,
         template: &Public,
         access: &HierarchyAccess,
-        approval: Option<&Approval>,
-    ) -> Result<CreatePrimaryKeyResult> {
+        delegation: Option<&Delegation>,
+    ) -> Result<(CreatePrimaryKeyResult, Option<Approval>)> {
         if access.password.is_some() {
-            return tpm.make_primary(LOAD, rh::OWNER, template, access);
+            let approval = delegation.map(|delegation| delegation.verify(tpm)).transpose()?;
+            return Ok((tpm.make_primary(LOAD, rh::OWNER, template, access)?, approval));
         }
-        if let Some(approval) = approval {
-            if let Some(made) = tpm.make_primary_as_delegated(LOAD, template, session, approval)? {
-                return Ok(made);
+        let mut approval = None;
+        if let Some(delegation) = delegation {
+            let (made, by) = tpm.make_primary_as_delegated(LOAD, template, session, delegation)?;
+            if let Some(made) = made {
+                return Ok((made, Some(by)));
             }
             tpm.restart_policy(session)?;
+            approval = Some(by);
         }
-        tpm.make_primary_freely(LOAD, rh::OWNER, template, approval.is_some())
+        Ok((tpm.make_primary_freely(LOAD, rh::OWNER, template, approval.is_some())?, approval))
     }
 
     /// Its Name: another one on another TPM, and after a clear.

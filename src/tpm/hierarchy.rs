@@ -1,20 +1,11 @@
 //! The TPM's hierarchies: whether the firmware has left them switched on, and which policies they have.
 
-#[cfg(feature = "host")]
-use super::{
-    assert::{Approval, Grounds},
-    unseal::Evidence,
-};
 use super::{connection::Tpm, session::Protect, store::TpmStore};
-#[cfg(feature = "host")]
-use crate::policy::verdict::Judgement;
 use crate::{
     error::{Error, Kind, Result},
     policy::{Policy, boot_kind::BootKind, delegation, pcr7data::Entry},
     tpm2::constants::{pt, startup_clear::STORAGE_ENABLED},
 };
-#[cfg(feature = "host")]
-use tss_esapi::interface_types::session_handles::PolicySession;
 use tss_esapi::{
     interface_types::{algorithm::HashingAlgorithm, reserved_handles::HierarchyAuth, session_handles::HmacSession},
     structures::Digest,
@@ -72,45 +63,5 @@ impl TpmStore {
         let policy = owners_policy(&self.entry()?)?;
         let session = self.owner_session(&open)?;
         self.tpm.set_policy(HierarchyAuth::Owner, Some(&policy), session)
-    }
-}
-
-/// That the owner's password is needed for something that is delegated elsewhere: its policy is another one, or none.
-#[cfg(feature = "host")]
-pub(super) fn delegates_nothing(what: &'static str) -> Error {
-    Error::new(Kind::Refused, what, "the TPM's owner has a password, and delegates nothing to this running system")
-        .remedy(
-            "have it delegate: `trust admin delegate` in an administration boot; or give the password: \
-         --owner-password-file FILE",
-        )
-}
-
-#[cfg(feature = "host")]
-impl Tpm {
-    /// Asserts the owner's policy for one of the commands that it delegates, by what is signed for this running system.
-    ///
-    /// # Errors
-    /// [`Kind::Refused`]: what is signed does not hold, and why.
-    pub(super) fn assert_delegated(
-        &mut self,
-        what: &'static str,
-        session: PolicySession,
-        approval: &Approval,
-        command: u32,
-    ) -> Result<()> {
-        let choice = delegation::COMMANDS.iter().position(|code| *code == command).unwrap_or_default();
-        let grounds = Grounds { approvals: &[approval], choices: &[choice], evidence: None };
-        let asserted = self.assert(session, &delegation::policy(approval.signer()), grounds);
-        let Err(error) = asserted else { return Ok(()) };
-        if error.kind() == Kind::Refused
-            && let Judgement::Fails(why) = self.judge_policy(approval.policy(), &Evidence::default())?
-        {
-            let why = format!("what is signed for this running system does not hold: {why}");
-            return Err(Error::new(Kind::Refused, what, why).remedy(
-                "start an image that was built with the keyset's newest pcr7data, or give the owner's password: \
-                 --owner-password-file FILE",
-            ));
-        }
-        Err(error)
     }
 }

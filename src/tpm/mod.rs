@@ -11,7 +11,7 @@
 //!   program;
 //! - `pcr_values`: PCRs of any bank read and extended, for the host program;
 //! - `store`, `lock`: [`Truststore`](crate::store::Truststore) on top of all that;
-//! - `hierarchy`: whether the firmware has left the TPM's hierarchies switched on; what the owner delegates;
+//! - `hierarchy`: whether the firmware has left the TPM's hierarchies switched on; the owner's policy;
 //! - `dictionary_attack`: that power cuts do not lock a machine out;
 //! - [`describe`]: one page about a TPM, for the host program; `needs`: what Trust needs of one;
 //! - `inspect`: what needs no policy and no password, for the host program;
@@ -19,7 +19,7 @@
 //!   `judge`: whether a policy holds; `stored_policy`: of the one that an index holds; `policy_signer`: a key that signs for
 //!   policies;
 //! - [`primary`]: primary keys, and what they are made with; [`mod@derive`]: what keys of applications are derived with;
-//!   [`tickets`]: what the TPM has verified once;
+//!   [`delegation`]: by what the owner delegates; [`tickets`]: what the TPM has verified once;
 //! - `provision`: layout 3 written, in steps that can be cut off;
 //! - `proof`, `root_key`: that it was not written by an attacker;
 //! - `raise`: the policy version raised;
@@ -29,6 +29,8 @@ mod assert;
 pub mod bound_key;
 mod connection;
 mod crypto;
+#[cfg(feature = "host")]
+pub mod delegation;
 #[cfg(feature = "host")]
 pub mod derive;
 #[cfg(feature = "host")]

@@ -1,9 +1,13 @@
 //! Primary keys, by what whoever makes them has: nothing, the hierarchy's password, or what the owner delegates.
 
-use super::{assert::Approval, connection::Tpm, hierarchy::delegates_nothing, response_code, tickets::Tickets};
+use super::{
+    assert::Approval,
+    connection::Tpm,
+    delegation::{Delegation, delegates_nothing},
+    response_code,
+};
 use crate::{
     error::{Error, Kind, Result},
-    policy::approved::ApprovedPolicy,
     secret::Secret,
     tpm2::constants::{cc, rh},
 };
@@ -22,20 +26,7 @@ pub struct HierarchyAccess {
     /// The hierarchy's password, where it is given.
     pub password: Option<Secret>,
     /// What is signed for this running system, which the owner may have delegated this to.
-    pub delegation: Option<ApprovedPolicy>,
-    /// Where the TPM's word is kept that it is signed, if it is.
-    pub tickets: Option<Tickets>,
-}
-
-impl HierarchyAccess {
-    /// Has the TPM verify what is signed, and keeps its word.
-    pub(super) fn verify(&self, tpm: &mut Tpm, signed: &ApprovedPolicy) -> Result<Approval> {
-        let approval = tpm.approve(signed.clone())?;
-        if let Some(tickets) = &self.tickets {
-            tickets.keep(signed, &approval);
-        }
-        Ok(approval)
-    }
+    pub delegation: Option<Delegation>,
 }
 
 impl Tpm {
@@ -50,14 +41,13 @@ impl Tpm {
         if let Some(password) = &access.password {
             return self.make_primary_by_password(what, hierarchy, template, password);
         }
-        if let Some(signed) = access.delegation.as_ref().filter(|_| hierarchy == rh::OWNER) {
-            let approval = self.approve(signed.clone())?;
+        if let Some(delegation) = access.delegation.as_ref().filter(|_| hierarchy == rh::OWNER) {
             let session: PolicySession = self.start_session()?.session;
-            let made = self.make_primary_as_delegated(what, template, session, &approval);
+            let made = self.make_primary_as_delegated(what, template, session, delegation);
             let ended = self.end_session(session);
             // The index of the policy version has been compared.
             self.expect_power_cut();
-            if let Some(made) = made? {
+            if let (Some(made), _) = made? {
                 return ended.map(|()| made);
             }
         }
@@ -98,23 +88,17 @@ impl Tpm {
         made.map_err(|error| explain(what, self.last_code(), has_delegation, error))
     }
 
-    /// By the owner's policy, in a session in which nothing has been asserted, and which goes on; `None` where the owner's
-    /// policy is not the one that delegates it. A power cut counts as a failed attempt until the TPM is told to expect one.
+    /// By the owner's policy: [`Tpm::as_delegated`].
     pub(super) fn make_primary_as_delegated(
         &mut self,
         what: &'static str,
         template: &Public,
         session: PolicySession,
-        approval: &Approval,
-    ) -> Result<Option<CreatePrimaryKeyResult>> {
-        self.assert_delegated(what, session, approval, cc::CREATE_PRIMARY)?;
-        let made = self.create(what, rh::OWNER, template, session.into());
-        let code = self.last_code();
-        match made {
-            Ok(made) => Ok(Some(made)),
-            Err(_) if matches!(code, response_code::POLICY_FAIL | response_code::AUTH_UNAVAILABLE) => Ok(None),
-            Err(error) => Err(error),
-        }
+        delegation: &Delegation,
+    ) -> Result<(Option<CreatePrimaryKeyResult>, Approval)> {
+        self.as_delegated(what, session, delegation, cc::CREATE_PRIMARY, |tpm| {
+            tpm.create(what, rh::OWNER, template, session.into())
+        })
     }
 
     fn create(

@@ -7,42 +7,50 @@ use crate::{
     digest::{Digest, hash, hex},
     policy::approved::{self, ApprovedPolicy},
 };
-use std::{fs, path::PathBuf};
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
+};
 use tss_esapi::tss2_esys::TPMT_TK_VERIFIED;
 
-/// A directory of them.
-#[derive(Clone, Debug)]
-pub struct Tickets(PathBuf);
+/// Directories of them: all are searched, and the first one gets what is new.
+#[derive(Clone, Debug, Default)]
+pub struct Tickets(Vec<PathBuf>);
 
 impl Tickets {
-    /// In this directory, which is made when it is needed.
+    /// In these directories; the first one is made when it is needed. Without any, nothing is kept.
     #[must_use]
-    pub const fn in_directory(directory: PathBuf) -> Self {
-        Self(directory)
+    pub const fn in_directories(directories: Vec<PathBuf>) -> Self {
+        Self(directories)
     }
 
     /// What the TPM has said of this signature, if that was kept.
     pub(super) fn find(&self, approved: &ApprovedPolicy) -> Option<Approval> {
-        let bytes = fs::read(self.place(approved)).ok()?;
-        Some(Approval::by_ticket(approved, parse(&bytes)?))
+        let name = name(approved);
+        let kept = self.0.iter().find_map(|directory| fs::read(directory.join(&name)).ok())?;
+        Some(Approval::by_ticket(approved, parse(&kept)?))
     }
 
-    /// Keeps it. Best effort: without it, the signature is verified again.
+    /// Keeps it, for everyone who can get there: it is no secret. Best effort: without it, the signature is verified again.
     pub(super) fn keep(&self, approved: &ApprovedPolicy, approval: &Approval) {
-        let place = self.place(approved);
+        let Some(directory) = self.0.first() else { return };
+        let place = directory.join(name(approved));
         let part = place.with_extension(format!("{}.part", std::process::id()));
-        let kept = fs::create_dir_all(&self.0)
+        let kept = fs::create_dir_all(directory)
+            .and_then(|()| fs::set_permissions(directory, Permissions::from_mode(0o755)))
             .and_then(|()| fs::write(&part, bytes_of(approval.ticket())))
+            .and_then(|()| fs::set_permissions(&part, Permissions::from_mode(0o644)))
             .and_then(|()| fs::rename(&part, place));
         if kept.is_err() {
             let _ = fs::remove_file(part);
         }
     }
+}
 
-    fn place(&self, ApprovedPolicy { policy, policy_ref, signer, .. }: &ApprovedPolicy) -> PathBuf {
-        let of: Digest = hash(&[signer.area(), &approved::message(&policy.digest(), policy_ref)]);
-        self.0.join(hex(&of))
-    }
+fn name(ApprovedPolicy { policy, policy_ref, signer, .. }: &ApprovedPolicy) -> String {
+    let of: Digest = hash(&[signer.area(), &approved::message(&policy.digest(), policy_ref)]);
+    hex(&of).to_string()
 }
 
 /// `TPMT_TK_VERIFIED`: tag, hierarchy, `TPM2B_DIGEST`.

@@ -82,7 +82,7 @@ impl PasswordOptions {
         let parent = self.parent_password_file.as_deref();
         let parent = parent.map(|file| first_line(file, "the parent's password")).transpose()?;
         let password = if self.owner.is_given() { Some(self.owner.get()?) } else { None };
-        Ok(ParentAccess { password: parent, hierarchy: HierarchyAccess { password, ..HierarchyAccess::default() } })
+        Ok(ParentAccess { password: parent, hierarchy: HierarchyAccess { password, delegation: None } })
     }
 }
 

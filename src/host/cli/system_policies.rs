@@ -3,11 +3,14 @@
 use crate::{
     digest::Digest,
     error::{Error, Kind, Result},
+    host::fs::xdg,
     measure::pcr,
     policy::{approved::ApprovedPolicy, pcr_values::PcrName, pcr7data::Pcr7Data, public_key::PolicyKey},
     tpm::{
         Tpm,
+        delegation::Delegation,
         parent::{Parent, ParentAccess},
+        tickets::Tickets,
     },
     tpm2::{
         Selection,
@@ -99,8 +102,10 @@ impl SystemPolicyOptions {
     }
 
     /// What is signed for this running system, by which the TPM's owner delegates; `None` where there is nothing.
-    pub fn delegation(&self, tpm: &mut Tpm) -> Option<ApprovedPolicy> {
-        self.approved(tpm).ok()?.ok()
+    pub fn delegation(&self, tpm: &mut Tpm) -> Option<Delegation> {
+        let signed = self.approved(tpm).ok()?.ok()?;
+        let places = xdg::caches().into_iter().map(|cache| cache.join("tickets")).collect();
+        Some(Delegation::new(signed, Tickets::in_directories(places)))
     }
 
     /// Has a parent that is made of the owner's hierarchy be made by what the owner delegates, if that is needed.

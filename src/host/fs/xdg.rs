@@ -19,12 +19,17 @@ pub fn config() -> Result<PathBuf> {
     base("XDG_CONFIG_HOME", ".config")
 }
 
-/// The directory of what can be had again: `$XDG_CACHE_HOME`, or `~/.cache`.
-///
-/// # Errors
-/// [`Kind::Usage`]: neither variable is set.
-pub fn cache() -> Result<PathBuf> {
-    base("XDG_CACHE_HOME", ".cache")
+/// The system's directory of what can be had again.
+const SYSTEM_CACHE: &str = "/var/cache/trust";
+
+/// The directories of what can be had again, the first of which is ours to write to: a unit's of its own (`CacheDirectory=`),
+/// or the user's (`$XDG_CACHE_HOME`, `~/.cache`), and in any case the system's.
+#[must_use]
+pub fn caches() -> Vec<PathBuf> {
+    let of_unit = env::var_os("CACHE_DIRECTORY").and_then(|all| env::split_paths(&all).next());
+    let own = of_unit.filter(|path| path.is_absolute());
+    let own = own.or_else(|| base("XDG_CACHE_HOME", ".cache").ok().map(|cache| cache.join("trust")));
+    own.into_iter().chain([SYSTEM_CACHE.into()]).collect()
 }
 
 fn base(variable: &'static str, in_home: &str) -> Result<PathBuf> {

@@ -13,7 +13,7 @@ pub use certify::NvCertificate;
 
 use super::{
     connection::Tpm,
-    hierarchy::delegates_nothing,
+    delegation::{Delegation, delegates_nothing},
     nv::{Access, Nv, NvPlace},
     nv_content::HEADER,
     nv_indices, response_code,
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     error::{Error, Kind, Result},
-    policy::{approved::ApprovedPolicy, statements::PolicyRecipe},
+    policy::statements::PolicyRecipe,
     secret::Secret,
     tpm2::{
         NvPublic,
@@ -55,7 +55,7 @@ pub struct NvSpace<'a> {
     owner_has_password: Option<bool>,
     owner_is_known: bool,
     /// What is signed for this running system, by which it may define indices without the owner's password.
-    delegation: Option<ApprovedPolicy>,
+    delegation: Option<Delegation>,
 }
 
 /// What opens an index, beside the owner.
@@ -124,7 +124,7 @@ impl<'a> NvSpace<'a> {
 
     /// Has indices defined by what is signed for this running system, where the owner has a password.
     #[must_use]
-    pub fn delegated_by(mut self, delegation: Option<ApprovedPolicy>) -> Self {
+    pub fn delegated_by(mut self, delegation: Option<Delegation>) -> Self {
         self.delegation = delegation;
         self
     }
@@ -221,17 +221,13 @@ impl<'a> NvSpace<'a> {
     fn define_as_delegated(&mut self, public: NvPublic, password: Option<&Auth>) -> Result<Nv> {
         const WHAT: &str = "define an index by what the TPM's owner delegates";
         let missing = || Error::new(Kind::Refused, WHAT, "nothing is signed for this running system");
-        let signed = self.delegation.clone().ok_or_else(missing)?;
-        let approval = self.tpm.approve(signed)?;
+        let delegation = self.delegation.clone().ok_or_else(missing)?;
         let (session, beside) = (self.policy_session()?, self.session()?);
-        self.tpm.assert_delegated(WHAT, session, &approval, cc::NV_DEFINE_SPACE)?;
         let access = Access::PolicyBeside(session, beside);
-        let defined = self.tpm.define_nv_by(access, NvPlace::Other(public.index), password, public);
-        let defined = match (defined, self.tpm.last_code()) {
-            (Err(_), response_code::POLICY_FAIL | response_code::AUTH_UNAVAILABLE) => Err(delegates_nothing(WHAT)),
-            (Err(error), _) => return Err(error),
-            (defined, _) => defined,
-        };
+        let (defined, _) = self.tpm.as_delegated(WHAT, session, &delegation, cc::NV_DEFINE_SPACE, |tpm| {
+            tpm.define_nv_by(access, NvPlace::Other(public.index), password, public)
+        })?;
+        let defined = defined.ok_or_else(|| delegates_nothing(WHAT));
         self.tpm.expect_power_cut();
         defined
     }

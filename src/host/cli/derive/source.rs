@@ -9,8 +9,7 @@ use crate::{
         DerivedKey, Executable, ForeignNamespace, KeyRequest, Mode, Prf, Requester, client,
         varlink::{Delivery, KeyCall},
     },
-    host::fs::xdg,
-    tpm::{derive::DerivationKey, primary::HierarchyAccess, tickets::Tickets},
+    tpm::{derive::DerivationKey, primary::HierarchyAccess},
 };
 use clap::{Args, ValueHint};
 use rustix::process::geteuid;
@@ -53,8 +52,7 @@ impl PrimaryOptions {
         let mut tpm = self.tpm.connect()?;
         let password = if self.owner.is_given() { Some(self.owner.get()?) } else { None };
         let delegation = self.system.delegation(&mut tpm);
-        let tickets = xdg::cache().ok().map(|cache| Tickets::in_directory(cache.join("trust/tickets")));
-        DerivationKey::make(tpm, &HierarchyAccess { password, delegation, tickets }, bound)
+        DerivationKey::make(tpm, &HierarchyAccess { password, delegation }, bound)
     }
 }
 
