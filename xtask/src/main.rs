@@ -179,7 +179,10 @@ fn bench_options(mut args: Parser) -> Result<bench::Options> {
         match arg {
             Arg::Long("json") => options.json = true,
             Arg::Long("all") => options.all = true,
-            Arg::Long(name) if let Some(part) = bench::Part::named(name) => options.parts.push(part),
+            Arg::Long(name) => match bench::Part::named(name) {
+                Some(part) => options.parts.push(part),
+                None => return Err(arg.unexpected().into()),
+            },
             other => return Err(other.unexpected().into()),
         }
     }

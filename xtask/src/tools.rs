@@ -38,6 +38,17 @@ pub fn standard_library(target: &str) -> Result<()> {
     })
 }
 
+/// The Rust compiler of this version, with nothing beside it.
+pub fn compiler(version: &str) -> Result<()> {
+    let is_there = |rustup: &mut Command| sh::run_quietly(rustup.args(["run", version, "cargo", "--version"])).is_ok();
+    if is_there(&mut Command::new("rustup")) {
+        return Ok(());
+    }
+    println!("getting Rust {version}");
+    sh::run_quietly(Command::new("rustup").args(["toolchain", "install", "--profile", "minimal", version]))
+        .with_context(|| format!("rustup does not get Rust {version}: `rustup toolchain install {version}`"))
+}
+
 /// cargo-deny.
 pub fn cargo_deny() -> Result<PathBuf> {
     install("cargo-deny", CARGO_DENY)

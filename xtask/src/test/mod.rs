@@ -46,6 +46,7 @@ pub fn test(options: &Options) -> Result<bool> {
     }
     if options.filter.is_empty() && !options.fast {
         tally.check("the documentation is complete", document);
+        oldest_compiler(&mut tally);
         deny(&mut tally);
         hostile_input(&mut tally);
     }
@@ -67,6 +68,25 @@ fn document() -> Result<()> {
     doc.args(["doc", "--quiet", "--locked", "--no-deps", "--document-private-items", "--package", "trust"]);
     doc.args(["--features", "host"]);
     sh::run(doc.env("RUSTDOCFLAGS", "-Dwarnings -Arustdoc::private_intra_doc_links"))
+}
+
+/// The compiler that Cargo.toml promises as the oldest one.
+fn oldest_compiler(tally: &mut Tally) {
+    const WHAT: &str = "the oldest promised compiler takes the sources";
+    let version = env!("CARGO_PKG_RUST_VERSION");
+    match tools::compiler(version) {
+        Ok(()) => {
+            tally.check(WHAT, || {
+                let mut check = Command::new("rustup");
+                check.args(["run", version, "cargo", "check", "--quiet", "--locked", "--target-dir", "target/oldest"]);
+                // What this one has been started with is the newer one's.
+                check.env_remove("RUSTUP_TOOLCHAIN").env_remove("RUSTC").env_remove("CARGO");
+                check.args(["--package", "trust", "--package", "xtask", "--features", "trust/host"]);
+                sh::run(check.current_dir(sh::workspace()).stdin(Stdio::null()))
+            });
+        }
+        Err(e) => tally.skip(WHAT, &e),
+    }
 }
 
 /// Licences, sources and bans always; advisories where their database can be had.

@@ -34,14 +34,14 @@ pub fn meanings(records: &[Record], log: &FirmwareLog<'_>) -> Vec<Option<String>
     // From a kexec on to the command line, which comes last, it is about the successor.
     let mut of_successor = false;
     let meaning = |record: &Record| {
-        let words = match record.pcr {
-            SECURE_BOOT if let Some(signer) = signer(record) => {
+        let words = match (record.pcr, signer(record)) {
+            (_, Some(signer)) => {
                 of_successor = true;
                 format!("a successor is started by kexec: an image signed by {}", named(signer, log))
             }
-            SECURE_BOOT if is_of(record, LOCK_EVENT) => "Trust locks what the boot may read".to_owned(),
-            SECTIONS if of_successor => section(record)?,
-            COMMAND_LINE if of_successor => {
+            (SECURE_BOOT, None) if is_of(record, LOCK_EVENT) => "Trust locks what the boot may read".to_owned(),
+            (SECTIONS, None) if of_successor => section(record)?,
+            (COMMAND_LINE, None) if of_successor => {
                 of_successor = false;
                 format!("command line of the successor: {:?}", record.text)
             }
