@@ -162,6 +162,26 @@ fn a_state_is_a_page_that_says_what_opens_and_what_holds() {
         let plain = text.replace(" </span>", "</span>").replace(">Certificate, ", ">The certificate, ");
         assert!(plain.contains(words), "{words}\n{text}");
     }
+    // What updates would do, those that are named and those that may happen to any machine.
+    let vendor =
+        [harness::unhex("2616c4c14c509240aca941f936934328"), vec![76, 0, 0, 0, 0, 0, 0, 0, 48, 0, 0, 0]].concat();
+    fs::write(home.path().join("dbx.esl"), [vendor, vec![7; 48]].concat()).unwrap();
+    let updates = ["--dbx-append", "dbx.esl", "--mok-list", "/dev/null"];
+    let planned = shown(&updates);
+    is_harmless(&planned, "planned");
+    let rows = planned.split("id=\"updates\"").nth(1).unwrap().split("</table>").next().unwrap();
+    for (name, verdict) in [
+        ("dbx appended to", "stays dark"),
+        ("other keys of shim's owner", "opens"),
+        ("all of these", "stays dark"),
+        ("systemd 261 in the initrd", "stays dark"),
+        ("Secure Boot off", "stays dark"),
+    ] {
+        let row = rows.split(name).nth(1).unwrap().split("</tr>").next().unwrap();
+        assert!(row.contains(&format!("</span>{verdict}")), "{name}: {row}");
+    }
+    let complaint = home.fails(&[&["state", "--from", "state.json"], &updates[..]].concat(), 2);
+    assert!(complaint.contains("ask for it: --html FILE; or have it told here: `trust predict`"), "{complaint}");
     // The lock moves PCR 7 on: nothing of a boot's holds any more, and the log still explains it.
     let change = |change: &dyn Fn(&mut Value)| {
         let mut state = told.clone();

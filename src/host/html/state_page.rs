@@ -7,6 +7,7 @@ use super::{
     mark::{Mark, marked},
     pcrs::PcrView,
     policies,
+    updates::{self, PlannedUpdates},
 };
 use crate::{
     digest::Digest,
@@ -17,7 +18,7 @@ use crate::{
             replay::BootLogs,
             stages, values,
         },
-        fleet::judge::{self, MachineVerdict},
+        fleet::judge,
         state::record::{MachineModel, StateRecord, TpmMaker},
     },
     measure::pcr,
@@ -31,9 +32,9 @@ const MOST_MOVES: u8 = 8;
 /// What the system extends: its records are no part of a state.
 const OF_THE_SYSTEM: std::ops::RangeInclusive<u8> = 8..=15;
 
-/// The whole page, of a state whose texts may be shown.
+/// The whole page, of a state whose texts may be shown, and of what these updates would do to the machine.
 #[must_use]
-pub fn page(state: &StateRecord<'_>) -> String {
+pub fn page(state: &StateRecord<'_>, planned: &PlannedUpdates) -> String {
     let log = judge::log_of(state).unwrap_or_default();
     let log = FirmwareLog::read(&log);
     let logs = BootLogs { firmware: &log, user_space: &[] };
@@ -59,6 +60,10 @@ pub fn page(state: &StateRecord<'_>) -> String {
     }];
     if state.policy_keys.is_some() || state.policies.is_some() {
         sections.push(PageSection { id: "secrets", title: "What opens its secrets", body: policies::trees(state) });
+    }
+    if has_log {
+        let body = updates::table(state, planned);
+        sections.push(PageSection { id: "updates", title: "What updates would do", body });
     }
     if !pcrs.is_empty() {
         let body = html! { @for pcr in &pcrs { (pcr.told(&boot)) } };
@@ -114,7 +119,7 @@ fn facts(state: &StateRecord<'_>, logs: BootLogs<'_>, boot: &ToldBoot<'_>, pcrs:
         dl.facts {
             @if !logs.firmware.events.is_empty() { (fact("Secure Boot", &log_page::secure_boot(logs.firmware))) }
             @if state.policies.is_some() { (fact("Opens now", &opens_now(state))) }
-            (fact("Next boot, if nothing changes", &next_boot(state)))
+            (fact("Next boot, if nothing changes", &updates::judged(state, &[], None)))
             @if all > 0 {
                 @let mark = if bad > 0 { Mark::Bad } else { Mark::Good };
                 (fact("PCRs that the log explains", &marked(mark, &format!("{good} of {all}"))))
@@ -173,16 +178,6 @@ fn opens_now(state: &StateRecord<'_>) -> Markup {
         return marked(Mark::None, "nothing: no signed policy holds");
     }
     marked(Mark::Good, &words.join(", "))
-}
-
-fn next_boot(state: &StateRecord<'_>) -> Markup {
-    let (verdict, why) = judge::behind(state, &[], None);
-    let mark = match verdict {
-        MachineVerdict::Opens => Mark::Good,
-        MachineVerdict::StaysDark => Mark::Bad,
-        MachineVerdict::MayStayDark | MachineVerdict::NotJudged => Mark::Doubtful,
-    };
-    html! { (marked(mark, verdict.words())) @if !why.is_empty() { ": " (why) } }
 }
 
 fn last_boots(boots: &[crate::host::state::boots::BootOutcome]) -> Markup {

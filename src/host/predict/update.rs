@@ -15,6 +15,7 @@ use crate::{
     policy::pcr_values::PcrName,
     tpm2::constants::alg,
 };
+use std::fmt;
 
 /// Bytes of a section `.sbat` that are looked at.
 const MAX_SBAT: usize = 1 << 16;
@@ -58,6 +59,22 @@ pub enum Update {
         /// The value.
         value: Vec<u8>,
     },
+}
+
+/// For people who read a list of policies.
+impl fmt::Display for Update {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Append { variable, .. } => write!(f, "{} appended to", variable.name),
+            Self::Replace { variable, .. } => write!(f, "another {}", variable.name),
+            Self::Image(_) => f.write_str("another image"),
+            Self::Shim { .. } => f.write_str("another shim"),
+            Self::MokList(_) => f.write_str("other keys of shim's owner"),
+            Self::SecureBoot(on) => write!(f, "Secure Boot {}", if *on { "on" } else { "off" }),
+            Self::OsSeparator => f.write_str("systemd 261 in the initrd (os-separator)"),
+            Self::Published { pcr, .. } => write!(f, "{pcr} as published"),
+        }
+    }
 }
 
 /// An EFI program, as far as it is measured and verified.

@@ -84,14 +84,7 @@ fn signed(keyset: Option<&Keyset>, system: &SystemPolicyOptions, updates: &Updat
     Ok(match keyset {
         _ if system.is_given() => Some(SignedValues::of_policies(&system.data()?)),
         Some(keyset) => Some(SignedValues::of_policies(&Pcr7Data::open(&keyset.pcr7data())?)),
-        None if updates.boots.is_empty() => None,
-        None => {
-            let mut values = SignedValues::default();
-            for boot in &updates.boots {
-                values.add(boot.pcr7, boot.info.kind, boot.info.policy_version);
-            }
-            Some(values)
-        }
+        None => updates.signed(),
     })
 }
 

@@ -8,6 +8,8 @@ mod table;
 mod to_nv;
 mod updates;
 
+pub use updates::UpdateOptions;
+
 use super::{HostCommand, accept, arguments, nv, policy_store::StoreOptions, system_policies::SystemPolicyOptions};
 use crate::{
     console,

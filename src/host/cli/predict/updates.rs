@@ -4,6 +4,7 @@ use crate::{
     error::{Error, Kind, Result},
     host::{
         cli::arguments,
+        fleet::judge::SignedValues,
         fs::data::{Input, MAX_IMAGE},
         image::pe::Image,
         predict::{shim::Shim, update::Update, update_file},
@@ -74,19 +75,18 @@ impl Updates {
 
     /// For people who read a list of policies.
     pub fn describe(&self) -> String {
-        let one = |update: &Update| match update {
-            Update::Append { variable, .. } => format!("{} appended to", variable.name),
-            Update::Replace { variable, .. } => format!("another {}", variable.name),
-            Update::Image(_) => "another image".to_owned(),
-            Update::Shim { .. } => "another shim".to_owned(),
-            Update::MokList(_) => "other keys of shim's owner".to_owned(),
-            Update::SecureBoot(on) => format!("Secure Boot {}", if *on { "on" } else { "off" }),
-            Update::OsSeparator => "os-separator".to_owned(),
-            Update::Published { pcr, .. } => format!("{pcr} as published"),
-        };
-        let mut all: Vec<String> = self.made.iter().map(one).collect();
+        let mut all: Vec<String> = self.made.iter().map(ToString::to_string).collect();
         all.dedup();
         all.join(", ")
+    }
+
+    /// What a new image brings that is signed, if any.
+    pub fn signed(&self) -> Option<SignedValues> {
+        let mut values = SignedValues::default();
+        for boot in &self.boots {
+            values.add(boot.pcr7, boot.info.kind, boot.info.policy_version);
+        }
+        (!self.boots.is_empty()).then_some(values)
     }
 }
 
