@@ -182,6 +182,7 @@ pub fn judge(state: &StateRecord<'_>, next: &NextBoot, signed: Option<&SignedVal
     let Some(first) = reasons.first() else { return (MachineVerdict::Opens, String::new()) };
     let more = match reasons.len() {
         1 => String::new(),
+        2 => "; and one more reason".to_owned(),
         count => format!("; and {} more reasons", count - 1),
     };
     let today = if predict::judge::is_known_today(predicted, &known) { "" } else { "; nor is it signed for as it is" };
