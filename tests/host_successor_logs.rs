@@ -90,7 +90,11 @@ fn a_successor_is_told_in_words() {
     ];
     fs::write(home.path().join("ima"), list.concat()).unwrap();
     let shown = home.ok(&[&args[..], &["--ima", "ima"]].concat());
-    let said: Vec<&str> = shown.lines().filter(|line| line.trim_start().starts_with('i')).collect();
+    let of_ima = |shown: &str| {
+        let lines = shown.lines().filter(|line| line.trim_start().starts_with('i'));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let said = of_ima(&shown);
     let words = [
         "PCRs 0 to 9 as the kernel has found them: as the firmware has left them",
         "command line of a kernel that was loaded for kexec:",
@@ -102,6 +106,30 @@ fn a_successor_is_told_in_words() {
         assert!(line.contains(words) && !line.contains('\u{1b}'), "{line}: {words}");
     }
     assert!(shown.contains("one file measured by IMA"), "{shown}");
+    // A list that was handed on says where each kernel has begun, and one that was not, what is missing.
+    let missing = "what IMA has measured before it is in the PCR, and not in this list";
+    assert!(!shown.contains("what IMA has measured before"), "{shown}");
+    let buffer = |name: &str, bytes: &[u8]| {
+        ima("ima-buf", &[&[&b"sha256:\0"[..], &[2; 32]].concat(), &[name.as_bytes(), b"\0"].concat(), bytes])
+    };
+    let certificate = &lists[0].signatures[0].data;
+    let anew = [
+        boot(aggregate(records[..7].concat().as_bytes())),
+        buffer("kernel_version", b"6.12.0"),
+        buffer(".platform", certificate),
+        buffer(".platform", b"a key"),
+        // Another hook's bytes are not a key, whatever they are.
+        buffer("platform", certificate),
+    ];
+    fs::write(home.path().join("ima"), anew.concat()).unwrap();
+    let said = home.ok(&[&args[..], &["--ima", "ima", "--json"]].concat());
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let meaning = |number: usize| said["ima"][number]["meaning"].as_str().unwrap();
+    assert!(meaning(0).contains("after the kexec of record u4") && meaning(0).ends_with(missing), "{said}");
+    assert_eq!(meaning(1), "version of the kernel: \"6.12.0\"");
+    assert!(meaning(2).starts_with("put into the kernel's keyring .platform: the certificate of \""), "{said}");
+    assert_eq!(meaning(3), "\"a key\"");
+    assert_eq!(meaning(4), format!("{} bytes", certificate.len()));
     // What is cut off is said, and what comes before is shown.
     let whole = list.concat();
     fs::write(home.path().join("ima"), &whole[..whole.len() - 1]).unwrap();

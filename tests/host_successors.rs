@@ -1,7 +1,7 @@
 //! What is signed for successors by kexec: what the running system has sealed opens in images of its keyset, for so many in a
 //! row, and nothing else does; nothing that boots read opens there.
 
-use harness::{Banks, Boot, Digest, Home, HostTpm, Tools, extend, hex, luks_policy, sha256};
+use harness::{Banks, Boot, Digest, Home, HostTpm, Tools, extend, hex, luks_policy, openssl, sha256};
 use std::{fs, path::PathBuf, process::Command};
 use trust::policy::pcr7data::{Pcr7Data, path_of};
 
@@ -195,8 +195,20 @@ fn successors_are_signed_for_when_that_is_asked_for_and_from_then_on() {
     owner.sign(others, &["--policy-version", "0002"]);
     assert!(owner.complaints().contains("no errors, no warnings"), "{}", owner.complaints());
 
+    // So does a renewed certificate, by which images are signed from now on; what is there stays.
+    let role = owner.0.keys().join("k/uki-production");
+    let [cert, key] = ["cert.pem", "privkey.pem"].map(|name| role.join(name).display().to_string());
+    openssl(&["x509", "-in", &cert, "-key", &key, "-days", "1000", "-out", &cert]);
+    let renewed = owner.kexec("uki-production");
+    assert_ne!(renewed, own);
+    assert!(owner.complaints().contains("has not all policies for successors by kexec"), "{}", owner.complaints());
+    owner.sign(others, &["--policy-version", "0002"]);
+    assert_eq!(owner.count(), 2 * (3 + 2 + 8 + 8));
+    let of_renewed = |boot: &Digest| owner.entry(&after(boot, &[LOCK, &renewed, LOCK])).join("info.json").exists();
+    assert!(of_renewed(&[1; 32]) && of_renewed(&Boot::Production.pcr7()) && next(&[1; 32]));
+
     // As many as is said, and no more.
     owner.sign(OF_HARNESS, &["--kexec", "4"]);
-    assert_eq!(owner.count(), 2 * (3 + 2 + 8 + 3 * 32));
+    assert_eq!(owner.count(), 2 * (3 + 2 + 8 + 8 + 3 * 32));
     owner.0.refuses(&["keyset", "pcr7data", "k", "--kexec", "5"]);
 }

@@ -3,6 +3,7 @@
 use super::{
     measured::{self, DigestOf},
     replay::{self, BankHash, BootLogs, PcrExtension},
+    words::records,
 };
 use crate::{
     digest::hex,
@@ -89,7 +90,7 @@ impl PcrJudge<'_> {
                 {
                     PcrOutcome::ComesOut
                 }
-                IMA => PcrOutcome::NotCompared("IMA extends it, whose list is not part of these logs".into()),
+                IMA => PcrOutcome::NotCompared(self.of_ima("IMA extends it")),
                 16..=23 => PcrOutcome::NotCompared("it can be reset, and the logs say nothing of it".into()),
                 _ => PcrOutcome::Differs("nothing in the logs has extended it, and something has".into()),
             };
@@ -102,9 +103,17 @@ impl PcrJudge<'_> {
             return PcrOutcome::NotCompared(format!("{what} has no digest of this bank"));
         };
         if self.pcr.number == IMA {
-            return PcrOutcome::NotCompared("IMA extends it as well, whose list is not part of these logs".into());
+            return PcrOutcome::NotCompared(self.of_ima("IMA extends it as well"));
         }
         PcrOutcome::Differs(self.reason(&digests, is_blank))
+    }
+
+    /// Why the PCR of IMA is not compared.
+    fn of_ima(&self, extends: &str) -> String {
+        let was_replaced = self.logs.user_space.iter().any(|record| records::signer(record).is_some());
+        let anew =
+            if was_replaced { "; after a kexec, most kernels begin that list anew, and not the PCR" } else { "" };
+        format!("{extends}, whose list is not part of these logs{anew}")
     }
 
     fn can_be_computed(&self) -> bool {

@@ -13,6 +13,7 @@ use crate::{
     measure::user_space::Record,
     policy::pcr_values::{PcrName, PcrValues},
     tpm2::{bank, constants::alg},
+    x509,
 };
 use std::collections::BTreeSet;
 
@@ -20,8 +21,15 @@ use std::collections::BTreeSet;
 const SHA1: usize = 20;
 /// The first record of a kernel.
 const BOOT: &str = "boot_aggregate";
-/// The command line of a kernel that was loaded.
-const KEXEC: &str = "kexec-cmdline";
+/// Bytes that the kernel names: what they are.
+const BUFFERS: [(&str, &str); 6] = [
+    ("kexec-cmdline", "command line of a kernel that was loaded for kexec"),
+    ("kernel_version", "version of the kernel"),
+    ("dm_table_load", "table loaded for a device of device-mapper"),
+    ("dm_device_resume", "device of device-mapper in use with its table"),
+    ("dm_device_remove", "device of device-mapper removed"),
+    ("dm_table_clear", "table of a device of device-mapper dropped"),
+];
 
 /// Kexecs that are looked at, the last ones.
 const MAX_SUCCESSORS: usize = 16;
@@ -128,10 +136,18 @@ impl ImaList {
 impl ImaEntry {
     fn meaning(&self, starts: &KernelStarts) -> String {
         match self.name.as_str() {
-            BOOT => starts.meaning(self.digest.as_ref()),
-            KEXEC => format!("command line of a kernel that was loaded for kexec: {}", text::of_any(&self.buffer)),
-            _ => text::of_any(&self.buffer),
+            BOOT => starts.meaning(self.digest.as_ref(), self.number == 1),
+            name => match BUFFERS.iter().find(|(buffer, _)| *buffer == name) {
+                Some((_, what)) => format!("{what}: {}", text::of_any(&self.buffer)),
+                None => self.key().unwrap_or_else(|| text::of_any(&self.buffer)),
+            },
         }
+    }
+
+    /// Of a keyring, whose name is that of the record: the certificate that was put there.
+    fn key(&self) -> Option<String> {
+        let owner = x509::common_name(&self.buffer).filter(|_| self.name.starts_with('.'))?;
+        Some(format!("put into the kernel's keyring {}: the certificate of {owner}", self.name))
     }
 }
 
@@ -155,7 +171,8 @@ impl KernelStarts {
         Self { aggregates: aggregates.collect() }
     }
 
-    fn meaning(&self, digest: Option<&(u16, Vec<u8>)>) -> String {
+    /// `is_first`: the list begins with it.
+    fn meaning(&self, digest: Option<&(u16, Vec<u8>)>, is_first: bool) -> String {
         let Some((bank, digest)) = digest else {
             return "PCRs as the kernel has found them, hashed in an unknown way".into();
         };
@@ -163,7 +180,10 @@ impl KernelStarts {
         match self.aggregates.iter().find(|(_, of, aggregate)| of == bank && aggregate == digest) {
             Some((None, ..)) => format!("{what}: as the firmware has left them"),
             Some((Some(number), ..)) => {
-                format!("{what} after the kexec of record u{number}: with that, and the lock before it")
+                let what = format!("{what} after the kexec of record u{number}: with that, and the lock before it");
+                // Kernels without CONFIG_IMA_KEXEC do not hand the list on, and nothing takes a PCR back.
+                let missing = "; what IMA has measured before it is in the PCR, and not in this list";
+                what + if is_first { missing } else { "" }
             }
             None => format!("{what}: not what the logs lead to"),
         }

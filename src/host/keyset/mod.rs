@@ -18,6 +18,7 @@ mod place;
 pub mod profile;
 pub mod project;
 pub mod purpose;
+mod running_systems;
 pub mod show;
 pub mod signed_policy;
 pub mod srk;

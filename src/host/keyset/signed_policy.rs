@@ -1,14 +1,14 @@
 //! pcr7data: writes the entries that [`crate::policy::pcr7data`] reads.
 
+use super::running_systems::RunningSystems;
 use crate::{
-    digest::{Digest, hash},
+    digest::Digest,
     error::{Error, Kind, Result},
     host::{
         fs::{atomic, interrupt},
         keyset::{Keyset, Role, check_fit},
         pki::key::{Hash, PrivateKey, PublicKey},
     },
-    measure::{kexec, pcr},
     pem,
     policy::{
         approved::{self, ApprovedPolicy, PolicySignature},
@@ -19,7 +19,6 @@ use crate::{
     },
 };
 use std::{
-    collections::BTreeSet,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -70,7 +69,7 @@ pub struct Policies {
     /// What a TPM's policy version must be for `luks` to hold.
     pub version: Version,
     /// For how many successors by kexec in a row the running system's are signed as well, if the keyset has none for more: up to
-    /// [`kexec::MOST_SUCCESSORS`].
+    /// [`crate::measure::kexec::MOST_SUCCESSORS`].
     pub successors: u8,
 }
 
@@ -95,40 +94,6 @@ impl Policies {
     }
 }
 
-/// The systems that lead back to a production boot of a keyset: the one that it starts, and those that follow by kexec.
-#[derive(Clone, Copy, Debug)]
-pub struct RunningSystems {
-    /// SHA-256 of the certificate for production images.
-    signer: Digest,
-    /// How many follow in a row.
-    pub successors: u8,
-}
-
-impl RunningSystems {
-    /// Those that the keyset has policies for: of its production boots, one that has them for the most successors counts.
-    ///
-    /// # Errors
-    /// Those of reading the certificate.
-    pub fn of(keyset: &Keyset, data: &Pcr7Data) -> Result<Self> {
-        let signer = hash(&[&keyset.certificate_der(Role::of_images(BootKind::Production))?]);
-        let values: BTreeSet<_> = data.values().into_iter().collect();
-        let is_known = |number| {
-            let is_known_of =
-                |pcr7| kexec::of_successor(pcr7, &signer, number).iter().any(|value| values.contains(value));
-            values.iter().any(is_known_of)
-        };
-        let successors = (1..=kexec::MOST_SUCCESSORS).take_while(|number| is_known(*number)).last();
-        Ok(Self { signer, successors: successors.unwrap_or(0) })
-    }
-
-    /// What PCR 7 is in them, after a production boot with this value.
-    #[must_use]
-    pub fn values(&self, pcr7: &Digest) -> Vec<Digest> {
-        let after = (1..=self.successors).flat_map(|number| kexec::of_successor(pcr7, &self.signer, number));
-        pcr::of_running_system(pcr7).into_iter().chain(after).collect()
-    }
-}
-
 /// Adds three PCR 7 values and their signed policies to a keyset, and those of the running system behind every production
 /// value that it has; existing ones stay valid.
 ///
@@ -144,7 +109,8 @@ pub fn add(keyset: &Keyset, values: &Values, policies: &Policies, note: Note<'_>
     check_fit(Role::TpmpolAdmin, admin.public())?;
     let dir = publish_keys(&keyset.pcr7data(), keyset.name(), luks.public(), admin.public())?;
     let (version, comment) = (policies.version, note.comment);
-    let boot = |pcr7, kind: BootKind, files| SignedEntry { pcr7, kind: kind.into(), version, comment, files };
+    let boot =
+        |pcr7, kind: BootKind, files| SignedEntry { pcr7, kind: kind.into(), version, comment, successor: None, files };
     let mut production = vec![sign(&luks, BootKind::Production.into(), &policies.luks)?];
     production.extend(note.events.map(|events| (pcr7data::EVENTS, events.into())));
     let mut entries = vec![
@@ -172,17 +138,18 @@ fn running_systems(
     new: &Values,
     policies: &Policies,
 ) -> Result<Vec<SignedEntry<'static>>> {
-    let found = RunningSystems::of(keyset, data)?;
-    let systems = RunningSystems { successors: found.successors.max(policies.successors), ..found };
+    let mut systems = RunningSystems::of(keyset, data)?;
+    systems.successors = systems.successors.max(policies.successors);
     let known = data.values().into_iter().filter_map(|pcr7| Some((pcr7, data.entry(&pcr7).ok()??.info)));
     let known = known.filter(|(pcr7, info)| {
         *pcr7 != new.production && info.kind == BootKind::Production.into() && info.keyset == keyset.name()
     });
     let boots = known.map(|(pcr7, info)| (pcr7, info.policy_version)).chain([(new.production, policies.version)]);
     let mut entries = Vec::new();
-    for (pcr7, version) in
-        boots.flat_map(|(boot, version)| systems.values(&boot).into_iter().map(move |pcr7| (pcr7, version)))
-    {
+    let systems = boots.flat_map(|(boot, version)| {
+        systems.values(&boot).into_iter().map(move |(pcr7, successor)| (pcr7, successor, version))
+    });
+    for (pcr7, successor, version) in systems {
         if !data.entry(&pcr7).is_ok_and(|entry| entry.is_some_and(|entry| is_signed_for(&entry, version, key.public())))
         {
             let kind = EntryKind::System;
@@ -192,6 +159,7 @@ fn running_systems(
                 kind,
                 version,
                 comment: "the system that such a boot has started, or one after it",
+                successor,
                 files,
             });
         }
@@ -283,6 +251,9 @@ struct InfoJson<'a> {
     /// What the TPM's policy version must be, where the policy asks for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     policy_version: Option<&'a str>,
+    /// Of a successor by kexec: which in a row it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    successor: Option<u8>,
 }
 
 /// The entry of one PCR 7 value.
@@ -292,6 +263,8 @@ struct SignedEntry<'a> {
     /// What the TPM's policy version must be, where the policy asks for it.
     version: Version,
     comment: &'a str,
+    /// Of a successor by kexec: which in a row it is.
+    successor: Option<u8>,
     /// Names and contents, without info.json.
     files: Vec<(&'static str, Vec<u8>)>,
 }
@@ -321,7 +294,8 @@ impl SignedEntry<'_> {
         }
         let policy_version = str::from_utf8(&self.version).ok().filter(|_| self.kind.asks_for_the_version());
         let (key_type, comment) = (self.kind.as_str(), self.comment);
-        let info = InfoJson { key: keyset, key_type, est_date: &today()?, comment, policy_version };
+        let info =
+            InfoJson { key: keyset, key_type, est_date: &today()?, comment, policy_version, successor: self.successor };
         let mut json = serde_json::to_vec(&info)
             .map_err(|e| Error::new(Kind::System, "write info.json", e.to_string()).remedy("give another comment"))?;
         json.push(b'\n');

@@ -1,10 +1,10 @@
-//! What other projects made: firmware, kernel, boot loaders, and their makers' tools. `cargo xtask assets` gets them.
+//! What other projects made: firmware, kernels, boot loaders, and their makers' tools. `cargo xtask assets` gets them.
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+mod kernel;
+
+pub use kernel::Kernel;
+
+use std::{env, path::PathBuf, process::Command};
 
 /// Written last: says that [`directory`] is complete, and of what.
 pub const STAMP: &str = ".complete";
@@ -62,71 +62,10 @@ pub fn grub(program: &str) -> PathBuf {
     file(&format!("grub/{program}"))
 }
 
-/// A kernel of Debian 13 for virtual machines.
-#[derive(Clone, Debug)]
-pub struct Kernel {
-    /// As `uname -r` prints it.
-    pub release: String,
-    /// The bootable image.
-    pub image: PathBuf,
-}
-
-impl Kernel {
-    /// The one there is.
-    #[must_use]
-    pub fn new() -> Self {
-        let boot = path("boot");
-        let mut names = fs::read_dir(&boot).expect("a readable directory").map(|entry| entry.expect("an entry"));
-        let name = names.find_map(|entry| Some(entry.file_name().to_str()?.strip_prefix("vmlinuz-")?.to_owned()));
-        let release = name.unwrap_or_else(|| panic!("there is no kernel in {}", boot.display()));
-        Self { image: boot.join(format!("vmlinuz-{release}")), release }
-    }
-
-    /// The image with revocation levels, such as other distributions' kernels have: in the place of the section that
-    /// firmware of 32 bits looks for.
-    #[must_use]
-    pub fn with_revocation_levels(&self, levels: &str) -> Vec<u8> {
-        let mut image = fs::read(&self.image).expect("a readable kernel");
-        let name = image.windows(8).position(|name| name == b".compat\0").expect("it has such a section");
-        let number = |at: usize| u32::from_le_bytes(image[at..at + 4].try_into().expect("four bytes")) as usize;
-        let (size, start) = (number(name + 16), number(name + 20));
-        assert!(levels.len() < size, "the section has {size} bytes");
-        image[name..name + 12].copy_from_slice(&[b".sbat\0\0\0", &(levels.len() as u32).to_le_bytes()[..]].concat());
-        image[start..start + size].fill(0);
-        image[start..start + levels.len()].copy_from_slice(levels.as_bytes());
-        image
-    }
-
-    /// A module by its name, as the kernel takes it: uncompressed.
-    #[must_use]
-    pub fn module(&self, name: &str) -> Vec<u8> {
-        let file = format!("{name}.ko.xz");
-        let root = path(&format!("usr/lib/modules/{}/kernel", self.release));
-        let found = find(&root, &file).unwrap_or_else(|| panic!("{} has no module {name}", self.release));
-        let output = Command::new("xz").args(["--decompress", "--stdout"]).arg(found).output();
-        let output = output.expect("xz is installed (Debian: xz-utils)");
-        assert!(output.status.success(), "xz: {}", String::from_utf8_lossy(&output.stderr));
-        output.stdout
-    }
-}
-
-impl Default for Kernel {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 fn file(name: &str) -> PathBuf {
     let root = directory();
     let path = root.join(name);
     let there = root.join(STAMP).exists() && path.exists();
     assert!(there, "there is no {}: run `cargo xtask assets`, or set TRUST_ASSETS", path.display());
     path
-}
-
-/// The file of this name somewhere below `dir`.
-fn find(dir: &Path, name: &str) -> Option<PathBuf> {
-    let entries = fs::read_dir(dir).ok()?.map(|entry| entry.expect("an entry").path());
-    let (dirs, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
-    files.into_iter().find(|path| path.ends_with(name)).or_else(|| dirs.iter().find_map(|dir| find(dir, name)))
 }

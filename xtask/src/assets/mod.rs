@@ -68,8 +68,8 @@ const SUITES: [Suite; 2] = [
             "libssl3t64",
         ],
     },
-    // The stub of version 252.
-    Suite { name: "bookworm", packages: &["systemd-boot-efi"] },
+    // The stub of version 252, Linux 6.1.
+    Suite { name: "bookworm", packages: &["systemd-boot-efi", KERNEL] },
 ];
 
 /// The suite whose shim is compiled.
@@ -125,7 +125,7 @@ fn prepare_packages() -> Result<PathBuf> {
     if !root.join(STAMP).exists() && fs::read_dir(&root).is_ok_and(|mut entries| entries.next().is_some()) {
         bail!("{} has other things in it: name a place in TRUST_ASSETS that is empty or not there yet", root.display());
     }
-    println!("getting firmware, kernel, boot loaders and small systems, about 240 MB, once, to {}", root.display());
+    println!("getting firmware, kernels, boot loaders and small systems, about 270 MB, once, to {}", root.display());
     let work = sibling(&root, "part");
     empty(&work)?;
     for suite in &SUITES {

@@ -5,11 +5,7 @@ use crate::{
     digest::{Digest, hex},
     host::{
         fs::atomic,
-        keyset::{
-            Keyset, Role,
-            signed_policy::{self, RunningSystems},
-            srk,
-        },
+        keyset::{Keyset, Role, running_systems::RunningSystems, signed_policy, srk},
         pki::{certificate, key::PublicKey},
     },
     measure::pcr,
@@ -156,7 +152,10 @@ impl EntryCheck<'_> {
         let of_boot = String::from_utf8_lossy(&boot.info.policy_version);
         let mut missing = Vec::new();
         let first = pcr::of_running_system(self.pcr7);
-        for pcr7 in self.systems.map_or_else(|| first.to_vec(), |systems| systems.values(self.pcr7)) {
+        for pcr7 in self.systems.map_or_else(
+            || first.to_vec(),
+            |systems| systems.values(self.pcr7).into_iter().map(|(pcr7, _)| pcr7).collect(),
+        ) {
             match self.data.entry(&pcr7) {
                 Ok(Some(entry)) if entry.info.kind != EntryKind::System => {
                     let what = format!("is of kind {}, and is what a production boot leaves", entry.info.kind.as_str());

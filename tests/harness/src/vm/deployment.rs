@@ -88,10 +88,11 @@ impl Deployment {
         }
     }
 
-    /// Makes the image of `kind` (`production`, `limited`, `tpm`) of this initrd, with the program of the initrd in it.
-    /// `options` are further ones of `trust uki build`; `--cmdline` takes the place of [`CMDLINE`]. Returns what that printed.
+    /// Makes the image of `kind` (`production`, `limited`, `tpm`) of this initrd and its kernel, with the program of the initrd
+    /// in it. `options` are further ones of `trust uki build`; `--cmdline` takes the place of [`CMDLINE`]. Returns what that
+    /// printed.
     pub fn build(&self, kind: &str, initrd: &Initrd, options: &[&str], output: &Path) -> String {
-        let kernel = Kernel::new();
+        let kernel = initrd.kernel();
         let stub = assets::path("usr/lib/systemd/boot/efi/linuxx64.efi.stub");
         let (kernel, stub, initrd, output) = (text(&kernel.image), text(&stub), text(&initrd.pack()), text(output));
         let with_trust = format!("--with-trust={}", text(&program()));
@@ -114,6 +115,16 @@ impl Deployment {
     pub fn sign(&self, role: &str, image: &Path) {
         let (key, cert, image) = (self.key(role, "privkey.pem"), self.key(role, "cert.pem"), text(image));
         self.trust(&["sign", "efi", "--key", &text(&key), "--cert", &text(&cert), "--output", &image, &image]);
+    }
+
+    /// Signs a kernel as those within production images are, in the place of whoever has signed it: Linux looks at the first
+    /// signature alone.
+    pub fn sign_kernel(&self, kernel: &Kernel, output: &Path) {
+        let role = "uki-production";
+        let (key, cert) = (self.key(role, "privkey.pem"), self.key(role, "cert.pem"));
+        let signing = ["sign", "efi", "--replace", "--key", &text(&key), "--cert", &text(&cert)].map(str::to_owned);
+        let files = ["--output".to_owned(), text(output), text(&kernel.image)];
+        self.trust(&signing.iter().chain(&files).map(String::as_str).collect::<Vec<_>>());
     }
 
     /// A firmware's variables with the keyset's keys for a chain, in a file of this name. `options` are further ones of

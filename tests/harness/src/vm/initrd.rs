@@ -35,20 +35,35 @@ attempt() {
 #[derive(Debug)]
 pub struct Initrd {
     dir: TempDir,
-    modules: usize,
+    kernel: Kernel,
+    /// The names of its modules, in the order in which they are loaded.
+    modules: Vec<String>,
 }
 
 impl Initrd {
     /// With this script, and the modules that every guest needs.
     #[must_use]
     pub fn new(script: &str) -> Self {
-        let mut initrd = Self { dir: TempDir::with_prefix("initrd-").expect("a temporary directory"), modules: 0 };
+        Self::of(Kernel::new(), script)
+    }
+
+    /// As [`Self::new`], for this kernel.
+    #[must_use]
+    pub fn of(kernel: Kernel, script: &str) -> Self {
+        let dir = TempDir::with_prefix("initrd-").expect("a temporary directory");
+        let mut initrd = Self { dir, kernel, modules: Vec::new() };
         for directory in ["dev", "proc", "sys", "run", "tmp", "root", "modules"] {
             fs::create_dir_all(initrd.root().join(directory)).expect("a writable directory");
         }
         initrd.add("bin/busybox", &busybox(), 0o755).write("init", INIT, 0o755).write("script", script, 0o644);
-        initrd.module("efivarfs").module("virtio_blk");
+        initrd.module("efivarfs").module("virtio_pci").module("virtio_blk");
         initrd
+    }
+
+    /// The kernel whose modules it has.
+    #[must_use]
+    pub const fn kernel(&self) -> &Kernel {
+        &self.kernel
     }
 
     /// Where it lies until it is packed.
@@ -108,11 +123,18 @@ impl Initrd {
         self
     }
 
-    /// Adds a module of the kernel, without the ones that it needs.
+    /// Adds a module of the kernel, behind the ones that it needs. What is built in is there.
     pub fn module(&mut self, name: &str) -> &mut Self {
-        self.modules += 1;
+        if self.modules.iter().any(|there| *there == name.replace('-', "_")) {
+            return self;
+        }
+        let Some(module) = self.kernel.module(name) else { return self };
+        for needed in &module.needs {
+            self.module(needed);
+        }
+        self.modules.push(name.replace('-', "_"));
         // Loaded in the order of the names.
-        self.write(&format!("modules/{:02}-{name}.ko", self.modules), Kernel::new().module(name), 0o644)
+        self.write(&format!("modules/{:02}-{name}.ko", self.modules.len()), module.bytes, 0o644)
     }
 
     /// The archive, compressed.
