@@ -48,7 +48,7 @@ cargo xtask SUBCOMMAND
         --boot     whole boots of virtual machines, phase by phase: only when named
         --kexec    the next image by kexec, beside the firmware: only when named
         --all      all of them, boots of virtual machines included
-  dist [--target TARGET] [--bless] [--deb] [--rpm] [--no-build]
+  dist [--target TARGET] [--bless] [--deb] [--rpm] [--no-build] [--output DIR]
         builds the two programs into target/dist/, with a bill of materials
         (CycloneDX) beside each, and checks the smaller one
         --target  of trust-initrd, such as aarch64-unknown-linux-musl
@@ -57,6 +57,7 @@ cargo xtask SUBCOMMAND
         --rpm     the same for Fedora and openSUSE
         --no-build  makes them of what is in target/dist/ already
   install [--prefix DIR] [--destdir DIR] [--uninstall]
+        --output  where packages and their checksums are put (target/dist/)
         builds as dist does, and puts the programs, manual pages, completions and the
         parts for initrds below the prefix (/usr/local; ~/.local is your own); below
         /usr and /usr/local the module of dracut, too, into /usr/lib/dracut
@@ -202,6 +203,7 @@ fn dist_options(mut args: Parser) -> Result<dist::Options> {
 }
 
 fn install_options(mut args: Parser) -> Result<install::Options> {
+            Arg::Long("output") => options.output = Some(install::absolute(&args.value()?.string()?)?),
     let mut options = install::Options::default();
     while let Some(arg) = args.next()? {
         match arg {

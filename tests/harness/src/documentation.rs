@@ -64,3 +64,10 @@ pub fn section<'a>(text: &'a str, heading: &str) -> &'a str {
 pub fn read(name: &str) -> String {
     fs::read_to_string(workspace().join(name)).expect("a readable file")
 }
+/// What a text says aside: its quotations.
+#[must_use]
+pub fn aside(text: &str) -> String {
+    let lines = text.lines().filter_map(|line| line.strip_prefix('>'));
+    lines.flat_map(|line| [line.strip_prefix(' ').unwrap_or(line), "\n"]).collect()
+}
+
