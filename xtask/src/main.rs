@@ -14,6 +14,7 @@ mod install;
 mod layout;
 mod package;
 mod packages;
+mod picture;
 mod progress;
 mod release;
 mod sbom;
@@ -56,8 +57,8 @@ cargo xtask SUBCOMMAND
         --deb     makes packages of them, for Debian and Ubuntu
         --rpm     the same for Fedora and openSUSE
         --no-build  makes them of what is in target/dist/ already
-  install [--prefix DIR] [--destdir DIR] [--uninstall]
         --output  where packages and their checksums are put (target/dist/)
+  install [--prefix DIR] [--destdir DIR] [--uninstall]
         builds as dist does, and puts the programs, manual pages, completions and the
         parts for initrds below the prefix (/usr/local; ~/.local is your own); below
         /usr and /usr/local the module of dracut, too, into /usr/lib/dracut
@@ -88,6 +89,8 @@ cargo xtask SUBCOMMAND
         fetches what tests need of other projects: firmware, kernel, boot loaders; into
         $TRUST_ASSETS or a directory among your caches; test does so when needed
         --chroots  installs the small systems instead in which packages are tried
+  picture
+        makes the picture of the README from what docs/first-machine.md prints
   fetch
         fetches Rust's library for static programs, where the compiler has none, and the
         source of tpm2-tss, and patches that; the others do so when needed
@@ -146,6 +149,10 @@ fn run() -> Result<ExitCode> {
                 tools::standard_library(&dist::Options::default().target)?;
                 fetch::prepare()?;
             }
+            "picture" => {
+                no_more(args)?;
+                picture::picture()?;
+            }
             "source" => {
                 no_more(args)?;
                 packages::ensure(&[packages::BUILD])?;
@@ -196,6 +203,7 @@ fn dist_options(mut args: Parser) -> Result<dist::Options> {
             Arg::Long("deb") => options.packages.push(package::Format::Deb),
             Arg::Long("rpm") => options.packages.push(package::Format::Rpm),
             Arg::Long("no-build") => options.no_build = true,
+            Arg::Long("output") => options.output = Some(install::absolute(&args.value()?.string()?)?),
             other => return Err(other.unexpected().into()),
         }
     }
@@ -203,7 +211,6 @@ fn dist_options(mut args: Parser) -> Result<dist::Options> {
 }
 
 fn install_options(mut args: Parser) -> Result<install::Options> {
-            Arg::Long("output") => options.output = Some(install::absolute(&args.value()?.string()?)?),
     let mut options = install::Options::default();
     while let Some(arg) = args.next()? {
         match arg {
