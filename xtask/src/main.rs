@@ -14,6 +14,7 @@ mod install;
 mod layout;
 mod package;
 mod packages;
+mod picture;
 mod progress;
 mod release;
 mod sbom;
@@ -48,7 +49,7 @@ cargo xtask SUBCOMMAND
         --boot     whole boots of virtual machines, phase by phase: only when named
         --kexec    the next image by kexec, beside the firmware: only when named
         --all      all of them, boots of virtual machines included
-  dist [--target TARGET] [--bless] [--deb] [--rpm] [--no-build]
+  dist [--target TARGET] [--bless] [--deb] [--rpm] [--no-build] [--output DIR]
         builds the two programs into target/dist/, with a bill of materials
         (CycloneDX) beside each, and checks the smaller one
         --target  of trust-initrd, such as aarch64-unknown-linux-musl
@@ -56,6 +57,7 @@ cargo xtask SUBCOMMAND
         --deb     makes packages of them, for Debian and Ubuntu
         --rpm     the same for Fedora and openSUSE
         --no-build  makes them of what is in target/dist/ already
+        --output  where packages and their checksums are put (target/dist/)
   install [--prefix DIR] [--destdir DIR] [--uninstall]
         builds as dist does, and puts the programs, manual pages, completions and the
         parts for initrds below the prefix (/usr/local; ~/.local is your own); below
@@ -87,6 +89,8 @@ cargo xtask SUBCOMMAND
         fetches what tests need of other projects: firmware, kernel, boot loaders; into
         $TRUST_ASSETS or a directory among your caches; test does so when needed
         --chroots  installs the small systems instead in which packages are tried
+  picture
+        makes the picture of the README from what docs/first-machine.md prints
   fetch
         fetches Rust's library for static programs, where the compiler has none, and the
         source of tpm2-tss, and patches that; the others do so when needed
@@ -145,6 +149,10 @@ fn run() -> Result<ExitCode> {
                 tools::standard_library(&dist::Options::default().target)?;
                 fetch::prepare()?;
             }
+            "picture" => {
+                no_more(args)?;
+                picture::picture()?;
+            }
             "source" => {
                 no_more(args)?;
                 packages::ensure(&[packages::BUILD])?;
@@ -198,6 +206,7 @@ fn dist_options(mut args: Parser) -> Result<dist::Options> {
             Arg::Long("deb") => options.packages.push(package::Format::Deb),
             Arg::Long("rpm") => options.packages.push(package::Format::Rpm),
             Arg::Long("no-build") => options.no_build = true,
+            Arg::Long("output") => options.output = Some(install::absolute(&args.value()?.string()?)?),
             other => return Err(other.unexpected().into()),
         }
     }
