@@ -31,7 +31,7 @@ Examples:
   sudo trust state
   sudo trust state --whole-log --html state.html
   sudo trust state --json | ssh desk 'cat > fleet/'$(hostname).json
-  trust state --from fleet/web-1.json --html web-1.html --dbx-append dbxupdate_x64.bin
+  trust state --from web-1.json --html web-1.html --dbx-append dbxupdate_x64.bin
   trust predict --fleet fleet/ --dbx-append dbxupdate_x64.bin";
 
 /// What this machine says of itself, for those who look after many: versions, keys, PCRs, event log, policies, last boots
