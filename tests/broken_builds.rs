@@ -63,3 +63,27 @@ fn guarantees_name_existing_patches() {
         assert_eq!(names.find(|name| !all.contains(name)), None, "{row}");
     }
 }
+
+/// What SECURITY.md says attacks a guarantee, or shows what stops an input, is there.
+#[test]
+fn guarantees_name_existing_tests() {
+    let page = fs::read_to_string(workspace().join("SECURITY.md")).expect("text");
+    let is_there = |name: &str| {
+        let program = name.split("::").next().unwrap_or_default();
+        let [file, directory] = [format!("tests/{program}.rs"), format!("tests/{program}/main.rs")];
+        let places = [file, directory, format!("fuzz/fuzz_targets/{program}.rs"), program.to_owned()];
+        places.iter().any(|place| workspace().join(place).exists())
+    };
+    let mut seen = 0;
+    for row in page.lines().filter(|line| line.starts_with("| ")) {
+        let cells: Vec<_> = row.split(" | ").collect();
+        let [first, _, third, fourth] = cells[..] else { continue };
+        let is_guarantee = first.trim_start_matches("| ").parse::<u32>().is_ok();
+        let named = if is_guarantee { third } else { fourth };
+        for name in named.split('`').skip(1).step_by(2) {
+            assert!(is_there(name), "no test {name}: {row}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 100, "the search misses the tables: {seen}");
+}

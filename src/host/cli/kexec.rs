@@ -83,7 +83,7 @@ pub struct Kexec {
     /// Measure and load it, and leave starting it to somebody else
     #[arg(long)]
     load_only: bool,
-    /// Start it at once, without having services stopped; what is to be written to disks is written
+    /// Start it at once, without having services stopped; disks are synced first
     #[arg(long, conflicts_with = "load_only")]
     now: bool,
     /// Hand over the volumes that the boot has opened for that (`trust luks open --for-kexec`), and the identity whose key is in

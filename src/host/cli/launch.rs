@@ -109,7 +109,7 @@ pub struct Launch {
     /// The size of its disk, which takes no room before it is written to
     #[arg(long, value_name = "MIB", default_value = "10240", value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
     disk_size: u64,
-    /// Have its console here
+    /// Show its console here
     #[arg(long, conflicts_with = "json")]
     console: bool,
     /// Switch it off when its console shows this text; if it goes off before, that is a failure

@@ -89,7 +89,7 @@ impl Args for PolicyOptions {
                     .help("The NV index holds this: text, or bytes as hex:DIGITS"),
             )
             .arg(flag("pin").help("A PIN; wrong ones count as an attack on the TPM"))
-            .arg(flag("or").help("What stands before, or what follows"))
+            .arg(flag("or").help("Between alternatives: the options before it, or those after it"))
     }
 
     fn augment_args_for_update(command: Command) -> Command {

@@ -29,7 +29,7 @@ Examples:
   trust seal --nv-policy 0x01810001 -o db.sealed db.key
   trust unseal db.sealed
 
-Values of the same PCR are alternatives; those that the PCRs have now are among them, unless --final is said. What is
+Values of the same PCR are alternatives; those that the PCRs have now are among them, unless --final is given. What is
 sealed with --nv-policy stays as it is, however often the values are exchanged.
 
 The index is defined when it is not there. Whoever exchanges the values does so in a boot that it admits, or in the
@@ -75,7 +75,7 @@ pub struct StoreOptions {
     system: bool,
     #[command(flatten)]
     place: NvPolicyPlace,
-    /// The key to seal the index' own key under: a handle, or owner, endorsement or null for one that is made
+    /// The key to seal the index's own key under: a handle, or owner, endorsement or null for one that is made
     /// [default: 0x81000001 if it is there, else owner]
     #[arg(long, value_name = "KEY")]
     parent: Option<Parent>,

@@ -59,14 +59,14 @@ pub enum Sudis {
     Add(AddSudis),
     /// Vouch for a machine's TPM: have sudi-ca sign the Name of its storage root key
     CertifyTpm(CertifyTpm),
-    /// Have the keyset's boots, from the next image on, ask for that signature before anything else
+    /// Have the keyset's boots, from the next image on, require the signature of `sudi certify-tpm` before anything else
     #[command(after_help = "Example:\n  trust sudi pin-tpm acme\n\n\
         Machines whose TPM has not been vouched for get no secrets from such an image. What this is good for, and what it\n\
         is not: trust-sudi-certify-tpm(1), SECURITY.md.")]
     PinTpm {
         /// Name of the keyset, or its directory if that holds a slash
         keyset: String,
-        /// Do not ask any more
+        /// Do not require it any more
         #[arg(long)]
         off: bool,
     },
@@ -126,10 +126,10 @@ pub struct AddSudis {
     On the machine, `trust provision` prints the key's Name; with `--srk-public srk.pub` it writes the public area, as this does\n\
     at any time:\n  \
     tpm2_readpublic -c 0x81000001 -o srk.pub\n\n\
-    The signature is no secret. It belongs into loader/credentials/trust.srk.cred on the machine's EFI system partition, or\n\
+    The signature is not secret. It belongs in loader/credentials/trust.srk.cred on the machine's EFI system partition, or\n\
     wherever `trust setup --srk-signature` finds it. It is of SHA-256 over one line of text, so that others can check it:\n  \
     printf 'storage root key %s\\n' \"$NAME\" | \\\n    openssl dgst -sha256 -verify sudi-ca.pub -signature trust.srk.cred\n\n\
-    Be sure of the way from that TPM to here: nothing else asks whose key this is.")]
+    Make sure that this is the key of that TPM and no other: nothing else checks whose key it is.")]
 pub struct CertifyTpm {
     /// Name of the keyset, or its directory if that holds a slash
     keyset: String,

@@ -66,7 +66,7 @@ pub struct Seal {
     signed: SignedPolicyOptions,
     #[command(flatten)]
     pin: PinOptions,
-    /// What people are told of it, in the file
+    /// A description for people, which is put into the file
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
     /// The key to seal it under: a handle, or owner, endorsement or null for one that is made: owner:rsa

@@ -32,7 +32,7 @@ Examples:
   varlinkctl introspect /run/trust/derive trust.derive
 
 Standard input is the socket, as systemd gives it, unless --socket makes one. The kernel tells who has connected; what
-that process runs is looked at in /proc, which takes root.";
+that process runs is looked up in /proc, which requires root.";
 
 /// A service.
 #[derive(Args)]

@@ -21,9 +21,9 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 
 pub const HELP: &str = "\
-A PCR comes out where the events, extended one after the other, lead to the value that the TPM has; then nothing in the
-log that has extended it was changed, left out or added. Where one does not, the event is named from which its log could
-not be trusted. It ends with status 14 if there is one.
+A PCR is good where the events, extended one after the other, lead to the value that the TPM has: then nothing in the
+log that has extended it was changed, left out or added. Where one is bad, the event is named from which on the log
+cannot be trusted for it, and the status is 14.
 
 Examples:
   trust eventlog check

@@ -22,14 +22,14 @@ use crate::{
 };
 use clap::{Args, Parser};
 
-/// Sealed journals: that nobody has altered them since, by a key in the TPM
+/// Sealed journals: show that nobody has altered them, with a key in the TPM
 #[derive(Parser)]
 #[command(name = "fss")]
 pub enum FssCommand {
     /// Make the keys, and keep the one that verifies in the TPM
     #[command(after_help = setup::SETUP_HELP)]
     Setup(setup::FssSetup),
-    /// Make new keys beside those that there are
+    /// Make new keys, and keep the older ones
     #[command(after_help = setup::ROTATE_HELP)]
     Rotate(setup::FssRotate),
     /// Show which keys there are, and whether anything is wrong with them
@@ -38,7 +38,7 @@ pub enum FssCommand {
     /// Verify journal files: every seal, and whatever is not under one
     #[command(after_help = verify::HELP)]
     Verify(verify::FssVerify),
-    /// Have the TPM sign what it holds, for whoever is to see that nothing was replaced
+    /// Have the TPM sign a statement of what it holds, which shows elsewhere that nothing was replaced
     #[command(after_help = certify::HELP)]
     Certify(certify::FssCertify),
     /// Verify such a statement, elsewhere, and compare it with an earlier one

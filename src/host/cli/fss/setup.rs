@@ -29,11 +29,11 @@ Examples:
   trust fss setup --pcr sha256:7,14
   trust fss setup --print >offline-copy
 
-Cut off anywhere, the next run completes it. journald is told to begin a new file: it goes on with no file under another
-key.";
+If it is cut off anywhere, the next run completes it. journald is told to begin a new file: no file is continued under
+another key.";
 
 pub(super) const ROTATE_HELP: &str = "\
-Older keys stay, so that older journals can still be verified; the counter in the TPM is counted up.
+Older keys stay, so that older journals can still be verified; the counter in the TPM is incremented.
 
 Examples:
   trust fss rotate

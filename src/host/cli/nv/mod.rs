@@ -63,15 +63,15 @@ Examples:
 With a policy its content is read by whoever gives the same policy when it holds, and no longer by the owner, who can
 still write it; PCRs are meant as they are now unless their values are given. With --pin the TPM counts wrong guesses.
 
-On a machine of a keyset the running system defines indices without the owner's password, of which it is not to know,
-and removes none: what it defines is then written as it is read, by the policy or by anyone.
+On a machine of a keyset the running system defines indices without the owner's password, which it does not know, and
+can remove none: what it defines is then written as it is read, under the policy or by anyone.
 
-An index of ours begins with 38 bytes that say whether its content is whole. With --raw it has none, as those of
+An index of ours begins with 38 bytes that say whether its content is whole. With --raw it has none, like those of
 tpm2-tools.";
 
 const WRITE_HELP: &str = "\
 What fits into one command of the TPM (some 470 to 2000 bytes) is written in one: a power cut leaves the old content
-or the new one. Of more, `trust nv read` says when it was not written to its end.
+or the new one. Of a longer content, `trust nv read` says if it was not written to its end.
 
 Examples:
   trust nv write 0x01810000 token.txt
@@ -151,7 +151,7 @@ pub struct NvDefine {
     /// Number of the index, 0x01800000 to 0x01bfffff; by default one that is free
     #[arg(value_parser = index)]
     index: Option<u32>,
-    /// Bytes of content that there is to be room for
+    /// How many bytes of content there must be room for
     #[arg(long, value_name = "BYTES")]
     size: Option<u16>,
     /// Make it as large as this file, and write that; - for standard input

@@ -48,7 +48,7 @@ Examples:
   trust predict --dbx-append DBXUpdate.bin --pcr 7 --to-nv 0x01810001
   trust predict --uki acme.efi --check && cp acme.efi /efi/EFI/Linux/";
 
-/// What a machine's next boot measures behind updates, and whether it still opens
+/// What a machine's next boot measures after updates, and whether it still opens
 #[derive(Parser)]
 #[command(name = "predict", after_help = HELP)]
 pub struct Predict {

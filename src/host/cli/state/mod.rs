@@ -23,9 +23,10 @@ use std::path::{Path, PathBuf};
 const HELP: &str = "\
 It holds the versions and keys in the TPM, PCRs, the event log, the values of PCR 7 that policies are signed for, how the
 last boots went, and what hardware and system that is. It holds no secret. Of the log, events outside of PCRs 7 and 14 leave
-with their digests alone, since their data may be command lines and boot entries. What cannot be read is left out, and said.
+with their digests alone, since their data may be command lines and boot entries. What cannot be read is left out, and
+the reason given.
 
-Without root it works as far as that goes: the log of this machine is for root, the TPM for the group tss.
+Without root it tells what it can: only root may read this machine's log, and only root and the group tss use the TPM.
 
 Examples:
   sudo trust state

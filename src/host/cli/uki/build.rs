@@ -54,10 +54,10 @@ pub struct Build {
     /// The kernel, with an EFI stub
     #[arg(long, value_name = "FILE")]
     kernel: PathBuf,
-    /// The initrd; several are put one behind the other
+    /// The initrd; several are put one after the other
     #[arg(long, value_name = "FILE", required = true, num_args = 1..)]
     initrd: Vec<PathBuf>,
-    /// The kernel's command line, or a file that holds it, where lines that begin with # are comments; must be there but
+    /// The kernel's command line, or a file that holds it, where lines that begin with # are comments; required, except
     /// for `limited`
     #[arg(long, value_name = "TEXT|@FILE", allow_hyphen_values = true)]
     cmdline: Option<String>,
@@ -70,7 +70,7 @@ pub struct Build {
     /// systemd-stub [default: /usr/lib/systemd/boot/efi/linuxARCH.efi.stub]
     #[arg(long, value_name = "FILE")]
     stub: Option<PathBuf>,
-    /// A picture to show meanwhile, BMP
+    /// A picture to show while it starts, BMP
     #[arg(long, value_name = "FILE")]
     splash: Option<PathBuf>,
     /// Put the program into the initrd as /usr/bin/trust [default: the trust-initrd that came with this program]

@@ -15,7 +15,7 @@ use crate::{
 use clap::Parser;
 use std::path::Path;
 
-/// Unified kernel images: build, measure, look into
+/// Unified kernel images: build, measure, inspect
 #[derive(Parser)]
 #[command(name = "uki")]
 pub enum Ukis {
