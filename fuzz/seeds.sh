@@ -6,7 +6,7 @@ corpus=$(dirname "$(realpath "$0")")/corpus
 work=$(mktemp -d)
 trap 'rm -r "$work"' EXIT
 cd "$work"
-for target in private_key signature_list variables signed_data luks_header initrd; do
+for target in private_key signature_list variables signed_data luks_header initrd update_file; do
     mkdir -p "$corpus/$target"
 done
 
@@ -21,6 +21,13 @@ openssl ec -in "$corpus/private_key/ec" -out "$corpus/private_key/sec1" 2>/dev/n
 "$trust" enroll auth seeds -o enrolled >/dev/null
 for file in enrolled/*.esl; do cp "$file" "$corpus/signature_list/"; done
 for file in enrolled/*.auth; do cp "$file" "$corpus/variables/"; done
+number=0
+for name in PK KEK db dbx; do
+    for kind in auth esl; do
+        { printf "\\$number"; cat "enrolled/$name.$kind"; } >"$corpus/update_file/$name.$kind"
+    done
+    number=$((number + 1))
+done
 
 "$trust" sign efi --key "$keys/uefi-db/privkey.pem" --cert "$keys/uefi-db/cert.pem" \
     --output "$corpus/pe/signed" "$corpus/pe/tiny" >/dev/null

@@ -68,6 +68,7 @@ if [ -n "$number" ]; then
     trust eventlog check >/run/check 2>&1 || status=$?
     tell "checked-$number" "$status" "$(grep -c '"kexec ' /run/log/systemd/tpm2-measure.log)" $(cat /run/check)
     tell "system-$number" "$(uname -r)" $(ls /run/trust-kexec 2>&1)
+    tell "tables-$number" "$(trust eventlog show --json --pcr 10 | grep -c 'table loaded for a device of device-mapper: .*target_name=crypt')"
     head -c 1024 /dev/vdd >/run/settings
     . /run/settings
 fi
@@ -217,7 +218,8 @@ fn continues_without_the_tpm(deployment: &Deployment, vm: &Vm, [ours, data]: [&P
         initrd.write("etc/trust/luks/data.conf", format!("DEVICE=LABEL=data\n{volumes}"), 0o644);
         initrd
     };
-    let cmdline = |word: &str| format!("{CMDLINE} root=/dev/mapper/root {word} {SIGNED}");
+    // IMA measures what device-mapper does, without the keys.
+    let cmdline = |word: &str| format!("{CMDLINE} ima_policy=critical_data root=/dev/mapper/root {word} {SIGNED}");
     let handing_over = "OPEN_OPTIONS=--for-kexec\n";
     let systems = [
         ("first", Kernel::new(), handing_over),
@@ -247,6 +249,7 @@ fn continues_without_the_tpm(deployment: &Deployment, vm: &Vm, [ours, data]: [&P
     let kept = ["data root", "data root", "ls: /run/trust-kexec: No such file or directory"];
     for (number, ((_, kernel, _), kept)) in systems.iter().zip(kept).enumerate() {
         assert_eq!(report.value(&format!("system-{number}")), format!("{} {kept}", kernel.release), "{report:#?}");
+        assert_eq!(report.value(&format!("tables-{number}")), "2", "{report:#?}");
         // From the firmware to here, what was logged leads to what the TPM has.
         assert!(report.value(&format!("checked-{number}")).starts_with(&format!("0 {number} ")), "{report:#?}");
     }
