@@ -49,18 +49,20 @@ pub struct Options {
     pub packages: Vec<Format>,
     /// Make them of what is there.
     pub no_build: bool,
+    /// Put them there, and not beside the programs.
+    pub output: Option<PathBuf>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let target = format!("{}-unknown-linux-musl", env::consts::ARCH);
-        Self { target, bless: false, packages: Vec::new(), no_build: false }
+        Self { target, bless: false, packages: Vec::new(), no_build: false, output: None }
     }
 }
 
 impl Options {
     /// Where it is put. What other machines run does not take the place of what this one runs.
-    fn place(&self) -> PathBuf {
+    pub fn place(&self) -> PathBuf {
         let dir = sh::workspace().join(DIST);
         if self.is_foreign() { dir.join(&self.target) } else { dir }
     }
@@ -87,11 +89,13 @@ pub fn dist(options: &Options) -> Result<Dist> {
     } else {
         programs(options)?
     };
+    let output = options.output.as_deref().unwrap_or(&dir);
+    fs::create_dir_all(output)?;
     for format in &options.packages {
-        package::pack(&dir, *format, &options.target, options.is_foreign())?;
+        package::pack(&dir, output, *format, &options.target, options.is_foreign())?;
     }
     if !options.packages.is_empty() {
-        package::checksums(&dir)?;
+        package::checksums(output)?;
     }
     Ok(dist)
 }

@@ -48,7 +48,7 @@ cargo xtask SUBCOMMAND
         --boot     whole boots of virtual machines, phase by phase: only when named
         --kexec    the next image by kexec, beside the firmware: only when named
         --all      all of them, boots of virtual machines included
-  dist [--target TARGET] [--bless] [--deb] [--rpm] [--no-build]
+  dist [--target TARGET] [--bless] [--deb] [--rpm] [--no-build] [--output DIR]
         builds the two programs into target/dist/, with a bill of materials
         (CycloneDX) beside each, and checks the smaller one
         --target  of trust-initrd, such as aarch64-unknown-linux-musl
@@ -56,6 +56,7 @@ cargo xtask SUBCOMMAND
         --deb     makes packages of them, for Debian and Ubuntu
         --rpm     the same for Fedora and openSUSE
         --no-build  makes them of what is in target/dist/ already
+        --output  where packages and their checksums are put (target/dist/)
   install [--prefix DIR] [--destdir DIR] [--uninstall]
         builds as dist does, and puts the programs, manual pages, completions and the
         parts for initrds below the prefix (/usr/local; ~/.local is your own); below
@@ -195,6 +196,7 @@ fn dist_options(mut args: Parser) -> Result<dist::Options> {
             Arg::Long("deb") => options.packages.push(package::Format::Deb),
             Arg::Long("rpm") => options.packages.push(package::Format::Rpm),
             Arg::Long("no-build") => options.no_build = true,
+            Arg::Long("output") => options.output = Some(install::absolute(&args.value()?.string()?)?),
             other => return Err(other.unexpected().into()),
         }
     }

@@ -51,6 +51,13 @@ pub fn console(text: &str) -> Vec<(String, String)> {
     steps
 }
 
+/// What a text says aside: its quotations.
+#[must_use]
+pub fn aside(text: &str) -> String {
+    let lines = text.lines().filter_map(|line| line.strip_prefix('>'));
+    lines.flat_map(|line| [line.strip_prefix(' ').unwrap_or(line), "\n"]).collect()
+}
+
 /// The part of a text below a heading.
 #[must_use]
 #[track_caller]

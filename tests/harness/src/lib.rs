@@ -19,6 +19,7 @@
 //! - [`Tracee`]: a process taken over by an attacker;
 //! - [`documentation`]: the commands in README and docs/;
 //! - [`assets`]: firmware, kernel, boot loaders and tools of other projects;
+//! - [`debian`]: whole systems in which packages are installed;
 //! - [`with_null_cipher`], [`with_json`]: LUKS2 headers changed by an attacker with the disk;
 //! - [`physical_volume`]: a disk that claims names through LVM;
 //! - [`mkosi()`]: images of a whole system, made by mkosi;
@@ -29,6 +30,7 @@
 
 pub mod assets;
 mod browser;
+pub mod debian;
 pub mod documentation;
 mod emulator;
 mod firmware_log;

@@ -43,18 +43,20 @@ struct Package<'a> {
     part: Part,
     format: Format,
     dist: &'a Path,
+    /// Where it is put.
+    output: &'a Path,
     /// Where it is laid out.
     stage: PathBuf,
     release: &'a Release,
 }
 
 /// Makes packages of what is in `dist`, a directory of `cargo xtask dist`: both, or for another machine that of the
-/// initrd's program alone. Returns where they are.
-pub fn pack(dist: &Path, format: Format, target: &str, is_foreign: bool) -> Result<Vec<PathBuf>> {
+/// initrd's program alone. They are put into `output`. Returns where they are.
+pub fn pack(dist: &Path, output: &Path, format: Format, target: &str, is_foreign: bool) -> Result<Vec<PathBuf>> {
     let release = Release::here()?;
     // No other version's stay beside them.
     let extension = if format == Format::Deb { "deb" } else { "rpm" };
-    for entry in fs::read_dir(dist)? {
+    for entry in fs::read_dir(output)? {
         let path = entry?.path();
         if path.extension().is_some_and(|found| found == extension) {
             fs::remove_file(path)?;
@@ -65,16 +67,16 @@ pub fn pack(dist: &Path, format: Format, target: &str, is_foreign: bool) -> Resu
         if is_foreign && part == Part::Host {
             continue;
         }
-        let stage = dist.join(format!(".package/{name}"));
+        let stage = output.join(format!(".package/{name}"));
         let _ = fs::remove_dir_all(&stage);
         fs::create_dir_all(&stage)?;
-        let package = Package { name, part, format, dist, stage, release: &release };
+        let package = Package { name, part, format, dist, output, stage, release: &release };
         package.lay_out().with_context(|| format!("cannot lay out the package {name}"))?;
         let file = package.build(target)?;
         println!("{}", file.display());
         made.push(file);
     }
-    fs::remove_dir_all(dist.join(".package"))?;
+    fs::remove_dir_all(output.join(".package"))?;
     Ok(made)
 }
 
@@ -197,20 +199,20 @@ impl Package<'_> {
         Ok(format!("{name} ({version}-1) unstable; urgency=medium\n\n{what}\n\n -- {maintainer}  {date}\n"))
     }
 
-    /// Has the package made, beside the programs.
+    /// Has the package made.
     fn build(&self, target: &str) -> Result<PathBuf> {
         let arch = target.split('-').next().unwrap_or_default();
         let version = &self.release.version;
         let (file, mut command) = match self.format {
             Format::Deb => {
                 let arch = if arch == "aarch64" { "arm64" } else { "amd64" };
-                let file = self.dist.join(format!("{}_{version}-1_{arch}.deb", self.name));
+                let file = self.output.join(format!("{}_{version}-1_{arch}.deb", self.name));
                 let mut command = Command::new(tools::cargo_deb()?);
                 command.args(["--no-build", "--no-strip", "--quiet", "--target", target, "--output"]).arg(&file);
                 (file, command)
             }
             Format::Rpm => {
-                let file = self.dist.join(format!("{}-{version}-1.{arch}.rpm", self.name));
+                let file = self.output.join(format!("{}-{version}-1.{arch}.rpm", self.name));
                 let mut command = Command::new(tools::cargo_generate_rpm()?);
                 command.args(["--arch", arch, "--auto-req", "no", "--output"]).arg(&file);
                 (file, command)

@@ -1,23 +1,25 @@
-# In a clean Debian, as root of it: /packages has two versions of the packages, and what an image is made of.
+# In a clean Debian, as root of it: /mnt has two versions of the packages, and what an image is made of.
 set -eu
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 say() { printf '%s\n' "$*"; }
 
 # Every file but what dpkg, apt and man-db keep for themselves; and what is in those that another package has, too.
 tree() {
-    find / -xdev \( -path /proc -o -path /dev -o -path /tmp -o -path /run -o -path /packages -o -path /var/cache \
+    find / -xdev \( -path /proc -o -path /dev -o -path /tmp -o -path /run -o -path /mnt -o -path /var/cache \
         -o -path /var/lib/dpkg -o -path /var/lib/apt -o -path /var/log -o -path /root \) -prune -o -printf '%M %u %p %l\n' | sort
     sha256sum /usr/bin/trust /usr/share/man/man1/trust.1.gz
 }
-install() { apt-get install --quiet --yes --no-install-recommends "$@" </dev/null; }
+apt_install() { apt-get install --quiet --yes --no-install-recommends "$@" </dev/null; }
 
+# What the package systemd-boot-efi has, which they recommend.
+install -D --mode=644 /mnt/stub /usr/lib/systemd/boot/efi/linuxx64.efi.stub
 tree >/tmp/before
-install /packages/old/trust_*.deb /packages/old/trust-initrd_*.deb
+apt_install /mnt/old/trust_*.deb /mnt/old/trust-initrd_*.deb
 test -e /usr/share/trust/only-in-the-old-one
 # What is enabled, as systemctl does it, stays so.
 mkdir -p /etc/systemd/system/sockets.target.wants
 ln -s /lib/systemd/system/trust-derive.socket /etc/systemd/system/sockets.target.wants/
-install /packages/new/trust_*.deb /packages/new/trust-initrd_*.deb
+apt_install /mnt/new/trust_*.deb /mnt/new/trust-initrd_*.deb
 test ! -e /usr/share/trust/only-in-the-old-one
 test -L /etc/systemd/system/sockets.target.wants/trust-derive.socket
 say installed "$(dpkg-query --show trust)" "$(dpkg --audit)"
@@ -28,10 +30,9 @@ say other "$(trust-p11-kit --help 2>&1 | head -n 1)"
 say same "$(cmp /usr/lib/trust/trust-initrd /usr/share/trust/trust-initrd && echo yes)"
 
 cd /root
-trust keyset add acme --org 'Acme Ltd' >/dev/null
+cp /mnt/vmlinuz /mnt/initrd.img .
 echo console=ttyS0 >cmdline
-trust uki build acme --kind production --kernel /packages/vmlinuz --stub /packages/stub --initrd /packages/initrd.img --with-trust \
-    --cmdline @cmdline --output acme.efi >/dev/null
+. /mnt/readme
 say image "$(trust uki inspect acme.efi | grep -c /usr/bin/trust)"
 
 # A configuration that was changed is kept by removing, and not by purging.

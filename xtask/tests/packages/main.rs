@@ -1,11 +1,14 @@
 //! The packages that `cargo xtask dist --deb --rpm` makes: in clean Debians, which know nothing of the machine's own
 //! packages, and in the eyes of the distributions' own tools.
 
-use harness::assets::{self, Kernel};
+use harness::{
+    assets::{self, Kernel},
+    debian::{self, Debian},
+    documentation::{commands, read, section},
+};
 use std::{
     collections::BTreeSet,
     fs,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::{Command, Output},
     sync::LazyLock,
@@ -36,14 +39,10 @@ fn xtask(args: &[&str]) -> String {
 /// The packages of what `cargo xtask dist` has built, in a directory of the tests' own.
 static PACKAGES: LazyLock<TempDir> = LazyLock::new(|| {
     assert!(dist().join("trust").exists(), "there is nothing to make packages of: cargo xtask dist");
-    xtask(&["dist", "--no-build", "--deb", "--rpm"]);
     let dir = TempDir::with_prefix("packages-").unwrap();
-    for name in ["new", "old"] {
-        fs::create_dir(dir.path().join(name)).unwrap();
-    }
-    for path in files(&dist(), "deb").into_iter().chain(files(&dist(), "rpm")) {
-        fs::copy(&path, dir.path().join("new").join(path.file_name().unwrap())).unwrap();
-    }
+    let new = dir.path().join("new");
+    xtask(&["dist", "--no-build", "--deb", "--rpm", "--output", new.to_str().unwrap()]);
+    fs::create_dir(dir.path().join("old")).unwrap();
     dir
 });
 
@@ -78,36 +77,22 @@ static TRIED: LazyLock<PathBuf> = LazyLock::new(|| {
     fs::copy(assets::path("usr/lib/systemd/boot/efi/linuxx64.efi.stub"), dir.join("stub")).unwrap();
     let cpio = r#"cd "$0" && echo old | cpio --quiet --create --format=newc >initrd.img"#;
     run(Command::new("sh").args(["-ec", cpio]).arg(dir));
+    // What the README has an administrator do, for fewer machines.
+    let readme = read("README.md");
+    let commands = commands(section(&readme, "On the administrator's machine"));
+    assert!(commands.len() > 5, "{commands:?}");
+    fs::write(dir.join("readme"), commands.concat().replace("--count 1000", "--count 2")).unwrap();
     xtask(&["assets", "--chroots"]);
     dir.to_owned()
 });
 
-/// Runs a script as root of a copy of a Debian, in namespaces of its own.
-fn in_clean(suite: &str, script: &str) -> Output {
-    let archive = assets::directory().join(format!("chroot/{suite}.tar"));
-    let enter = r#"
-        mkdir "$root" && mount -t tmpfs -o mode=755 clean "$root"
-        tar --extract --file "$archive" --directory "$root" --exclude './dev/*' --preserve-permissions --numeric-owner
-        mkdir "$root/packages" && mount --bind "$packages" "$root/packages"
-        mount -t proc proc "$root/proc"
-        for name in null zero random urandom; do : >"$root/dev/$name" && mount --bind "/dev/$name" "$root/dev/$name"; done
-        ln -s /proc/self/fd "$root/dev/fd"
-        exec chroot "$root" /bin/sh -c "$script"
-    "#;
-    let mut unshare = Command::new("unshare");
-    // Another id for each user of the system, which one that is mapped to root alone does not have.
-    if fs::metadata("/proc/self").unwrap().uid() != 0 {
-        unshare.args(["--user", "--map-auto", "--map-root-user"]);
-    }
-    unshare.args(["--mount", "--pid", "--fork", "--kill-child", "--net", "--ipc", "sh", "-euc", enter]);
-    let root = TRIED.join(suite);
-    unshare.env("root", root).env("archive", archive).env("packages", &*TRIED).env("script", script);
-    unshare.output().unwrap()
+fn in_clean(debian: &Debian, script: &str) -> Output {
+    debian.script(&TRIED, script).output().unwrap()
 }
 
 /// Installs, uses, upgrades, removes and purges them.
-fn lives_and_goes(suite: &str) {
-    let said = said(&in_clean(suite, include_str!("chroot.sh")));
+fn lives_and_goes(debian: &Debian) {
+    let (suite, said) = (debian.suite, said(&in_clean(debian, include_str!("chroot.sh"))));
     let version = env!("CARGO_PKG_VERSION");
     for line in [
         &format!("installed trust\t{version}-1"),
@@ -128,7 +113,7 @@ fn lives_and_goes(suite: &str) {
 
 #[test]
 fn debian_13_installs_upgrades_and_purges_them() {
-    lives_and_goes("trixie");
+    lives_and_goes(&debian::TRIXIE);
 }
 
 #[test]
@@ -138,10 +123,10 @@ fn debian_12_installs_upgrades_and_purges_them_or_names_the_library() {
     let needed = depends.split("libc6 (>= ").nth(1).unwrap().split(')').next().unwrap();
     let needed: Vec<u32> = needed.split('.').map(|number| number.parse().unwrap()).collect();
     if needed.as_slice() <= BOOKWORM.as_slice() {
-        return lives_and_goes("bookworm");
+        return lives_and_goes(&debian::BOOKWORM);
     }
     // Built on a later Debian.
-    let output = in_clean("bookworm", "apt-get install --yes /packages/new/trust_*.deb");
+    let output = in_clean(&debian::BOOKWORM, "apt-get install --yes /mnt/new/trust_*.deb");
     let said = said(&output);
     assert!(!output.status.success() && said.contains("Depends: libc6 (>= "), "{said}");
 }
