@@ -1,6 +1,6 @@
 //! tests/broken: every patch still fits the sources, and names tests that are there. `cargo xtask broken` sees them fail.
 
-use harness::workspace;
+use harness::{documentation::test_source, workspace};
 use std::{
     collections::BTreeSet,
     fs::{self, File},
@@ -12,18 +12,6 @@ fn patches() -> BTreeSet<PathBuf> {
     let dir = fs::read_dir(workspace().join("tests/broken")).expect("a directory");
     let files = dir.map(|entry| entry.expect("a readable directory").path());
     files.filter(|path| path.extension().is_some_and(|x| x == "patch")).collect()
-}
-
-/// The sources of a program with tests.
-fn source(program: &str) -> String {
-    let tests = workspace().join("tests");
-    let file = tests.join(format!("{program}.rs"));
-    let more = fs::read_dir(tests.join(program)).into_iter().flatten();
-    let files = [file].into_iter().chain(more.map(|entry| entry.expect("a readable directory").path()));
-    files
-        .filter(|path| path.extension().is_some_and(|x| x == "rs"))
-        .filter_map(|path| fs::read_to_string(path).ok())
-        .collect()
 }
 
 fn name(patch: &Path) -> &str {
@@ -54,7 +42,7 @@ fn every_patch_names_an_existing_test_and_its_words() {
             let (program, rest) = notice.split_once("::").expect(notice);
             let (test, words) = rest.split_once(": ").expect(notice);
             let function = test.rsplit("::").next().expect("the last part");
-            assert!(source(program).contains(&format!("fn {function}()")), "{}: no test {test}", patch.display());
+            assert!(test_source(program).contains(&format!("fn {function}()")), "{}: no test {test}", patch.display());
             assert!(words.len() > 2 && words != "panicked", "{}: any failure would do", patch.display());
         }
     }

@@ -1,7 +1,35 @@
 //! README and docs/, and the commands in them, which tests follow word by word.
 
 use crate::workspace;
-use std::fs;
+use std::{fs, path::PathBuf};
+
+/// A block of code in a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// `console`, `sh`, …
+    pub language: String,
+    /// Its lines.
+    pub text: String,
+}
+
+/// The blocks of code in a text, those in lists and quotations included.
+#[must_use]
+pub fn blocks(text: &str) -> Vec<Block> {
+    let (mut blocks, mut inside) = (Vec::<Block>::new(), false);
+    for line in text.lines() {
+        let line = line.strip_prefix("> ").unwrap_or(line);
+        if let Some(language) = line.trim_start().strip_prefix("```") {
+            inside = !inside;
+            if inside {
+                blocks.push(Block { language: language.to_owned(), text: String::new() });
+            }
+        } else if let Some(block) = blocks.last_mut().filter(|_| inside) {
+            block.text.push_str(line);
+            block.text.push('\n');
+        }
+    }
+    blocks
+}
 
 /// The commands of an ordinary user in a text: the lines behind `$ ` in its consoles, with their continuations.
 #[must_use]
@@ -70,4 +98,19 @@ pub fn section<'a>(text: &'a str, heading: &str) -> &'a str {
 #[must_use]
 pub fn read(name: &str) -> String {
     fs::read_to_string(workspace().join(name)).expect("a readable file")
+}
+
+/// The source of a test program, of this package or of xtask's; nothing if there is none.
+#[must_use]
+pub fn test_source(program: &str) -> String {
+    let places = ["tests", "xtask/tests"].map(|tests| workspace().join(tests));
+    let files = places.iter().flat_map(|tests| {
+        let more = fs::read_dir(tests.join(program)).into_iter().flatten();
+        let more = more.map(|entry| entry.expect("a readable directory").path());
+        [tests.join(format!("{program}.rs"))].into_iter().chain(more).collect::<Vec<PathBuf>>()
+    });
+    files
+        .filter(|path| path.extension().is_some_and(|x| x == "rs"))
+        .filter_map(|path| fs::read_to_string(path).ok())
+        .collect()
 }

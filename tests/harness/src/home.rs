@@ -93,6 +93,20 @@ impl Home {
         String::from_utf8(output.stdout).expect("it prints UTF-8")
     }
 
+    /// Types commands of the documentation, which must succeed, in this directory. Returns what they printed.
+    #[track_caller]
+    pub fn types(&self, commands: &str) -> String {
+        let programs = trust_host().parent().expect("it is in a directory").display().to_string();
+        let path = format!("{programs}:{}", std::env::var("PATH").unwrap_or_default());
+        let mut shell = Command::new("bash");
+        shell.args(["-euc", &format!("exec 2>&1\n{commands}")]).current_dir(self.path()).stdin(Stdio::null());
+        shell.env("PATH", path).env("HOME", self.path()).env_remove("XDG_DATA_HOME").env_remove("XDG_CONFIG_HOME");
+        let output = shell.output().expect("there is a shell");
+        let printed = String::from_utf8(output.stdout).expect("it prints UTF-8");
+        assert!(output.status.success(), "{commands}: {printed}");
+        printed
+    }
+
     /// Runs `trust ARGS`, which must end with status 2 and print nothing, and returns what it complained of.
     #[track_caller]
     pub fn refuses(&self, args: &[&str]) -> String {
