@@ -14,6 +14,7 @@ mod install;
 mod layout;
 mod package;
 mod packages;
+mod picture;
 mod progress;
 mod release;
 mod sbom;
@@ -88,6 +89,8 @@ cargo xtask SUBCOMMAND
         fetches what tests need of other projects: firmware, kernel, boot loaders; into
         $TRUST_ASSETS or a directory among your caches; test does so when needed
         --chroots  installs the small systems instead in which packages are tried
+  picture
+        makes the picture of the README from what docs/first-machine.md prints
   fetch
         fetches Rust's library for static programs, where the compiler has none, and the
         source of tpm2-tss, and patches that; the others do so when needed
@@ -145,6 +148,10 @@ fn run() -> Result<ExitCode> {
                 packages::ensure(&[packages::BUILD])?;
                 tools::standard_library(&dist::Options::default().target)?;
                 fetch::prepare()?;
+            }
+            "picture" => {
+                no_more(args)?;
+                picture::picture()?;
             }
             "source" => {
                 no_more(args)?;
