@@ -114,6 +114,9 @@ impl Breakage {
         let build = Build { tree: &tree, target: &work.join("target"), tss };
         let is_static = self.tests.keys().any(|program| program.starts_with(MACHINES));
         let programs = build.programs(is_static)?;
+        if self.tests.keys().any(|program| build.is_of_packages(program)) {
+            build.dist()?;
+        }
         let mut rows = Vec::new();
         for (program, tests) in &self.tests {
             let said = build.run(program, tests.keys(), &programs)?;
@@ -208,9 +211,9 @@ struct Programs {
 }
 
 impl Build<'_> {
-    fn cargo(&self, subcommand: &str) -> Command {
+    fn cargo(&self, subcommand: &str, package: &str) -> Command {
         let mut cargo = sh::cargo();
-        cargo.current_dir(self.tree).args([subcommand, "--locked", "--package", "trust"]);
+        cargo.current_dir(self.tree).args([subcommand, "--locked", "--package", package]);
         cargo.env("CARGO_TARGET_DIR", self.target).env("TPM2_TSS_SOURCE", self.tss);
         // What has to fit into the memory of a guest.
         for (name, value) in [("OPT_LEVEL", "1"), ("DEBUG", "none"), ("STRIP", "symbols")] {
@@ -219,13 +222,32 @@ impl Build<'_> {
         cargo
     }
 
+    /// Whether it is a program of xtask's tests, which make packages of what `cargo xtask dist` has built.
+    fn is_of_packages(&self, program: &str) -> bool {
+        let tests = self.tree.join("xtask/tests");
+        tests.join(program).is_dir() || tests.join(format!("{program}.rs")).exists()
+    }
+
+    /// Gives the tree what `cargo xtask dist` has built here: what breaks packages leaves the programs in them as they are.
+    fn dist(&self) -> Result<()> {
+        let dist = dist::Options::default().place();
+        if !dist.join("trust").exists() {
+            dist::dist(&dist::Options::default())?;
+        }
+        let target = self.tree.join("target");
+        fs::create_dir_all(&target)?;
+        sh::run_quietly(
+            Command::new("cp").args(["--recursive", "--no-target-directory"]).arg(dist).arg(target.join("dist")),
+        )
+    }
+
     fn programs(&self, is_static: bool) -> Result<Programs> {
-        sh::run_quietly(self.cargo("build").args(["--features", "host", "--bins"]))?;
+        sh::run_quietly(self.cargo("build", "trust").args(["--features", "host", "--bins"]))?;
         let mut programs =
             Programs { initrd: self.target.join("debug/trust-initrd"), host: self.target.join("debug/trust") };
         if is_static {
             let target = dist::Options::default().target;
-            sh::run_quietly(self.cargo("build").args(["--bin", "trust-initrd", "--target", &target]))?;
+            sh::run_quietly(self.cargo("build", "trust").args(["--bin", "trust-initrd", "--target", &target]))?;
             programs.initrd = self.target.join(target).join("debug/trust-initrd");
             dist::share(self.tree, &programs.initrd)?;
         }
@@ -234,8 +256,14 @@ impl Build<'_> {
 
     /// Runs tests of a program with the broken programs, and returns what it says.
     fn run<'a>(&self, program: &str, tests: impl Iterator<Item = &'a String>, programs: &Programs) -> Result<String> {
-        let mut cargo = self.cargo("test");
-        cargo.args(["--features", "host", "--test", program, "--", "--exact"]).args(tests).stdin(Stdio::null());
+        let mut cargo = if self.is_of_packages(program) {
+            self.cargo("test", "xtask")
+        } else {
+            let mut cargo = self.cargo("test", "trust");
+            cargo.args(["--features", "host"]);
+            cargo
+        };
+        cargo.args(["--test", program, "--", "--exact"]).args(tests).stdin(Stdio::null());
         cargo.env("TRUST_INITRD", &programs.initrd).env("TRUST_HOST", &programs.host).env("RUST_BACKTRACE", "0");
         let output = cargo.output().context("cannot run cargo test")?;
         Ok(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
