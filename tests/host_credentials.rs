@@ -1,14 +1,11 @@
 //! A secret that the TPM seals becomes the credential of a unit: the units that are installed, and the real systemd.
 
-use harness::{Home, Swtpm, trust_host};
+use harness::{Home, Swtpm, is_root_or_skip, trust_host};
 use std::{
     fs::{self, Permissions},
     os::{
         fd::OwnedFd,
-        unix::{
-            fs::{MetadataExt, PermissionsExt},
-            net::UnixListener,
-        },
+        unix::{fs::PermissionsExt, net::UnixListener},
     },
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
@@ -104,8 +101,8 @@ fn units_get_unsealed_secrets_as_credentials() {
 
 #[test]
 fn a_credential_is_sealed_as_the_message_says() {
-    if !is_root() {
-        return; // Only root is answered.
+    if !is_root_or_skip("only root is answered") {
+        return;
     }
     let sealed = Sealed::new();
     let (output, _) = asked(&sealed, 0, "1/unit/new.service/key");
@@ -118,10 +115,6 @@ fn a_credential_is_sealed_as_the_message_says() {
     assert!(followed.expect("there is a shell").success(), "{script}");
     let (output, got) = asked(&sealed, 0, "1/unit/new.service/key");
     assert_eq!(got, b"new", "{output:?}");
-}
-
-fn is_root() -> bool {
-    fs::metadata("/proc/self").expect("it is mounted").uid() == 0
 }
 
 /// Connects from an abstract address, as a user, and reads until the end.
@@ -157,8 +150,8 @@ fn asked(sealed: &Sealed, uid: u32, address: &str) -> (Output, Vec<u8>) {
 
 #[test]
 fn only_systemd_is_answered() {
-    if !is_root() {
-        return; // Another user could not be asked as.
+    if !is_root_or_skip("another user is taken by root") {
+        return;
     }
     let sealed = Sealed::new();
     let (output, got) = asked(&sealed, 0, "0123456789abcdef/unit/other.service/token");

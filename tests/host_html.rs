@@ -396,7 +396,7 @@ const REACHED: &str = r#"(() => {
 #[test]
 fn a_browser_shows_them_and_runs_and_loads_nothing() {
     let Some(mut browser) = Browser::start() else {
-        eprintln!("SKIPPED: no browser is there (Debian: chromium-headless-shell)");
+        harness::skip("no browser is there (Debian: chromium-headless-shell)");
         return;
     };
     let home = Home::new();

@@ -51,11 +51,13 @@ mod pcrlock;
 mod pe;
 mod peer;
 mod power_cut;
+
 mod provision_with_tools;
 mod sandbox;
 mod secret_search;
 pub mod session;
 mod shell;
+mod skip;
 mod swtpm;
 mod systemd;
 mod terminal;
@@ -92,6 +94,7 @@ pub use provision_with_tools::{
 pub use sandbox::{End, Run, Sandbox};
 pub use secret_search::SecretSearch;
 pub use shell::Shell;
+pub use skip::{is_root_or_skip, skip};
 pub use swtpm::{Banks, PowerSwitch, Raw, State, Swtpm};
 pub use systemd::systemd;
 pub use terminal::at_terminal;
