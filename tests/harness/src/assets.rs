@@ -38,6 +38,15 @@ pub fn tree(suite: &str) -> PathBuf {
     file(&format!("tree/{suite}"))
 }
 
+/// A file of Debian 13's packages for arm64, such as `usr/lib/systemd/boot/efi/linuxaa64.efi.stub`.
+#[must_use]
+pub fn arm64(name: &str) -> PathBuf {
+    let path = directory().join("arm64").join(name);
+    let there = directory().join("arm64").join(STAMP).exists() && path.exists();
+    assert!(there, "there is no {}: run `cargo xtask assets`, or set TRUST_ASSETS", path.display());
+    path
+}
+
 /// Where Debian 13's packages came from, as sources.list(5) has it.
 #[must_use]
 pub fn sources() -> PathBuf {
@@ -69,17 +78,29 @@ pub struct Kernel {
     pub release: String,
     /// The bootable image.
     pub image: PathBuf,
+    modules: PathBuf,
 }
 
 impl Kernel {
-    /// The one there is.
+    /// The one of x86_64.
     #[must_use]
     pub fn new() -> Self {
-        let boot = path("boot");
+        Self::below(&path(""))
+    }
+
+    /// The one of arm64.
+    #[must_use]
+    pub fn arm64() -> Self {
+        Self::below(&arm64(""))
+    }
+
+    fn below(root: &Path) -> Self {
+        let boot = root.join("boot");
         let mut names = fs::read_dir(&boot).expect("a readable directory").map(|entry| entry.expect("an entry"));
         let name = names.find_map(|entry| Some(entry.file_name().to_str()?.strip_prefix("vmlinuz-")?.to_owned()));
         let release = name.unwrap_or_else(|| panic!("there is no kernel in {}", boot.display()));
-        Self { image: boot.join(format!("vmlinuz-{release}")), release }
+        let modules = root.join("usr/lib/modules").join(&release).join("kernel");
+        Self { image: boot.join(format!("vmlinuz-{release}")), release, modules }
     }
 
     /// The image with revocation levels, such as other distributions' kernels have: in the place of the section that
@@ -101,8 +122,7 @@ impl Kernel {
     #[must_use]
     pub fn module(&self, name: &str) -> Vec<u8> {
         let file = format!("{name}.ko.xz");
-        let root = path(&format!("usr/lib/modules/{}/kernel", self.release));
-        let found = find(&root, &file).unwrap_or_else(|| panic!("{} has no module {name}", self.release));
+        let found = find(&self.modules, &file).unwrap_or_else(|| panic!("{} has no module {name}", self.release));
         let output = Command::new("xz").args(["--decompress", "--stdout"]).arg(found).output();
         let output = output.expect("xz is installed (Debian: xz-utils)");
         assert!(output.status.success(), "xz: {}", String::from_utf8_lossy(&output.stderr));
