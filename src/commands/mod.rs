@@ -9,7 +9,7 @@ mod lock;
 mod luks_check;
 mod luks_open;
 mod options;
-mod phases;
+pub(crate) mod phases;
 mod preinit;
 mod provision;
 mod raise;

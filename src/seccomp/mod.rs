@@ -117,3 +117,101 @@ const fn end(action: u32) -> sock_filter {
 const fn instruction(code: u32, k: u32, jt: u8, jf: u8) -> sock_filter {
     sock_filter { code: code as u16, jt, jf, k }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::{ALL, phases};
+    use nix::{
+        libc::{self, c_long},
+        sys::{
+            signal::Signal,
+            wait::{WaitStatus, waitpid},
+        },
+        unistd::{ForkResult, fork},
+    };
+
+    /// What comes of a system call.
+    #[derive(Debug, PartialEq, Eq)]
+    enum Outcome {
+        Returned,
+        Failed(Errno),
+        Killed(Signal),
+    }
+
+    /// Has a process of its own, confined to these phases, make a call.
+    fn outcome(phases: &[&[Call]], number: c_long, arguments: [u64; 6]) -> Outcome {
+        let [a, b, c, d, e, f] = arguments;
+        // SAFETY: between fork and exit the child allocates, which C libraries allow, and makes system calls, with null
+        // pointers or none.
+        let status = unsafe {
+            match fork().unwrap() {
+                ForkResult::Child => {
+                    let status = match confine(phases) {
+                        Ok(()) if syscall(number, a, b, c, d, e, f) == -1 => Errno::last_raw(),
+                        Ok(()) => 0,
+                        Err(_) => 255,
+                    };
+                    libc::_exit(status)
+                }
+                ForkResult::Parent { child } => waitpid(child, None).unwrap(),
+            }
+        };
+        match status {
+            WaitStatus::Exited(_, 0) => Outcome::Returned,
+            WaitStatus::Exited(_, errno @ 1..255) => Outcome::Failed(Errno::from_raw(errno)),
+            WaitStatus::Signaled(_, signal, _) => Outcome::Killed(signal),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Whether they have `KEYCTL_GET_KEYRING_ID`, which is 0.
+    fn finds_keyring(phases: &[&[Call]]) -> bool {
+        let of_keyring = |call: &Call| {
+            c_long::from(call.number) == libc::SYS_keyctl && matches!(call.condition, Condition::Is(0, 0))
+        };
+        phases.iter().copied().flatten().any(of_keyring)
+    }
+
+    /// The numbers are those of the architecture that runs this: the kernel of that architecture is asked.
+    #[test]
+    fn commands_are_let_through_refused_and_killed_at_the_calls_of_this_architecture() {
+        let int = |value: i32| u64::from(value.cast_unsigned());
+        let executable = int(libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC);
+        let anonymous = int(libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        let map = |protection| [0, 4096, protection, anonymous, u64::MAX, 0];
+        let (nothing, refused) = ([0; 6], || Outcome::Failed(Errno::EPERM));
+        let mut confined = 0;
+        for command in ALL {
+            let Some(calls) = command.calls else { continue };
+            confined += 1;
+            let phases = [&[phases::PROCESS], calls].concat();
+            let check = |what, number, arguments, expected: Outcome| {
+                assert_eq!(outcome(&phases, number, arguments), expected, "{}: {what}", command.name);
+            };
+            check("tell its own pid", libc::SYS_getpid, nothing, Outcome::Returned);
+            check("map memory", libc::SYS_mmap, map(int(libc::PROT_READ)), Outcome::Returned);
+            check("map executable memory", libc::SYS_mmap, map(executable), refused());
+            check("make memory executable", libc::SYS_mprotect, [0, 0, executable, 0, 0, 0], refused());
+            // There may be none.
+            let asked = outcome(&phases, libc::SYS_keyctl, [0, u64::MAX - 3, 0, 0, 0, 0]);
+            assert_eq!(asked != refused(), finds_keyring(&phases), "{}: find the keyring: {asked:?}", command.name);
+            check(
+                "open a socket",
+                libc::SYS_socket,
+                [int(libc::AF_INET), int(libc::SOCK_STREAM), 0, 0, 0, 0],
+                refused(),
+            );
+            check("signal others", libc::SYS_kill, [u64::MAX, 0, 0, 0, 0, 0], refused());
+            check("leave its namespaces", libc::SYS_unshare, nothing, refused());
+            check("start a process", libc::SYS_clone, [int(libc::CLONE_THREAD), 0, 0, 0, 0, 0], refused());
+            check("make a file that lies nowhere", libc::SYS_memfd_create, nothing, refused());
+            check("mount", libc::SYS_mount, nothing, refused());
+            check("restart the machine", libc::SYS_reboot, [0xfee1_dead, 0x2812_1969, 0, 0, 0, 0], refused());
+            for Call { number, .. } in call::FORBIDDEN {
+                check("become another one", c_long::from(*number), nothing, Outcome::Killed(Signal::SIGSYS));
+            }
+        }
+        assert!(confined > 5, "{confined} commands are confined");
+    }
+}

@@ -3,7 +3,7 @@
 //! Built so that the same sources give the same bytes wherever they lie.
 
 use crate::{
-    fetch, inspect,
+    cross, fetch, inspect,
     package::{self, Format},
     packages,
     progress::Progress,
@@ -41,7 +41,7 @@ const INITRD_FLAGS: [&str; 4] = [
 
 /// What is asked for on the command line.
 pub struct Options {
-    /// The target of trust-initrd; musl.
+    /// The target of trust-initrd; musl. The host program's is that of the GNU C library for the same architecture.
     pub target: String,
     /// Rewrite the committed dependency list instead of comparing it.
     pub bless: bool,
@@ -71,6 +71,11 @@ impl Options {
     fn is_foreign(&self) -> bool {
         self.target != Self::default().target
     }
+
+    /// The target of the host program: the compiler's own, but for other machines.
+    fn host_target(&self) -> Option<&'static str> {
+        self.is_foreign().then_some(cross::HOST)
+    }
 }
 
 /// The programs that were built.
@@ -85,14 +90,14 @@ pub struct Dist {
 pub fn dist(options: &Options) -> Result<Dist> {
     let dir = options.place();
     let dist = if options.no_build {
-        Dist { initrd: dir.join("trust-initrd"), host: sh::workspace().join(DIST).join("trust") }
+        Dist { initrd: dir.join("trust-initrd"), host: dir.join("trust") }
     } else {
         programs(options)?
     };
     let output = options.output.as_deref().unwrap_or(&dir);
     fs::create_dir_all(output)?;
     for format in &options.packages {
-        package::pack(&dir, output, *format, &options.target, options.is_foreign())?;
+        package::pack(&dir, output, *format, &options.target)?;
     }
     if !options.packages.is_empty() {
         package::checksums(output)?;
@@ -101,8 +106,12 @@ pub fn dist(options: &Options) -> Result<Dist> {
 }
 
 fn programs(options: &Options) -> Result<Dist> {
-    packages::ensure(&[packages::BUILD])?;
-    tools::standard_library(&options.target)?;
+    if options.is_foreign() {
+        cross::ensure(&options.target)?;
+    } else {
+        packages::ensure(&[packages::BUILD])?;
+        tools::standard_library(&options.target)?;
+    }
     fetch::prepare()?;
     let build = Build { workspace: sh::workspace(), target_dir: &sh::workspace().join("target") };
     let progress = &Progress::default();
@@ -110,7 +119,7 @@ fn programs(options: &Options) -> Result<Dist> {
     // Each ends on one core, in the linker's optimizer.
     let (initrd, host) = thread::scope(|scope| {
         scope.spawn(move || progress.show(&ended));
-        let host = scope.spawn(|| build.host(progress));
+        let host = scope.spawn(|| build.host(options.host_target(), progress));
         let built = (build.initrd(&options.target, progress), host.join().expect("it does not panic"));
         drop(end);
         built
@@ -119,27 +128,28 @@ fn programs(options: &Options) -> Result<Dist> {
 
     inspect::initrd(&initrd, options)?;
 
-    let dir = sh::workspace().join(DIST);
-    let dist = Dist { initrd: install(&initrd, &options.place())?, host: install(&host, &dir)? };
-    for (program, of_initrd) in [(&dist.initrd, true), (&dist.host, false)] {
-        let bill = bill_of_materials(sh::workspace(), program, of_initrd.then_some(options.target.as_str()))?;
+    let dir = options.place();
+    let dist = Dist { initrd: install(&initrd, &dir)?, host: install(&host, &dir)? };
+    let host_target = match options.host_target() {
+        Some(target) => target.to_owned(),
+        None => rustc(sh::workspace(), "host: ")?,
+    };
+    for (program, target, of_initrd) in [(&dist.initrd, &options.target, true), (&dist.host, &host_target, false)] {
+        let bill = bill_of_materials(sh::workspace(), program, target, of_initrd)?;
         inspect::bill_of_materials(&bill, of_initrd)?;
         fs::write(program.with_extension("cdx.json"), bill)?;
     }
-    manual(&dist.host, &dir)?;
+    manual(|| if options.is_foreign() { cross::run(&dist.host) } else { Command::new(&dist.host) }, &dir)?;
     share(sh::workspace(), &dist.initrd)?;
     system_files(sh::workspace(), &dir)?;
     for_all(&dir)?;
     Ok(dist)
 }
 
-/// What a program is made of that was built from these sources: trust-initrd for its target, or the host program.
-pub fn bill_of_materials(workspace: &Path, file: &Path, of_initrd: Option<&str>) -> Result<String> {
-    let host = rustc(workspace, "host: ")?;
-    let program = match of_initrd {
-        Some(target) => Program { name: "trust-initrd", target, feature: None, file },
-        None => Program { name: "trust", target: &host, feature: Some("host"), file },
-    };
+/// What a program is made of that was built from these sources for a target: trust-initrd, or the host program.
+pub fn bill_of_materials(workspace: &Path, file: &Path, target: &str, of_initrd: bool) -> Result<String> {
+    let (name, feature) = if of_initrd { ("trust-initrd", None) } else { ("trust", Some("host")) };
+    let program = Program { name, target, feature, file };
     sbom::describe(workspace, &program)
 }
 
@@ -183,16 +193,17 @@ fn system_files(sources: &Path, dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What belongs to the host program: manual pages, and completions where packages of a distribution have them.
-fn manual(host: &Path, dir: &Path) -> Result<()> {
+/// What belongs to the host program, which `host` runs: manual pages, and completions where packages of a distribution have
+/// them.
+fn manual(host: impl Fn() -> Command, dir: &Path) -> Result<()> {
     let pages = dir.join("man/man1");
     // Of commands that are no more, too.
     let _ = fs::remove_dir_all(&pages);
-    sh::run_quietly(Command::new(host).args(["man", "--output"]).arg(&pages))?;
+    sh::run_quietly(host().args(["man", "--output"]).arg(&pages))?;
     for (shell, file) in [("bash", "bash/trust"), ("zsh", "zsh/_trust"), ("fish", "fish/trust.fish")] {
         let file = dir.join("completions").join(file);
         fs::create_dir_all(file.parent().context("it is in a directory")?)?;
-        fs::write(&file, sh::output(Command::new(host).args(["completions", shell]))?)?;
+        fs::write(&file, sh::output(host().args(["completions", shell]))?)?;
     }
     Ok(())
 }
@@ -228,13 +239,17 @@ impl Build<'_> {
         Ok(self.target_dir.join(target).join("release/trust-initrd"))
     }
 
-    /// Builds trust for this machine.
-    pub fn host(&self, progress: &Progress) -> Result<PathBuf> {
+    /// Builds trust for this machine, or for another target.
+    pub fn host(&self, target: Option<&str>, progress: &Progress) -> Result<PathBuf> {
         let mut cargo = self.cargo()?;
         cargo.args(["--bin", "trust", "--features", "host"]);
         cargo.env("CARGO_ENCODED_RUSTFLAGS", flags(self.remap()?));
+        if let Some(target) = target {
+            cargo.args(["--target", target]);
+            cross::set_linker(&mut cargo);
+        }
         progress.build("trust", &mut cargo)?;
-        Ok(self.target_dir.join("release/trust"))
+        Ok(self.target_dir.join(target.unwrap_or_default()).join("release/trust"))
     }
 
     fn cargo(&self) -> Result<Command> {

@@ -5,6 +5,7 @@ mod assets;
 mod bench;
 mod broken;
 mod cpu;
+mod cross;
 mod demo;
 mod dist;
 mod fetch;
@@ -52,7 +53,8 @@ cargo xtask SUBCOMMAND
   dist [--target TARGET] [--bless] [--deb] [--rpm] [--no-build] [--output DIR]
         builds the two programs into target/dist/, with a bill of materials
         (CycloneDX) beside each, and checks the smaller one
-        --target  of trust-initrd, such as aarch64-unknown-linux-musl
+        --target  of trust-initrd, aarch64-unknown-linux-musl: both programs for arm64, into
+                  a directory of that name there
         --bless   records its dependencies instead of comparing them
         --deb     makes packages of them, for Debian and Ubuntu
         --rpm     the same for Fedora and openSUSE
@@ -126,7 +128,11 @@ fn run() -> Result<ExitCode> {
                 }
             }
             "assets" => match args.next()? {
-                None => println!("{}", assets::prepare()?.display()),
+                None => {
+                    let place = assets::prepare()?;
+                    assets::prepare_arm64()?;
+                    println!("{}", place.display());
+                }
                 Some(Arg::Long("chroots")) => {
                     no_more(args)?;
                     assets::chroots::prepare()?;

@@ -28,6 +28,14 @@ pub const BUILD: &[Program] = &[
     program("tar", "tar"),
 ];
 
+/// For building them for arm64 on another machine, and running there what comes of it.
+pub const CROSS: &[Program] = &[
+    program("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"),
+    // Headers and libraries.
+    program("/usr/aarch64-linux-gnu/include/stdio.h", "libc6-dev-arm64-cross"),
+    program("qemu-aarch64", "qemu-user"),
+];
+
 /// For running them on a software TPM, with real volumes, in their own namespaces.
 pub const RUN: &[Program] = &[
     program("cryptsetup", "cryptsetup-bin"),
@@ -81,6 +89,7 @@ pub const TEST: &[Program] = &[
     program("osslsigncode", "osslsigncode"),
     program("pesign", "pesign"),
     program("pkcs11-tool", "opensc"),
+    program("qemu-system-aarch64", "qemu-system-arm"),
     program("qemu-system-x86_64", "qemu-system-x86"),
     program("readelf", "binutils"),
     program("sbsign", "sbsigntool"),

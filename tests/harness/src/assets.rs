@@ -38,6 +38,15 @@ pub fn tree(suite: &str) -> PathBuf {
     file(&format!("tree/{suite}"))
 }
 
+/// A file of Debian 13's packages for arm64, such as `usr/lib/systemd/boot/efi/linuxaa64.efi.stub`.
+#[must_use]
+pub fn arm64(name: &str) -> PathBuf {
+    let path = directory().join("arm64").join(name);
+    let there = directory().join("arm64").join(STAMP).exists() && path.exists();
+    assert!(there, "there is no {}: run `cargo xtask assets`, or set TRUST_ASSETS", path.display());
+    path
+}
+
 /// Where Debian 13's packages came from, as sources.list(5) has it.
 #[must_use]
 pub fn sources() -> PathBuf {

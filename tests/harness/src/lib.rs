@@ -125,6 +125,18 @@ pub fn trust_host() -> PathBuf {
     program("TRUST_HOST", "trust")
 }
 
+/// The same for arm64: `$TRUST_INITRD_ARM64`, or what `cargo xtask dist --target` made.
+#[must_use]
+pub fn trust_initrd_arm64() -> PathBuf {
+    program("TRUST_INITRD_ARM64", "aarch64-unknown-linux-musl/trust-initrd")
+}
+
+/// The host program for arm64: `$TRUST_HOST_ARM64`, or what `cargo xtask dist --target` made.
+#[must_use]
+pub fn trust_host_arm64() -> PathBuf {
+    program("TRUST_HOST_ARM64", "aarch64-unknown-linux-musl/trust")
+}
+
 fn program(variable: &str, name: &str) -> PathBuf {
     let path = std::env::var_os(variable).map_or_else(|| workspace().join("target/dist").join(name), PathBuf::from);
     assert!(path.is_file(), "there is no {}: run `cargo xtask dist`, or set {variable}", path.display());

@@ -20,12 +20,15 @@ pub const SOURCES: &str = "apt.sources";
 /// apt with one suite of one mirror, and nothing of the system's but its proxy.
 pub struct Apt {
     dir: PathBuf,
+    /// As Debian names it.
+    architecture: &'static str,
 }
 
 /// What a suite is looked through for.
 #[derive(Clone, Copy)]
 enum Types {
-    Binaries,
+    /// Packages for this architecture.
+    Binaries(&'static str),
     Sources,
 }
 
@@ -46,7 +49,12 @@ pub fn download_tar(package: &str, suite: &str, dir: &Path) -> Result<()> {
 /// Has `work` get packages for amd64 of `suite`, from the first of the machine's mirrors with which it succeeds.
 /// `dir` is for apt's lists.
 pub fn with_suite<T>(suite: &str, dir: &Path, work: impl Fn(&Apt) -> Result<T>) -> Result<T> {
-    with_mirror(Types::Binaries, suite, dir, work)
+    with_mirror(Types::Binaries("amd64"), suite, dir, work)
+}
+
+/// The same for arm64.
+pub fn with_arm64_suite<T>(suite: &str, dir: &Path, work: impl Fn(&Apt) -> Result<T>) -> Result<T> {
+    with_mirror(Types::Binaries("arm64"), suite, dir, work)
 }
 
 fn with_mirror<T>(types: Types, suite: &str, dir: &Path, work: impl Fn(&Apt) -> Result<T>) -> Result<T> {
@@ -82,16 +90,16 @@ pub fn stanza(mirror: &Mirror, types: &str, suite: &str) -> String {
 
 impl Apt {
     fn new(mirror: &Mirror, types: Types, suite: &str, dir: &Path) -> Result<Self> {
-        let types = match types {
-            Types::Binaries => "deb",
-            Types::Sources => "deb-src",
+        let (types, architecture) = match types {
+            Types::Binaries(architecture) => ("deb", architecture),
+            Types::Sources => ("deb-src", "amd64"),
         };
         for sub in ["state/lists/partial", "cache/archives/partial"] {
             fs::create_dir_all(dir.join(sub))?;
         }
         fs::write(dir.join(SOURCES), stanza(mirror, types, suite))?;
         fs::write(dir.join("status"), "")?;
-        let apt = Self { dir: dir.to_path_buf() };
+        let apt = Self { dir: dir.to_path_buf(), architecture };
         sh::run_quietly(apt.get().args(["-qq", "update"]))?;
         Ok(apt)
     }
@@ -116,8 +124,8 @@ impl Apt {
             ("Dir::State", path("state")),
             ("Dir::State::status", path("status")),
             ("Dir::Cache", path("cache")),
-            ("APT::Architecture", "amd64".into()),
-            ("APT::Architectures", "amd64".into()),
+            ("APT::Architecture", self.architecture.into()),
+            ("APT::Architectures", self.architecture.into()),
             ("Acquire::Languages", "none".into()),
             ("Acquire::Retries", "1".into()),
             ("Acquire::http::Timeout", "30".into()),

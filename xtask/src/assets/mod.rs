@@ -3,6 +3,7 @@
 //!
 //! They are unpacked there and not installed: the system's own packages stay as they are.
 
+mod arm64;
 pub mod chroots;
 mod grub;
 mod shim;
@@ -108,6 +109,19 @@ pub fn prepare() -> Result<PathBuf> {
         fs::write(stamp, grub::wanted())?;
     }
     Ok(root)
+}
+
+/// Ensures that what machines of arm64 boot with is there, too.
+pub fn prepare_arm64() -> Result<()> {
+    let root = assets::directory();
+    let stamp = root.join(arm64::DIRECTORY).join(STAMP);
+    let is_there = || fs::read_to_string(&stamp).is_ok_and(|found| found == arm64::wanted());
+    if is_there() {
+        return Ok(());
+    }
+    packages::ensure(&[packages::ASSETS])?;
+    let _alone = alone(&root)?;
+    if is_there() { Ok(()) } else { arm64::unpack(&root).with_context(|| missing(arm64::SUITE, &root)) }
 }
 
 /// Ensures that all is there but what is compiled apart, and returns the directory.
@@ -242,19 +256,19 @@ fn unpack(suite: &Suite, work: &Path) -> Result<()> {
 fn download(suite: &Suite, apt: &Apt) -> Result<()> {
     let mut packages = Vec::new();
     for name in suite.packages {
-        packages.push(if *name == KERNEL { kernel(apt)? } else { (*name).to_owned() });
+        packages.push(if *name == KERNEL { kernel(KERNEL, apt)? } else { (*name).to_owned() });
     }
     // It says what it gets.
     sh::run(apt.get().args(["-q", "download"]).args(packages))
 }
 
-/// The package of the kernel, whose name has its version.
-fn kernel(apt: &Apt) -> Result<String> {
-    let text = String::from_utf8(sh::output(apt.cache().args(["depends", KERNEL]))?)?;
+/// The package of the kernel that this one depends on; its name has its version.
+fn kernel(package: &str, apt: &Apt) -> Result<String> {
+    let text = String::from_utf8(sh::output(apt.cache().args(["depends", package]))?)?;
     let name = text.lines().find_map(|line| line.trim().strip_prefix("Depends: ")).map(str::to_owned);
     match name {
         Some(name) if name.starts_with("linux-image-") => Ok(name),
-        _ => bail!("{KERNEL} depends on no kernel:\n{text}"),
+        _ => bail!("{package} depends on no kernel:\n{text}"),
     }
 }
 

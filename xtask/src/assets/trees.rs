@@ -83,20 +83,25 @@ pub fn unpack(wanted: &Tree, root: &Path) -> Result<()> {
         fs::create_dir_all(&place)?;
         symlink(Path::new("usr").join(name), tree.join(name))?;
     }
-    for package in debs(&lists.join("cache/archives"))? {
-        // Without files that are not read here. A pipe needs a shell, and tar's status is that of all: dpkg-deb's end cut off
-        // is an archive cut off.
+    extract(&lists.join("cache/archives"), &tree)?;
+    accounts(&tree)?;
+    Ok(fs::remove_dir_all(&lists)?)
+}
+
+/// Unpacks all packages in a directory below `tree`, without files that are not read here.
+pub fn extract(packages: &Path, tree: &Path) -> Result<()> {
+    for package in debs(packages)? {
+        // A pipe needs a shell, and tar's status is that of all: dpkg-deb's end cut off is an archive cut off.
         let script = r#"package=$1; shift; dpkg-deb --fsys-tarfile "$package" | tar --extract "$@""#;
         let mut shell = Command::new("sh");
         shell.args(["-c", script, "sh"]).arg(package);
         shell
             .args(["--keep-directory-symlink", "--no-same-owner"])
             .args(UNREAD.map(|path| format!("--exclude={path}")));
-        shell.arg("--directory").arg(&tree);
+        shell.arg("--directory").arg(tree);
         sh::run_quietly(&mut shell)?;
     }
-    accounts(&tree)?;
-    Ok(fs::remove_dir_all(&lists)?)
+    Ok(())
 }
 
 /// The packages in a directory, in the order of their names.

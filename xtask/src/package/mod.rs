@@ -50,9 +50,9 @@ struct Package<'a> {
     release: &'a Release,
 }
 
-/// Makes packages of what is in `dist`, a directory of `cargo xtask dist`: both, or for another machine that of the
-/// initrd's program alone. They are put into `output`. Returns where they are.
-pub fn pack(dist: &Path, output: &Path, format: Format, target: &str, is_foreign: bool) -> Result<Vec<PathBuf>> {
+/// Makes both packages of what is in `dist`, a directory of `cargo xtask dist`. They are put into `output`. Returns where they
+/// are.
+pub fn pack(dist: &Path, output: &Path, format: Format, target: &str) -> Result<Vec<PathBuf>> {
     let release = Release::here()?;
     // No other version's stay beside them.
     let extension = if format == Format::Deb { "deb" } else { "rpm" };
@@ -64,9 +64,6 @@ pub fn pack(dist: &Path, output: &Path, format: Format, target: &str, is_foreign
     }
     let mut made = Vec::new();
     for (name, part) in [("trust", Part::Host), ("trust-initrd", Part::Initrd)] {
-        if is_foreign && part == Part::Host {
-            continue;
-        }
         let stage = output.join(format!(".package/{name}"));
         let _ = fs::remove_dir_all(&stage);
         fs::create_dir_all(&stage)?;

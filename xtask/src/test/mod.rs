@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything that must hold.
 
+mod arm64;
 mod programs;
 mod tally;
 
@@ -30,6 +31,9 @@ pub struct Options {
 /// Runs the checks and the tests. Whether all is well; a failure of one stops none of the others.
 pub fn test(options: &Options) -> Result<bool> {
     packages::ensure(&[packages::BUILD, packages::RUN, packages::TEST, packages::ASSETS])?;
+    if !options.fast {
+        packages::ensure(&[packages::CROSS])?;
+    }
     packages::ensure_namespaces()?;
     let mut tally = Tally::default();
     if let Err(e) = packages::ensure(&[packages::BROWSER]) {
@@ -156,7 +160,7 @@ fn reproduce(dist: &Dist) -> Result<()> {
     }
     println!("SHA-256 {}", inspect::sha256(&second));
     let target = dist::Options::default().target;
-    let bill = |workspace: &Path| dist::bill_of_materials(workspace, &dist.initrd, Some(&target));
+    let bill = |workspace: &Path| dist::bill_of_materials(workspace, &dist.initrd, &target, true);
     if bill(&copy)? != bill(sh::workspace())? {
         bail!("the bill of materials of trust-initrd is another one in {}", copy.display());
     }

@@ -3,7 +3,11 @@
 //! Most tests wait, for a TPM or for a machine that starts, and the last test of a program runs alone: one
 //! program after the other would leave a good part of two cores idle.
 
-use super::{Options, tally::Tally};
+use super::{
+    Options,
+    arm64::{self, Arm64},
+    tally::Tally,
+};
 use crate::{
     cpu::{self, Load},
     dist::Dist,
@@ -71,6 +75,12 @@ impl Program {
         self.name.starts_with(MACHINES)
     }
 
+    /// Whether the filter leaves it any test.
+    fn has_tests(&self) -> Result<bool> {
+        let list = sh::output(Command::new(&self.file).arg("--list").args(&self.filter))?;
+        Ok(String::from_utf8_lossy(&list).lines().any(|line| line.ends_with(": test")))
+    }
+
     /// Its place in the queue.
     fn place(&self) -> usize {
         let long = LONGEST.iter().position(|name| *name == self.name);
@@ -78,7 +88,7 @@ impl Program {
     }
 
     /// Runs it to its end.
-    fn run(&self, dist: &Dist) -> Result<Outcome> {
+    fn run(&self, dist: &Dist, arm64: Option<&Arm64>) -> Result<Outcome> {
         // Whatever it leaves behind is gone with this: a test program drops nothing that its tests share.
         let temporary = tempfile::TempDir::with_prefix("trust-test-")?;
         let log = tempfile::NamedTempFile::new()?;
@@ -96,6 +106,9 @@ impl Program {
             .stderr(output()?);
         command.env("CARGO_MANIFEST_DIR", &self.directory);
         command.env("TRUST_INITRD", &dist.initrd).env("TRUST_HOST", &dist.host);
+        if let Some(arm64) = arm64 {
+            arm64.tell(&mut command);
+        }
         let mut child = command.spawn().with_context(|| format!("cannot run {}", self.file.display()))?;
         let (status, cpu) = cpu::wait(&mut child)?;
         Ok(Outcome { status, cpu, said: String::from_utf8_lossy(&fs::read(log.path())?).into_owned() })
@@ -113,8 +126,15 @@ struct Outcome {
 /// Builds all of them, and runs those that are asked for; every test of them counts.
 pub fn run(tally: &mut Tally, dist: &Dist, options: &Options) -> Result<()> {
     println!("\n== the tests");
-    let programs = choose(build()?, options);
+    let mut programs = choose(build()?, options);
     ensure!(!programs.is_empty(), "there is no such test");
+    let mut arm64 = None;
+    if programs.iter().any(|program| program.name == arm64::PROGRAM && program.has_tests().unwrap_or(true)) {
+        arm64 = tally.check("the programs for arm64 are built and as they should be", arm64::build);
+        // Its failure is counted.
+        programs.retain(|program| arm64.is_some() || program.name != arm64::PROGRAM);
+    }
+    let arm64 = arm64.as_ref();
     let (start, before) = (Instant::now(), Load::now()?);
     let (queue, tally) = (&Mutex::new(VecDeque::from(programs)), &Mutex::new(tally));
     thread::scope(|scope| {
@@ -125,7 +145,7 @@ pub fn run(tally: &mut Tally, dist: &Dist, options: &Options) -> Result<()> {
                     let program = next(&mut lock(queue));
                     let Some(program) = program else { break };
                     let start = Instant::now();
-                    let outcome = program.run(dist);
+                    let outcome = program.run(dist, arm64);
                     report(&mut lock(tally), &program.name, outcome, start);
                 }
             });

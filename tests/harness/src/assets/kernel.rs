@@ -1,6 +1,6 @@
 //! Debian's kernels for virtual machines, and their modules.
 
-use super::{bookworm, path};
+use super::{arm64, bookworm, path};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -38,6 +38,12 @@ impl Kernel {
     #[must_use]
     pub fn of_bookworm() -> Self {
         Self::in_root(&bookworm(""))
+    }
+
+    /// Debian 13's for arm64.
+    #[must_use]
+    pub fn arm64() -> Self {
+        Self::in_root(&arm64(""))
     }
 
     /// The one there is.

@@ -1,7 +1,11 @@
 //! A keyset, and the images and variables of its machines: all of it made by `trust`.
 
-use super::{Initrd, Vm, empty_variables, shim_with};
-use crate::{Home, State, Swtpm, assets, assets::Kernel, run, trust_initrd};
+use super::{Architecture, Initrd, Vm, shim_with};
+use crate::{
+    Home, State, Swtpm,
+    assets::{self, Kernel},
+    run,
+};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -92,10 +96,10 @@ impl Deployment {
     /// in it. `options` are further ones of `trust uki build`; `--cmdline` takes the place of [`CMDLINE`]. Returns what that
     /// printed.
     pub fn build(&self, kind: &str, initrd: &Initrd, options: &[&str], output: &Path) -> String {
-        let kernel = initrd.kernel();
-        let stub = assets::path("usr/lib/systemd/boot/efi/linuxx64.efi.stub");
+        let architecture = initrd.architecture();
+        let with_trust = format!("--with-trust={}", text(&static_program(architecture)));
+        let (kernel, stub) = (initrd.kernel(), architecture.stub());
         let (kernel, stub, initrd, output) = (text(&kernel.image), text(&stub), text(&initrd.pack()), text(output));
-        let with_trust = format!("--with-trust={}", text(&program()));
         let args = ["uki", "build", "k", "--kind", kind, "--kernel", &kernel, "--stub", &stub];
         let more = ["--initrd", &initrd, "--output", &output, &with_trust];
         let cmdline: &[&str] = if options.contains(&"--cmdline") { &[] } else { &["--cmdline", CMDLINE] };
@@ -104,8 +108,7 @@ impl Deployment {
 
     /// Makes the production image of an initrd that has all that it needs, for this command line.
     pub fn build_as_it_is(&self, initrd: &Path, cmdline: &str, output: &Path) {
-        let kernel = Kernel::new();
-        let stub = assets::path("usr/lib/systemd/boot/efi/linuxx64.efi.stub");
+        let (kernel, stub) = (Architecture::X86_64.kernel(), Architecture::X86_64.stub());
         let (kernel, stub, initrd, output) = (text(&kernel.image), text(&stub), text(initrd), text(output));
         let args = ["uki", "build", "k", "--kind", "production", "--kernel", &kernel, "--stub", &stub];
         self.trust(&[&args[..], &["--initrd", &initrd, "--cmdline", cmdline, "--output", &output]].concat());
@@ -131,8 +134,14 @@ impl Deployment {
     /// `trust enroll vars`.
     #[must_use]
     pub fn variables(&self, chain: Chain, options: &[&str], name: &str) -> PathBuf {
+        self.variables_of(Architecture::X86_64, chain, options, name)
+    }
+
+    /// The same for another architecture.
+    #[must_use]
+    pub fn variables_of(&self, architecture: Architecture, chain: Chain, options: &[&str], name: &str) -> PathBuf {
         let store = self.file(name);
-        let (input, output) = (text(&empty_variables()), text(&store));
+        let (input, output) = (text(&architecture.empty_variables()), text(&store));
         let chain = if chain == Chain::Shim { "shim" } else { "direct" };
         let args = ["enroll", "vars", "k", "--vars-in", &input, "--output", &output, "--chain", chain];
         self.trust(&[&args[..], options].concat());
@@ -153,7 +162,7 @@ impl Deployment {
     /// Puts an image on the machine's boot disk, behind shim if that is the chain.
     pub fn install(&self, vm: &Vm, chain: Chain, image: &Path) {
         match chain {
-            Chain::Direct => vm.set_boot_disk(&[("EFI/BOOT/BOOTX64.EFI", image)]),
+            Chain::Direct => vm.set_boot_disk(&[(vm.architecture().default_loader(), image)]),
             Chain::Shim => vm.set_boot_disk(&[("EFI/BOOT/BOOTX64.EFI", &self.shim()), ("EFI/BOOT/grubx64.efi", image)]),
         }
     }
@@ -188,7 +197,11 @@ impl Default for Deployment {
 
 /// The program of the initrd, which runs in a guest without libraries.
 pub(super) fn program() -> PathBuf {
-    let path = trust_initrd();
+    static_program(Architecture::X86_64)
+}
+
+fn static_program(architecture: Architecture) -> PathBuf {
+    let path = architecture.trust_initrd();
     let bytes = fs::read(&path).expect("a readable file");
     let loader = b"/ld-linux";
     let dynamic = bytes.windows(loader.len()).any(|window| window == loader);

@@ -1,6 +1,10 @@
 //! A small initrd: busybox, a script, and what else a test puts in.
 
-use crate::{assets::Kernel, tools::run, trust_host};
+use super::Architecture;
+use crate::{
+    assets::{self, Kernel},
+    tools::run,
+};
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
@@ -38,6 +42,7 @@ pub struct Initrd {
     kernel: Kernel,
     /// The names of its modules, in the order in which they are loaded.
     modules: Vec<String>,
+    architecture: Architecture,
 }
 
 impl Initrd {
@@ -50,14 +55,33 @@ impl Initrd {
     /// As [`Self::new`], for this kernel.
     #[must_use]
     pub fn of(kernel: Kernel, script: &str) -> Self {
+        Self::with(Architecture::X86_64, kernel, script)
+    }
+
+    /// As [`Self::new`], for arm64.
+    #[must_use]
+    pub fn arm64(script: &str) -> Self {
+        Self::with(Architecture::Arm64, Architecture::Arm64.kernel(), script)
+    }
+
+    fn with(architecture: Architecture, kernel: Kernel, script: &str) -> Self {
         let dir = TempDir::with_prefix("initrd-").expect("a temporary directory");
-        let mut initrd = Self { dir, kernel, modules: Vec::new() };
+        let mut initrd = Self { dir, architecture, kernel, modules: Vec::new() };
         for directory in ["dev", "proc", "sys", "run", "tmp", "root", "modules"] {
             fs::create_dir_all(initrd.root().join(directory)).expect("a writable directory");
         }
-        initrd.add("bin/busybox", &busybox(), 0o755).write("init", INIT, 0o755).write("script", script, 0o644);
-        initrd.module("efivarfs").module("virtio_pci").module("virtio_blk");
         initrd
+            .add("bin/busybox", &architecture.busybox(), 0o755)
+            .write("init", INIT, 0o755)
+            .write("script", script, 0o644);
+        for module in architecture.modules() {
+            initrd.module(module);
+        }
+        initrd
+    }
+
+    pub(super) const fn architecture(&self) -> Architecture {
+        self.architecture
     }
 
     /// The kernel whose modules it has.
@@ -101,24 +125,49 @@ impl Initrd {
         self
     }
 
-    /// Adds a program of this system, where it is here, with the libraries that it is linked with.
+    /// Adds a program of this system, or one of arm64's assets, where it is there, with the libraries that it is linked with.
     pub fn program(&mut self, path: &Path) -> &mut Self {
         let name = path.to_str().expect("a path in text").trim_start_matches('/').to_owned();
-        self.program_as(&name, path)
+        match self.architecture {
+            Architecture::X86_64 => self.program_as(&name, path),
+            Architecture::Arm64 => self.program_as(&name, &assets::arm64(&name)),
+        }
     }
 
     /// Adds the administrator's program with its libraries, as `/usr/sbin/trust`: `/usr/bin/trust` is the initrd's.
     pub fn host_program(&mut self) -> &mut Self {
-        self.program_as("usr/sbin/trust", &trust_host())
+        self.program_as("usr/sbin/trust", &self.architecture.trust_host())
     }
 
     fn program_as(&mut self, name: &str, path: &Path) -> &mut Self {
         self.add(name, path, 0o755);
+        if self.architecture == Architecture::Arm64 {
+            return self.arm64_libraries(path);
+        }
         let linked = run("ldd", &[path.to_str().expect("a path in text")]);
         // `NAME => /PATH (ADDRESS)`, or `/PATH (ADDRESS)` for the loader; what the kernel brings has no path.
         let libraries = linked.split_whitespace().filter(|word| word.starts_with('/'));
         for library in libraries {
             self.add(library.trim_start_matches('/'), Path::new(library), 0o755);
+        }
+        self
+    }
+
+    /// Adds the libraries that a program of arm64 is linked with, and the ones that these are: here nothing can load them.
+    fn arm64_libraries(&mut self, file: &Path) -> &mut Self {
+        const LIBRARIES: &str = "usr/lib/aarch64-linux-gnu";
+        const LOADER: &str = "ld-linux-aarch64.so.1";
+        let headers = run("readelf", &["--dynamic", file.to_str().expect("a path in text")]);
+        // `0x0000000000000001 (NEEDED)  Shared library: [NAME]`
+        let needed = headers.lines().filter(|line| line.contains("(NEEDED)"));
+        let names = needed.filter_map(|line| line.split(['[', ']']).nth(1)).map(str::to_owned).collect::<Vec<_>>();
+        for name in names.into_iter().chain([LOADER.to_owned()]) {
+            let place = if name == LOADER { format!("lib/{name}") } else { format!("{LIBRARIES}/{name}") };
+            if !self.root().join(&place).exists() {
+                let library = assets::arm64(&format!("{LIBRARIES}/{name}"));
+                self.add(&place, &library, 0o755);
+                self.arm64_libraries(&library);
+            }
         }
         self
     }
@@ -152,13 +201,4 @@ impl Initrd {
         assert!(status.expect("there is a shell").success(), "cpio or zstd failed (Debian: cpio, zstd)");
         archive
     }
-}
-
-/// The static one: it needs no libraries in the guest.
-fn busybox() -> PathBuf {
-    ["/bin/busybox", "/usr/bin/busybox"]
-        .map(PathBuf::from)
-        .into_iter()
-        .find(|path| path.is_file())
-        .expect("busybox is installed (Debian: busybox-static)")
 }

@@ -4,6 +4,7 @@
 //! end without an announcement, are failures.
 
 mod accelerator;
+mod architecture;
 mod deployment;
 mod disk;
 mod dracut;
@@ -15,6 +16,7 @@ mod shim;
 mod slot;
 mod uki;
 
+pub use architecture::Architecture;
 pub use deployment::{CMDLINE, Chain, Deployment, SIGNED};
 pub use disk::trust_data;
 pub use dracut::{Dracut, in_debian};
@@ -54,6 +56,7 @@ const REFUSALS: [&str; 3] = ["No bootable option or device was found", "Security
 #[derive(Debug)]
 pub struct Vm {
     dir: TempDir,
+    architecture: Architecture,
 }
 
 /// How a boot of a [`Vm`] ended.
@@ -88,10 +91,20 @@ impl Vm {
     /// A new machine: a copy of a firmware's variables, a new TPM, no disk.
     #[must_use]
     pub fn new(variables: &Path) -> Self {
-        let vm = Self { dir: TempDir::with_prefix("vm-").expect("a temporary directory") };
+        Self::of(Architecture::X86_64, variables)
+    }
+
+    /// The same for another architecture.
+    #[must_use]
+    pub fn of(architecture: Architecture, variables: &Path) -> Self {
+        let vm = Self { dir: TempDir::with_prefix("vm-").expect("a temporary directory"), architecture };
         vm.set_variables(variables);
         vm.set_tpm(&State::new(Banks::Sha256));
         vm
+    }
+
+    pub(super) const fn architecture(&self) -> Architecture {
+        self.architecture
     }
 
     /// Puts a copy of another firmware's variables in.
@@ -206,7 +219,7 @@ impl Vm {
 
     fn run(&self, interposed: bool) -> Report {
         let _slot = Slot::wait();
-        let mut qemu = Qemu::start(self.dir.path(), interposed);
+        let mut qemu = Qemu::start(self.architecture, self.dir.path(), interposed);
         let start = qemu.started();
         let (mut seen, mut last) = (0, Instant::now());
         let outcome = loop {
@@ -307,5 +320,5 @@ pub fn accelerator() -> &'static str {
 /// A firmware's variables as its maker ships them: no keys, Secure Boot off.
 #[must_use]
 pub fn empty_variables() -> PathBuf {
-    assets::path("usr/share/OVMF/OVMF_VARS_4M.fd")
+    Architecture::X86_64.empty_variables()
 }

@@ -1,6 +1,6 @@
 //! The processes of a virtual machine: QEMU and its TPM.
 
-use super::accelerator::Accelerator;
+use super::{Architecture, accelerator::Accelerator};
 use crate::assets;
 use std::{
     fs,
@@ -41,19 +41,15 @@ struct Process(Child);
 
 impl Qemu {
     /// Switches on the machine whose files are in `dir`. `interposed`: an interposer is between it and its TPM.
-    pub(super) fn start(dir: &Path, interposed: bool) -> Self {
+    pub(super) fn start(architecture: Architecture, dir: &Path, interposed: bool) -> Self {
         for name in LOGS {
             fs::write(dir.join(name), "").expect("a writable directory");
         }
         let swtpm = swtpm(dir, interposed);
-        let mut command = Command::new("qemu-system-x86_64");
-        firmware(&mut command, Accelerator::get(), &dir.join("variables.fd"));
+        let mut command = architecture.qemu(&dir.join("variables.fd"), &dir.join(CONSOLE), &dir.join(SAID));
         command.args(["-m", "512", "-no-reboot"]);
         command.arg("-chardev").arg(format!("socket,id=tpm,path={}", dir.join(TPM).display()));
-        command.args(["-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-crb,tpmdev=tpm0"]);
-        for port in [CONSOLE, SAID] {
-            command.arg("-serial").arg(format!("file:{}", dir.join(port).display()));
-        }
+        command.args(["-tpmdev", "emulator,id=tpm0,chardev=tpm"]);
         let disk = dir.join("boot.img");
         if disk.exists() {
             command.arg("-drive").arg(format!("if=none,id=boot,format=raw,file={}", disk.display()));
@@ -86,13 +82,18 @@ impl Qemu {
     }
 }
 
-/// The options of a machine with this firmware and these variables, and nothing else.
+/// The options of a machine of x86_64 with this firmware and these variables, and nothing else.
 pub(super) fn firmware(command: &mut Command, accelerator: Accelerator, variables: &Path) {
     let code = assets::path("usr/share/OVMF/OVMF_CODE_4M.secboot.fd");
     // Only code in system management mode may write the variables.
     command.args(["-machine", "q35,smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on"]);
     command.args(["-accel", accelerator.name(), "-cpu", accelerator.processor(), "-smp", "1"]);
     command.args(["-nodefaults", "-no-user-config", "-display", "none"]);
+    flash(command, &code, variables);
+}
+
+/// Flash memory with the firmware's code and its variables.
+pub(super) fn flash(command: &mut Command, code: &Path, variables: &Path) {
     command.arg("-drive").arg(format!("if=pflash,unit=0,format=raw,readonly=on,file={}", code.display()));
     command.arg("-drive").arg(format!("if=pflash,unit=1,format=raw,file={}", variables.display()));
 }
