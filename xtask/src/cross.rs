@@ -19,7 +19,7 @@ const LIBRARIES: &str = "/usr/aarch64-linux-gnu";
 /// Ensures that programs can be built for `target`, trust-initrd's.
 pub fn ensure(target: &str) -> Result<()> {
     if target != INITRD {
-        bail!("{target} is nothing that Trust can be built for on this machine: {INITRD} is");
+        bail!("Trust cannot be built for {target} here: --target takes {INITRD}");
     }
     packages::ensure(&[packages::BUILD, packages::CROSS])?;
     tools::standard_library(INITRD)?;

@@ -64,7 +64,7 @@ fn tests() -> Result<(PathBuf, PathBuf)> {
         let mut cargo = sh::cargo();
         cargo.args([command, "--locked", "--quiet", "--package", "trust", "--features", "host"]);
         cargo.args(["--target", cross::HOST, "--message-format=json-render-diagnostics"]);
-        cargo.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_DEV_STRIP", "true");
+        cargo.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_DEV_STRIP", "true").env("CARGO_INCREMENTAL", "0");
         cross::set_linker(&mut cargo);
         cargo
     };
