@@ -182,6 +182,24 @@ fn openssl_accepts_our_signatures_and_no_others() {
 }
 
 #[test]
+fn what_is_signed_anew_is_for_the_newest_policy_version_of_the_keyset() {
+    let home = Home::new();
+    home.add_all();
+    for (name, byte) in [("production", 1), ("limited", 2), ("tpm", 3)] {
+        fs::write(home.file(name), [byte; 32]).unwrap();
+    }
+    let signed = |args: &[&str]| {
+        home.ok(&Home::pcr7data_args("production", "limited", "tpm", args));
+        let info: serde_json::Value =
+            serde_json::from_slice(&fs::read(home.entry(&[1; 32]).join("info.json")).unwrap()).unwrap();
+        info["policy_version"].as_str().unwrap().to_owned()
+    };
+    let signed: Vec<_> =
+        [&[][..], &["--policy-version", "0002"], &[], &["--policy-version", "0001"]].map(signed).into();
+    assert_eq!(signed, ["0001", "0002", "0002", "0001"]);
+}
+
+#[test]
 fn values_of_before_get_the_policies_of_the_running_system() {
     let home = Home::new();
     home.add_all();

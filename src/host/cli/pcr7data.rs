@@ -11,6 +11,7 @@ use crate::{
         predict::{self, approve},
     },
     measure::{expected, kexec::MOST_SUCCESSORS},
+    policy::version::Version,
 };
 use clap::{Args, ValueHint};
 use std::path::PathBuf;
@@ -52,9 +53,10 @@ pub struct AddPcr7Data {
     /// Sign this policy for the machine's secrets [default: the one for PCR 7 and the policy version]
     #[arg(long, value_name = "FILE", alias = "luksPolicy")]
     luks_policy: Option<PathBuf>,
-    /// What the policy version of a TPM must be for the production policy to hold: four digits
-    #[arg(long, value_name = "DIGITS", default_value = "0001", value_parser = arguments::policy_version)]
-    policy_version: [u8; 4],
+    /// What the policy version of a TPM must be for the production policy to hold: four digits [default: the newest that the
+    /// keyset has signed for]
+    #[arg(long, value_name = "DIGITS", value_parser = arguments::policy_version)]
+    policy_version: Option<Version>,
     /// Sign for the running system's successors by `trust kexec` as well, for so many in a row, if they are images of the keyset for
     /// production: 0 to 4 [default: as many as it was done for before]
     #[arg(long, value_name = "NUMBER", default_value_t = 0, hide_default_value = true)]
@@ -69,11 +71,12 @@ impl AddPcr7Data {
     pub(super) fn run(self) -> Result<()> {
         let keyset = Keyset::open(&self.keyset)?;
         let (values, comment, events) = self.values(&keyset)?;
-        let computed = Policies::of(&values, self.policy_version)?;
+        let version = signed_policy::version_or_newest(self.policy_version, &keyset)?;
+        let computed = Policies::of(&values, version)?;
         let policies = Policies {
             luks: self.luks_policy.as_deref().map_or(Ok(computed.luks), arguments::digest)?,
             passwd: self.passwd_policy.as_deref().map_or(Ok(computed.passwd), arguments::digest)?,
-            version: self.policy_version,
+            version,
             successors: self.kexec,
         };
         signed_policy::add(&keyset, &values, &policies, Note { comment: &comment, events: events.as_deref() })

@@ -39,9 +39,10 @@ pub struct PolicySign {
     /// What the policy is signed for: 1 to 32 letters, digits, dots, dashes
     #[arg(long = "ref", value_name = "REF", default_value = "system")]
     policy_ref: String,
-    /// What the policy version of a TPM must be for it to hold: four digits
-    #[arg(long, value_name = "DIGITS", default_value = "0001", value_parser = arguments::policy_version)]
-    policy_version: Version,
+    /// What the policy version of a TPM must be for it to hold: four digits [default: the newest that the keyset has signed
+    /// for]
+    #[arg(long, value_name = "DIGITS", value_parser = arguments::policy_version)]
+    policy_version: Option<Version>,
     /// The directory that the file goes into
     #[arg(long, short, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
     output: PathBuf,
@@ -56,7 +57,8 @@ impl PolicySign {
         let values = self.values()?;
         let key = keyset.key(Role::TpmpolLuks)?;
         let (name, pem) = (keyset.name(), key.public().to_pem());
-        let file = SignedPolicyFile::new(name, pem, &self.policy_ref, &values, self.policy_version);
+        let version = signed_policy::version_or_newest(self.policy_version, &keyset)?;
+        let file = SignedPolicyFile::new(name, pem, &self.policy_ref, &values, version);
         let approved = file.approved()?;
         let file = file.signed(&signed_policy::sign_approved(&key, &approved)?);
         let json = serde_json::to_vec_pretty(&file)

@@ -15,7 +15,7 @@ use crate::{
     console,
     error::{Error, Kind, Result},
     host::{
-        keyset::Keyset,
+        keyset::{Keyset, signed_policy},
         predict::{
             next_boot::{self, NextBoot},
             update::Update,
@@ -23,6 +23,7 @@ use crate::{
         say::output,
     },
     measure::bank::Bank,
+    policy::version::Version,
     tpm2::{constants::alg, selection::pcr_list},
 };
 use clap::{Parser, ValueHint};
@@ -82,9 +83,10 @@ pub struct Predict {
     /// repeated
     #[arg(long, value_name = "CERT|FAULT", value_hint = ValueHint::FilePath, requires = "sign")]
     accept: Vec<String>,
-    /// With --sign: what the policy version of a TPM must be for the production policies to hold: four digits
-    #[arg(long, value_name = "DIGITS", default_value = "0001", value_parser = arguments::policy_version, requires = "sign")]
-    policy_version: [u8; 4],
+    /// With --sign: what the policy version of a TPM must be for the production policies to hold: four digits [default: the
+    /// newest that the keyset has signed for]
+    #[arg(long, value_name = "DIGITS", value_parser = arguments::policy_version, requires = "sign")]
+    policy_version: Option<Version>,
     /// Have this NV index of the TPM admit the values of today and those that are predicted
     #[arg(long, value_name = "INDEX", value_parser = nv::index, conflicts_with_all = ["check", "sign", "bank"])]
     to_nv: Option<u32>,
@@ -131,8 +133,10 @@ impl HostCommand for Predict {
         if self.sign {
             let name = self.keyset.as_deref().unwrap_or_default();
             let accepted = accept::read(&self.accept)?;
-            let terms = sign::SigningTerms { accepted: &accepted, version: self.policy_version };
-            return sign::run(&Keyset::open(name)?, machine.state(&log), &found, &updates, &terms);
+            let keyset = Keyset::open(name)?;
+            let version = signed_policy::version_or_newest(self.policy_version, &keyset)?;
+            let terms = sign::SigningTerms { accepted: &accepted, version };
+            return sign::run(&keyset, machine.state(&log), &found, &updates, &terms);
         }
         warn(&next);
         Ok(())
