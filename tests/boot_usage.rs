@@ -62,6 +62,7 @@ fn help_exits_with_success() {
         assert!(help(&[&command.split(' ').collect::<Vec<_>>()[..], &["--help"]].concat()).contains("Usage"));
     }
     let overview = help(&["--help"]);
+    assert!(overview.contains("\n  admin delegate  Let"), "the longest name runs into what it does: {overview}");
     for command in ["setup", "preinit", "provision", "lock", "raise"] {
         assert!(overview.contains(command), "{overview}");
         let text = help(&[command, "--help"]);

@@ -28,7 +28,7 @@ pub const END: Spec = Spec {
     name: "--end",
     value: "",
     default: "",
-    help: "as the first process of all, at the end of the signed command line: what has been appended behind it is refused",
+    help: "as the first process of all, at the end of the signed command line: what has been appended after it is refused",
 };
 
 /// What a kernel starts by default.

@@ -215,7 +215,8 @@ fn overview(program: &str) -> String {
     for command in ALL {
         text.push_str("  ");
         text.push_str(command.name);
-        arguments::fill(&mut text, 13, command.about);
+        // Two spaces after the longest name.
+        arguments::fill(&mut text, 18, command.about);
     }
     text.push_str("\nCOMMAND --help shows its options.\n\nExit status:\n   0  done\n");
     for kind in Kind::ALL {

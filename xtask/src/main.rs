@@ -51,20 +51,22 @@ cargo xtask SUBCOMMAND
         --kexec    the next image by kexec, beside the firmware: only when named
         --all      all of them, boots of virtual machines included
   dist [--target TARGET] [--bless] [--deb] [--rpm] [--no-build] [--output DIR]
-        builds the two programs into target/dist/, with a bill of materials
-        (CycloneDX) beside each, and checks the smaller one
-        --target  of trust-initrd, aarch64-unknown-linux-musl: both programs for arm64, into
-                  a directory of that name there
-        --bless   records its dependencies instead of comparing them
-        --deb     makes packages of them, for Debian and Ubuntu
-        --rpm     the same for Fedora and openSUSE
-        --no-build  makes them of what is in target/dist/ already
-        --output  where packages and their checksums are put (target/dist/)
+        builds trust and trust-initrd into target/dist/, with a bill of materials
+        (CycloneDX) beside each, manual pages and completions, and checks trust-initrd:
+        its size, dependencies, and that it is static
+        --target    aarch64-unknown-linux-musl: both programs for arm64, into a directory of
+                    that name there
+        --bless     records the dependencies of trust-initrd instead of comparing them
+        --deb       makes packages of both, for Debian and Ubuntu, and SHA256SUMS
+        --rpm       the same for Fedora and openSUSE
+        --no-build  makes the packages of what is in target/dist/ already
+        --output    where packages and their checksums are put (target/dist/)
   install [--prefix DIR] [--destdir DIR] [--uninstall]
         builds as dist does, and puts the programs, manual pages, completions and the
-        parts for initrds below the prefix (/usr/local; ~/.local is your own); below
-        /usr and /usr/local the module of dracut, too, into /usr/lib/dracut
-        --destdir    the root directory of that system, for packages
+        parts for initrds below the prefix (/usr/local; ~/.local is your own). With /usr
+        and /usr/local there are also the units of the running system, none of which is
+        enabled, /etc/request-key.d/trust.conf, and the dracut module in /usr/lib/dracut
+        --destdir    put in front of all these paths, for those who make packages
         --uninstall  removes what this command has installed, and nothing else
   test [--fast] [FILTER]...
         checks everything: builds as dist does, format, lints, documentation,
@@ -83,10 +85,10 @@ cargo xtask SUBCOMMAND
         --record  adds the figures of each to fuzz/FIGURES.md
   source
         puts what is committed, all crates and tpm2-tss into target/dist/trust-VERSION.tar.gz,
-        which is built without a network: for packagers
+        which can be built without a network: for packagers (see CONTRIBUTING.md)
   release --check
         says what keeps the last commit from being released: version, changelog, tag,
-        what is not committed, what is missing from target/dist/
+        what is not committed, what is missing from target/dist/ (see CONTRIBUTING.md)
   assets [--chroots]
         fetches what tests need of other projects: firmware, kernel, boot loaders; into
         $TRUST_ASSETS or a directory among your caches; test does so when needed

@@ -146,6 +146,9 @@ fn files(roff: &mut Roff) {
         ("$XDG_DATA_HOME/machine/trust/keys/NAME", "the keysets (~/.local/share where XDG_DATA_HOME is not set)"),
         ("$XDG_DATA_HOME/machine/trust/vms/NAME", "the machines of `trust launch`"),
         ("$XDG_CONFIG_HOME/machine/trust/manifest/UUID", "product keys of `trust new-uuid` (~/.config)"),
+        ("/run/trust/pcr7data", "the policies that are signed for the running system, if its boot has left them there"),
+        ("/etc/trust/credentials", "sealed secrets that trust-credentials.socket gives to units"),
+        ("/var/lib/trust/nv-policies", "the policies of `trust policy store`"),
     ] {
         roff.control("TP", []).text([bold(name)]).text([roman(what)]);
     }

@@ -4,6 +4,7 @@
 //! same packages: every date in them is that of the last commit.
 
 mod glibc;
+mod notices;
 
 use crate::{
     inspect,
@@ -118,7 +119,10 @@ impl Package<'_> {
         }
         let doc = Path::new("/usr/share/doc").join(self.name);
         let bill = self.dist.join(self.name).with_extension("cdx.json");
+        let notices = self.stage.join("notices");
+        fs::write(&notices, notices::of(&fs::read_to_string(&bill)?)?)?;
         files.push((bill, doc.join(format!("{}.cdx.json", self.name))));
+        files.push((notices, doc.join("third-party.txt")));
         if self.format == Format::Deb {
             files.push((sh::workspace().join("CHANGELOG.md"), doc.join("changelog")));
             files.push((source.join("lintian-overrides"), Path::new("/usr/share/lintian/overrides").join(self.name)));

@@ -139,6 +139,41 @@ fn lintian_has_no_complaint() {
     assert!(!said.contains("W: ") && !said.contains("E: "), "{said}");
 }
 
+/// A licence that asks for its text to be passed on is passed on, and the one that the package states covers all components.
+#[test]
+fn licences_of_what_is_compiled_in_are_stated_and_their_texts_are_there() {
+    for name in ["trust", "trust-initrd"] {
+        let package = packages("deb").into_iter().find(|path| path.to_string_lossy().contains(&format!("/{name}_")));
+        let doc = |file: &str| {
+            let script = r#"dpkg-deb --fsys-tarfile "$0" | tar --extract --to-stdout "./usr/share/doc/$1""#;
+            let args = [package.as_deref().unwrap().to_str().unwrap(), &format!("{name}/{file}")];
+            run(Command::new("sh").args(["-ec", script]).args(args))
+        };
+        let (copyright, texts) = (doc("copyright"), doc("third-party.txt"));
+        let stated = copyright.lines().find_map(|line| line.strip_prefix("License: ")).unwrap();
+        let stated: BTreeSet<_> = stated.split(" AND ").collect();
+        let bill: serde_json::Value = serde_json::from_str(&doc(&format!("{name}.cdx.json"))).unwrap();
+        let components = bill["components"].as_array().unwrap();
+        assert!(components.len() > 50, "{components:?}");
+        for component in components {
+            let part = component["name"].as_str().unwrap();
+            let expression = component["licenses"][0]["expression"].as_str().unwrap();
+            let is_stated =
+                |choice: &str| choice.trim_matches(['(', ')']).split(" OR ").any(|one| stated.contains(one));
+            assert!(
+                expression.split(" AND ").all(is_stated),
+                "{name} does not state the licence of {part}: {expression}"
+            );
+            assert!(texts.contains(&format!("\n  {part}")) && texts.contains(&format!(": {expression}\n")), "{part}");
+        }
+        for text in
+            ["---- tpm2-tss 4.1.3 (LICENSE)", "Redistributions in binary form must reproduce", "Permission is hereby"]
+        {
+            assert!(texts.contains(text), "{name} has no {text:?}");
+        }
+    }
+}
+
 /// The files of packages, without those that each distribution has for itself.
 fn listed(packages: &[PathBuf]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
