@@ -8,7 +8,7 @@ use crate::{
     packages,
     progress::Progress,
     sbom::{self, Program},
-    sh, tools,
+    sh, source, tools,
 };
 use anyhow::{Context, Result};
 use std::{
@@ -113,7 +113,7 @@ fn programs(options: &Options) -> Result<Dist> {
         tools::standard_library(&options.target)?;
     }
     fetch::prepare()?;
-    let build = Build { workspace: sh::workspace(), target_dir: &sh::workspace().join("target") };
+    let build = Build { workspace: sh::workspace(), target_dir: &sh::workspace().join("target"), alone: false };
     let progress = &Progress::default();
     let (end, ended) = channel::<()>();
     // Each ends on one core, in the linker's optimizer.
@@ -227,6 +227,8 @@ fn for_all(path: &Path) -> Result<()> {
 pub struct Build<'a> {
     pub workspace: &'a Path,
     pub target_dir: &'a Path,
+    /// Without a network and without what cargo has fetched before: of the crates that are with the sources.
+    pub alone: bool,
 }
 
 impl Build<'_> {
@@ -253,8 +255,11 @@ impl Build<'_> {
     }
 
     fn cargo(&self) -> Result<Command> {
-        let mut cargo = sh::cargo();
+        let mut cargo = if self.alone { sh::without_network(sh::cargo().get_program()) } else { sh::cargo() };
         cargo.env_clear().envs(env::vars_os().filter(|(name, _)| passes(name)));
+        if self.alone {
+            cargo.env("CARGO_HOME", self.target_dir.join("cargo")).env("CARGO_NET_OFFLINE", "true");
+        }
         cargo.current_dir(self.workspace);
         cargo.args(["build", "--quiet", "--release", "--locked", "--package", "trust", "--target-dir"]);
         cargo.arg(self.target_dir);
@@ -271,9 +276,13 @@ impl Build<'_> {
             None => env::home_dir().context("there is no home directory")?.join(".cargo"),
         };
         let std_source = sysroot.join("lib/rustlib/src/rust");
-        let prefixes = [
-            (self.workspace, "/trust".to_owned()),
-            (cargo_home.as_path(), "/cargo".to_owned()),
+        // Of a registry, or beside the sources.
+        let registries = fs::read_dir(cargo_home.join("registry/src")).into_iter().flatten().flatten();
+        let crates: Vec<_> =
+            registries.map(|entry| entry.path()).chain([self.workspace.join(source::CRATES)]).collect();
+        let prefixes = [(self.workspace, "/trust".to_owned()), (cargo_home.as_path(), "/cargo".to_owned())];
+        let crates = crates.iter().map(|dir| (dir.as_path(), "/crates".to_owned()));
+        let of_rust = [
             (sysroot.as_path(), "/rust".to_owned()),
             // What the standard library says without its sources at hand.
             (std_source.as_path(), format!("/rustc/{commit}")),
@@ -285,7 +294,7 @@ impl Build<'_> {
             flag.push(to);
             flag
         };
-        Ok(prefixes.into_iter().map(flag).collect())
+        Ok(prefixes.into_iter().chain(crates).chain(of_rust).map(flag).collect())
     }
 }
 

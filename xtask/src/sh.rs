@@ -22,6 +22,13 @@ pub fn cargo() -> Command {
     command
 }
 
+/// A program that has no network.
+pub fn without_network(program: impl AsRef<OsStr>) -> Command {
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--user", "--map-root-user", "--net", "--"]).arg(program).stdin(Stdio::null());
+    unshare
+}
+
 /// Where a program is: in PATH or where administrators have theirs, which Debian's PATH leaves out for others.
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();

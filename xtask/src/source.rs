@@ -12,7 +12,7 @@ use std::{
 };
 
 /// Where cargo finds crates instead of asking a registry.
-const CRATES: &str = "vendor/crates";
+pub const CRATES: &str = "vendor/crates";
 
 /// Makes the archive in target/dist/, and returns it.
 pub fn source() -> Result<PathBuf> {

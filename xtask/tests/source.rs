@@ -18,8 +18,7 @@ fn cargo(tree: &Path, home: &Path) -> Command {
     unshare
 }
 
-/// Not a build, which takes minutes; but cargo reads every manifest for it, and compares every crate with its checksum only
-/// when it compiles it: that is left to whoever builds.
+/// All crates of both programs; `cargo xtask test` builds the one of the initrd of it, and compares.
 #[test]
 fn the_archive_has_all_that_is_built() {
     run(Command::new(env!("CARGO_BIN_EXE_xtask")).arg("source"));

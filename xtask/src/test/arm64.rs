@@ -34,7 +34,7 @@ impl Arm64 {
 pub fn build() -> Result<Arm64> {
     cross::ensure(cross::INITRD)?;
     assets::prepare_arm64()?;
-    let build = Build { workspace: sh::workspace(), target_dir: &sh::workspace().join("target") };
+    let build = Build { workspace: sh::workspace(), target_dir: &sh::workspace().join("target"), alone: false };
     // The first ends on one core, in the linker's optimizer.
     let (initrd, tests) = thread::scope(|scope| {
         let tests = scope.spawn(tests);
