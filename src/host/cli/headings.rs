@@ -16,11 +16,11 @@ const HEADINGS: [(Heading, &str); 6] = [
 /// Where descriptions begin.
 const INDENT: usize = 15;
 
-/// Has the help of the program list its commands under headings; `ours` are the names of [`COMMANDS`].
-pub fn list(program: clap::Command, ours: &[String]) -> clap::Command {
+/// Has the help of the program list its commands under headings.
+pub fn list(program: clap::Command) -> clap::Command {
     let mut text = String::new();
     for (heading, title) in HEADINGS {
-        let names = of_heading(ours, heading);
+        let names = of_heading(heading);
         if names.is_empty() {
             continue;
         }
@@ -38,28 +38,26 @@ pub fn list(program: clap::Command, ours: &[String]) -> clap::Command {
 }
 
 /// The commands under a heading: those of a machine's life in their order, others before them.
-fn of_heading(ours: &[String], heading: Heading) -> Vec<String> {
-    let ours = COMMANDS.iter().zip(ours).filter(|(entry, _)| entry.heading == heading);
-    let mut names: Vec<_> = ours.map(|(_, name)| name.clone()).collect();
+fn of_heading(heading: Heading) -> Vec<&'static str> {
+    let ours = COMMANDS.iter().filter(|entry| entry.heading == heading);
+    let mut names: Vec<_> = ours.map(|entry| entry.name).collect();
     // The others are listed by the help of their group.
     let theirs = ALL.iter().filter(|command| command.heading == heading && !command.name.contains(' '));
-    names.extend(theirs.map(|command| command.name.to_owned()));
+    names.extend(theirs.map(|command| command.name));
     names
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::cli::definition_and_names;
+    use crate::host::cli::definition;
 
     /// The help would not show a command without one.
     #[test]
     fn every_command_is_under_one_heading() {
-        let (program, names) = definition_and_names();
+        let program = definition();
         for command in program.get_subcommands() {
-            let headings = HEADINGS
-                .iter()
-                .filter(|(heading, _)| of_heading(&names, *heading).iter().any(|name| name == command.get_name()));
+            let headings = HEADINGS.iter().filter(|(heading, _)| of_heading(*heading).contains(&command.get_name()));
             assert_eq!(headings.count(), 1, "{}", command.get_name());
         }
     }

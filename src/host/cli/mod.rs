@@ -62,37 +62,39 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 /// The commands, in the order of the help; those of [`crate::commands`] stand behind them under the same headings.
 const COMMANDS: &[CommandEntry] = &[
-    CommandEntry::new::<keyset::Keysets>(Heading::Keys),
-    CommandEntry::new::<project::Projects>(Heading::Keys),
-    CommandEntry::new::<project::Sudis>(Heading::Keys),
-    CommandEntry::new::<project::NewUuid>(Heading::Keys),
-    CommandEntry::new::<pcr7::ComputePcr7>(Heading::Keys),
-    CommandEntry::new::<policy::PolicyCommand>(Heading::Keys),
-    CommandEntry::new::<uki::Ukis>(Heading::Images),
-    CommandEntry::new::<efi::Sign>(Heading::Images),
-    CommandEntry::new::<efi::Verify>(Heading::Images),
-    CommandEntry::new::<enroll::Enroll>(Heading::Images),
-    CommandEntry::new::<launch::Launch>(Heading::Images),
-    CommandEntry::new::<luks::Luks>(Heading::Boot),
-    CommandEntry::new::<kexec::Kexec>(Heading::Boot),
-    CommandEntry::new::<nv::NvCommand>(Heading::Tpm).with_secrets(),
-    CommandEntry::new::<pcr::PcrCommand>(Heading::Tpm),
-    CommandEntry::new::<admin::AdminCommand>(Heading::Tpm),
-    CommandEntry::new::<seal::Seal>(Heading::Tpm).with_secrets(),
-    CommandEntry::new::<unseal::Unseal>(Heading::Tpm).with_secrets(),
-    CommandEntry::new::<derive::Derive>(Heading::Tpm).with_secrets(),
-    CommandEntry::new::<fss::FssCommand>(Heading::Tpm).with_secrets(),
-    CommandEntry::new::<tpm::TpmCommand>(Heading::Tpm),
-    CommandEntry::new::<eventlog::EventLogCommand>(Heading::Measurements),
-    CommandEntry::new::<explain::Explain>(Heading::Measurements),
-    CommandEntry::new::<predict::Predict>(Heading::Measurements),
-    CommandEntry::new::<state::State>(Heading::Measurements),
-    CommandEntry::new::<manual::Manual>(Heading::Program),
-    CommandEntry::new::<manual::Completions>(Heading::Program),
+    CommandEntry::new::<keyset::Keysets>("keyset", Heading::Keys),
+    CommandEntry::new::<project::Projects>("project", Heading::Keys),
+    CommandEntry::new::<project::Sudis>("sudi", Heading::Keys),
+    CommandEntry::new::<project::NewUuid>("new-uuid", Heading::Keys),
+    CommandEntry::new::<pcr7::ComputePcr7>("compute-pcr7", Heading::Keys),
+    CommandEntry::new::<policy::PolicyCommand>("policy", Heading::Keys),
+    CommandEntry::new::<uki::Ukis>("uki", Heading::Images),
+    CommandEntry::new::<efi::Sign>("sign", Heading::Images),
+    CommandEntry::new::<efi::Verify>("verify", Heading::Images),
+    CommandEntry::new::<enroll::Enroll>("enroll", Heading::Images),
+    CommandEntry::new::<launch::Launch>("launch", Heading::Images),
+    CommandEntry::new::<luks::Luks>("luks", Heading::Boot),
+    CommandEntry::new::<kexec::Kexec>("kexec", Heading::Boot),
+    CommandEntry::new::<nv::NvCommand>("nv", Heading::Tpm).with_secrets(),
+    CommandEntry::new::<pcr::PcrCommand>("pcr", Heading::Tpm),
+    CommandEntry::new::<admin::AdminCommand>("admin", Heading::Tpm),
+    CommandEntry::new::<seal::Seal>("seal", Heading::Tpm).with_secrets(),
+    CommandEntry::new::<unseal::Unseal>("unseal", Heading::Tpm).with_secrets(),
+    CommandEntry::new::<derive::Derive>("derive", Heading::Tpm).with_secrets(),
+    CommandEntry::new::<fss::FssCommand>("fss", Heading::Tpm).with_secrets(),
+    CommandEntry::new::<tpm::TpmCommand>("tpm", Heading::Tpm),
+    CommandEntry::new::<eventlog::EventLogCommand>("eventlog", Heading::Measurements),
+    CommandEntry::new::<explain::Explain>("explain", Heading::Measurements),
+    CommandEntry::new::<predict::Predict>("predict", Heading::Measurements),
+    CommandEntry::new::<state::State>("state", Heading::Measurements),
+    CommandEntry::new::<manual::Manual>("man", Heading::Program),
+    CommandEntry::new::<manual::Completions>("completions", Heading::Program),
 ];
 
 /// A command, or a group of commands.
 struct CommandEntry {
+    /// As its definition has it.
+    name: &'static str,
     /// Under which heading the help lists it.
     heading: Heading,
     definition: fn() -> clap::Command,
@@ -102,8 +104,9 @@ struct CommandEntry {
 }
 
 impl CommandEntry {
-    const fn new<C: HostCommand>(heading: Heading) -> Self {
+    const fn new<C: HostCommand>(name: &'static str, heading: Heading) -> Self {
         Self {
+            name,
             heading,
             definition: C::command,
             has_secrets: false,
@@ -136,18 +139,20 @@ struct CommandLine {
 
 /// The whole command line, with the commands that `main` does not hand to this module.
 fn definition() -> clap::Command {
-    definition_and_names().0
+    let program =
+        COMMANDS.iter().fold(CommandLine::command(), |program, entry| program.subcommand((entry.definition)()));
+    headings::list(flowing(target::add_to(program, |_| true)))
 }
 
-/// The same, and the names of [`COMMANDS`]: to make one takes longer than most commands.
-fn definition_and_names() -> (clap::Command, Vec<String>) {
-    let mut names = Vec::with_capacity(COMMANDS.len());
-    let program = COMMANDS.iter().fold(CommandLine::command(), |program, entry| {
-        let command = (entry.definition)();
-        names.push(command.get_name().to_owned());
-        program.subcommand(command)
-    });
-    (headings::list(flowing(target::add_to(program)), &names), names)
+/// As much of it as this command line needs: to make all of it takes longer than most commands. Whatever does not begin with a
+/// command, such as an option or a word that is none, needs all.
+fn definition_for(args: &[OsString]) -> clap::Command {
+    let entry = args.get(1).and_then(|word| COMMANDS.iter().find(|entry| *word == *entry.name));
+    let Some(entry) = entry else { return definition() };
+    let program = CommandLine::command().subcommand((entry.definition)());
+    flowing(target::add_to(program, |command| {
+        command.name.split_once(' ').is_some_and(|(group, _)| group == entry.name)
+    }))
 }
 
 /// Has paragraphs below the options flow into the width of the terminal: in the source they are broken at its own.
@@ -185,14 +190,14 @@ pub fn understands(args: impl IntoIterator<Item = OsString>) -> bool {
 
 /// Does what the command line says.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let (definition, names) = definition_and_names();
-    let matches = definition.try_get_matches_from(old::translated(args)).unwrap_or_else(|e| e.exit());
+    let args = old::translated(args);
+    let matches = definition_for(&args).try_get_matches_from(args).unwrap_or_else(|e| e.exit());
     if let Some(file) = matches.get_one::<PathBuf>("passphrase_file") {
         passphrase::is_in(file.clone());
     }
     interrupt::outlive_file_limits();
     // Private keys and PINs will be in our memory.
-    let done = process::conceal().and_then(|_| run(&matches, &names));
+    let done = process::conceal().and_then(|_| run(&matches));
     if let Err(error) = &done {
         console::report(error);
     }
@@ -208,9 +213,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 /// Runs the command that was found.
-fn run(matches: &ArgMatches, names: &[String]) -> Result<()> {
+fn run(matches: &ArgMatches) -> Result<()> {
     let (name, matches) = matches.subcommand().unwrap_or(("", matches));
-    let entry = COMMANDS.iter().zip(names).find(|(_, known)| *known == name).map(|(entry, _)| entry);
+    let entry = COMMANDS.iter().find(|entry| entry.name == name);
     let entry = entry.filter(|_| !target::is_one(name, matches));
     let entry = entry.ok_or_else(|| {
         Error::new(Kind::Usage, format!("run {name}"), "options of the whole program stand before it")
@@ -230,6 +235,26 @@ mod tests {
     #[test]
     fn the_command_line_definition_is_consistent() {
         definition().debug_assert();
+    }
+
+    /// The help of a command and of all below it.
+    fn helps(command: &mut clap::Command) -> String {
+        let mut text = command.render_long_help().to_string();
+        text.extend(command.get_subcommands_mut().map(helps));
+        text
+    }
+
+    #[test]
+    fn one_command_is_defined_as_among_all() {
+        let mut all = definition();
+        all.build();
+        for entry in COMMANDS {
+            let mut one = definition_for(&["trust".into(), entry.name.into()]);
+            one.build();
+            let [ours, theirs] = [&mut one, &mut all].map(|program| program.find_subcommand_mut(entry.name).map(helps));
+            assert!(ours.is_some() && ours == theirs, "{}", entry.name);
+            assert_eq!(one.get_subcommands().count(), 2, "{} and help", entry.name);
+        }
     }
 
     /// A longer one would be broken anywhere.

@@ -25,11 +25,13 @@ const EXAMPLES: [(&str, &str); 10] = [
     ("setup", "  trust setup\n  trust setup --also-as cryptsetup --key-timeout 60"),
 ];
 
-/// Adds all of them to the definition of the command line.
-pub fn add_to(program: clap::Command) -> clap::Command {
-    ALL.into_iter().fold(program, |program, command| match command.name.split_once(' ') {
-        Some((group, name)) => program.mut_subcommand(group, |group| group.subcommand(described(command, name))),
-        None => program.subcommand(described(command, command.name)),
+/// Adds those that are wanted to the definition of the command line, in which their groups must be.
+pub fn add_to(program: clap::Command, is_wanted: impl Fn(&Command) -> bool) -> clap::Command {
+    ALL.into_iter().filter(|command| is_wanted(command)).fold(program, |program, command| {
+        match command.name.split_once(' ') {
+            Some((group, name)) => program.mut_subcommand(group, |group| group.subcommand(described(command, name))),
+            None => program.subcommand(described(command, command.name)),
+        }
     })
 }
 
