@@ -78,7 +78,7 @@ const CLAIMS: &[Claim<'static>] = &[
         Part,
         ["journal", "processor time", "journalctl"],
     ),
-    claim("in 9 MB of memory", 9e6, Most, Value, ["journal", "memory", "trust"]),
+    claim("in 7 MB of memory", 7e6, Most, Value, ["journal", "memory", "trust"]),
     claim("where that takes 606", 606e6, About, Value, ["journal", "memory", "journalctl"]),
     claim("a tenth of the time of tpm2_eventlog", 0.1, Most, Part, ["eventlog", "processor time", "tpm2_eventlog"]),
     claim(
