@@ -71,7 +71,7 @@ impl AddPcr7Data {
     pub(super) fn run(self) -> Result<()> {
         let keyset = Keyset::open(&self.keyset)?;
         let (values, comment, events) = self.values(&keyset)?;
-        let version = signed_policy::version_or_newest(self.policy_version, &keyset)?;
+        let version = self.policy_version.unwrap_or_else(|| signed_policy::newest_version(&keyset));
         let computed = Policies::of(&values, version)?;
         let policies = Policies {
             luks: self.luks_policy.as_deref().map_or(Ok(computed.luks), arguments::digest)?,

@@ -57,7 +57,7 @@ impl PolicySign {
         let values = self.values()?;
         let key = keyset.key(Role::TpmpolLuks)?;
         let (name, pem) = (keyset.name(), key.public().to_pem());
-        let version = signed_policy::version_or_newest(self.policy_version, &keyset)?;
+        let version = self.policy_version.unwrap_or_else(|| signed_policy::newest_version(&keyset));
         let file = SignedPolicyFile::new(name, pem, &self.policy_ref, &values, version);
         let approved = file.approved()?;
         let file = file.signed(&signed_policy::sign_approved(&key, &approved)?);

@@ -94,24 +94,16 @@ impl Policies {
     }
 }
 
-/// This policy version, or else the newest that the keyset has signed for: what is signed for an older one takes the place of
-/// the newer policy, and opens nothing where the TPM's version has been raised.
-///
-/// # Errors
-/// Those of reading what is signed.
-pub fn version_or_newest(version: Option<Version>, keyset: &Keyset) -> Result<Version> {
-    if let Some(version) = version {
-        return Ok(version);
-    }
-    let dir = keyset.pcr7data();
-    if !dir.exists() {
-        return Ok(version::FIRST);
-    }
-    let data = Pcr7Data::open(&dir)?;
-    // What cannot be read is `keyset check`'s to tell of.
-    let infos = data.values().into_iter().filter_map(|pcr7| Some(data.entry(&pcr7).ok()??.info));
+/// The newest policy version that the keyset has signed for: what is signed for an older one takes the place of the newer
+/// policy, and opens nothing where the TPM's version has been raised. What cannot be read does not count; `keyset check` tells
+/// of it.
+#[must_use]
+pub fn newest_version(keyset: &Keyset) -> Version {
+    let data = Pcr7Data::open(&keyset.pcr7data()).ok();
+    let infos =
+        data.iter().flat_map(|data| data.values().into_iter().filter_map(|pcr7| Some(data.entry(&pcr7).ok()??.info)));
     let of_keyset = infos.filter(|info| info.keyset == keyset.name() && info.kind.asks_for_the_version());
-    Ok(of_keyset.map(|info| info.policy_version).max().unwrap_or(version::FIRST))
+    of_keyset.map(|info| info.policy_version).max().unwrap_or(version::FIRST)
 }
 
 /// Adds three PCR 7 values and their signed policies to a keyset, and those of the running system behind every production

@@ -134,7 +134,7 @@ impl HostCommand for Predict {
             let name = self.keyset.as_deref().unwrap_or_default();
             let accepted = accept::read(&self.accept)?;
             let keyset = Keyset::open(name)?;
-            let version = signed_policy::version_or_newest(self.policy_version, &keyset)?;
+            let version = self.policy_version.unwrap_or_else(|| signed_policy::newest_version(&keyset));
             let terms = sign::SigningTerms { accepted: &accepted, version };
             return sign::run(&keyset, machine.state(&log), &found, &updates, &terms);
         }
