@@ -160,6 +160,12 @@ pub fn rustc(workspace: &Path, field: &str) -> Result<String> {
     Ok(found.with_context(|| format!("rustc does not say {field:?}"))?.to_owned())
 }
 
+/// Where the compiler that builds the sources in a directory is.
+pub fn sysroot(workspace: &Path) -> Result<PathBuf> {
+    let path = sh::output(Command::new("rustc").args(["--print", "sysroot"]).current_dir(workspace))?;
+    Ok(String::from_utf8(path)?.trim_end().into())
+}
+
 /// What initrds are made with, as systems have it below /usr/share: units, scripts, the module of dracut, drop-ins of
 /// mkosi, and the program, which these take from beside them; and what systemd-pcrlock is told of their boots. They are put into `share` beside that program.
 pub fn share(sources: &Path, initrd: &Path) -> Result<()> {
@@ -269,8 +275,7 @@ impl Build<'_> {
     /// Replaces the paths of this machine in messages of the programs; of several that match the last counts.
     fn remap(&self) -> Result<Vec<OsString>> {
         let commit = rustc(self.workspace, "commit-hash: ")?;
-        let sysroot = sh::output(Command::new("rustc").args(["--print", "sysroot"]).current_dir(self.workspace))?;
-        let sysroot = PathBuf::from(String::from_utf8(sysroot)?.trim_end());
+        let sysroot = sysroot(self.workspace)?;
         let cargo_home = match env::var_os("CARGO_HOME") {
             Some(dir) => PathBuf::from(dir),
             None => env::home_dir().context("there is no home directory")?.join(".cargo"),

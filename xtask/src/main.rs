@@ -13,6 +13,7 @@ mod fuzz;
 mod inspect;
 mod install;
 mod layout;
+mod metadata;
 mod package;
 mod packages;
 mod picture;

@@ -3,7 +3,11 @@
 //!
 //! Without a date and a serial number: the same sources give the same bytes.
 
-use crate::{dist, fetch, inspect, sh};
+use crate::{
+    dist, fetch, inspect,
+    metadata::{self, Package},
+    sh,
+};
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -11,7 +15,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::Path,
-    process::Command,
 };
 
 /// What to describe.
@@ -42,34 +45,15 @@ struct Locked {
     checksum: Option<String>,
 }
 
-/// What `cargo metadata` says.
-#[derive(Deserialize)]
-struct Metadata {
-    packages: Vec<Package>,
-}
-
-#[derive(Deserialize)]
-struct Package {
-    name: String,
-    version: String,
-    license: Option<String>,
-    repository: Option<String>,
-}
-
 /// The bill of materials of a program whose sources are in `workspace`.
 pub fn describe(workspace: &Path, program: &Program<'_>) -> Result<String> {
     let tree = tree(workspace, program)?;
     let lock: Lock = toml::from_str(&fs::read_to_string(workspace.join("Cargo.lock"))?)?;
     let checksums = lock.package.into_iter().map(|package| ((package.name, package.version), package.checksum));
     let checksums: BTreeMap<Crate, Option<String>> = checksums.collect();
-    let metadata =
-        sh::output(cargo(workspace).args(["metadata", "--locked", "--all-features", "--format-version", "1"]))?;
-    let metadata: Metadata = serde_json::from_slice(&metadata)?;
-    let packages: BTreeMap<Crate, Package> = metadata
-        .packages
-        .into_iter()
-        .map(|package| ((package.name.clone(), package.version.clone()), package))
-        .collect();
+    let packages = metadata::packages(workspace)?.into_iter();
+    let packages: BTreeMap<Crate, Package> =
+        packages.map(|package| ((package.name.clone(), package.version.clone()), package)).collect();
 
     let own = tree.keys().find(|(name, _)| name == "trust").context("cargo tree does not begin with trust")?.clone();
     let mut components = Vec::new();
@@ -123,16 +107,10 @@ pub fn describe(workspace: &Path, program: &Program<'_>) -> Result<String> {
     Ok(format!("{bom:#}\n"))
 }
 
-/// cargo, among these sources.
-fn cargo(workspace: &Path) -> Command {
-    let mut cargo = sh::cargo();
-    cargo.current_dir(workspace);
-    cargo
-}
-
 /// The crates that are compiled into it, and what each of them needs.
 fn tree(workspace: &Path, program: &Program<'_>) -> Result<BTreeMap<Crate, BTreeSet<Crate>>> {
-    let mut tree = cargo(workspace);
+    let mut tree = sh::cargo();
+    tree.current_dir(workspace);
     tree.args(["tree", "--locked", "--package", "trust", "--edges", "normal", "--prefix", "depth"]);
     tree.args(["--format", " {p}", "--target", program.target]);
     if let Some(feature) = program.feature {

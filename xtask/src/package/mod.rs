@@ -123,6 +123,7 @@ impl Package<'_> {
         fs::write(&notices, notices::of(&fs::read_to_string(&bill)?)?)?;
         files.push((bill, doc.join(format!("{}.cdx.json", self.name))));
         files.push((notices, doc.join("third-party.txt")));
+        files.push((notices::of_rust()?, doc.join("rust-std.html")));
         if self.format == Format::Deb {
             files.push((sh::workspace().join("CHANGELOG.md"), doc.join("changelog")));
             files.push((source.join("lintian-overrides"), Path::new("/usr/share/lintian/overrides").join(self.name)));

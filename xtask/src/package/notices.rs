@@ -1,8 +1,7 @@
 //! The licences and copyright notices of what is compiled into a program: those who pass programs on must pass them on, too.
 
-use crate::{fetch, sh};
-use anyhow::{Context, Result};
-use serde::Deserialize;
+use crate::{dist, fetch, metadata, sh};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -13,26 +12,18 @@ use std::{
 
 /// How the names of files with such texts begin, in lower case.
 const NAMES: [&str; 6] = ["authors", "copying", "copyright", "licen", "notice", "unlicense"];
-
-#[derive(Deserialize)]
-struct Metadata {
-    packages: Vec<Package>,
-}
-
-#[derive(Deserialize)]
-struct Package {
-    name: String,
-    version: String,
-    manifest_path: PathBuf,
-}
+/// Where distributions keep musl's: it comes with the compiler, which does not bring its text.
+const MUSL: [&str; 3] = [
+    "/usr/share/doc/musl-dev/copyright",
+    "/usr/share/licenses/musl-libc/COPYRIGHT",
+    "/usr/share/licenses/musl/COPYRIGHT",
+];
 
 /// All components of a bill of materials with their licences, then the texts that their sources have, each once.
 pub fn of(bill: &str) -> Result<String> {
     let bill: Value = serde_json::from_str(bill)?;
     let components = bill["components"].as_array().context("a bill of materials has components")?;
-    let mut metadata = sh::cargo();
-    metadata.current_dir(sh::workspace()).args(["metadata", "--locked", "--all-features", "--format-version", "1"]);
-    let metadata: Metadata = serde_json::from_slice(&sh::output(&mut metadata)?)?;
+    let packages = metadata::packages(sh::workspace())?;
     let mut list = String::new();
     let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for component in components {
@@ -42,14 +33,16 @@ pub fn of(bill: &str) -> Result<String> {
         let title = format!("{name} {version}").trim_end().to_owned();
         writeln!(list, "  {title}: {licence}")?;
         let is_crate = text("purl").starts_with("pkg:cargo/");
-        let found = metadata.packages.iter().find(|package| package.name == name && package.version == version);
-        let source = match found.filter(|_| is_crate) {
-            Some(package) => package.manifest_path.parent().context("it is in a directory")?.to_owned(),
-            None if name == "tpm2-tss" => fetch::prepare()?,
-            // What the compiler brings.
-            None => continue,
+        let found = packages.iter().find(|package| package.name == name && package.version == version);
+        let said = match found.filter(|_| is_crate) {
+            Some(package) => read(package.manifest_path.parent().context("it is in a directory")?)?,
+            None if name == "tpm2-tss" => read(&fetch::prepare()?)?,
+            None if name == "musl" => vec![musl()?],
+            // Passed on as it is: see `of_rust`.
+            None if name == "rust-std" => continue,
+            None => bail!("it is unknown where the sources of {title} are"),
         };
-        for (file, text) in read(&source)? {
+        for (file, text) in said {
             texts.entry(text).or_default().push(format!("{title} ({file})"));
         }
     }
@@ -58,6 +51,20 @@ pub fn of(bill: &str) -> Result<String> {
     let texts: String =
         texts.iter().map(|(of, text)| format!("\n---- {of}\n\n{}\n", text.trim_matches('\n'))).collect();
     Ok(format!("Compiled in, beside Trust's own code:\n\n{list}\nWhat their sources say of that:\n{texts}"))
+}
+
+/// Those of Rust's library: a page that comes with the compiler.
+pub fn of_rust() -> Result<PathBuf> {
+    let page = dist::sysroot(sh::workspace())?.join("share/doc/rust/COPYRIGHT-library.html");
+    ensure!(page.is_file(), "this compiler came without {}, which packages pass on: rustup's has it", page.display());
+    Ok(page)
+}
+
+/// Those of musl.
+fn musl() -> Result<(String, String)> {
+    let path = MUSL.iter().map(Path::new).find(|path| path.is_file());
+    let path = path.with_context(|| format!("packages pass musl's licence on, and none of {MUSL:?} is there"))?;
+    Ok((path.file_name().unwrap_or_default().to_string_lossy().into_owned(), fs::read_to_string(path)?))
 }
 
 /// The texts in the topmost directory of a source, with the names of their files.

@@ -171,6 +171,9 @@ fn licences_of_what_is_compiled_in_are_stated_and_their_texts_are_there() {
         {
             assert!(texts.contains(text), "{name} has no {text:?}");
         }
+        assert!(doc("rust-std.html").contains("Copyright notices for The Rust Standard Library"));
+        let has_musl = ["\n---- musl (", "Rich Felker"].iter().all(|text| texts.contains(text));
+        assert_eq!(has_musl, name == "trust-initrd");
     }
 }
 
