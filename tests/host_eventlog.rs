@@ -1,12 +1,13 @@
 //! `trust eventlog`: logs of real machines in words, replayed, and compared with what their TPMs said; logs that lie.
 
-use harness::{Banks, Home, HostTpm, extend, hex, sha256};
+use harness::{Banks, Digest, Home, HostTpm, extend, hex, sha256};
 use serde_json::Value;
 use std::{
     fs,
     io::Write,
     process::{Command, Output, Stdio},
 };
+use trust::host::eventlog::replay::BankHash;
 
 /// The logs of real machines.
 const REAL: [&str; 10] = [
@@ -384,6 +385,77 @@ fn a_log_is_compared_with_the_tpm_and_its_lies_are_found() {
     assert!(why.contains("1 of the system's records cannot be understood, the first at byte"), "{why}");
 }
 
+fn sha1(data: &[u8]) -> Vec<u8> {
+    BankHash::of(4).unwrap().digest(data)
+}
+
+/// A record of IMA's list, of the template ima-ng, and its data, of which the digests are.
+fn ima_record(name: &str) -> (Vec<u8>, Vec<u8>) {
+    let sized = |bytes: &[u8]| [&u32::try_from(bytes.len()).unwrap().to_le_bytes(), bytes].concat();
+    let digest = [b"sha256:\0", &sha256(&[name.as_bytes()])[..]].concat();
+    let data = [sized(&digest), sized(format!("{name}\0").as_bytes())].concat();
+    let record = [&10_u32.to_le_bytes()[..], &sha1(&data), &sized(b"ima-ng"), &sized(&data)].concat();
+    (record, data)
+}
+
+#[test]
+fn the_list_of_ima_is_compared_with_pcr_10_and_its_lies_are_found() {
+    let machine = HostTpm::new(Banks::Sha256);
+    let log = with_header(&[event(7, SEPARATOR, &[0; 4])]);
+    let records: Vec<_> = ["boot_aggregate", "/bin/first", "/bin/second"].map(ima_record).into();
+    let list = records.iter().map(|(record, _)| record.as_slice()).collect::<Vec<_>>().concat();
+    let check = |list: &[u8]| {
+        machine.write("list", list);
+        machine.write("log", &log);
+        let output = machine.output(&["eventlog", "check", "log", "--ima", "list"]);
+        (output.status.code().unwrap(), stdout(&output), stderr(&output))
+    };
+    let measure = |digests: &[Digest]| {
+        machine.tpm.reboot();
+        machine.tpm.raw().extend(7, &sha256(&[&[0; 4]]));
+        digests.iter().for_each(|digest| machine.tpm.raw().extend(10, digest));
+    };
+    let digests: Vec<Digest> = records.iter().map(|(_, data)| sha256(&[data])).collect();
+    measure(&digests);
+    let (status, text, why) = check(&list);
+    assert!(status == 0 && text.contains("sha256:10  good  "), "{text}{why}");
+    let list_file = machine.file("list");
+    let replayed = ok(&Home::new(), &["replay", "-", "--ima", list_file.to_str().unwrap()], &log);
+    assert!(replayed.contains(&format!("sha256:10  {}\n", machine.tpm.pcr("sha256", 10))), "{replayed}");
+    let without = String::from_utf8(machine.ok(&["eventlog", "check", "log"])).unwrap();
+    assert!(without.contains("IMA extends it, whose list is not part of these logs (--ima)"), "{without}");
+    // A name changed, a record too many, one too few, and a list that was cut off.
+    let of = |numbers: &[usize]| numbers.iter().map(|number| records[*number].0.clone()).collect::<Vec<_>>().concat();
+    let mut changed = list.clone();
+    *changed.last_chunk_mut::<3>().unwrap().first_mut().unwrap() ^= 1;
+    for (list, said) in [
+        (&changed[..], "from record 1 of IMA (\"boot_aggregate\") on"),
+        (&of(&[0, 1, 1, 2]), "record 2 of IMA (\"/bin/first\") has not extended it: without that it comes out"),
+        (&of(&[0, 2]), "one of its events was changed, or is missing"),
+        (&of(&[0, 1, 2, 1]), "record 4 of IMA (\"/bin/first\") has not extended it, nor has anything behind that"),
+        (&list[..list.len() - 1], "from record 1 of IMA"),
+    ] {
+        let (status, text, why) = check(list);
+        assert!(status == 14 && text.contains("sha256:10  bad  ") && text.contains(said), "{said}: {text}");
+        let is_cut_off = said.ends_with("of IMA");
+        assert_eq!(why.contains("IMA's list cannot be understood from byte"), is_cut_off, "{why}");
+    }
+    // Kernels before 5.8, and a file that was open for writing while it was measured.
+    let old = records.iter().map(|(_, data)| {
+        let mut padded = [0; 32];
+        padded[..20].copy_from_slice(&sha1(data));
+        padded
+    });
+    measure(&old.collect::<Vec<_>>());
+    assert_eq!(check(&list).0, 0);
+    let mut violation = list.clone();
+    let at = records[0].0.len() + 4;
+    violation[at..at + 20].fill(0);
+    assert_eq!(check(&violation).0, 14);
+    measure(&[digests[0], [0xff; 32], digests[2]]);
+    assert_eq!([check(&violation).0, check(&list).0], [0, 14]);
+}
+
 #[test]
 fn values_that_are_none_are_refused_with_a_remedy() {
     let machine = HostTpm::new(Banks::Sha256);
@@ -518,7 +590,7 @@ fn harmed_logs_are_shown_too() {
         let whole = log(name);
         let look = |log: &[u8]| {
             let read = FirmwareLog::read(log);
-            let logs = BootLogs { firmware: &read, user_space: &[] };
+            let logs = BootLogs { firmware: &read, ima: &[], user_space: &[] };
             let values = logs.replay();
             assert!(
                 check::compare(logs, &values).iter().all(|compared| compared.outcome == check::PcrOutcome::ComesOut)

@@ -20,7 +20,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
     // In words, replayed, and compared with what it leads to, and with something else.
     let (log, (records, _)) = (FirmwareLog::read(bytes), user_space::read(bytes));
-    let logs = BootLogs { firmware: &log, user_space: &records };
+    let logs = BootLogs { firmware: &log, ima: &[], user_space: &records };
     for logged in &log.events {
         let text = words::meaning(&logged.event);
         assert!(text.chars().count() <= 401 && !text.chars().any(char::is_control), "{text:?}");

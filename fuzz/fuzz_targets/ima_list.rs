@@ -17,7 +17,7 @@ fuzz_target!(|bytes: &[u8]| {
     assert!((read.entries.len() + read.files) * SHORTEST <= list.len());
     assert!(read.fault.is_none_or(|fault| fault < list.len()));
     let (log, (records, _)) = (FirmwareLog::read(b""), user_space::read(records));
-    let meanings = read.meanings(BootLogs { firmware: &log, user_space: &records });
+    let meanings = read.meanings(BootLogs { firmware: &log, ima: &[], user_space: &records });
     assert_eq!(meanings.len(), read.entries.len());
     for text in meanings.iter().chain(read.entries.iter().map(|entry| &entry.name)) {
         assert!(text.chars().count() <= 401 && !text.chars().any(char::is_control), "{text:?}");

@@ -33,5 +33,8 @@ say loaded $(cat /sys/kernel/kexec_loaded)
 attempt again $host kexec --load-only /image
 attempt unseal $host unseal /tmp/sealed
 ima_tells 0
+attempt check-0 $host eventlog check
+perl -pe 's/kexec-cmdline/kexec-cmdlinx/' $ima/binary_runtime_measurements >/tmp/forged
+attempt forged $host eventlog check --ima /tmp/forged
 [ "$replaced" != yes ] || load_own
 start_loaded

@@ -123,6 +123,9 @@ impl Succession {
         assert!(report.console.contains("somebody has loaded a kernel already"), "{}", report.console);
         assert_eq!(ended(report, "unseal", 0), "secret");
         ima::is_of_boot(report, &self.kernels[0].release, &cmdlines()[0]);
+        assert!(ended(report, "check-0", 0).contains("sha256:10 good "), "{}", report.console);
+        let forged = ended(report, "forged", 14);
+        assert!(forged.contains("sha256:10 bad ") && forged.contains("of IMA (\""), "{forged}");
         (predicted, event)
     }
 
@@ -139,7 +142,7 @@ impl Succession {
         }
         let checked = ended(report, &format!("check-{number}"), 0);
         assert!(!checked.contains(" bad "), "{checked}");
-        assert!(checked.contains("most kernels begin that list anew, and not the PCR"), "{checked}");
+        assert!(checked.contains("most kernels begin IMA's list anew, and not the PCR"), "{checked}");
         ended(report, &format!("setup-{number}"), 12);
         for attempt in ["system", "again"] {
             ended(report, &format!("{attempt}-{number}"), system);

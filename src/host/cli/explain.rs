@@ -138,8 +138,9 @@ impl Explain {
             Some(path) => Some(user_space::read(&arguments::input(path, MAX_LOG)?).0),
             None => None,
         };
-        let these = BootLogs { firmware: &firmware, user_space: other_records.as_ref().map_or(&[], |_| records) };
-        let others = BootLogs { firmware: &other, user_space: other_records.as_deref().unwrap_or_default() };
+        let these =
+            BootLogs { firmware: &firmware, ima: &[], user_space: other_records.as_ref().map_or(&[], |_| records) };
+        let others = BootLogs { firmware: &other, ima: &[], user_space: other_records.as_deref().unwrap_or_default() };
         differences::between(these, others).ok_or_else(|| {
             Error::new(Kind::Usage, format!("compare with {}", path.display()), "the logs have no bank in common")
                 .remedy("compare logs of one machine, with the same banks of its TPM")

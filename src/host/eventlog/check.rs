@@ -13,8 +13,9 @@ use crate::{
 
 /// Where a PCR has not more extensions, they are left out one by one, to find one that never was.
 const MOST_TRIED: usize = 512;
-/// PCR of IMA, whose list is the kernel's.
+/// PCR of IMA.
 const IMA: u8 = 10;
+const NO_LIST: &str = "whose list is not part of these logs (--ima)";
 /// The localities that a TPM is started from.
 const LOCALITIES: [u8; 3] = [0, 3, 4];
 
@@ -90,7 +91,7 @@ impl PcrJudge<'_> {
                 {
                     PcrOutcome::ComesOut
                 }
-                IMA => PcrOutcome::NotCompared(self.of_ima("IMA extends it")),
+                IMA => PcrOutcome::NotCompared(format!("IMA extends it, {NO_LIST}")),
                 16..=23 => PcrOutcome::NotCompared("it can be reset, and the logs say nothing of it".into()),
                 _ => PcrOutcome::Differs("nothing in the logs has extended it, and something has".into()),
             };
@@ -102,18 +103,35 @@ impl PcrJudge<'_> {
             let what = without.map(name).unwrap_or_default();
             return PcrOutcome::NotCompared(format!("{what} has no digest of this bank"));
         };
-        if self.pcr.number == IMA {
-            return PcrOutcome::NotCompared(self.of_ima("IMA extends it as well"));
+        match self.of_ima() {
+            Some(outcome) => outcome,
+            None => PcrOutcome::Differs(self.reason(&digests, is_blank)),
         }
-        PcrOutcome::Differs(self.reason(&digests, is_blank))
     }
 
-    /// Why the PCR of IMA is not compared.
-    fn of_ima(&self, extends: &str) -> String {
-        let was_replaced = self.logs.user_space.iter().any(|record| records::signer(record).is_some());
-        let anew =
-            if was_replaced { "; after a kexec, most kernels begin that list anew, and not the PCR" } else { "" };
-        format!("{extends}, whose list is not part of these logs{anew}")
+    /// What there is to say of a PCR that IMA extends, and that does not come out as others would.
+    fn of_ima(&self) -> Option<PcrOutcome> {
+        let number = self.pcr.number;
+        let is_listed = self.logs.ima.iter().any(|extension| extension.pcr == number);
+        if number == IMA && !is_listed {
+            return Some(PcrOutcome::NotCompared(format!("IMA extends it as well, {NO_LIST}")));
+        }
+        if !is_listed {
+            return None;
+        }
+        if self.logs.user_space.iter().any(|record| records::signer(record).is_some()) {
+            let why = "after a kexec, most kernels begin IMA's list anew, and not the PCR";
+            return Some(PcrOutcome::NotCompared(why.into()));
+        }
+        let old = self.extensions.iter().map(|extension| match extension {
+            PcrExtension::Ima(extension) => extension.of_old_kernels(self.pcr.bank),
+            other => other.digest(self.pcr.bank).map(<[u8]>::to_vec),
+        });
+        let old: Vec<Vec<u8>> = old.collect::<Option<_>>()?;
+        let start = replay::start(self.pcr.bank, number, self.logs.locality())?;
+        let old: Vec<&[u8]> = old.iter().map(Vec::as_slice).collect();
+        let comes_out = replay::last(self.pcr.bank, start, &old)? == self.value;
+        comes_out.then_some(PcrOutcome::ComesOut)
     }
 
     fn can_be_computed(&self) -> bool {
@@ -158,7 +176,7 @@ impl PcrJudge<'_> {
         }
         let doubtful = self.extensions.iter().position(|extension| match extension {
             PcrExtension::Firmware(logged) => measured::of(&logged.event) == Some(DigestOf::Doubtful),
-            PcrExtension::UserSpace(..) => false,
+            PcrExtension::Ima(_) | PcrExtension::UserSpace(..) => false,
         });
         match doubtful {
             Some(at) => format!("it cannot be trusted from {} on, whose digest is not of its data", name(at)),
@@ -176,6 +194,7 @@ fn name(extension: &PcrExtension<'_>) -> String {
         PcrExtension::Firmware(logged) => {
             format!("event {} ({}, at byte {})", logged.number, logged.event.kind, logged.offset)
         }
+        PcrExtension::Ima(extension) => format!("record {} of IMA ({:?})", extension.number, extension.name),
         PcrExtension::UserSpace(number, record) => format!("record {number} ({})", record.name()),
     }
 }

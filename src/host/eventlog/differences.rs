@@ -81,6 +81,7 @@ pub fn between(this: BootLogs<'_>, other: BootLogs<'_>) -> Option<Vec<PcrDiffere
         let (event, record) = match first {
             _ if is_missing => (None, None),
             PcrExtension::Firmware(logged) => (Some(logged.number), None),
+            PcrExtension::Ima(_) => (None, None),
             PcrExtension::UserSpace(number, _) => (None, Some(number)),
         };
         Some(PcrDifference { pcr, event, record, why })
@@ -162,6 +163,7 @@ fn first<'a>(
 fn meaning(extension: &PcrExtension<'_>) -> String {
     match extension {
         PcrExtension::Firmware(logged) => words::meaning(&logged.event),
+        PcrExtension::Ima(extension) => extension.name.clone(),
         PcrExtension::UserSpace(_, record) => record.name(),
     }
 }

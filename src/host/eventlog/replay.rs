@@ -1,6 +1,9 @@
 //! What the events of the logs make of the PCRs, in every bank whose hash is known.
 
-use super::read::{FirmwareLog, LoggedEvent};
+use super::{
+    ima::extensions::ImaExtension,
+    read::{FirmwareLog, LoggedEvent},
+};
 use crate::{
     measure::{
         event::{Event, EventType},
@@ -26,6 +29,8 @@ const H_CRTM_LOCALITY: u8 = 4;
 pub enum PcrExtension<'a> {
     /// By the firmware and what it has started.
     Firmware(&'a LoggedEvent<'a>),
+    /// By the kernel's IMA.
+    Ima(&'a ImaExtension),
     /// By the system: which record, beginning with 1.
     UserSpace(usize, &'a Record),
 }
@@ -36,6 +41,7 @@ impl<'a> PcrExtension<'a> {
     pub fn digest(&self, bank: u16) -> Option<&'a [u8]> {
         let digests = match self {
             Self::Firmware(logged) => &logged.event.digests,
+            Self::Ima(extension) => &extension.digests,
             Self::UserSpace(_, record) => &record.digests,
         };
         let digest = digests.iter().find(|(id, _)| *id == bank).map(|(_, digest)| digest.as_slice());
@@ -44,11 +50,13 @@ impl<'a> PcrExtension<'a> {
     }
 }
 
-/// Both logs of a boot: the system's is behind the firmware's.
+/// The logs of a boot: those of the kernel and of the system are behind the firmware's.
 #[derive(Clone, Copy, Debug)]
 pub struct BootLogs<'a> {
     /// The firmware's.
     pub firmware: &'a FirmwareLog<'a>,
+    /// IMA's list, with digests of the banks that are asked for.
+    pub ima: &'a [ImaExtension],
     /// The system's.
     pub user_space: &'a [Record],
 }
@@ -62,6 +70,9 @@ impl<'a> BootLogs<'a> {
             if let Ok(pcr) = u8::try_from(logged.event.pcr) {
                 extensions.entry(pcr).or_default().push(PcrExtension::Firmware(logged));
             }
+        }
+        for extension in self.ima.iter().filter(|extension| u32::from(extension.pcr) < PCRS) {
+            extensions.entry(extension.pcr).or_default().push(PcrExtension::Ima(extension));
         }
         for (number, record) in (1..).zip(self.user_space).filter(|(_, record)| u32::from(record.pcr) < PCRS) {
             extensions.entry(record.pcr).or_default().push(PcrExtension::UserSpace(number, record));

@@ -22,7 +22,7 @@ const DATABASES: [&str; 4] = ["PK", "KEK", "db", "dbx"];
 pub fn page(name: &str, log: &FirmwareLog<'_>, records: &[Record]) -> String {
     let stages = stages::of(log);
     let boot = ToldBoot { stages: &stages, records, is_whole: true };
-    let logs = BootLogs { firmware: log, user_space: records };
+    let logs = BootLogs { firmware: log, ima: &[], user_space: records };
     let pcrs = PcrView::all(&boot, &logs.replay(), |_| None);
     let lead = html! { p.soft { (words::bounded(name)) } };
     let cells: Vec<_> = pcrs.iter().map(PcrView::cell).collect();

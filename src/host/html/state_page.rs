@@ -37,7 +37,7 @@ const OF_THE_SYSTEM: std::ops::RangeInclusive<u8> = 8..=15;
 pub fn page(state: &StateRecord<'_>, planned: &PlannedUpdates) -> String {
     let log = judge::log_of(state).unwrap_or_default();
     let log = FirmwareLog::read(&log);
-    let logs = BootLogs { firmware: &log, user_space: &[] };
+    let logs = BootLogs { firmware: &log, ima: &[], user_space: &[] };
     let stages = stages::of(&log);
     let is_whole = state.event_log.as_ref().is_some_and(|log| log.whole);
     let boot = ToldBoot { stages: &stages, records: &[], is_whole };

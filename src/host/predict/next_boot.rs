@@ -109,7 +109,7 @@ pub fn predict(before: MachineState<'_>, updates: &[Update], bank: u16) -> NextB
             plan.push(pcr, vec![Choice::of(PredictedEvent { number: None, event, change: Some(why) })]);
         }
     }
-    let logs = BootLogs { firmware: before.log, user_space: &[] };
+    let logs = BootLogs { firmware: before.log, ima: &[], user_space: &[] };
     let (now, locality) = (logs.replay(), logs.locality());
     let mut pcrs: BTreeMap<u8, PredictedPcr> = BTreeMap::new();
     for number in plan.pcrs() {

@@ -43,7 +43,7 @@ mod tests {
     use crate::host::eventlog::replay::BootLogs;
 
     fn pcrs(log: &FirmwareLog<'_>) -> crate::policy::pcr_values::PcrValues {
-        BootLogs { firmware: log, user_space: &[] }.replay()
+        BootLogs { firmware: log, ima: &[], user_space: &[] }.replay()
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `trust eventlog check`.
 
-use super::LogArguments;
+use super::{LogArguments, LogInput};
 use crate::{
     console,
     digest::hex,
@@ -18,12 +18,15 @@ use crate::{
 };
 use clap::{Args, ValueHint};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::{collections::BTreeSet, mem, path::PathBuf};
+
+/// How often logs and PCRs are read, until they are of one moment.
+const MOST_READ: usize = 20;
 
 pub const HELP: &str = "\
 A PCR is good where the events, extended one after the other, lead to the value that the TPM has: then nothing in the
 log that has extended it was changed, left out or added. Where one is bad, the event is named from which on the log
-cannot be trusted for it, and the status is 14.
+cannot be trusted for it, and the status is 14. PCR 10 needs IMA's list (--ima).
 
 Examples:
   trust eventlog check
@@ -48,10 +51,12 @@ pub struct EventLogCheck {
 
 impl EventLogCheck {
     pub(super) fn run(self) -> Result<()> {
-        let input = self.logs.read()?;
+        let (input, values) = self.of_one_moment()?;
         let log = FirmwareLog::read(&input.firmware);
-        let logs = BootLogs { firmware: &log, user_space: &input.records };
-        let compared = check::compare(logs, &self.values()?);
+        let banks: BTreeSet<u16> = values.iter().map(|(pcr, _)| pcr.bank).collect();
+        let ima = input.extensions(&Vec::from_iter(banks));
+        let logs = BootLogs { firmware: &log, ima: &ima, user_space: &input.records };
+        let compared = check::compare(logs, &values);
         let doubtful = check::doubtful(logs);
         if self.json {
             output::json(&to_json(&compared, &doubtful))?;
@@ -77,6 +82,25 @@ impl EventLogCheck {
         }
         Err(Error::new(Kind::Corrupt, "trust the log", format!("it does not lead to the PCRs {}", wrong.join(", ")))
             .remedy("compare logs and PCRs of one and the same boot, and give the system's log too (--measure-log)"))
+    }
+
+    /// Logs and PCRs: a machine that runs goes on measuring, so that its logs must be the same before and after.
+    fn of_one_moment(&self) -> Result<(LogInput, PcrValues)> {
+        let mut input = self.logs.read()?;
+        let is_live = self.logs.file.is_none() && self.pcrs.is_none();
+        for _ in 0..MOST_READ {
+            let values = self.values()?;
+            if !is_live {
+                return Ok((input, values));
+            }
+            let before = mem::replace(&mut input, self.logs.read()?);
+            if before == input {
+                return Ok((input, values));
+            }
+        }
+        console::warn("IMA measures something all the time: its PCR is not compared; try again when less is started");
+        input.ima.clear();
+        Ok((input, self.values()?))
     }
 
     /// What the PCRs are.

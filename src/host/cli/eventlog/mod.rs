@@ -8,12 +8,23 @@ use super::{HostCommand, arguments, event_logs::FIRMWARE};
 use crate::{
     console,
     error::{Error, Kind, Result},
-    host::eventlog::read::{FirmwareLog, MAX_LOG},
+    host::eventlog::{
+        ima::{
+            ImaList,
+            extensions::{self, ImaExtension},
+        },
+        read::{FirmwareLog, MAX_LOG},
+    },
     measure::user_space::{self, Record},
     measure_log,
 };
 use clap::{Args, Parser, ValueHint};
 use std::path::{Path, PathBuf};
+
+/// Where the kernel shows IMA's list, to root.
+const IMA: &str = "/sys/kernel/security/ima/binary_runtime_measurements";
+/// Bytes of it at most: half a million files.
+const MAX_IMA: u64 = 64 << 20;
 
 /// Event logs: what firmware, boot loaders and the system have measured
 #[derive(Parser)]
@@ -51,14 +62,21 @@ struct LogArguments {
     /// FILE, none]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     measure_log: Option<PathBuf>,
+    /// IMA's list, in its binary form [default: this machine's, binary_runtime_measurements as the kernel has it; with FILE,
+    /// none]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    ima: Option<PathBuf>,
 }
 
 /// The logs as they are read.
+#[derive(PartialEq, Eq)]
 struct LogInput {
     firmware: Vec<u8>,
     records: Vec<Record>,
     /// Where the system's log cannot be understood.
     faults: Vec<usize>,
+    /// IMA's list.
+    ima: Vec<u8>,
 }
 
 impl LogArguments {
@@ -73,22 +91,27 @@ impl LogArguments {
     /// Those of reading a file; one of this machine that is not there holds nothing, if it is the system's.
     fn read(&self) -> Result<LogInput> {
         let firmware = arguments::input(self.file.as_deref().unwrap_or(Path::new(FIRMWARE)), MAX_LOG)?;
-        let user_space = self.of_user_space(self.measure_log.as_deref(), measure_log::PLACE)?;
+        let user_space = self.behind(self.measure_log.as_deref(), measure_log::PLACE, MAX_LOG)?;
         let (records, faults) = user_space::read(&user_space);
-        Ok(LogInput { firmware, records, faults })
+        Ok(LogInput { firmware, records, faults, ima: self.behind(self.ima.as_deref(), IMA, MAX_IMA)? })
     }
 
     /// What is behind the firmware's log: a file that is named, or this machine's, of which there may be none.
-    fn of_user_space(&self, named: Option<&Path>, place: &str) -> Result<Vec<u8>> {
+    fn behind(&self, named: Option<&Path>, place: &str, most: u64) -> Result<Vec<u8>> {
         match (named, &self.file) {
-            (Some(path), _) => arguments::input(path, MAX_LOG),
+            (Some(path), _) => arguments::input(path, most),
             (None, Some(_)) => Ok(Vec::new()),
-            (None, None) => Ok(arguments::input(Path::new(place), MAX_LOG).unwrap_or_default()),
+            (None, None) => Ok(arguments::input(Path::new(place), most).unwrap_or_default()),
         }
     }
 }
 
 impl LogInput {
+    /// What IMA has extended, in these banks.
+    fn extensions(&self, banks: &[u16]) -> Vec<ImaExtension> {
+        extensions::read(&self.ima, banks)
+    }
+
     /// Says where the logs cannot be understood, once what comes before has been printed.
     ///
     /// # Errors
@@ -99,6 +122,9 @@ impl LogInput {
             console::warn(&format!(
                 "{how_many} of the system's records cannot be understood, the first at byte {offset}"
             ));
+        }
+        if let Some(offset) = ImaList::read(&self.ima).fault {
+            console::warn(&format!("IMA's list cannot be understood from byte {offset} on"));
         }
         log.fault.as_ref().map_or(Ok(()), |fault| {
             let why = format!("it cannot be understood from byte {} on: {}", fault.offset, fault.why);

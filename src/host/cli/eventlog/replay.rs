@@ -43,7 +43,9 @@ impl EventLogReplay {
         let input = self.logs.read()?;
         // It is no secret, and need not be wiped event by event: the process ends.
         let log = ManuallyDrop::new(FirmwareLog::read(&input.firmware));
-        let logs = BootLogs { firmware: &log, user_space: &input.records };
+        let logs = BootLogs { firmware: &log, ima: &[], user_space: &input.records };
+        let ima = input.extensions(&logs.banks());
+        let logs = BootLogs { ima: &ima, ..logs };
         let values = logs.replay();
         if self.json {
             output::json(&values::to_json(&values))?;

@@ -2,7 +2,6 @@
 
 use super::{LogArguments, LogInput};
 use crate::{
-    console,
     digest::hex,
     error::Result,
     host::{
@@ -26,9 +25,6 @@ use crate::{
 use clap::{Args, ValueHint};
 use serde_json::{Value, json};
 use std::path::PathBuf;
-
-/// Where the kernel shows IMA's list, to root.
-const IMA: &str = "/sys/kernel/security/ima/binary_runtime_measurements";
 
 pub const HELP: &str = "\
 The sign before the words says what the digests of an event are of: = of the data that are shown, ~ of a part of them,
@@ -54,10 +50,6 @@ pub struct EventLogShow {
     /// Only the events of these PCRs, as in 4,7
     #[arg(long, value_name = "PCRS", value_parser = pcr_list)]
     pcr: Option<u32>,
-    /// IMA's list, in its binary form: what it says beside files [default: this machine's, binary_runtime_measurements as the
-    /// kernel has it; with FILE, none]
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    ima: Option<PathBuf>,
     /// As a JSON object, with digests and data in hex
     #[arg(long)]
     json: bool,
@@ -70,7 +62,7 @@ impl EventLogShow {
     pub(super) fn run(self) -> Result<()> {
         let input = self.logs.read()?;
         let log = FirmwareLog::read(&input.firmware);
-        let ima = ImaList::read(&self.logs.of_user_space(self.ima.as_deref(), IMA)?);
+        let ima = ImaList::read(&input.ima);
         if let Some(path) = &self.html {
             let page = log_page::page(&self.logs.name(), &log, &input.records);
             atomic::replace(path, atomic::PUBLIC, page.as_bytes())?;
@@ -78,9 +70,6 @@ impl EventLogShow {
             self.print_json(&input, &log, &ima)?;
         } else {
             self.print_table(&input, &log, &ima)?;
-        }
-        if let Some(offset) = ima.fault {
-            console::warn(&format!("IMA's list cannot be understood from byte {offset} on"));
         }
         input.finish("show", &log)
     }
@@ -112,7 +101,7 @@ impl EventLogShow {
         log: &FirmwareLog<'_>,
         ima: &'a ImaList,
     ) -> impl Iterator<Item = (&'a ImaEntry, String)> {
-        let meanings = ima.meanings(BootLogs { firmware: log, user_space: &input.records });
+        let meanings = ima.meanings(BootLogs { firmware: log, ima: &[], user_space: &input.records });
         ima.entries.iter().zip(meanings).filter(|(entry, _)| self.is_wanted(entry.pcr))
     }
 

@@ -4,6 +4,8 @@
 //! Its list is read in its binary form (`binary_runtime_measurements`) of a little-endian machine, since a file's name can forge
 //! lines of the other.
 
+pub mod extensions;
+
 use super::{
     replay::{self, BankHash, BootLogs},
     words::{MAX_WORDS, records, text},
@@ -19,6 +21,8 @@ use std::collections::BTreeSet;
 
 /// Bytes of the digest of a record, and of a file's in the template `ima`.
 const SHA1: usize = 20;
+/// Characters of a record's name that are shown.
+const MAX_NAME: usize = 64;
 /// The first record of a kernel.
 const BOOT: &str = "boot_aggregate";
 /// Bytes that the kernel names: what they are.
@@ -70,44 +74,89 @@ impl ImaList {
             if rest == 0 {
                 break;
             }
-            match record(&mut reader, number) {
-                Some(Some(entry)) => found.entries.push(entry),
-                Some(None) => found.files += 1,
-                None => {
-                    found.fault = Some(list.len() - rest);
-                    break;
-                }
+            let Some(record) = Raw::read(&mut reader) else {
+                found.fault = Some(list.len() - rest);
+                break;
+            };
+            match record.entry(number) {
+                Some(entry) => found.entries.push(entry),
+                None => found.files += 1,
             }
         }
         found
     }
 }
 
-/// A record; `Some(None)`: of a file.
-fn record(list: &mut Reader<'_>, number: usize) -> Option<Option<ImaEntry>> {
-    let pcr = list.le32()?;
-    list.take(SHA1)?;
-    let template = sized(list)?;
-    let (digest, name, buffer) = if template == b"ima" {
-        let digest = list.take(SHA1)?;
-        (Some((alg::SHA1, digest.to_vec())), sized(list)?, None)
-    } else {
-        let mut data = Reader::new(sized(list)?);
-        let fields: Vec<&[u8]> = std::iter::from_fn(|| sized(&mut data)).take(3).collect();
-        let is_buffer = template == b"ima-buf" || template.ends_with(b"|buf");
-        let field = |number: usize| fields.get(number).copied();
-        (field(0).and_then(digest), field(1).unwrap_or_default(), field(2).filter(|_| is_buffer))
-    };
-    let name = String::from_utf8_lossy(name.strip_suffix(b"\0").unwrap_or(name)).into_owned();
-    let is_of_file = name != BOOT && buffer.is_none();
-    let entry = || ImaEntry {
-        number,
-        pcr,
-        name: text::bounded(&name, 64),
-        digest,
-        buffer: buffer.unwrap_or_default().to_vec(),
-    };
-    Some((!is_of_file).then(entry))
+/// A record as it is.
+struct Raw<'a> {
+    pcr: u32,
+    /// The SHA-1 digest of the data; zeros where a file was open for writing while it was measured.
+    sha1: &'a [u8],
+    template: &'a [u8],
+    data: RawData<'a>,
+}
+
+/// What the digest is of.
+enum RawData<'a> {
+    /// Of the template `ima`: digest and name of a file.
+    File(&'a [u8], &'a [u8]),
+    /// Fields, each behind its length: the digest, the name, what else the template has.
+    Fields(&'a [u8]),
+}
+
+/// What the data say.
+struct RawFields<'a> {
+    /// `TPM_ALG_ID`, and the digest of what was measured.
+    digest: Option<(u16, Vec<u8>)>,
+    name: &'a [u8],
+    /// What was measured, if it is not a file.
+    buffer: Option<&'a [u8]>,
+}
+
+impl<'a> Raw<'a> {
+    fn read(list: &mut Reader<'a>) -> Option<Self> {
+        let (pcr, sha1, template) = (list.le32()?, list.take(SHA1)?, sized(list)?);
+        let data = match template {
+            b"ima" => RawData::File(list.take(SHA1)?, sized(list)?),
+            _ => RawData::Fields(sized(list)?),
+        };
+        Some(Self { pcr, sha1, template, data })
+    }
+
+    fn fields(&self) -> RawFields<'a> {
+        match self.data {
+            RawData::File(digest, name) => RawFields { digest: Some((alg::SHA1, digest.to_vec())), name, buffer: None },
+            RawData::Fields(data) => {
+                let mut data = Reader::new(data);
+                let fields: Vec<&[u8]> = std::iter::from_fn(|| sized(&mut data)).take(3).collect();
+                let is_buffer = self.template == b"ima-buf" || self.template.ends_with(b"|buf");
+                let field = |number: usize| fields.get(number).copied();
+                RawFields {
+                    digest: field(0).and_then(digest),
+                    name: field(1).unwrap_or_default(),
+                    buffer: field(2).filter(|_| is_buffer),
+                }
+            }
+        }
+    }
+
+    /// Itself, if it is not of a file.
+    fn entry(&self, number: usize) -> Option<ImaEntry> {
+        let RawFields { digest, name, buffer } = self.fields();
+        let is_boot = name.strip_suffix(b"\0").unwrap_or(name) == BOOT.as_bytes();
+        (is_boot || buffer.is_some()).then(|| ImaEntry {
+            number,
+            pcr: self.pcr,
+            name: printable(name),
+            digest,
+            buffer: buffer.unwrap_or_default().to_vec(),
+        })
+    }
+}
+
+/// The name of a record.
+fn printable(name: &[u8]) -> String {
+    text::bounded(&String::from_utf8_lossy(name.strip_suffix(b"\0").unwrap_or(name)), MAX_NAME)
 }
 
 fn sized<'a>(list: &mut Reader<'a>) -> Option<&'a [u8]> {
@@ -164,7 +213,7 @@ impl KernelStarts {
         let starts = [(None, 0)].into_iter().chain(kexecs.map(|(number, end)| (Some(number), end)));
         let aggregates = starts.flat_map(|(number, end)| {
             let user_space = logs.user_space.get(..end).unwrap_or_default();
-            let (values, locality) = (BootLogs { user_space, ..logs }.replay(), logs.locality());
+            let (values, locality) = (BootLogs { user_space, ima: &[], ..logs }.replay(), logs.locality());
             let of_bank = move |bank: &u16| Some((number, *bank, aggregate(&values, *bank, locality)?));
             banks.iter().filter_map(of_bank).collect::<Vec<_>>()
         });
