@@ -57,7 +57,7 @@ const CLAIMS: &[Claim<'static>] = &[
         Part,
         ["images-verify", "processor time", "sbverify"],
     ),
-    claim("built in 0.2 of ukify's", 0.2, Most, Part, ["images-build", "processor time", "ukify"]),
+    claim("built in 0.3 of ukify's", 0.3, Most, Part, ["images-build", "processor time", "ukify"]),
     claim("each in 9 MB of memory", 9e6, Most, Value, ["images-build", "memory", "trust"]),
     claim("sealed to a PCR with 6 TPM commands", 6.0, Most, Value, ["secrets-seal", "TPM commands", "trust"]),
     claim("opened with 7", 7.0, Most, Value, ["secrets-unseal", "TPM commands", "trust"]),
