@@ -2,8 +2,8 @@
 //! refused, and there is no prompt and no shell while anything is published.
 
 use harness::{
-    Digest, Identity, State, assets, extend, hex, physical_volume, trust_host, unhex,
-    vm::{CMDLINE, Chain, Deployment, Dracut, Initrd, Outcome, Report, SIGNED, Vm, trust_data},
+    Digest, Identity, State, assets, extend, hex, physical_volume, sha256, trust_host, unhex,
+    vm::{CMDLINE, Chain, Deployment, Dracut, Initrd, Outcome, Report, SIGNED, Vm, from_vfat, trust_data},
     workspace,
 };
 use serde_json::Value;
@@ -78,12 +78,19 @@ impl Installed {
         });
         let vm = Vm::new(&variables);
 
-        let configuration = "trust_image=provisioning\n";
-        let image = build(&deployment, "provision", &dracut("bookworm", configuration), "", &WITHOUT_SYSTEMD);
+        let provisioning = dracut("bookworm", "trust_image=provisioning\n");
+        // As if the keyset pinned TPMs, which no boot here looks at.
+        provisioning.write("authorities/k.pem", "");
+        let options = [&WITHOUT_SYSTEMD[..], &["--include", "/authorities", "/pcr7data/policy-2/authorities"]].concat();
+        let image = build(&deployment, "provision", &provisioning, "", &options);
         deployment.install(&vm, Chain::Direct, &image);
         vm.set_disks(&[&medium]);
         let report = vm.boot();
         assert!(report.console.contains("reboot: Power down"), "{}", report.console);
+        // The Name of a key: its hash algorithm, and the hash of its public area, which is behind a length.
+        let key = from_vfat(&medium, "srk.pub");
+        let name = format!("the name of the storage root key is 000b{}", hex(&sha256(&[&key[2..]])));
+        assert!(report.console.contains(&name), "{}", report.console);
 
         let installer = dracut("trixie", "trust_image=installer\ntrust_install=/install\n");
         installer.write("install", CHROOT).add_tree("installer", &installation(&volume).root());

@@ -222,6 +222,7 @@ fn a_machine_is_provisioned_installed_updated_and_reinstalled() {
     assert_eq!(steps(&told), ["made", "identity", "provisioned", "installed", "runs", "off"], "{told}");
     let console = fixture.console("m1");
     assert!(console.contains("image 1") && console.contains("it is up: boot 1, 0 keys"), "{console}");
+    assert!(console.contains("trust: that key is in srk.pub on the medium"), "{console}");
 
     // The machine's directory is accessible to its owner only.
     let dir = fixture.directory("m1");

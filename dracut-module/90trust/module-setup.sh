@@ -189,7 +189,7 @@ install() {
     esac
     program=$(_program) || _fatal "there is no program ${trust_program:-trust-initrd}: give its path in trust_program="
     inst_simple "$program" /usr/bin/trust
-    inst_multiple cryptsetup dmsetup modprobe sleep mount umount mkdir
+    inst_multiple cryptsetup dmsetup modprobe sleep mount umount mkdir cp
     # Argon2 ends its thread with it.
     inst_libdir_file 'libgcc_s.so*'
 
@@ -214,6 +214,7 @@ install() {
     sh "$moddir/mask.sh" "$initdir" "$kind" || _fatal "cannot mask what acts on unsigned input"
     [[ $kind == crypt ]] || _keep_hooks_out
     inst_simple "$moddir/cmdline.sh" /usr/lib/trust/cmdline.sh
+    inst_simple "$moddir/provision.sh" /usr/lib/trust/provision.sh
     inst_simple "$moddir/trust-lib.sh" /lib/trust-lib.sh
     inst_hook emergency 00 "$moddir/trust-emergency.sh"
     inst_hook shutdown-emergency 00 "$moddir/trust-emergency.sh"

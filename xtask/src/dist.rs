@@ -180,6 +180,7 @@ pub fn share(sources: &Path, initrd: &Path) -> Result<()> {
         ("initrd/busybox", "busybox"),
         ("initrd/mask.sh", "mask.sh"),
         ("initrd/cmdline.sh", "cmdline.sh"),
+        ("initrd/provision.sh", "provision.sh"),
     ] {
         // The module refers to the units by a link.
         let mut copy = Command::new("cp");

@@ -1,11 +1,20 @@
 //! Disk images.
 
 use crate::{identity::Identity, tools::run};
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 
 /// Makes the image of a medium that `trust provision` is given: the volume `trust-data`.
 pub fn trust_data(image: &Path, identity: &Identity) {
     vfat(image, "trust-data", &[("cert.pem", &identity.cert()), ("privkey.pem", &identity.key())]);
+}
+
+/// A file in the root of such an image, or of any with a vfat file system.
+#[must_use]
+pub fn from_vfat(image: &Path, name: &str) -> Vec<u8> {
+    let mut mcopy = Command::new("mcopy");
+    let output = mcopy.arg("-i").arg(image).args([&format!("::{name}"), "-"]).output().expect("mtools");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
 }
 
 /// Makes a file system image with this label and these files in it: path in the image, and file to copy.

@@ -18,7 +18,7 @@ mod uki;
 
 pub use architecture::Architecture;
 pub use deployment::{CMDLINE, Chain, Deployment, SIGNED};
-pub use disk::trust_data;
+pub use disk::{from_vfat, trust_data};
 pub use dracut::{Dracut, in_debian};
 pub use event_log::{Event, event_log};
 pub use initrd::{ATTEMPT, Initrd};
