@@ -1,9 +1,9 @@
 //! Whether PCRs have the values that the logs make of them; and if not, what in the logs is to blame.
 
 use super::{
+    ima,
     measured::{self, DigestOf},
     replay::{self, BankHash, BootLogs, PcrExtension},
-    words::records,
 };
 use crate::{
     digest::hex,
@@ -119,7 +119,7 @@ impl PcrJudge<'_> {
         if !is_listed {
             return None;
         }
-        if self.logs.user_space.iter().any(|record| records::signer(record).is_some()) {
+        if ima::begins_after_kexec(self.logs) {
             let why = "after a kexec, most kernels begin IMA's list anew, and not the PCR";
             return Some(PcrOutcome::NotCompared(why.into()));
         }

@@ -1,6 +1,6 @@
 //! What IMA has extended its PCR with: each record of its list, in every bank.
 
-use super::{Raw, RawData, SHA1, printable};
+use super::{Raw, RawData, SHA1, is_boot, printable};
 use crate::{
     bytes::Reader,
     host::eventlog::replay::BankHash,
@@ -19,6 +19,8 @@ pub struct ImaExtension {
     pub pcr: u8,
     /// What was measured, by its name, printable.
     pub name: String,
+    /// Of a kernel's first record: the hash of the PCRs that it has found, by the hash of this bank.
+    pub(super) found: Option<(u16, Vec<u8>)>,
     /// What each bank was extended with.
     pub digests: Vec<(u16, Vec<u8>)>,
     /// The digest in SHA-1, with which kernels before 5.8 have extended all banks, zeros behind it.
@@ -61,10 +63,12 @@ fn extension(number: usize, record: &Raw<'_>, banks: &[u16]) -> Option<ImaExtens
         let hash = BankHash::of(id)?;
         Some(if is_violation { vec![0xff; bank::by_id(id)?.size] } else { hash.digest(data) })
     };
+    let fields = record.fields();
     Some(ImaExtension {
         number,
         pcr: u8::try_from(record.pcr).ok()?,
-        name: printable(record.fields().name),
+        name: printable(fields.name),
+        found: fields.digest.filter(|_| is_boot(fields.name)),
         digests: banks.iter().filter_map(|bank| Some((*bank, digest(*bank)?))).collect(),
         sha1: digest(alg::SHA1)?.try_into().ok()?,
     })

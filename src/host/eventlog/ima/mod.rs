@@ -143,8 +143,7 @@ impl<'a> Raw<'a> {
     /// Itself, if it is not of a file.
     fn entry(&self, number: usize) -> Option<ImaEntry> {
         let RawFields { digest, name, buffer } = self.fields();
-        let is_boot = name.strip_suffix(b"\0").unwrap_or(name) == BOOT.as_bytes();
-        (is_boot || buffer.is_some()).then(|| ImaEntry {
+        (is_boot(name) || buffer.is_some()).then(|| ImaEntry {
             number,
             pcr: self.pcr,
             name: printable(name),
@@ -152,6 +151,11 @@ impl<'a> Raw<'a> {
             buffer: buffer.unwrap_or_default().to_vec(),
         })
     }
+}
+
+/// Whether this is the name of a kernel's first record.
+fn is_boot(name: &[u8]) -> bool {
+    name.strip_suffix(b"\0").unwrap_or(name) == BOOT.as_bytes()
 }
 
 /// The name of a record.
@@ -200,6 +204,14 @@ impl ImaEntry {
     }
 }
 
+/// Whether the list begins with a kernel that a kexec has started: what IMA measured before it is in the PCR alone.
+#[must_use]
+pub fn begins_after_kexec(logs: BootLogs<'_>) -> bool {
+    let Some((bank, digest)) = logs.ima.first().and_then(|first| first.found.as_ref()) else { return false };
+    let starts = KernelStarts::of(logs, &BTreeSet::from([*bank]));
+    matches!(starts.find(*bank, digest), Some((Some(_), ..)))
+}
+
 /// What PCRs come to where a kernel may have found them, by the logs: once the firmware has started it, or a kexec. After that they
 /// hold what was measured before, too: lock and kexec.
 struct KernelStarts {
@@ -220,13 +232,18 @@ impl KernelStarts {
         Self { aggregates: aggregates.collect() }
     }
 
+    /// The start at which they come to this.
+    fn find(&self, bank: u16, digest: &[u8]) -> Option<&(Option<usize>, u16, Vec<u8>)> {
+        self.aggregates.iter().find(|(_, of, aggregate)| *of == bank && aggregate == digest)
+    }
+
     /// `is_first`: the list begins with it.
     fn meaning(&self, digest: Option<&(u16, Vec<u8>)>, is_first: bool) -> String {
         let Some((bank, digest)) = digest else {
             return "PCRs as the kernel has found them, hashed in an unknown way".into();
         };
         let what = format!("PCRs 0 to {} as the kernel has found them", last(*bank));
-        match self.aggregates.iter().find(|(_, of, aggregate)| of == bank && aggregate == digest) {
+        match self.find(*bank, digest) {
             Some((None, ..)) => format!("{what}: as the firmware has left them"),
             Some((Some(number), ..)) => {
                 let what = format!("{what} after the kexec of record u{number}: with that, and the lock before it");
