@@ -648,12 +648,17 @@ fn a_recovery_key_brings_a_volume_back() {
         ),
     );
     run.ok();
-    for (name, status) in
-        [("without", "12"), ("another", "2"), ("untouched", "0"), ("recovered", "0"), ("still", "0"), ("seals", "1")]
-    {
+    for (name, status) in [("without", "12"), ("untouched", "0"), ("recovered", "0"), ("still", "0"), ("seals", "1")] {
         assert_eq!(run.value(name), status, "{name}: {run:#?}");
     }
+    assert_ne!(run.value("another"), "0", "{run:#?}");
     assert_eq!((run.value("gone"), run.value("after")), ("2", &*uuid), "no key is what cryptsetup says: {run:#?}");
+    // The power failed: before the seal, and after the first command.
+    let killed = "cryptsetup luksKillSlot --batch-mode /sandbox/disk 0";
+    let run = machine.run_with("one more", &format!("cd /sandbox\n{killed}\n{used}\nopens again /sandbox/disk"));
+    assert_eq!(run.ok().value("again"), "0", "{run:#?}");
+    let run = machine.run_with("the last one", &format!("cd /sandbox\n{used}\nopens last /sandbox/disk"));
+    assert_eq!(run.ok().value("last"), "0", "{run:#?}");
 }
 
 /// The commands of `docs/migration.md`, likewise, on a volume that somebody's passphrase opens, and one of systemd-cryptenroll's

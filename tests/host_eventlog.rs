@@ -440,6 +440,13 @@ fn the_list_of_ima_is_compared_with_pcr_10_and_its_lies_are_found() {
         let is_cut_off = said.ends_with("of IMA");
         assert_eq!(why.contains("IMA's list cannot be understood from byte"), is_cut_off, "{why}");
     }
+    // A driver of the TPM that came too late for IMA.
+    measure(&[]);
+    let (status, text, _) = check(&list);
+    assert!(
+        status == 0 && text.contains("sha256:10  ?     nothing has extended it, so that nobody vouches for IMA's list"),
+        "{text}"
+    );
     // Kernels before 5.8, and a file that was open for writing while it was measured.
     let old = records.iter().map(|(_, data)| {
         let mut padded = [0; 32];

@@ -48,7 +48,7 @@ fn confined(report: &Report, names: &[&str]) {
 }
 
 #[test]
-fn a_machine_of_arm64_is_provisioned_installed_and_started() {
+fn a_machine_of_arm64_is_provisioned_installed_started_and_administered() {
     let deployment = Deployment::new();
     let identity = Identity::rsa(2048);
     let signed = format!("{CMDLINE} {}", vm::SIGNED);
@@ -107,6 +107,12 @@ fn a_machine_of_arm64_is_provisioned_installed_and_started() {
     assert!(report.value("version").starts_with("0 trust "), "{}", report.value("version"));
     assert!(report.value("log").starts_with("0 "), "{}", report.value("log"));
     assert_eq!((report.value("seal"), report.value("unseal")), ("0", "0 secret"));
+
+    let report = boot(&vm, "tpm", &initrd(include_str!("administer.sh")));
+    confined(&report, &["raise"]);
+    assert!(report.console.contains("the policy version is 0002"), "{}", report.console);
+    let delegate = ["delegate", "delegate-filters", "delegate-refused"].map(|name| report.value(name));
+    assert_eq!(delegate, ["12", "1", ""], "{}", report.console);
 }
 
 /// What seccomp(2) has to do with, they do on the machine above: the emulator of programs does not filter system calls.

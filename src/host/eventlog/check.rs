@@ -103,14 +103,14 @@ impl PcrJudge<'_> {
             let what = without.map(name).unwrap_or_default();
             return PcrOutcome::NotCompared(format!("{what} has no digest of this bank"));
         };
-        match self.of_ima() {
+        match self.of_ima(is_blank) {
             Some(outcome) => outcome,
             None => PcrOutcome::Differs(self.reason(&digests, is_blank)),
         }
     }
 
     /// What there is to say of a PCR that IMA extends, and that does not come out as others would.
-    fn of_ima(&self) -> Option<PcrOutcome> {
+    fn of_ima(&self, is_blank: bool) -> Option<PcrOutcome> {
         let number = self.pcr.number;
         let is_listed = self.logs.ima.iter().any(|extension| extension.pcr == number);
         if number == IMA && !is_listed {
@@ -118,6 +118,11 @@ impl PcrJudge<'_> {
         }
         if !is_listed {
             return None;
+        }
+        if is_blank {
+            let why = "nothing has extended it, so that nobody vouches for IMA's list: the TPM's driver came too late for IMA, or \
+                       the list is of another boot";
+            return Some(PcrOutcome::NotCompared(why.into()));
         }
         if ima::begins_after_kexec(self.logs) {
             let why = "after a kexec, most kernels begin IMA's list anew, and not the PCR";
