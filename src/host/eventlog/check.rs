@@ -15,7 +15,7 @@ use crate::{
 const MOST_TRIED: usize = 512;
 /// PCR of IMA.
 const IMA: u8 = 10;
-const NO_LIST: &str = "whose list is not part of these logs (--ima)";
+const NO_LIST: &str = "whose list is not part of these logs";
 /// The localities that a TPM is started from.
 const LOCALITIES: [u8; 3] = [0, 3, 4];
 
