@@ -16,4 +16,5 @@ if [ -e "$key" ]; then
         echo 'trust: the medium cannot be written: give that name to trust sudi certify-tpm'
     fi
 fi
-umount "$medium"
+# The TPM has everything: whatever becomes of the medium, the machine is provisioned.
+umount "$medium" || sync

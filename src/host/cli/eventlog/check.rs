@@ -9,6 +9,7 @@ use crate::{
         cli::{arguments, tpm_options::TpmArguments},
         eventlog::{
             check::{self, PcrComparison, PcrOutcome},
+            ima::extensions,
             read::FirmwareLog,
             replay::BootLogs,
         },
@@ -54,7 +55,7 @@ impl EventLogCheck {
         let (input, values) = self.of_one_moment()?;
         let log = FirmwareLog::read(&input.firmware);
         let banks: BTreeSet<u16> = values.iter().map(|(pcr, _)| pcr.bank).collect();
-        let ima = input.extensions(&Vec::from_iter(banks));
+        let ima = extensions::read(&input.ima, &Vec::from_iter(banks));
         let logs = BootLogs { firmware: &log, ima: &ima, user_space: &input.records };
         let compared = check::compare(logs, &values);
         let doubtful = check::doubtful(logs);

@@ -9,10 +9,7 @@ use crate::{
     console,
     error::{Error, Kind, Result},
     host::eventlog::{
-        ima::{
-            ImaList,
-            extensions::{self, ImaExtension},
-        },
+        ima::ImaList,
         read::{FirmwareLog, MAX_LOG},
     },
     measure::user_space::{self, Record},
@@ -107,11 +104,6 @@ impl LogArguments {
 }
 
 impl LogInput {
-    /// What IMA has extended, in these banks.
-    fn extensions(&self, banks: &[u16]) -> Vec<ImaExtension> {
-        extensions::read(&self.ima, banks)
-    }
-
     /// Says where the logs cannot be understood, once what comes before has been printed.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use crate::{
     error::Result,
     host::{
         eventlog::{
+            ima::extensions,
             read::FirmwareLog,
             replay::{BankHash, BootLogs},
             values,
@@ -44,7 +45,7 @@ impl EventLogReplay {
         // It is no secret, and need not be wiped event by event: the process ends.
         let log = ManuallyDrop::new(FirmwareLog::read(&input.firmware));
         let logs = BootLogs { firmware: &log, ima: &[], user_space: &input.records };
-        let ima = input.extensions(&logs.banks());
+        let ima = extensions::read(&input.ima, &logs.banks());
         let logs = BootLogs { ima: &ima, ..logs };
         let values = logs.replay();
         if self.json {
